@@ -1,0 +1,1 @@
+//! streamgate: streaming SQL from Kafka to DynamoDB behind the Postgres wire protocol.
