@@ -1,1 +1,15 @@
 //! streamgate: streaming SQL from Kafka to DynamoDB behind the Postgres wire protocol.
+//!
+//! The modules are listed in the order in which data passes them; imports point down only (tests/it/tidy.rs checks it).
+
+pub mod functions;
+
+pub mod connectors;
+
+pub mod formats;
+
+pub mod changelog;
+pub mod clock;
+pub mod data_type;
+pub mod error;
+pub mod telemetry;

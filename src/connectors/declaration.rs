@@ -1,0 +1,95 @@
+//! A table as it was declared, resolved: what is stored in the catalog and in a job, and handed to a connector.
+//! Secrets are in it by reference only.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use serde::{Deserialize, Serialize};
+
+use crate::data_type;
+use crate::error::Result;
+
+/// An option's value: plain, or the reference of a secret that is kept apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OptionValue {
+    /// As it was written.
+    Plain(String),
+    /// Reference into the secret store.
+    Secret(String),
+}
+
+/// Where a column's values come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColumnKind {
+    /// Stored in the outside system.
+    Physical,
+    /// `METADATA [FROM 'key'] [VIRTUAL]`: given by the connector, e.g. a Kafka offset.
+    Metadata {
+        /// The connector's name for it.
+        key: String,
+        /// Read only.
+        is_virtual: bool,
+    },
+}
+
+/// One column that a connector reads or writes. Computed columns are not here: the planner adds them above the table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnDeclaration {
+    /// In the case in which it was written: JSON fields and DynamoDB attributes depend on it.
+    pub name: String,
+    /// The declared type, as [`data_type::parse`] reads it: `VARCHAR(255)`.
+    pub sql_type: String,
+    /// False for NOT NULL and for columns of the primary key.
+    pub nullable: bool,
+    /// Where its values come from.
+    pub kind: ColumnKind,
+}
+
+/// A declared table, resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableDeclaration {
+    /// `database.schema.table`, for messages.
+    pub name: String,
+    /// Columns in order.
+    pub columns: Vec<ColumnDeclaration>,
+    /// Names of the columns of `PRIMARY KEY (…) NOT ENFORCED`.
+    pub primary_key: Vec<String>,
+    /// Names of the columns of `PARTITIONED BY (…)`.
+    pub partitioned_by: Vec<String>,
+    /// Options of WITH, overlaid by `/*+ OPTIONS(…) */` where a hint was given.
+    pub options: BTreeMap<String, OptionValue>,
+}
+
+impl TableDeclaration {
+    /// The value of `'connector'`.
+    pub fn connector(&self) -> Option<&str> {
+        match self.options.get("connector") {
+            Some(OptionValue::Plain(name)) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The Arrow schema: one field for each column, in order.
+    ///
+    /// # Errors
+    /// A type that cannot be read (of another version, say).
+    pub fn schema(&self) -> Result<SchemaRef> {
+        let fields = self
+            .columns
+            .iter()
+            .map(|column| Ok(Field::new(&column.name, data_type::parse(&column.sql_type)?, column.nullable)))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Arc::new(Schema::new(fields)))
+    }
+
+    /// Index of a column by name: an exact match first, else one without regard to case.
+    pub fn column_index(&self, name: &str) -> Option<usize> {
+        self.columns
+            .iter()
+            .position(|column| column.name == name)
+            .or_else(|| self.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name)))
+    }
+}

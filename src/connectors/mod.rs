@@ -1,0 +1,357 @@
+//! Outside systems that tables live in: what a connector is, what a table can do, and the registry.
+//! Knows options, bytes and positions; knows nothing of SQL statements, jobs or operators.
+
+pub mod blackhole;
+pub mod datagen;
+pub mod declaration;
+pub mod dynamodb;
+pub mod kafka;
+pub mod options;
+pub mod print;
+pub mod table_provider;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use datafusion::arrow::array::UInt32Array;
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use tokio::sync::watch;
+
+pub use declaration::{ColumnDeclaration, ColumnKind, OptionValue, TableDeclaration};
+pub use options::OptionReader;
+
+use crate::changelog::ChangeBatch;
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+
+/// An outside system that tables can live in. Knows options, bytes and offsets; knows nothing of SQL or operators.
+pub trait Connector: Send + Sync {
+    /// As in `WITH ('connector' = 'kafka')`.
+    fn name(&self) -> &'static str;
+
+    /// Opens a declared table; makes no request to the outside system.
+    ///
+    /// # Errors
+    /// An option that is missing, malformed or not supported.
+    fn open(&self, options: &mut OptionReader, table: &TableDeclaration) -> Result<Table>;
+
+    /// What CREATE TABLE does in the outside system before the declaration is stored (`table.create`, reachability).
+    /// Returns warnings and notices for the session. Never called again for a stored table.
+    ///
+    /// # Errors
+    /// The declaration contradicts the outside system (a key that differs, say).
+    fn create<'a>(
+        &'a self,
+        _options: &'a mut OptionReader,
+        _table: &'a TableDeclaration,
+    ) -> futures::future::BoxFuture<'a, Result<Vec<Advice>>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+}
+
+/// Something CREATE TABLE tells the session beside its success.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Advice {
+    /// Worth knowing (a NOTICE).
+    Notice(String),
+    /// Likely to hurt later (a WARNING).
+    Warning(String),
+}
+
+/// What a table can do; an absent part is an error at CREATE or at planning, never at run time.
+#[derive(Clone, Default)]
+pub struct Table {
+    /// Unbounded reading, for jobs.
+    pub source: Option<Arc<dyn Source>>,
+    /// Bounded reading, for queries.
+    pub scan: Option<Arc<dyn Scan>>,
+    /// Rows by key.
+    pub lookup: Option<Arc<dyn Lookup>>,
+    /// Writing.
+    pub sink: Option<Arc<dyn Sink>>,
+}
+
+/// One independently readable part of a source: a Kafka partition.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Split {
+    /// Stable name within the source, the key under which a checkpoint keeps its position: `orders/0`.
+    pub id: String,
+    /// Name of the same part across tables and jobs, for read-behind: `kafka://host:9092/orders/0`.
+    pub resource: String,
+}
+
+/// Where to go on in a split: the next record's offset (exclusive end of what was read).
+pub type Position = i64;
+
+/// An unbounded source, split by partition. Its readers' positions are owned by the job's checkpoint.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// Whether the source ends by itself (`scan.bounded.mode`, datagen with `number-of-rows`).
+    fn is_bounded(&self) -> bool;
+
+    /// The splits there are now; asked again from time to time, new ones are read from their beginning.
+    async fn splits(&self) -> Result<Vec<Split>>;
+
+    /// Opens one split at `position`, or where the options say if there is none.
+    /// `projection` holds column indexes of the declared schema; batches have exactly these, in this order.
+    async fn open(
+        &self,
+        split: &Split,
+        position: Option<Position>,
+        projection: &[usize],
+        metrics: Arc<ConnectorMetrics>,
+    ) -> Result<Box<dyn SplitReader>>;
+
+    /// Tells the outside system how far everything is done, for its lag tools. Best effort, never read back.
+    async fn commit(&self, _positions: &[(Split, Position)]) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Rows read from one split, and where to go on after them.
+#[derive(Debug, Clone)]
+pub struct SourceBatch {
+    /// The projected rows; may be empty when only skipped records were read.
+    pub rows: RecordBatch,
+    /// The position after these rows.
+    pub position: Position,
+    /// Bytes read for it.
+    pub bytes: u64,
+}
+
+/// Reads one split in order.
+#[async_trait]
+pub trait SplitReader: Send {
+    /// Position before the first row that `next` will return (resolved from the options if none was given).
+    fn position(&self) -> Position;
+
+    /// The next rows as soon as there are any; `None` when a bounded split has ended. Cancel safe: a dropped call loses no rows.
+    async fn next(&mut self) -> Result<Option<SourceBatch>>;
+
+    /// Records between the position and the split's end, as far as known, for lag columns.
+    fn lag(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// What a bounded read is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct ScanRequest {
+    /// Column indexes of the declared schema, in output order.
+    pub projection: Vec<usize>,
+    /// Predicates, all of which hold for every wanted row; those not answered `Exact` are applied again above.
+    pub filters: Vec<Expr>,
+    /// Rows wanted at most; only given when all filters are exact.
+    pub limit: Option<usize>,
+}
+
+/// A bounded read, planned. EXPLAIN shows `description`.
+pub struct ScanPlan {
+    /// Parts that can be read at the same time.
+    pub partitions: Vec<Arc<dyn ScanPartition>>,
+    /// What will be asked of the outside system, e.g. `Query user_id = 7, projection [..], limit 10`.
+    pub description: String,
+}
+
+/// One part of a bounded read.
+pub trait ScanPartition: Send + Sync {
+    /// Starts reading; `batch_rows` is the wanted batch size. Dropping the stream stops the read.
+    fn open(&self, batch_rows: usize) -> Result<SendableRecordBatchStream>;
+}
+
+/// Bounded reading, for queries.
+#[async_trait]
+pub trait Scan: Send + Sync {
+    /// For each filter, whether the scan applies it exactly, inexactly or not at all. May not do I/O.
+    fn pushdown(&self, filters: &[&Expr]) -> Vec<TableProviderFilterPushDown>;
+
+    /// Plans the read; may ask the outside system (end offsets are pinned here, keys described).
+    async fn plan(&self, request: ScanRequest) -> Result<ScanPlan>;
+}
+
+/// What a look-up is asked for: rows whose key columns equal one of the given keys.
+#[derive(Debug, Clone)]
+pub struct LookupRequest {
+    /// Column indexes (declared schema) that the keys give: the partition key, or the full key.
+    pub key_columns: Vec<usize>,
+    /// Distinct keys without NULLs, one column for each of `key_columns`, typed as declared.
+    pub keys: RecordBatch,
+    /// Column indexes of the declared schema wanted in the answer.
+    pub projection: Vec<usize>,
+    /// Whether the answer must include every write acknowledged before.
+    pub consistent: bool,
+}
+
+/// Rows found, each with the index of the key that it belongs to. A key without rows is simply absent.
+#[derive(Debug, Clone)]
+pub struct LookupResponse {
+    /// The projected rows.
+    pub rows: RecordBatch,
+    /// For each row, the index into `LookupRequest::keys`.
+    pub key_index: UInt32Array,
+}
+
+/// Rows by key: a batch of keys is fetched concurrently.
+#[async_trait]
+pub trait Lookup: Send + Sync {
+    /// Column indexes of the table's key as the outside system has it: partition key, then sort key if any.
+    async fn key(&self) -> Result<Vec<usize>>;
+
+    /// Fetches; retries throttling and outages by itself, bounded by the options.
+    async fn lookup(&self, request: LookupRequest, metrics: &ConnectorMetrics) -> Result<LookupResponse>;
+
+    /// Name of the outside table, equal for every declaration of it, for read-behind: `dynamodb://endpoint/table`.
+    fn resource(&self) -> String;
+}
+
+/// How rows land in a sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SinkKind {
+    /// Each row is added; retractions cannot be taken.
+    Append,
+    /// The last row of a key stands; deletes remove it.
+    Upsert {
+        /// Column indexes of the key.
+        key: Vec<usize>,
+    },
+}
+
+/// Writing.
+#[async_trait]
+pub trait Sink: Send + Sync {
+    /// How rows land; may ask the outside system for its key.
+    async fn kind(&self) -> Result<SinkKind>;
+
+    /// Opens a writer of rows with the declared schema.
+    async fn open(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>>;
+
+    /// Name of the outside table, equal for every declaration of it, for read-behind.
+    fn resource(&self) -> String;
+}
+
+/// What a writer is given.
+#[derive(Clone)]
+pub struct SinkContext {
+    /// Name of the job or session that writes, for client ids and output prefixes.
+    pub owner: String,
+    /// Counters to keep.
+    pub metrics: Arc<ConnectorMetrics>,
+    /// Time zone of the job, for zone-less timestamps that become instants (TTL).
+    pub time_zone: chrono_tz::Tz,
+}
+
+/// Writes batches in order. Every `write` is a ticket, counted from 1; `acknowledged` shows the highest ticket
+/// up to which all rows are durable in the outside system. Failures that retrying cannot mend come back from the next call.
+#[async_trait]
+pub trait SinkWriter: Send {
+    /// Takes a batch and begins to write it at once when there is capacity; waits only for back-pressure. Returns its ticket.
+    async fn write(&mut self, batch: ChangeBatch) -> Result<u64>;
+
+    /// Highest ticket all of whose rows are durable. A writer that failed for good drops the sender; `flush` tells why.
+    fn acknowledged(&self) -> watch::Receiver<u64>;
+
+    /// Sends what is buffered and waits until every ticket is acknowledged.
+    async fn flush(&mut self) -> Result<()>;
+}
+
+/// Counters that a connector keeps for its job or query; all only grow.
+#[derive(Debug, Default)]
+pub struct ConnectorMetrics {
+    /// Records or rows taken in or given out.
+    pub rows: AtomicU64,
+    /// Bytes of them.
+    pub bytes: AtomicU64,
+    /// Records or rows left out by rule (unreadable, NULL key), each also logged with a rate limit.
+    pub skipped: AtomicU64,
+    /// Requests sent to the outside system.
+    pub requests: AtomicU64,
+    /// Requests or items sent again.
+    pub retries: AtomicU64,
+}
+
+impl ConnectorMetrics {
+    /// Adds to a counter.
+    pub fn add(counter: &AtomicU64, count: usize) {
+        counter.fetch_add(count as u64, Ordering::Relaxed);
+    }
+}
+
+/// What connectors need of the server: its defaults for blank options, and the time.
+#[derive(Clone, Debug)]
+pub struct ConnectorDefaults {
+    /// `bootstrap.servers` for tables that name none.
+    pub kafka_bootstrap_servers: Option<String>,
+    /// Further client properties for the default cluster (security), used only with it.
+    pub kafka_properties: std::collections::BTreeMap<String, String>,
+    /// Whether the default Kafka is the embedded one.
+    pub kafka_is_embedded: bool,
+    /// Endpoint for DynamoDB tables that name none; absent: AWS itself.
+    pub dynamodb_endpoint: Option<String>,
+    /// Region for tables that name none; absent: the SDK's chain.
+    pub aws_region: Option<String>,
+    /// Credentials of the default endpoint (the embedded store takes any); absent: the SDK's chain.
+    pub aws_credentials: Option<(String, String)>,
+    /// Whether the default DynamoDB is the embedded one.
+    pub dynamodb_is_embedded: bool,
+    /// The time, for TTL.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The connectors there are.
+#[derive(Clone)]
+pub struct Registry {
+    connectors: Vec<Arc<dyn Connector>>,
+}
+
+impl Registry {
+    /// All connectors of this build.
+    pub fn new(defaults: &ConnectorDefaults) -> Self {
+        Self {
+            connectors: vec![
+                Arc::new(kafka::KafkaConnector::new(defaults.clone())),
+                Arc::new(dynamodb::DynamoDbConnector::new("dynamodb", defaults.clone())),
+                Arc::new(dynamodb::DynamoDbConnector::new("dynamodb-v2", defaults.clone())),
+                Arc::new(datagen::DatagenConnector),
+                Arc::new(print::PrintConnector),
+                Arc::new(blackhole::BlackholeConnector),
+            ],
+        }
+    }
+
+    /// The connector that a declaration names.
+    ///
+    /// # Errors
+    /// `'connector'` is missing or unknown.
+    pub fn connector(&self, table: &TableDeclaration) -> Result<&Arc<dyn Connector>> {
+        let name = table.connector().ok_or_else(|| {
+            Error::invalid(format!("table \"{}\" names no connector", table.name))
+                .hint("Add 'connector' = '…' to WITH.")
+        })?;
+        self.connectors.iter().find(|connector| connector.name().eq_ignore_ascii_case(name)).ok_or_else(|| {
+            let known: Vec<_> = self.connectors.iter().map(|connector| connector.name()).collect();
+            Error::invalid(format!("unknown connector \"{name}\"")).hint(format!("Known are: {}.", known.join(", ")))
+        })
+    }
+
+    /// Opens a declared table. `resolve` gives the plain text of a secret's reference.
+    /// With `strict` (CREATE TABLE) an option that nobody took is an error; a stored table of another version still opens.
+    ///
+    /// # Errors
+    /// As [`Connector::open`].
+    pub fn open(
+        &self,
+        table: &TableDeclaration,
+        resolve: &dyn Fn(&str) -> Result<String>,
+        strict: bool,
+    ) -> Result<Table> {
+        let mut options = OptionReader::new(&table.options, resolve)?;
+        let opened = self.connector(table)?.open(&mut options, table)?;
+        if strict {
+            options.finish()?;
+        }
+        Ok(opened)
+    }
+}

@@ -1,0 +1,277 @@
+//! The one face of tables to DataFusion: bounded scans and bounded inserts of any connector.
+//! A job's planner finds the declaration here again, through [`ConnectorTable::of`]. Unbounded reading never passes here.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Constraint, Constraints};
+use datafusion::datasource::sink::{DataSink, DataSinkExec};
+use datafusion::datasource::{TableType, source_as_provider};
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::dml::InsertOp;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableSource};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use futures::StreamExt;
+
+use super::{ConnectorMetrics, ScanPartition, ScanRequest, Sink, SinkContext, Table, TableDeclaration};
+use crate::changelog::ChangeBatch;
+use crate::error::{Error, Result};
+
+/// A declared table, opened.
+pub struct ConnectorTable {
+    declaration: Arc<TableDeclaration>,
+    schema: SchemaRef,
+    constraints: Constraints,
+    table: Table,
+}
+
+impl ConnectorTable {
+    /// Joins a declaration with what its connector opened.
+    ///
+    /// # Errors
+    /// The declaration's types cannot be read.
+    pub fn new(declaration: Arc<TableDeclaration>, table: Table) -> Result<Self> {
+        let schema = declaration.schema()?;
+        let key: Vec<usize> =
+            declaration.primary_key.iter().filter_map(|name| declaration.column_index(name)).collect();
+        let constraints = if key.is_empty() {
+            Constraints::default()
+        } else {
+            Constraints::new_unverified(vec![Constraint::PrimaryKey(key)])
+        };
+        Ok(Self { declaration, schema, constraints, table })
+    }
+
+    /// The declaration.
+    pub fn declaration(&self) -> &Arc<TableDeclaration> {
+        &self.declaration
+    }
+
+    /// What the table can do.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The connector table behind a plan's table source, if it is one. The answer keeps the provider alive.
+    pub fn of(source: &Arc<dyn TableSource>) -> Option<Arc<dyn TableProvider>> {
+        source_as_provider(source).ok().filter(|provider| Self::from_provider(provider.as_ref()).is_some())
+    }
+
+    /// The connector table that a provider is, if it is one.
+    pub fn from_provider(provider: &dyn TableProvider) -> Option<&ConnectorTable> {
+        (provider as &dyn Any).downcast_ref()
+    }
+
+    async fn plan_scan(&self, request: ScanRequest) -> Result<ScanExec> {
+        let scan = self.table.scan.as_ref().ok_or_else(|| {
+            Error::unsupported(format!(
+                "table \"{}\" cannot be read: connector \"{}\" has no bounded scan",
+                self.declaration.name,
+                self.declaration.connector().unwrap_or_default()
+            ))
+        })?;
+        let schema = Arc::new(self.schema.project(&request.projection)?);
+        let plan = scan.plan(request).await?;
+        Ok(ScanExec::new(schema, plan.partitions, format!("{}: {}", self.declaration.name, plan.description)))
+    }
+
+    fn sink(&self) -> Result<Arc<dyn Sink>> {
+        self.table.sink.clone().ok_or_else(|| {
+            Error::unsupported(format!(
+                "table \"{}\" cannot be written: connector \"{}\" has no sink",
+                self.declaration.name,
+                self.declaration.connector().unwrap_or_default()
+            ))
+        })
+    }
+}
+
+impl fmt::Debug for ConnectorTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConnectorTable({})", self.declaration.name)
+    }
+}
+
+#[async_trait::async_trait]
+impl TableProvider for ConnectorTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn constraints(&self) -> Option<&Constraints> {
+        Some(&self.constraints)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let projection = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let request = ScanRequest { projection, filters: filters.to_vec(), limit };
+        Ok(Arc::new(self.plan_scan(request).await?))
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
+        Ok(match &self.table.scan {
+            Some(scan) => scan.pushdown(filters),
+            None => vec![TableProviderFilterPushDown::Unsupported; filters.len()],
+        })
+    }
+
+    async fn insert_into(
+        &self,
+        state: &dyn Session,
+        input: Arc<dyn ExecutionPlan>,
+        operation: InsertOp,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        if operation != InsertOp::Append {
+            return Err(Error::unsupported("INSERT OVERWRITE is not supported").into());
+        }
+        let time_zone = state
+            .config_options()
+            .execution
+            .time_zone
+            .as_deref()
+            .and_then(|name| name.parse().ok())
+            .unwrap_or(chrono_tz::UTC);
+        let sink = BoundedSink {
+            name: self.declaration.name.clone(),
+            schema: self.schema.clone(),
+            sink: self.sink()?,
+            time_zone,
+        };
+        Ok(Arc::new(DataSinkExec::new(input, Arc::new(sink), None)))
+    }
+}
+
+/// A planned bounded read.
+#[derive(Clone)]
+struct ScanExec {
+    partitions: Vec<Arc<dyn ScanPartition>>,
+    description: String,
+    properties: Arc<PlanProperties>,
+}
+
+impl ScanExec {
+    fn new(schema: SchemaRef, partitions: Vec<Arc<dyn ScanPartition>>, description: String) -> Self {
+        let properties = Arc::new(PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            Partitioning::UnknownPartitioning(partitions.len()),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        ));
+        Self { partitions, description, properties }
+    }
+}
+
+impl fmt::Debug for ScanExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ScanExec({})", self.description)
+    }
+}
+
+impl DisplayAs for ScanExec {
+    fn fmt_as(&self, _format: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "ScanExec: {}", self.description)
+    }
+}
+
+impl ExecutionPlan for ScanExec {
+    fn name(&self) -> &'static str {
+        "ScanExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DataFusionResult<TreeNodeRecursion>,
+    ) -> DataFusionResult<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        _children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DataFusionResult<SendableRecordBatchStream> {
+        let part = self
+            .partitions
+            .get(partition)
+            .ok_or_else(|| DataFusionError::Internal(format!("scan has no partition {partition}")))?;
+        Ok(part.open(context.session_config().batch_size())?)
+    }
+}
+
+/// Writes a bounded query's rows through a connector's sink and counts them.
+struct BoundedSink {
+    name: String,
+    schema: SchemaRef,
+    sink: Arc<dyn Sink>,
+    time_zone: chrono_tz::Tz,
+}
+
+impl fmt::Debug for BoundedSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BoundedSink({})", self.name)
+    }
+}
+
+impl DisplayAs for BoundedSink {
+    fn fmt_as(&self, _format: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}", self.name)
+    }
+}
+
+#[async_trait::async_trait]
+impl DataSink for BoundedSink {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    async fn write_all(
+        &self,
+        mut rows: SendableRecordBatchStream,
+        _context: &Arc<TaskContext>,
+    ) -> DataFusionResult<u64> {
+        let context = SinkContext {
+            owner: format!("insert into {}", self.name),
+            metrics: Arc::new(ConnectorMetrics::default()),
+            time_zone: self.time_zone,
+        };
+        let mut writer = self.sink.open(context).await?;
+        let mut count = 0;
+        while let Some(batch) = rows.next().await {
+            let batch = batch?;
+            if batch.num_rows() > 0 {
+                count += batch.num_rows() as u64;
+                writer.write(ChangeBatch::inserts(batch)).await?;
+            }
+        }
+        writer.flush().await?;
+        Ok(count)
+    }
+}
