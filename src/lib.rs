@@ -2,6 +2,14 @@
 //!
 //! The modules are listed in the order in which data passes them; imports point down only (tests/it/tidy.rs checks it).
 
+pub mod sql;
+
+pub mod jobs;
+
+pub mod catalog;
+
+pub mod engine;
+
 pub mod functions;
 
 pub mod connectors;

@@ -1,0 +1,27 @@
+//! Databases (Flink's catalogs) and schemas (Flink's databases).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{FunctionEntry, TableEntry, ViewEntry};
+
+/// A database: schemas by name.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DatabaseEntry {
+    /// Its schemas.
+    pub schemas: BTreeMap<String, SchemaEntry>,
+}
+
+/// A schema: tables, views and functions by name. Tables and views share one name space.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SchemaEntry {
+    /// COMMENT of CREATE DATABASE/SCHEMA.
+    pub comment: Option<String>,
+    /// Declared tables.
+    pub tables: BTreeMap<String, TableEntry>,
+    /// Views.
+    pub views: BTreeMap<String, ViewEntry>,
+    /// SQL functions.
+    pub functions: BTreeMap<String, FunctionEntry>,
+}

@@ -1,0 +1,16 @@
+//! A SQL function.
+
+use serde::{Deserialize, Serialize};
+
+/// `CREATE FUNCTION f(a T) RETURNS R LANGUAGE SQL AS '…'`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FunctionEntry {
+    /// Stable id, never reused.
+    pub oid: u32,
+    /// Parameter names and types; type `ANY` takes any integer or string.
+    pub parameters: Vec<(String, String)>,
+    /// Declared result type.
+    pub returns: String,
+    /// The body's text.
+    pub body: String,
+}

@@ -1,0 +1,16 @@
+//! The durable model of databases, schemas, tables, views, functions and jobs. Knows no SQL text beyond keeping it.
+//!
+//! Readers take an immutable [`Snapshot`]; writers hand in a list of [`Change`]s that are applied all or not at all.
+//! Secrets of WITH are not in it: `secrets` keeps them apart, encrypted, by reference.
+
+pub mod database;
+pub mod function;
+pub mod job;
+pub mod secrets;
+pub mod store;
+pub mod table;
+
+pub use function::FunctionEntry;
+pub use job::{DesiredState, JobEntry};
+pub use store::{Catalog, Change, Snapshot};
+pub use table::{TableEntry, ViewEntry};

@@ -1,0 +1,1 @@
+//! Secrets of WITH: kept apart from the catalog, encrypted, by reference.
