@@ -220,17 +220,19 @@ impl Task {
     async fn discover(&mut self) -> Result<()> {
         for index in 0..self.branches.len() {
             let branch = &self.branches[index];
+            let (source, source_id, known) =
+                (Arc::clone(&branch.source), branch.source_id.clone(), branch.splits.clone());
+            let (projection, metrics) = (branch.projection.clone(), Arc::clone(&branch.source_metrics.connector));
             // Without any stored position the start-up mode decides; a split that is new later is read from its beginning.
-            let fresh = self.ledger.is_fresh(&branch.source_id);
+            let fresh = self.ledger.is_fresh(&source_id);
             let mut opened = Vec::new();
-            for split in branch.source.splits().await? {
-                if branch.splits.contains(&split) {
+            for split in source.splits().await? {
+                if known.contains(&split) {
                     continue;
                 }
-                let stored = self.ledger.position(&branch.source_id, &split.id);
+                let stored = self.ledger.position(&source_id, &split.id);
                 let position = if fresh { stored } else { stored.or(Some(0)) };
-                let metrics = Arc::clone(&branch.source_metrics.connector);
-                let reader = branch.source.open(&split, position, &branch.projection, metrics).await?;
+                let reader = source.open(&split, position, &projection, Arc::clone(&metrics)).await?;
                 opened.push((split, reader));
             }
             for (split, reader) in opened {

@@ -19,7 +19,7 @@ use crate::error::Result;
 /// One step of a dataflow. Rows that an operator cannot evaluate make the whole call fail and change nothing,
 /// so that the task may try the rows one by one.
 #[async_trait]
-pub trait Operator: Send {
+pub trait Operator: Send + Sync {
     /// Columns of the batches that come out.
     fn schema(&self) -> SchemaRef;
 
@@ -32,7 +32,7 @@ pub struct OperatorContext<'a> {
     /// Functions and time zone.
     pub scope: &'a ExpressionScope,
     /// Opens a looked-up table.
-    pub open_lookup: &'a dyn Fn(&TableDeclaration) -> Result<Arc<dyn Lookup>>,
+    pub open_lookup: &'a (dyn Fn(&TableDeclaration) -> Result<Arc<dyn Lookup>> + Send + Sync),
     /// Whether look-ups must see every acknowledged write now (read behind is in force); asked at each batch.
     pub consistent: Arc<dyn Fn() -> bool + Send + Sync>,
 }
