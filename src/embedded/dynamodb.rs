@@ -52,7 +52,9 @@ impl EmbeddedDynamoDb {
         tasks.spawn({
             let (database, stopped) = (database.clone(), stopped.clone());
             async move {
-                if let Err(error) = dynoxide::server::serve_with_shutdown(listener, database, until_stopped(stopped)).await {
+                if let Err(error) =
+                    dynoxide::server::serve_with_shutdown(listener, database, until_stopped(stopped)).await
+                {
                     tracing::error!(%error, "embedded DynamoDB ended");
                 }
             }

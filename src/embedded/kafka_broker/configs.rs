@@ -37,7 +37,12 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Int,
         accepts: |value| value.parse::<i32>().is_ok_and(|bytes| bytes >= 0),
     },
-    Setting { name: "message.timestamp.type", default: "CreateTime", kind: Kind::Text, accepts: |value| value == "CreateTime" },
+    Setting {
+        name: "message.timestamp.type",
+        default: "CreateTime",
+        kind: Kind::Text,
+        accepts: |value| value == "CreateTime",
+    },
     Setting { name: "min.insync.replicas", default: "1", kind: Kind::Int, accepts: |value| value == "1" },
     Setting {
         name: "retention.bytes",

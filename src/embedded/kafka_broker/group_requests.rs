@@ -17,9 +17,9 @@ use kafka_protocol::messages::offset_fetch_response::{
 };
 use kafka_protocol::messages::{
     DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse, FindCoordinatorRequest,
-    FindCoordinatorResponse, GroupId, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
-    LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest,
-    OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse, TopicName,
+    FindCoordinatorResponse, GroupId, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse,
+    LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse, OffsetCommitRequest,
+    OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -63,8 +63,11 @@ pub fn find_coordinator(call: &Call, request: FindCoordinatorRequest) -> FindCoo
         });
         return FindCoordinatorResponse::default().with_coordinators(coordinators.collect());
     }
-    let mut response =
-        FindCoordinatorResponse::default().with_error_code(error_code).with_node_id(NODE_ID.into()).with_host(host).with_port(port);
+    let mut response = FindCoordinatorResponse::default()
+        .with_error_code(error_code)
+        .with_node_id(NODE_ID.into())
+        .with_host(host)
+        .with_port(port);
     if call.version >= 1 {
         response.error_message = error_message;
     }
@@ -73,7 +76,8 @@ pub fn find_coordinator(call: &Call, request: FindCoordinatorRequest) -> FindCoo
 
 pub fn join_group(call: &Call, request: JoinGroupRequest) -> JoinGroupResponse {
     let failed = |error: ResponseError, member_id: StrBytes| {
-        let mut response = JoinGroupResponse::default().with_error_code(error.code()).with_generation_id(-1).with_member_id(member_id);
+        let mut response =
+            JoinGroupResponse::default().with_error_code(error.code()).with_generation_id(-1).with_member_id(member_id);
         // Null is for newer versions.
         response.protocol_name = (call.version < 7).then(StrBytes::default);
         response
@@ -92,7 +96,11 @@ pub fn join_group(call: &Call, request: JoinGroupRequest) -> JoinGroupResponse {
             session_timeout,
             rebalance_timeout: if call.version >= 1 { millis(request.rebalance_timeout_ms) } else { session_timeout },
             protocol_type: request.protocol_type.to_string(),
-            protocols: request.protocols.into_iter().map(|protocol| (protocol.name.to_string(), protocol.metadata)).collect(),
+            protocols: request
+                .protocols
+                .into_iter()
+                .map(|protocol| (protocol.name.to_string(), protocol.metadata))
+                .collect(),
             id_required: call.version >= 4,
         },
     );
@@ -120,7 +128,8 @@ pub fn join_group(call: &Call, request: JoinGroupRequest) -> JoinGroupResponse {
 }
 
 pub fn sync_group(call: &Call, request: SyncGroupRequest) -> SyncGroupResponse {
-    let assignments = request.assignments.into_iter().map(|assigned| (assigned.member_id.to_string(), assigned.assignment));
+    let assignments =
+        request.assignments.into_iter().map(|assigned| (assigned.member_id.to_string(), assigned.assignment));
     let synced = call.broker.groups.sync(
         &request.group_id,
         request.generation_id,
@@ -143,7 +152,8 @@ pub fn sync_group(call: &Call, request: SyncGroupRequest) -> SyncGroupResponse {
 
 pub fn heartbeat(call: &Call, request: HeartbeatRequest) -> HeartbeatResponse {
     let instance_id = request.group_instance_id.as_deref();
-    let beaten = call.broker.groups.heartbeat(&request.group_id, request.generation_id, &request.member_id, instance_id);
+    let beaten =
+        call.broker.groups.heartbeat(&request.group_id, request.generation_id, &request.member_id, instance_id);
     HeartbeatResponse::default().with_error_code(code(&beaten))
 }
 
@@ -190,7 +200,8 @@ pub fn offset_commit(call: &Call, request: OffsetCommitRequest) -> OffsetCommitR
                     return Err(ResponseError::OffsetMetadataTooLarge);
                 }
                 let leader_epoch = if call.version >= 6 { partition.committed_leader_epoch } else { -1 };
-                let offset = GroupOffset { offset: partition.committed_offset, leader_epoch, metadata: metadata.to_string() };
+                let offset =
+                    GroupOffset { offset: partition.committed_offset, leader_epoch, metadata: metadata.to_string() };
                 offsets.push((topic.name.to_string(), index, offset));
                 Ok(())
             });
@@ -209,7 +220,9 @@ pub fn offset_commit(call: &Call, request: OffsetCommitRequest) -> OffsetCommitR
     }
     let topics = results.into_iter().map(|(name, partitions)| {
         let partitions = partitions.into_iter().map(|(index, checked)| {
-            OffsetCommitResponsePartition::default().with_partition_index(index).with_error_code(code(&checked.and(stored)))
+            OffsetCommitResponsePartition::default()
+                .with_partition_index(index)
+                .with_error_code(code(&checked.and(stored)))
         });
         OffsetCommitResponseTopic::default().with_partitions(partitions.collect()).with_name(name)
     });
@@ -217,7 +230,11 @@ pub fn offset_commit(call: &Call, request: OffsetCommitRequest) -> OffsetCommitR
 }
 
 /// Offsets of a group: of the partitions asked for, or of all that have one.
-fn committed(call: &Call, group: &str, asked: Option<Vec<(TopicName, Vec<i32>)>>) -> Vec<(TopicName, Vec<(i32, Option<GroupOffset>)>)> {
+fn committed(
+    call: &Call,
+    group: &str,
+    asked: Option<Vec<(TopicName, Vec<i32>)>>,
+) -> Vec<(TopicName, Vec<(i32, Option<GroupOffset>)>)> {
     let store = call.broker.topics.meta();
     let offsets = store.meta().group_offsets.get(group);
     if let Some(asked) = asked {
@@ -246,7 +263,9 @@ pub fn offset_fetch(call: &Call, request: OffsetFetchRequest) -> OffsetFetchResp
     let none = || GroupOffset { offset: -1, leader_epoch: -1, metadata: String::new() };
     if call.version >= 8 {
         let groups = request.groups.into_iter().map(|group| {
-            let asked = group.topics.map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect());
+            let asked = group
+                .topics
+                .map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect());
             let topics = committed(call, &group.group_id, asked).into_iter().map(|(name, partitions)| {
                 let partitions = partitions.into_iter().map(|(index, offset)| {
                     let offset = offset.unwrap_or_else(none);
@@ -262,7 +281,8 @@ pub fn offset_fetch(call: &Call, request: OffsetFetchRequest) -> OffsetFetchResp
         });
         return OffsetFetchResponse::default().with_groups(groups.collect());
     }
-    let asked = request.topics.map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect());
+    let asked =
+        request.topics.map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect());
     let topics = committed(call, &request.group_id, asked).into_iter().map(|(name, partitions)| {
         let partitions = partitions.into_iter().map(|(index, offset)| {
             let offset = offset.unwrap_or_else(none);
@@ -293,7 +313,8 @@ pub fn list_groups(call: &Call, request: ListGroupsRequest) -> ListGroupsRespons
     names.extend(call.broker.topics.meta().meta().group_offsets.keys().cloned());
     let groups = names.into_iter().filter_map(|name| {
         let state = known_state(call, &name)?;
-        let wanted = request.states_filter.is_empty() || request.states_filter.iter().any(|asked| asked.as_str() == state.name());
+        let wanted = request.states_filter.is_empty()
+            || request.states_filter.iter().any(|asked| asked.as_str() == state.name());
         let protocol_type = call.broker.groups.describe(&name).map(|group| group.protocol_type);
         let mut group = ListedGroup::default()
             .with_group_id(GroupId(text(name)))

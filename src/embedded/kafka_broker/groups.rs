@@ -210,7 +210,11 @@ impl Groups {
             }
             group.check_member(generation, member_id, instance_id)?;
             group.seen(member_id);
-            if group.state == GroupState::CompletingRebalance { Err(ResponseError::RebalanceInProgress) } else { Ok(()) }
+            if group.state == GroupState::CompletingRebalance {
+                Err(ResponseError::RebalanceInProgress)
+            } else {
+                Ok(())
+            }
         });
         checked.unwrap_or(outside)
     }
@@ -376,7 +380,11 @@ impl Cell {
 
 impl Member {
     fn metadata(&self, protocol: &str) -> Bytes {
-        self.protocols.iter().find(|(name, _)| name == protocol).map(|(_, metadata)| metadata.clone()).unwrap_or_default()
+        self.protocols
+            .iter()
+            .find(|(name, _)| name == protocol)
+            .map(|(_, metadata)| metadata.clone())
+            .unwrap_or_default()
     }
 }
 
@@ -565,7 +573,8 @@ impl Group {
 
     /// Of the protocols that all members have, the one that most of them name first.
     fn protocol_of_most(&self) -> String {
-        let of_all = |name: &str| self.members.values().all(|member| member.protocols.iter().any(|(other, _)| other == name));
+        let of_all =
+            |name: &str| self.members.values().all(|member| member.protocols.iter().any(|(other, _)| other == name));
         let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
         for member in self.members.values() {
             if let Some((name, _)) = member.protocols.iter().find(|(name, _)| of_all(name)) {

@@ -40,7 +40,10 @@ pub struct Appended {
 #[derive(Debug)]
 pub enum AppendError {
     Refused(Refused),
-    TooLarge { bytes: usize, bytes_max: usize },
+    TooLarge {
+        bytes: usize,
+        bytes_max: usize,
+    },
     FencedEpoch,
     OutOfOrder,
     /// The topic was deleted meanwhile.
@@ -441,8 +444,14 @@ fn open_segment(
 ) -> io::Result<Segment> {
     let file = OpenOptions::new().read(true).write(true).open(&path)?;
     let file_bytes = file.metadata()?.len();
-    let mut segment =
-        Segment { base_offset, path, file: Arc::new(file.try_clone()?), bytes: 0, max_timestamp: i64::MIN, index: Vec::new() };
+    let mut segment = Segment {
+        base_offset,
+        path,
+        file: Arc::new(file.try_clone()?),
+        bytes: 0,
+        max_timestamp: i64::MIN,
+        index: Vec::new(),
+    };
     let mut reader = BufReader::with_capacity(READ_BUFFER_BYTES, file);
     let mut bytes = Vec::new();
     while segment.bytes < file_bytes {

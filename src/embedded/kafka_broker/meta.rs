@@ -16,16 +16,42 @@ const GROWTH_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Change {
-    Cluster { id: String },
-    TopicCreated { id: String, name: String, partitions: i32, config: BTreeMap<String, String> },
-    TopicDeleted { name: String },
-    PartitionsAdded { name: String, partitions: i32 },
-    TopicConfig { name: String, config: BTreeMap<String, String> },
-    LogStart { name: String, partition: i32, offset: i64 },
-    OffsetsCommitted { group: String, offsets: Vec<(String, i32, GroupOffset)> },
-    GroupDeleted { group: String },
+    Cluster {
+        id: String,
+    },
+    TopicCreated {
+        id: String,
+        name: String,
+        partitions: i32,
+        config: BTreeMap<String, String>,
+    },
+    TopicDeleted {
+        name: String,
+    },
+    PartitionsAdded {
+        name: String,
+        partitions: i32,
+    },
+    TopicConfig {
+        name: String,
+        config: BTreeMap<String, String>,
+    },
+    LogStart {
+        name: String,
+        partition: i32,
+        offset: i64,
+    },
+    OffsetsCommitted {
+        group: String,
+        offsets: Vec<(String, i32, GroupOffset)>,
+    },
+    GroupDeleted {
+        group: String,
+    },
     /// Producer ids below this one may have been given out.
-    ProducerIdsReserved { below: i64 },
+    ProducerIdsReserved {
+        below: i64,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,7 +140,8 @@ impl Meta {
             }
         }
         for (group, offsets) in &self.group_offsets {
-            let offsets = offsets.iter().map(|((topic, partition), offset)| (topic.clone(), *partition, offset.clone()));
+            let offsets =
+                offsets.iter().map(|((topic, partition), offset)| (topic.clone(), *partition, offset.clone()));
             changes.push(Change::OffsetsCommitted { group: group.clone(), offsets: offsets.collect() });
         }
         changes
@@ -190,7 +217,10 @@ fn read_changes(bytes: &[u8], mut apply: impl FnMut(Change)) -> io::Result<()> {
         let (line, after) = (&rest[..end], &rest[end + 1..]);
         let Some(change) = decode(line) else {
             let at = bytes.len() - rest.len();
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{FILE} of the embedded broker is damaged at byte {at}")));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{FILE} of the embedded broker is damaged at byte {at}"),
+            ));
         };
         apply(change);
         rest = after;

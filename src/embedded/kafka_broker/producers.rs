@@ -13,7 +13,9 @@ const BATCHES_REMEMBERED: usize = 5;
 pub enum Verdict {
     Append,
     /// Appended before, at this offset: its acknowledgement got lost.
-    Duplicate { base_offset: i64 },
+    Duplicate {
+        base_offset: i64,
+    },
     /// A newer instance of the producer has written since.
     FencedEpoch,
     /// A batch before this one is missing.
@@ -51,10 +53,9 @@ impl Producers {
         if batch.producer_epoch > known.epoch {
             return if batch.base_sequence == 0 { Verdict::Append } else { Verdict::OutOfOrder };
         }
-        let repeated = known
-            .batches
-            .iter()
-            .find(|earlier| earlier.first_sequence == batch.base_sequence && earlier.last_sequence == batch.last_sequence());
+        let repeated = known.batches.iter().find(|earlier| {
+            earlier.first_sequence == batch.base_sequence && earlier.last_sequence == batch.last_sequence()
+        });
         if let Some(earlier) = repeated {
             return Verdict::Duplicate { base_offset: earlier.base_offset };
         }

@@ -117,7 +117,10 @@ struct Body<'a> {
 }
 
 impl Body<'_> {
-    fn answer<Q: Decodable, A: Encodable + HeaderVersion>(self, act: impl FnOnce(&Call, Q) -> A) -> io::Result<Option<BytesMut>> {
+    fn answer<Q: Decodable, A: Encodable + HeaderVersion>(
+        self,
+        act: impl FnOnce(&Call, Q) -> A,
+    ) -> io::Result<Option<BytesMut>> {
         self.answer_or_not(|call, request| Some(act(call, request)))
     }
 
@@ -125,7 +128,8 @@ impl Body<'_> {
         mut self,
         act: impl FnOnce(&Call, Q) -> Option<A>,
     ) -> io::Result<Option<BytesMut>> {
-        let request = Q::decode(&mut self.frame, self.call.version).map_err(|error| malformed(&format!("request: {error:#}")))?;
+        let request =
+            Q::decode(&mut self.frame, self.call.version).map_err(|error| malformed(&format!("request: {error:#}")))?;
         let response = act(&self.call, request);
         response.map(|response| encode(self.correlation_id, self.call.version, &response)).transpose()
     }

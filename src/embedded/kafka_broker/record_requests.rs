@@ -10,8 +10,8 @@ use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, Partition
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{
-    DeleteRecordsRequest, DeleteRecordsResponse, FetchRequest, FetchResponse, InitProducerIdRequest, InitProducerIdResponse,
-    ListOffsetsRequest, ListOffsetsResponse, ProduceRequest, ProduceResponse,
+    DeleteRecordsRequest, DeleteRecordsResponse, FetchRequest, FetchResponse, InitProducerIdRequest,
+    InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse, ProduceRequest, ProduceResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -49,8 +49,10 @@ pub fn produce(call: &Call, request: ProduceRequest) -> Option<ProduceResponse> 
                 Some(refused) => Err(refused.clone()),
                 None => append(topic.as_deref(), partition.index, &partition.records.unwrap_or_default()),
             };
-            let mut response =
-                PartitionProduceResponse::default().with_index(partition.index).with_base_offset(-1).with_log_append_time_ms(-1);
+            let mut response = PartitionProduceResponse::default()
+                .with_index(partition.index)
+                .with_base_offset(-1)
+                .with_log_append_time_ms(-1);
             match appended {
                 Ok(appended) => {
                     response.base_offset = appended.base_offset;
@@ -78,7 +80,9 @@ fn append(topic: Option<&Topic>, index: i32, batch: &[u8]) -> Result<super::log:
     let topic = topic.ok_or_else(unknown)?;
     let partition = topic.partition(index).ok_or_else(unknown)?;
     partition.append(batch, &topic.settings).map_err(|error| match error {
-        AppendError::Refused(Refused::Corrupt) => (ResponseError::CorruptMessage, "not one whole record batch".to_owned()),
+        AppendError::Refused(Refused::Corrupt) => {
+            (ResponseError::CorruptMessage, "not one whole record batch".to_owned())
+        }
         AppendError::Refused(Refused::OldFormat) => {
             (ResponseError::UnsupportedForMessageFormat, "message formats before 2 are not supported".to_owned())
         }
@@ -88,8 +92,12 @@ fn append(topic: Option<&Topic>, index: i32, batch: &[u8]) -> Result<super::log:
         AppendError::TooLarge { bytes, bytes_max } => {
             (ResponseError::MessageTooLarge, format!("a batch of {bytes} bytes is over max.message.bytes, {bytes_max}"))
         }
-        AppendError::FencedEpoch => (ResponseError::InvalidProducerEpoch, "a newer instance of this producer has written".to_owned()),
-        AppendError::OutOfOrder => (ResponseError::OutOfOrderSequenceNumber, "a batch before this one is missing".to_owned()),
+        AppendError::FencedEpoch => {
+            (ResponseError::InvalidProducerEpoch, "a newer instance of this producer has written".to_owned())
+        }
+        AppendError::OutOfOrder => {
+            (ResponseError::OutOfOrderSequenceNumber, "a batch before this one is missing".to_owned())
+        }
         AppendError::Deleted => unknown(),
         AppendError::Storage(error) => {
             tracing::error!(topic = topic.name, partition = index, %error, "records could not be stored");
@@ -105,7 +113,8 @@ pub fn fetch(call: &Call, request: FetchRequest) -> FetchResponse {
     }
     let wait = Duration::from_millis(request.max_wait_ms.max(0) as u64).min(WAIT_MAX);
     let deadline = Instant::now() + wait;
-    let topics: Vec<Option<Arc<Topic>>> = request.topics.iter().map(|asked| call.broker.topics.get(&asked.topic)).collect();
+    let topics: Vec<Option<Arc<Topic>>> =
+        request.topics.iter().map(|asked| call.broker.topics.get(&asked.topic)).collect();
     let waiter = Arc::new(Waiter::default());
     loop {
         if !wait.is_zero() {
@@ -191,8 +200,10 @@ pub fn list_offsets(call: &Call, request: ListOffsetsRequest) -> ListOffsetsResp
                 Some(partition) => offset_for(partition, asked.timestamp),
                 None => Err(ResponseError::UnknownTopicOrPartition),
             };
-            let mut response =
-                ListOffsetsPartitionResponse::default().with_partition_index(asked.partition_index).with_offset(-1).with_timestamp(-1);
+            let mut response = ListOffsetsPartitionResponse::default()
+                .with_partition_index(asked.partition_index)
+                .with_offset(-1)
+                .with_timestamp(-1);
             match found {
                 Ok(Some(found)) => {
                     response.offset = found.offset;
@@ -248,7 +259,10 @@ pub fn delete_records(call: &Call, request: DeleteRecordsRequest) -> DeleteRecor
 
 pub fn init_producer_id(call: &Call, request: InitProducerIdRequest) -> InitProducerIdResponse {
     let refused = |error: ResponseError| {
-        InitProducerIdResponse::default().with_error_code(error.code()).with_producer_id((-1).into()).with_producer_epoch(-1)
+        InitProducerIdResponse::default()
+            .with_error_code(error.code())
+            .with_producer_id((-1).into())
+            .with_producer_epoch(-1)
     };
     if request.transactional_id.is_some() {
         // Of the codes that clients take for final, the one that names the transactional id.

@@ -41,7 +41,11 @@ impl Walk {
     }
 
     fn array(&self, inside: &[&str], of_structs: bool, body: &mut &[u8]) -> Option<()> {
-        let count = if self.flexible { varint(body)?.checked_sub(1) } else { length(i64::from(fixed::<4>(body).map(i32::from_be_bytes)?))? };
+        let count = if self.flexible {
+            varint(body)?.checked_sub(1)
+        } else {
+            length(i64::from(fixed::<4>(body).map(i32::from_be_bytes)?))?
+        };
         // No element is smaller than a byte.
         let count = count.unwrap_or(0);
         if count > body.len() {
@@ -57,12 +61,20 @@ impl Walk {
     }
 
     fn skip_string(&self, body: &mut &[u8]) -> Option<()> {
-        let bytes = if self.flexible { varint(body)?.checked_sub(1) } else { length(i64::from(fixed::<2>(body).map(i16::from_be_bytes)?))? };
+        let bytes = if self.flexible {
+            varint(body)?.checked_sub(1)
+        } else {
+            length(i64::from(fixed::<2>(body).map(i16::from_be_bytes)?))?
+        };
         skip(body, bytes.unwrap_or(0))
     }
 
     fn skip_bytes(&self, body: &mut &[u8]) -> Option<()> {
-        let bytes = if self.flexible { varint(body)?.checked_sub(1) } else { length(i64::from(fixed::<4>(body).map(i32::from_be_bytes)?))? };
+        let bytes = if self.flexible {
+            varint(body)?.checked_sub(1)
+        } else {
+            length(i64::from(fixed::<4>(body).map(i32::from_be_bytes)?))?
+        };
         skip(body, bytes.unwrap_or(0))
     }
 

@@ -9,7 +9,9 @@ use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, Cr
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::describe_configs_response::{DescribeConfigsResourceResult, DescribeConfigsResult};
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse as IncrementallyAlteredResource;
-use kafka_protocol::messages::metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
+use kafka_protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
 use kafka_protocol::messages::{
     AlterConfigsRequest, AlterConfigsResponse, CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest,
     CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
@@ -40,9 +42,10 @@ fn text(value: impl Into<String>) -> StrBytes {
 
 fn code_and_message(error: TopicError) -> (ResponseError, String) {
     match error {
-        TopicError::InvalidName => {
-            (ResponseError::InvalidTopicException, "a topic name has 1 to 249 letters, digits, '.', '_' and '-'".to_owned())
-        }
+        TopicError::InvalidName => (
+            ResponseError::InvalidTopicException,
+            "a topic name has 1 to 249 letters, digits, '.', '_' and '-'".to_owned(),
+        ),
         TopicError::Exists => (ResponseError::TopicAlreadyExists, "the topic is there already".to_owned()),
         TopicError::Unknown => (ResponseError::UnknownTopicOrPartition, "no such topic".to_owned()),
         TopicError::InvalidPartitions(message) => (ResponseError::InvalidPartitions, message),
@@ -135,17 +138,28 @@ pub fn create_topics(call: &Call, request: CreateTopicsRequest) -> CreateTopicsR
             result.replication_factor = -1;
             result.configs = None;
         }
-        let config = asked.configs.iter().filter_map(|config| Some((config.name.to_string(), config.value.as_ref()?.to_string())));
+        let config = asked
+            .configs
+            .iter()
+            .filter_map(|config| Some((config.name.to_string(), config.value.as_ref()?.to_string())));
         let created = if asked.assignments.is_empty() {
-            let partitions = if asked.num_partitions == -1 { call.broker.options.default_partitions } else { asked.num_partitions };
+            let partitions =
+                if asked.num_partitions == -1 { call.broker.options.default_partitions } else { asked.num_partitions };
             if matches!(asked.replication_factor, -1 | 1) {
-                let created = call.broker.topics.create(&asked.name, partitions, config.collect(), request.validate_only);
+                let created =
+                    call.broker.topics.create(&asked.name, partitions, config.collect(), request.validate_only);
                 created.map(|topic| (topic, partitions)).map_err(code_and_message)
             } else {
-                Err((ResponseError::InvalidReplicationFactor, "the embedded broker is the only one: replication factor 1".to_owned()))
+                Err((
+                    ResponseError::InvalidReplicationFactor,
+                    "the embedded broker is the only one: replication factor 1".to_owned(),
+                ))
             }
         } else {
-            Err((ResponseError::InvalidReplicaAssignment, "the embedded broker is the only one: no replica assignments".to_owned()))
+            Err((
+                ResponseError::InvalidReplicaAssignment,
+                "the embedded broker is the only one: no replica assignments".to_owned(),
+            ))
         };
         match created {
             Ok((topic, partitions)) if call.version >= 5 => {
@@ -190,7 +204,10 @@ pub fn create_partitions(call: &Call, request: CreatePartitionsRequest) -> Creat
         let added = if asked.assignments.is_none_or(|assignments| assignments.is_empty()) {
             call.broker.topics.add_partitions(&asked.name, asked.count, request.validate_only).map_err(code_and_message)
         } else {
-            Err((ResponseError::InvalidReplicaAssignment, "the embedded broker is the only one: no replica assignments".to_owned()))
+            Err((
+                ResponseError::InvalidReplicaAssignment,
+                "the embedded broker is the only one: no replica assignments".to_owned(),
+            ))
         };
         let mut result = CreatePartitionsTopicResult::default().with_name(asked.name);
         if let Err((error, message)) = added {
@@ -204,8 +221,12 @@ pub fn create_partitions(call: &Call, request: CreatePartitionsRequest) -> Creat
 
 pub fn describe_configs(call: &Call, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
     let results = request.resources.into_iter().map(|resource| {
-        let wanted =
-            |name: &str| resource.configuration_keys.as_ref().is_none_or(|keys| keys.is_empty() || keys.iter().any(|key| **key == *name));
+        let wanted = |name: &str| {
+            resource
+                .configuration_keys
+                .as_ref()
+                .is_none_or(|keys| keys.is_empty() || keys.iter().any(|key| **key == *name))
+        };
         let mut result = DescribeConfigsResult::default()
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name.clone());
@@ -233,7 +254,13 @@ fn source(topic: &Topic, name: &str) -> i8 {
 fn topic_configs(call: &Call, name: &str) -> Result<Vec<DescribeConfigsResourceResult>, (ResponseError, String)> {
     let topic = call.broker.topics.get(name).ok_or_else(|| code_and_message(TopicError::Unknown))?;
     let described = SETTINGS.iter().map(|setting| {
-        described_config(call, setting.name, value_of(&topic.config, setting.name), setting.kind, source(&topic, setting.name))
+        described_config(
+            call,
+            setting.name,
+            value_of(&topic.config, setting.name),
+            setting.kind,
+            source(&topic, setting.name),
+        )
     });
     Ok(described.collect())
 }
@@ -251,8 +278,10 @@ fn broker_configs(call: &Call) -> Vec<DescribeConfigsResourceResult> {
 }
 
 fn described_config(call: &Call, name: &str, value: &str, kind: Kind, source: i8) -> DescribeConfigsResourceResult {
-    let mut described =
-        DescribeConfigsResourceResult::default().with_name(text(name)).with_value(Some(text(value))).with_config_source(source);
+    let mut described = DescribeConfigsResourceResult::default()
+        .with_name(text(name))
+        .with_value(Some(text(value)))
+        .with_config_source(source);
     if call.version >= 3 {
         described.config_type = kind as i8;
     }
@@ -275,9 +304,14 @@ fn altered(
 
 pub fn alter_configs(call: &Call, request: AlterConfigsRequest) -> AlterConfigsResponse {
     let responses = request.resources.into_iter().map(|resource| {
-        let new = resource.configs.iter().filter_map(|config| Some((config.name.to_string(), config.value.as_ref()?.to_string())));
+        let new = resource
+            .configs
+            .iter()
+            .filter_map(|config| Some((config.name.to_string(), config.value.as_ref()?.to_string())));
         let (error_code, error_message) =
-            altered(call, resource.resource_type, &resource.resource_name, request.validate_only, |config| *config = new.collect());
+            altered(call, resource.resource_type, &resource.resource_name, request.validate_only, |config| {
+                *config = new.collect()
+            });
         AlteredResource::default()
             .with_error_code(error_code)
             .with_error_message(error_message)
@@ -287,20 +321,28 @@ pub fn alter_configs(call: &Call, request: AlterConfigsRequest) -> AlterConfigsR
     AlterConfigsResponse::default().with_responses(responses.collect())
 }
 
-pub fn incremental_alter_configs(call: &Call, request: IncrementalAlterConfigsRequest) -> IncrementalAlterConfigsResponse {
+pub fn incremental_alter_configs(
+    call: &Call,
+    request: IncrementalAlterConfigsRequest,
+) -> IncrementalAlterConfigsResponse {
     let responses = request.resources.into_iter().map(|resource| {
         let known = resource.configs.iter().all(|change| matches!(change.config_operation, SET | DELETE));
         let (error_code, error_message) = if known {
             altered(call, resource.resource_type, &resource.resource_name, request.validate_only, |config| {
                 for change in &resource.configs {
                     match &change.value {
-                        Some(value) if change.config_operation == SET => config.insert(change.name.to_string(), value.to_string()),
+                        Some(value) if change.config_operation == SET => {
+                            config.insert(change.name.to_string(), value.to_string())
+                        }
                         _ => config.remove(change.name.as_str()),
                     };
                 }
             })
         } else {
-            (ResponseError::InvalidConfig.code(), Some(text("the embedded broker sets and deletes settings, it does not append to lists")))
+            (
+                ResponseError::InvalidConfig.code(),
+                Some(text("the embedded broker sets and deletes settings, it does not append to lists")),
+            )
         };
         IncrementallyAlteredResource::default()
             .with_error_code(error_code)

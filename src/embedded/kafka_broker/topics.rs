@@ -65,7 +65,8 @@ impl Topics {
                 let log_start = meta.log_starts.get(&index).copied().unwrap_or(0);
                 partitions.push(Arc::new(PartitionLog::open(&partition_folder(&folder, &meta.id, index), log_start)?));
             }
-            let settings = configs::settings(&meta.config).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            let settings =
+                configs::settings(&meta.config).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
             let topic = Topic { name: name.clone(), config: meta.config.clone(), settings, partitions };
             open.insert(name.clone(), Arc::new(topic));
         }
