@@ -2,6 +2,8 @@
 //!
 //! The modules are listed in the order in which data passes them; imports point down only (tests/it/tidy.rs checks it).
 
+pub mod wire;
+
 pub mod sql;
 
 pub mod jobs;
