@@ -126,9 +126,11 @@ impl RowFormat {
     }
 }
 
-/// Postgres knows no qualified result names; DataFusion's unnamed expressions keep theirs.
+/// What Postgres calls a column without a name. DataFusion wants names to differ, so they carry a number behind it inside.
+pub const UNNAMED_COLUMN: &str = "?column?";
+
 fn column_name(field: &Field) -> String {
-    field.name().clone()
+    if field.name().starts_with(UNNAMED_COLUMN) { UNNAMED_COLUMN.to_owned() } else { field.name().clone() }
 }
 
 /// A batch and how far it was written.

@@ -65,11 +65,6 @@ fn by_name(name: &str) -> Option<(u32, i16, u32)> {
     TYPES.iter().find(|entry| entry.0 == name).map(|entry| (entry.1, entry.2, entry.3))
 }
 
-/// Oid of a type by its `pg_type.typname`.
-pub fn oid_of_name(name: &str) -> Option<u32> {
-    by_name(name).map(|entry| entry.0)
-}
-
 /// The type of a field: what its metadata says, else what its Arrow type is.
 pub fn of_field(field: &Field) -> PgType {
     match field.metadata().get(TYPE_KEY).and_then(|name| by_name(name)) {
