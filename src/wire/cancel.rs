@@ -98,7 +98,8 @@ pub struct Interrupts {
 impl Interrupts {
     /// For a statement that begins now.
     pub fn new(cancelled: CancellationToken, abort: CancellationToken, timeout: Option<Duration>) -> Self {
-        let deadline = timeout.filter(|timeout| !timeout.is_zero()).and_then(|timeout| Instant::now().checked_add(timeout));
+        let deadline =
+            timeout.filter(|timeout| !timeout.is_zero()).and_then(|timeout| Instant::now().checked_add(timeout));
         Self { cancelled, abort, deadline }
     }
 

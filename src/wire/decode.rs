@@ -76,9 +76,7 @@ fn from_binary(bytes: &[u8], data_type: &DataType) -> Result<ScalarValue> {
         T::Decimal32(..) | T::Decimal64(..) | T::Decimal128(..) | T::Decimal256(..) => {
             decimal(&numeric_text(bytes).ok_or_else(|| malformed(data_type))?, data_type)?
         }
-        T::Binary | T::LargeBinary | T::BinaryView | T::FixedSizeBinary(_) => {
-            ScalarValue::Binary(Some(bytes.to_vec()))
-        }
+        T::Binary | T::LargeBinary | T::BinaryView | T::FixedSizeBinary(_) => ScalarValue::Binary(Some(bytes.to_vec())),
         T::Date32 | T::Date64 => {
             let days = i32::from_be_bytes(fixed(bytes, data_type)?);
             ScalarValue::Date32(Some(days.checked_add(EPOCH_DAYS).ok_or_else(out_of_range)?))
@@ -157,7 +155,8 @@ fn list(elements: &[ScalarValue], element: &DataType) -> Result<ScalarValue> {
 fn from_text(text: &str, data_type: &DataType, zone: Zone) -> Result<ScalarValue> {
     use DataType as T;
     let trimmed = text.trim();
-    let invalid = |name: &str| Error::invalid(format!("invalid input syntax for type {name}: \"{text}\"")).code("22P02");
+    let invalid =
+        |name: &str| Error::invalid(format!("invalid input syntax for type {name}: \"{text}\"")).code("22P02");
     Ok(match data_type {
         T::Boolean => ScalarValue::Boolean(Some(boolean(trimmed).ok_or_else(|| invalid("boolean"))?)),
         integers if integers.is_integer() => {
@@ -175,12 +174,11 @@ fn from_text(text: &str, data_type: &DataType, zone: Zone) -> Result<ScalarValue
         T::Float16 | T::Float32 | T::Float64 => {
             ScalarValue::Float64(Some(trimmed.parse().map_err(|_| invalid("double precision"))?))
         }
-        T::Decimal32(..) | T::Decimal64(..) | T::Decimal128(..) | T::Decimal256(..) => {
-            decimal(trimmed, data_type).map_err(|error| match error.sqlstate() {
+        T::Decimal32(..) | T::Decimal64(..) | T::Decimal128(..) | T::Decimal256(..) => decimal(trimmed, data_type)
+            .map_err(|error| match error.sqlstate() {
                 "22P02" => invalid("numeric"),
                 _ => error,
-            })?
-        }
+            })?,
         T::Binary | T::LargeBinary | T::BinaryView | T::FixedSizeBinary(_) => {
             ScalarValue::Binary(Some(bytea(text).ok_or_else(|| invalid("bytea"))?))
         }

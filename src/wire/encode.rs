@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array,
-    Float32Array, Float64Array, Int16Array, Int32Array, Int64Array, IntervalDayTimeArray,
-    IntervalMonthDayNanoArray, IntervalYearMonthArray, LargeBinaryArray, LargeStringArray, ListArray, MapArray,
-    RecordBatch, StringArray, StringViewArray, StructArray, Time64MicrosecondArray, TimestampMicrosecondArray,
-    UInt32Array,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array, Float32Array,
+    Float64Array, Int16Array, Int32Array, Int64Array, IntervalDayTimeArray, IntervalMonthDayNanoArray,
+    IntervalYearMonthArray, LargeBinaryArray, LargeStringArray, ListArray, MapArray, RecordBatch, StringArray,
+    StringViewArray, StructArray, Time64MicrosecondArray, TimestampMicrosecondArray, UInt32Array,
 };
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Field, IntervalUnit, Schema, TimeUnit};
@@ -166,9 +165,7 @@ impl Rows {
         out.put_u8(b'D');
         let start = out.len();
         out.put_i32(0);
-        out.put_i16(
-            i16::try_from(self.columns.len()).map_err(|_| Error::invalid("too many columns").code("54011"))?,
-        );
+        out.put_i16(i16::try_from(self.columns.len()).map_err(|_| Error::invalid("too many columns").code("54011"))?);
         for (column, format) in self.columns.iter().zip(self.format.columns.iter()) {
             write_value(column, format, self.next, self.format.style, out)?;
         }

@@ -80,9 +80,9 @@ async fn analyse(client: &mut Client<'_>, text: &StatementText, oids: Vec<u32>) 
         .iter()
         .map(|&oid| match oid {
             0 | 705 => Ok(None),
-            oid => pg_type::arrow_of(oid).map(Some).ok_or_else(|| {
-                Error::unsupported(format!("parameters of the type with oid {oid} are not supported"))
-            }),
+            oid => pg_type::arrow_of(oid)
+                .map(Some)
+                .ok_or_else(|| Error::unsupported(format!("parameters of the type with oid {oid} are not supported"))),
         })
         .collect::<Result<Vec<_>>>()?;
     let prepared = interrupts.guard(&mut client.connection, client.session.prepare(text, &types)).await?;
@@ -179,9 +179,7 @@ pub fn describe(client: &mut Client<'_>, describe: &Describe) -> Result<(), Fail
             declared.unwrap_or_else(|| pg_type::of(data_type).oid)
         });
         let oids = oids.collect();
-        client
-            .connection
-            .send(&PgWireBackendMessage::ParameterDescription(ParameterDescription::new(oids)))?;
+        client.connection.send(&PgWireBackendMessage::ParameterDescription(ParameterDescription::new(oids)))?;
         (prepared, Vec::new())
     } else {
         let portal = client.portals.get(name).ok_or_else(|| no_portal(name))?;

@@ -159,8 +159,7 @@ pub fn decode(frame: RawFrame) -> Result<Frame> {
     let mut context = DecodeContext::new(ProtocolVersion::PROTOCOL3_0);
     context.awaiting_frontend_ssl = false;
     context.awaiting_frontend_startup = false;
-    let decoded =
-        std::panic::catch_unwind(AssertUnwindSafe(|| PgWireFrontendMessage::decode(&mut bytes, &context)));
+    let decoded = std::panic::catch_unwind(AssertUnwindSafe(|| PgWireFrontendMessage::decode(&mut bytes, &context)));
     match decoded {
         Ok(Ok(Some(message))) if !bytes.has_remaining() => Ok(Frame::Message(message)),
         Ok(Ok(Some(_))) => Err(violation("invalid message format")),
@@ -239,8 +238,7 @@ impl<'a> Body<'a> {
     }
 
     fn text(&mut self) -> Result<&'a str> {
-        let end =
-            self.0.iter().position(|&byte| byte == 0).ok_or_else(|| violation("invalid string in message"))?;
+        let end = self.0.iter().position(|&byte| byte == 0).ok_or_else(|| violation("invalid string in message"))?;
         let text = std::str::from_utf8(self.take(end)?)
             .map_err(|_| Error::invalid("invalid byte sequence for encoding \"UTF8\"").code("22021"))?;
         self.take(1)?;
@@ -249,16 +247,14 @@ impl<'a> Body<'a> {
 
     /// A count and as many items of one width; gives the count.
     fn array(&mut self, width: usize) -> Result<usize> {
-        let count =
-            usize::try_from(self.i16()?).map_err(|_| violation("invalid number of items in message"))?;
+        let count = usize::try_from(self.i16()?).map_err(|_| violation("invalid number of items in message"))?;
         self.take(count * width)?;
         Ok(count)
     }
 
     /// A count and as many values, each with its length, -1 for NULL; gives the count.
     fn values(&mut self) -> Result<usize> {
-        let count =
-            usize::try_from(self.i16()?).map_err(|_| violation("invalid number of parameters in message"))?;
+        let count = usize::try_from(self.i16()?).map_err(|_| violation("invalid number of parameters in message"))?;
         for _ in 0..count {
             match self.i32()? {
                 -1 => {}

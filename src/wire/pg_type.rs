@@ -95,10 +95,7 @@ pub fn of(data_type: &DataType) -> PgType {
                 if free { -1 } else { ((i32::from(*precision) << 16) | i32::from(scale.unsigned_abs())) + 4 };
             return PgType { oid: 1700, size: -1, modifier };
         }
-        DataType::Binary
-        | DataType::LargeBinary
-        | DataType::BinaryView
-        | DataType::FixedSizeBinary(_) => "bytea",
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => "bytea",
         DataType::Date32 | DataType::Date64 => "date",
         DataType::Time32(_) | DataType::Time64(_) => "time",
         DataType::Timestamp(_, None) => "timestamp",

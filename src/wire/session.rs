@@ -62,8 +62,7 @@ impl Client<'_> {
     async fn serve(&mut self) -> Result<(), Failure> {
         self.ready()?;
         loop {
-            let Some(frame) = frame::split(&mut self.connection.input, self.shared.options.max_message_bytes)?
-            else {
+            let Some(frame) = frame::split(&mut self.connection.input, self.shared.options.max_message_bytes)? else {
                 self.wait_for_input().await?;
                 continue;
             };
@@ -97,11 +96,9 @@ impl Client<'_> {
         let extended = frame.is_extended();
         let handled = match frame::decode(frame) {
             Err(error) => Err(Failure::Statement(error)),
-            Ok(Frame::FunctionCall) => {
-                Err(Error::unsupported("the function call sub-protocol is not supported")
-                    .hint("Use SELECT function(…).")
-                    .into())
-            }
+            Ok(Frame::FunctionCall) => Err(Error::unsupported("the function call sub-protocol is not supported")
+                .hint("Use SELECT function(…).")
+                .into()),
             Ok(Frame::Message(message)) => self.dispatch(message).await,
         };
         match handled {

@@ -4,9 +4,7 @@
 use std::sync::Arc;
 
 use pgwire::messages::PgWireBackendMessage;
-use pgwire::messages::startup::{
-    Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey,
-};
+use pgwire::messages::startup::{Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::cancel::RegisteredKey;
@@ -69,9 +67,8 @@ pub async fn open(connection: &mut Connection, shared: &Shared) -> Result<Option
     let (mut options, unknown) = session_options(parameters)?;
     if version.1 > 2 || !unknown.is_empty() {
         let newest = (3 << 16) | i32::from(version.1.min(2));
-        connection.send(&PgWireBackendMessage::NegotiateProtocolVersion(NegotiateProtocolVersion::new(
-            newest, unknown,
-        )))?;
+        connection
+            .send(&PgWireBackendMessage::NegotiateProtocolVersion(NegotiateProtocolVersion::new(newest, unknown)))?;
     }
     let secret_bytes = if version.1 >= 2 { 32 } else { 4 };
     let key = shared.keys.register(secret_bytes);

@@ -107,6 +107,10 @@ impl Raw {
                 rows += 1;
                 continue;
             }
+            if tag == 'S' {
+                // Settings have a test of their own.
+                continue;
+            }
             if rows > 0 {
                 seen.push(format!("D*{rows}"));
                 rows = 0;
@@ -114,7 +118,8 @@ impl Raw {
             seen.push(match tag {
                 'E' => {
                     let text = String::from_utf8_lossy(&body).into_owned();
-                    let field = |key: char| text.split('\0').find_map(|field| field.strip_prefix(key)).unwrap_or("").to_owned();
+                    let field =
+                        |key: char| text.split('\0').find_map(|field| field.strip_prefix(key)).unwrap_or("").to_owned();
                     format!("E {} {}", field('S'), field('C'))
                 }
                 'C' => format!("C {}", String::from_utf8_lossy(&body).trim_end_matches('\0')),
@@ -138,7 +143,7 @@ async fn simple_queries_answer_statement_by_statement() {
     let server = server().await;
     let mut raw = server.raw().await;
     raw.send(&message(b'Q', b"select 1; select 2 where false; select nowhere; select 3\0")).await;
-    assert_eq!(raw.until_ready().await, "T, D*1, C SELECT 1, T, C SELECT 0, E ERROR 42000, Z");
+    assert_eq!(raw.until_ready().await, "T, D*1, C SELECT 1, T, C SELECT 0, E ERROR 42703, Z");
     raw.send(&message(b'Q', b" ; \0")).await;
     assert_eq!(raw.until_ready().await, "I, Z");
 }
@@ -166,8 +171,15 @@ async fn startup_tells_every_parameter() {
             break;
         }
     }
-    assert!(tags.starts_with("vRS") && tags.ends_with("KZ"), "{tags}");
-    for name in ["server_version", "client_encoding", "TimeZone", "DateStyle", "integer_datetimes", "standard_conforming_strings"] {
+    assert!(tags.starts_with("vRS") && tags.contains('K') && tags.ends_with('Z'), "{tags}");
+    for name in [
+        "server_version",
+        "client_encoding",
+        "TimeZone",
+        "DateStyle",
+        "integer_datetimes",
+        "standard_conforming_strings",
+    ] {
         assert!(parameters.iter().any(|parameter| parameter == name), "{name} is missing");
     }
 }
@@ -177,15 +189,15 @@ async fn extended_results_are_binary() {
     let client = server().await.connect().await;
     let row = client
         .query_one(
-            "select true, 1::smallint, 2, 3::bigint, 0.5::real, 1.5::double precision, 'x', date '2024-02-29',
-             timestamp '2024-02-29 01:02:03.5', [1, 2], null",
+            "select true, 1::smallint, 2::int, 3::bigint, 0.5::real, 1.5::double precision, 'x', date '2024-02-29',
+             timestamp '2024-02-29 01:02:03.5', [1::bigint, 2::bigint], null",
             &[],
         )
         .await
         .unwrap();
     assert!(row.get::<_, bool>(0));
     assert_eq!(row.get::<_, i16>(1), 1);
-    assert_eq!(row.get::<_, i64>(2), 2);
+    assert_eq!(row.get::<_, i32>(2), 2);
     assert_eq!(row.get::<_, i64>(3), 3);
     assert!((row.get::<_, f32>(4) - 0.5).abs() < f32::EPSILON);
     assert!((row.get::<_, f64>(5) - 1.5).abs() < f64::EPSILON);
@@ -219,10 +231,19 @@ async fn after_an_error_everything_is_skipped_until_sync() {
     let server = server().await;
     let mut raw = server.raw().await;
     let sync = message(b'S', b"");
-    let bytes =
-        [parse("select nowhere"), bind(), execute(0), parse("select 1"), sync.clone(), parse("select 1"), bind(), execute(0), sync];
+    let bytes = [
+        parse("select nowhere"),
+        bind(),
+        execute(0),
+        parse("select 1"),
+        sync.clone(),
+        parse("select 1"),
+        bind(),
+        execute(0),
+        sync,
+    ];
     raw.send(&bytes.concat()).await;
-    assert_eq!(raw.until_ready().await, "E ERROR 42000, Z");
+    assert_eq!(raw.until_ready().await, "E ERROR 42703, Z");
     assert_eq!(raw.until_ready().await, "1, 2, D*1, C SELECT 1, Z");
     raw.send(&[parse("select 1; select 2"), message(b'S', b"")].concat()).await;
     assert_eq!(raw.until_ready().await, "E ERROR 42601, Z");
@@ -266,7 +287,7 @@ async fn a_cancel_request_ends_a_streaming_query() {
         }
     };
     assert_eq!(code(&error), "57014");
-    assert_eq!(client.query_one("select 1", &[]).await.unwrap().get::<_, i64>(0), 1);
+    assert_eq!(client.query_one("select 1::bigint", &[]).await.unwrap().get::<_, i64>(0), 1);
 }
 
 #[tokio::test]
@@ -331,7 +352,8 @@ async fn a_vanished_client_ends_its_query_and_frees_its_place() {
 
 #[tokio::test]
 async fn a_stop_ends_idle_sessions_at_once_and_running_ones_after_the_grace() {
-    let server = server_with(WireOptions { shutdown_grace: Duration::from_millis(100), ..WireOptions::default() }).await;
+    let server =
+        server_with(WireOptions { shutdown_grace: Duration::from_millis(100), ..WireOptions::default() }).await;
     let (mut idle, mut busy) = (server.raw().await, server.raw().await);
     busy.send(&message(b'Q', format!("{ENDLESS}\0").as_bytes())).await;
     assert_eq!(busy.next().await.unwrap().0, 'T');

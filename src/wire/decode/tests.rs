@@ -35,7 +35,10 @@ fn texts_are_read() {
         text("1970-01-01T00:00:01.5Z", &micros(Some("UTC"))),
         Ok(ScalarValue::TimestampMicrosecond(Some(1_500_000), Some("UTC".into())))
     );
-    assert_eq!(text("1970-01-01 00:00:01+05", &micros(None)), Ok(ScalarValue::TimestampMicrosecond(Some(1_000_000), None)));
+    assert_eq!(
+        text("1970-01-01 00:00:01+05", &micros(None)),
+        Ok(ScalarValue::TimestampMicrosecond(Some(1_000_000), None))
+    );
     assert_eq!(text("-1.235", &DataType::Decimal128(10, 2)), Ok(ScalarValue::Decimal128(Some(-124), 10, 2)));
     assert_eq!(text("1e3", &DataType::Decimal128(10, 0)), Ok(ScalarValue::Decimal128(Some(1000), 10, 0)));
     let interval = text("1 day 02:00:00", &DataType::Interval(IntervalUnit::MonthDayNano)).unwrap();

@@ -14,11 +14,14 @@ pub fn pg_class(model: &Model, _view: &SessionView) -> Vec<Row> {
             .set("relname", relation.name.as_str())
             .set("relnamespace", relation.namespace)
             .set("relowner", OWNER)
-            .set("relam", match relation.kind {
-                "i" => 403_u32,
-                "r" => 2,
-                _ => 0,
-            })
+            .set(
+                "relam",
+                match relation.kind {
+                    "i" => 403_u32,
+                    "r" => 2,
+                    _ => 0,
+                },
+            )
             .set("relfilenode", if relation.kind == "v" { 0 } else { relation.oid })
             .all(&["reltype", "reloftype", "reltablespace", "reltoastrelid", "relrewrite"], 0_u32)
             .all(&["relfrozenxid", "relminmxid"], 0_u32)
@@ -27,10 +30,7 @@ pub fn pg_class(model: &Model, _view: &SessionView) -> Vec<Row> {
             .set("relallvisible", 0_i32)
             .set("relhasindex", relation.kind == "r" && relation.partner != 0)
             .set("relhasrules", relation.kind == "v")
-            .all(
-                &["relisshared", "relhastriggers", "relhassubclass", "relrowsecurity", "relforcerowsecurity"],
-                false,
-            )
+            .all(&["relisshared", "relhastriggers", "relhassubclass", "relrowsecurity", "relforcerowsecurity"], false)
             .set("relispartition", false)
             .set("relispopulated", true)
             .set("relpersistence", "p")

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
-    Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
 use datafusion::scalar::ScalarValue;
 
@@ -231,8 +230,7 @@ fn definitions(add: &mut Add<'_>) {
     });
     add(&["pg_get_indexdef"], DataType::Utf8, None, |context, values| {
         let model = context.model();
-        let Some(index) = oid(values, 0).and_then(|oid| model.relation(oid)).filter(|index| index.kind == "i")
-        else {
+        let Some(index) = oid(values, 0).and_then(|oid| model.relation(oid)).filter(|index| index.kind == "i") else {
             return some_text(None::<String>);
         };
         match number(values, 1).filter(|column| *column > 0) {
@@ -249,7 +247,8 @@ fn definitions(add: &mut Add<'_>) {
     add(&["pg_get_constraintdef"], DataType::Utf8, None, |context, values| {
         let model = context.model();
         let of_oid = |relation: &&Relation| Some(super::model::constraint_oid(relation.oid)) == oid(values, 0);
-        let table = model.relations.iter().filter(|relation| relation.kind == "r" && relation.partner != 0).find(of_oid);
+        let table =
+            model.relations.iter().filter(|relation| relation.kind == "r" && relation.partner != 0).find(of_oid);
         some_text(table.map(|table| format!("PRIMARY KEY ({})", keys::key_columns(table).join(", "))))
     });
     add(&["pg_get_viewdef"], DataType::Utf8, None, |context, values| {
@@ -289,9 +288,7 @@ fn definitions(add: &mut Add<'_>) {
         let model = context.model();
         let column = number(values, 1).and_then(|number| usize::try_from(number - 1).ok());
         let relation = oid(values, 0).and_then(|oid| model.relation(oid));
-        some_text(
-            relation.zip(column).and_then(|(relation, column)| relation.columns.get(column)?.comment.clone()),
-        )
+        some_text(relation.zip(column).and_then(|(relation, column)| relation.columns.get(column)?.comment.clone()))
     });
 }
 
@@ -399,9 +396,7 @@ fn names_and_oids(add: &mut Add<'_>) {
         let visible = model.function(oid).is_none_or(|function| model.search_path.contains(&function.namespace));
         Ok(ScalarValue::Boolean(Some(visible)))
     });
-    add(&["quote_ident"], DataType::Utf8, None, |_, values| {
-        some_text(argument(values, 0).map(|name| quoted(&name)))
-    });
+    add(&["quote_ident"], DataType::Utf8, None, |_, values| some_text(argument(values, 0).map(|name| quoted(&name))));
     add(&["quote_literal", "quote_nullable"], DataType::Utf8, None, |_, values| {
         some_text(argument(values, 0).map(|value| format!("'{}'", value.replace('\'', "''"))))
     });
@@ -494,9 +489,7 @@ fn constants(add: &mut Add<'_>) {
             _ => "",
         }))
     });
-    add(&["getdatabaseencoding", "pg_client_encoding"], DataType::Utf8, Some("name"), |_, _| {
-        some_text(Some("UTF8"))
-    });
+    add(&["getdatabaseencoding", "pg_client_encoding"], DataType::Utf8, Some("name"), |_, _| some_text(Some("UTF8")));
     add(&["pg_char_to_encoding"], DataType::Int32, None, |_, values| {
         let is_utf8 = argument(values, 0).is_some_and(|name| matches!(name.to_lowercase().as_str(), "utf8" | "utf-8"));
         Ok(ScalarValue::Int32(Some(if is_utf8 { 6 } else { -1 })))

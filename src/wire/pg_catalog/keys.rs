@@ -26,10 +26,7 @@ pub fn pg_index(model: &Model, _view: &SessionView) -> Vec<Row> {
             .set("indrelid", table.oid)
             .all(&["indnatts", "indnkeyatts"], count)
             .all(&["indisunique", "indisprimary", "indimmediate", "indisvalid", "indisready", "indislive"], true)
-            .all(
-                &["indnullsnotdistinct", "indisexclusion", "indisclustered", "indcheckxmin", "indisreplident"],
-                false,
-            )
+            .all(&["indnullsnotdistinct", "indisexclusion", "indisclustered", "indcheckxmin", "indisreplident"], false)
             .set("indkey", numbers(&table.key))
             .all(&["indcollation", "indclass"], list(&zeros, &DataType::UInt32))
             .set("indoption", numbers(&vec![0; table.key.len()]))

@@ -149,12 +149,9 @@ impl LazyRelation {
 
     fn batch(&self, projection: Option<&Vec<usize>>) -> Result<RecordBatch> {
         let rows = (self.rows)();
-        let wanted: Vec<usize> =
-            projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
-        let columns = wanted
-            .iter()
-            .map(|&index| column(self.schema.field(index), &rows))
-            .collect::<Result<Vec<_>>>()?;
+        let wanted: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let columns =
+            wanted.iter().map(|&index| column(self.schema.field(index), &rows)).collect::<Result<Vec<_>>>()?;
         let schema = Arc::new(self.schema.project(&wanted)?);
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
         Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)

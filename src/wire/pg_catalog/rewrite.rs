@@ -10,7 +10,8 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{
     Array, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, JoinOperator, ObjectName, ObjectNamePart, Query,
-    Select, SelectItem, SetExpr, Statement, TableFactor, TableWithJoins, Value, VisitMut, Visitor, VisitorMut, visit_expressions_mut,
+    Select, SelectItem, SetExpr, Statement, TableFactor, TableWithJoins, Value, VisitMut, Visitor, VisitorMut,
+    visit_expressions_mut,
 };
 
 use super::{is_always_empty, relation};
@@ -42,8 +43,9 @@ impl VisitorMut for Rewriter {
         if joins_an_empty_relation(&select.from) && !is_aggregate(select) && has_subquery(select) {
             nullify(select);
         }
+        let names: Vec<Option<Ident>> = select.projection.iter().map(shown_name).collect();
         for item in &mut select.projection {
-            show_registered(item);
+            show_registered(item, &names);
             count_instead_of_exists(item);
         }
         name_duplicates(&mut select.projection);
@@ -226,8 +228,8 @@ fn catalogue_type(data_type: &DataType) -> Option<String> {
 /// What a type of the catalogue is for DataFusion.
 fn plain_type(name: &str) -> Option<DataType> {
     Some(match name {
-        "text" | "name" | "char" | "varchar" | "bpchar" | "cstring" | "unknown" | "sql_identifier" | "character_data"
-        | "yes_or_no" => DataType::Text,
+        "text" | "name" | "char" | "varchar" | "bpchar" | "cstring" | "unknown" | "sql_identifier"
+        | "character_data" | "yes_or_no" => DataType::Text,
         "oid" | "xid" => DataType::IntUnsigned(None),
         "int2" => DataType::SmallInt(None),
         "int4" | "cardinal_number" => DataType::Integer(None),
@@ -286,7 +288,7 @@ fn plain_elements(data_type: &mut DataType) {
 }
 
 /// `select x::regclass` shows a name; in comparisons the same expression stays an oid.
-fn show_registered(item: &mut SelectItem) {
+fn show_registered(item: &mut SelectItem, names: &[Option<Ident>]) {
     let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { return };
     let Some(printer) = printer(expr) else { return };
     let name = match expr {
@@ -303,8 +305,10 @@ fn show_registered(item: &mut SelectItem) {
     match item {
         SelectItem::ExprWithAlias { expr, .. } => *expr = shown,
         _ => {
-            let fallback = || Ident::new(printer.trim_end_matches("out"));
-            *item = SelectItem::ExprWithAlias { expr: shown, alias: name.unwrap_or_else(fallback) };
+            // `select oid, oid::regclass`: the name is taken.
+            let free = |name: &Ident| !names.iter().flatten().any(|taken| taken.value == name.value);
+            let alias = name.filter(free).unwrap_or_else(|| Ident::new(printer.trim_end_matches("out")));
+            *item = SelectItem::ExprWithAlias { expr: shown, alias };
         }
     }
 }
@@ -344,6 +348,14 @@ fn name_duplicates(projection: &mut [SelectItem]) {
         } else {
             seen.push(text);
         }
+    }
+}
+
+fn shown_name(item: &SelectItem) -> Option<Ident> {
+    match item {
+        SelectItem::ExprWithAlias { alias, .. } => Some(alias.clone()),
+        SelectItem::UnnamedExpr(expr) if printer(expr).is_none() => name_of(expr),
+        _ => None,
     }
 }
 
@@ -399,8 +411,19 @@ fn is_empty_query(query: &Query) -> bool {
 }
 
 const AGGREGATES: &[&str] = &[
-    "count", "sum", "min", "max", "avg", "array_agg", "string_agg", "bool_and", "bool_or", "every", "json_agg",
-    "jsonb_agg", "json_object_agg",
+    "count",
+    "sum",
+    "min",
+    "max",
+    "avg",
+    "array_agg",
+    "string_agg",
+    "bool_and",
+    "bool_or",
+    "every",
+    "json_agg",
+    "jsonb_agg",
+    "json_object_agg",
 ];
 
 /// Looks for functions and subqueries in expressions.
@@ -477,7 +500,8 @@ fn nullify(select: &mut Select) {
         let alias = match &*item {
             SelectItem::ExprWithAlias { alias, .. } => alias.clone(),
             SelectItem::UnnamedExpr(expr) => {
-                let taken = name_of(expr).filter(|_| place == 0 || !matches!(expr, Expr::Function(_) | Expr::Case { .. }));
+                let taken =
+                    name_of(expr).filter(|_| place == 0 || !matches!(expr, Expr::Function(_) | Expr::Case { .. }));
                 taken.unwrap_or_else(|| Ident::new(format!("column{}", place + 1)))
             }
             _ => continue,
@@ -509,9 +533,7 @@ fn single_row(query: &mut Query) {
 }
 
 fn is_of_catalogue(item: &TableWithJoins) -> bool {
-    let of_catalogue = |factor: &TableFactor| {
-        matches!(factor, TableFactor::Table { name, .. } if name.0.len() == 2 && is_word(&name.0[0], "pg_catalog"))
-    };
+    let of_catalogue = |factor: &TableFactor| matches!(factor, TableFactor::Table { name, .. } if name.0.len() == 2 && is_word(&name.0[0], "pg_catalog"));
     of_catalogue(&item.relation) && item.joins.iter().all(|join| of_catalogue(&join.relation))
 }
 

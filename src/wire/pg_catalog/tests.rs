@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use datafusion::arrow::util::pretty::pretty_format_batches;
-use datafusion::catalog::{MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider};
 use datafusion::catalog::CatalogProvider;
+use datafusion::catalog::{MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -64,10 +64,7 @@ fn snapshot() -> Snapshot {
         functions: [("f".to_owned(), function)].into(),
     };
     let schemas = [("public".to_owned(), schema), ("s".to_owned(), SchemaEntry::default())].into();
-    Snapshot {
-        databases: [("streamgate".to_owned(), DatabaseEntry { schemas })].into(),
-        ..Snapshot::default()
-    }
+    Snapshot { databases: [("streamgate".to_owned(), DatabaseEntry { schemas })].into(), ..Snapshot::default() }
 }
 
 fn context() -> (SessionContext, super::PgCatalog) {
@@ -79,7 +76,8 @@ fn context() -> (SessionContext, super::PgCatalog) {
     };
     let snapshot = Arc::new(snapshot());
     let (pg_catalog, information_schema) = super::over(Box::new(move || Arc::clone(&snapshot)), Vec::new());
-    let context = SessionContext::new_with_config(SessionConfig::new().with_default_catalog_and_schema("streamgate", "public"));
+    let context =
+        SessionContext::new_with_config(SessionConfig::new().with_default_catalog_and_schema("streamgate", "public"));
     let catalog = MemoryCatalogProvider::new();
     for schema in [&pg_catalog as &dyn SystemSchema, &information_schema] {
         let provider = MemorySchemaProvider::new();
@@ -97,7 +95,8 @@ fn context() -> (SessionContext, super::PgCatalog) {
 }
 
 async fn run(context: &SessionContext, pg_catalog: &super::PgCatalog, sql: &str) -> Result<String, String> {
-    let mut statement = Parser::parse_sql(&PostgreSqlDialect {}, sql).map_err(|error| format!("parse: {error}"))?.remove(0);
+    let mut statement =
+        Parser::parse_sql(&PostgreSqlDialect {}, sql).map_err(|error| format!("parse: {error}"))?.remove(0);
     pg_catalog.rewrite(&mut statement);
     let text = statement.to_string();
     let state = context.state();
@@ -154,8 +153,13 @@ async fn relations_are_listed() {
         "SELECT c.oid, c.oid::regclass, relkind, n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
          WHERE nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY relname",
         expect![[r#"
-            plan: Schema error: Schema contains qualified field name c.oid and unqualified field name oid which would be ambiguous
-              SELECT c.oid, regclassout(regclassin(c.oid)) AS oid, relkind, n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace WHERE nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY relname"#]],
+            +------------+----------+---------+---------+
+            | oid        | regclass | relkind | nspname |
+            +------------+----------+---------+---------+
+            | 16400      | t        | r       | public  |
+            | 1073758224 | t_pkey   | i       | public  |
+            | 16401      | v        | v       | public  |
+            +------------+----------+---------+---------+"#]],
     )
     .await;
 }
@@ -177,4 +181,62 @@ async fn names_resolve() {
     check("SELECT 'nowhere'::regclass", expect![[r#"
         run: External error: relation "nowhere" does not exist
           SELECT regclassout(regclassin('nowhere')) AS regclass"#]]).await;
+}
+
+#[tokio::test]
+async fn describing_a_table_shows_columns_and_its_key() {
+    check(
+        "SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
+           (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid, true) FROM pg_catalog.pg_attrdef d
+            WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.atthasdef), a.attnotnull
+         FROM pg_catalog.pg_attribute a WHERE a.attrelid = '16400' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+        expect![[r#"
+            +----------+-------------------------------------+------+------------+
+            | attname  | format_type(a.atttypid,a.atttypmod) | NULL | attnotnull |
+            +----------+-------------------------------------+------+------------+
+            | user_id  | integer                             |      | true       |
+            | order_id | bigint                              |      | true       |
+            | Name     | character varying(20)               |      | false      |
+            | at       | timestamp(3) without time zone      |      | false      |
+            +----------+-------------------------------------+------+------------+"#]],
+    )
+    .await;
+    check(
+        "SELECT c2.relname, i.indisprimary, i.indisunique, i.indisclustered, i.indisvalid,
+           pg_catalog.pg_get_indexdef(i.indexrelid, 0, true), pg_catalog.pg_get_constraintdef(con.oid, true), contype, condeferrable
+         FROM pg_catalog.pg_class c, pg_catalog.pg_class c2, pg_catalog.pg_index i
+           LEFT JOIN pg_catalog.pg_constraint con ON (conrelid = i.indrelid AND conindid = i.indexrelid AND contype IN ('p','u','x'))
+         WHERE c.oid = '16400' AND c.oid = i.indrelid AND i.indexrelid = c2.oid ORDER BY i.indisprimary DESC, c2.relname",
+        expect![[r#"
+            +---------+--------------+-------------+----------------+------------+-----------------------------------------------------------------+---------------------------------------------+---------+---------------+
+            | relname | indisprimary | indisunique | indisclustered | indisvalid | pg_get_indexdef(i.indexrelid,Int64(0),Boolean(true))            | pg_get_constraintdef(con.oid,Boolean(true)) | contype | condeferrable |
+            +---------+--------------+-------------+----------------+------------+-----------------------------------------------------------------+---------------------------------------------+---------+---------------+
+            | t_pkey  | true         | true        | false          | true       | CREATE UNIQUE INDEX t_pkey ON t USING btree (user_id, order_id) | PRIMARY KEY (user_id, order_id)             | p       | false         |
+            +---------+--------------+-------------+----------------+------------+-----------------------------------------------------------------+---------------------------------------------+---------+---------------+"#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn duplicate_and_registered_columns_are_named() {
+    check("SELECT 1, 1, EXISTS (SELECT 1 FROM pg_class WHERE relname = 't'), ARRAY(SELECT nspname FROM pg_namespace WHERE nspname = 's')", expect![[r#"
+        +----------+-----------+----------------------------+--------------------------------------------+
+        | Int64(1) | ?column?2 | count(Int64(1)) > Int64(0) | array_agg(pg_catalog.pg_namespace.nspname) |
+        +----------+-----------+----------------------------+--------------------------------------------+
+        | 1        | 1         | true                       | [s]                                        |
+        +----------+-----------+----------------------------+--------------------------------------------+"#]]).await;
+    check("SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns WHERE table_schema = 'public' AND table_name = 't'", expect![[r#"
+        +------------+-------------+-----------------------------+-------------+
+        | table_name | column_name | data_type                   | is_nullable |
+        +------------+-------------+-----------------------------+-------------+
+        | t          | user_id     | integer                     | NO          |
+        | t          | order_id    | bigint                      | NO          |
+        | t          | Name        | character varying           | YES         |
+        | t          | at          | timestamp without time zone | YES         |
+        +------------+-------------+-----------------------------+-------------+"#]]).await;
+    check(
+        "SELECT 's'::name COLLATE \"C\" OPERATOR(pg_catalog.~) '^s' AS x, 5::oid AS y, 'a'::\"char\" AS z",
+        expect![[r#"parse: sql parser error: No infix parser for token Word(Word { value: "COLLATE", quote_style: None, keyword: COLLATE }) at Line: 1, Column: 18"#]],
+    )
+    .await;
 }

@@ -170,6 +170,8 @@ pub fn find(written: &str) -> Option<u32> {
         .find(|base| base.name == plain && (quoted.is_some() || plain != "char"))
         .or_else(|| TYPES.iter().find(|base| base.category != "A" && formatted(base.oid, None) == plain))
         .or_else(|| (plain == "char").then(|| base_type(1042)).flatten())
-        .or_else(|| (plain == "int" || plain == "decimal").then(|| base_type(if plain == "int" { 23 } else { 1700 })).flatten())
+        .or_else(|| {
+            (plain == "int" || plain == "decimal").then(|| base_type(if plain == "int" { 23 } else { 1700 })).flatten()
+        })
         .map(|base| base.oid)
 }
