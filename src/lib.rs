@@ -3,7 +3,9 @@
 //! The modules are listed in the order in which data passes them; imports point down only (tests/it/tidy.rs checks it).
 
 pub mod config;
-// pub mod server; follows with wire
+pub mod server;
+
+pub mod wire;
 
 pub mod sql;
 
