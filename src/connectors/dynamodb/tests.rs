@@ -268,35 +268,38 @@ async fn keys_are_queried_and_the_rest_is_scanned() {
     check(
         &table,
         vec![col("user_id").eq(lit(1)), col("order_id").lt(lit(8))],
-        "Query table=orders key user_id = 1 and order_id < 8, filter user_id = Int32(1) AND order_id < Int32(8), projection [order_id, status]",
+        "Query table=orders key user_id = 1 and order_id < 8, projection [order_id, status]",
         &["1 open", "4 paid", "7 open"],
     )
     .await;
     check(
         &table,
         vec![col("user_id").eq(lit(1)), col("order_id").between(lit(4), lit(10)), col("status").eq(lit("open"))],
-        "Query table=orders key user_id = 1 and order_id >= 4 and order_id <= 10, filter user_id = Int32(1) AND order_id BETWEEN Int32(4) AND Int32(10) AND status = Utf8(\"open\"), projection [order_id, status]",
+        "Query table=orders key user_id = 1 and order_id >= 4 and order_id <= 10, filter status = Utf8(\"open\"), projection [order_id, status]",
         &["7 open"],
     )
     .await;
     check(
         &table,
         vec![col("user_id").eq(lit(1)).and(col("order_id").eq(lit(4)))],
-        "GetItem table=orders key user_id = 1, order_id = 4, filter user_id = Int32(1) AND order_id = Int32(4), projection [order_id, status]",
+        "GetItem table=orders key user_id = 1, order_id = 4, projection [order_id, status]",
         &["4 paid"],
     )
     .await;
     check(
         &table,
-        vec![col("user_id").eq(lit(1)).or(col("user_id").eq(lit(2))), col("order_id").in_list(vec![lit(4), lit(5), lit(4)], false)],
-        "BatchGetItem table=orders 4 keys (user_id, order_id), filter user_id = Int32(1) OR user_id = Int32(2) AND order_id IN ([Int32(4), Int32(5), Int32(4)]), projection [order_id, status]",
+        vec![
+            col("user_id").eq(lit(1)).or(col("user_id").eq(lit(2))),
+            col("order_id").in_list(vec![lit(4), lit(5), lit(4)], false),
+        ],
+        "BatchGetItem table=orders 4 keys (user_id, order_id), projection [order_id, status]",
         &["4 paid", "5 open"],
     )
     .await;
     check(
         &table,
         vec![col("amount").gt(lit(2.75))],
-        "Scan (4 segments) table=orders, filter amount > Float64(2.75), projection [order_id, status]",
+        "Scan (4 segments) table=orders, then amount > Float64(2.75), projection [order_id, status]",
         &["28 paid", "29 open"],
     )
     .await;
@@ -310,7 +313,7 @@ async fn keys_are_queried_and_the_rest_is_scanned() {
     check(
         &table,
         vec![col("user_id").eq(Expr::Literal(ScalarValue::Int32(None), None))],
-        "Query table=orders key user_id in (0 values), filter user_id = Int32(NULL), projection [order_id, status]",
+        "Query table=orders key user_id that no item has, projection [order_id, status]",
         &[],
     )
     .await;
@@ -418,7 +421,7 @@ async fn changes_of_all_kinds_arrive_and_keyless_rows_are_skipped() {
     check(
         &table,
         vec![col("user_id").eq(lit(1))],
-        "Query table=orders key user_id = 1, filter user_id = Int32(1), projection [order_id, status]",
+        "Query table=orders key user_id = 1, projection [order_id, status]",
         &["1 a2", "5 here"],
     )
     .await;
