@@ -26,8 +26,10 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(15);
 /// Clients by connection. A client belongs to the runtime that it was first used on: a job's load stays off the sessions' connections.
 #[derive(Default)]
 pub struct ClientCache {
-    clients: Mutex<HashMap<(Connection, tokio::runtime::Id), Arc<OnceCell<Client>>>>,
+    clients: Mutex<HashMap<ClientKey, Arc<OnceCell<Client>>>>,
 }
+
+type ClientKey = (Connection, tokio::runtime::Id);
 
 impl ClientCache {
     /// The client for a connection, made on first use.
