@@ -262,9 +262,11 @@ where
     }
 }
 
-/// How long to wait after so many failures in a row: from 25 ms doubling up to 5 s, half of it by chance.
+/// How long to wait after so many failures in a row: from 25 ms doubling up to 1.6 s, half of it by chance.
 pub fn backoff(failures: u32) -> Duration {
-    let ceiling =
-        Duration::from_millis(25).saturating_mul(1 << failures.saturating_sub(1).min(8)).min(Duration::from_secs(5));
+    let ceiling = Duration::from_millis(25 << failures.saturating_sub(1).min(6));
     ceiling.mul_f64(0.5 + rand::random::<f64>() / 2.0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -662,3 +662,53 @@ async fn rows_that_dynamodb_cannot_hold_fail_the_writer() {
         assert!(writer.flush().await.is_err());
     }
 }
+
+#[tokio::test]
+async fn sql_reaches_the_key_through_the_planner() {
+    use crate::connectors::table_provider::ConnectorTable;
+    use datafusion::prelude::SessionContext;
+    let store = Store::start().await;
+    let declaration = orders(&[]);
+    store.create(&declaration).await.unwrap();
+    let opened = store.open(&declaration);
+    let context = SessionContext::new();
+    let provider = ConnectorTable::new(Arc::new(declaration), opened).unwrap();
+    context.register_table("orders", Arc::new(provider)).unwrap();
+    let run = async |sql: &str| {
+        let batches = context.sql(sql).await.unwrap().collect().await.unwrap();
+        pretty_format_batches(&batches).unwrap().to_string()
+    };
+    let inserted = run("INSERT INTO orders SELECT v % 5, v, v * 0.5, 'paid' FROM generate_series(1, 50) AS t(v)").await;
+    assert!(inserted.contains("50"), "{inserted}");
+    for (clause, description, rows) in [
+        ("user_id = 3", "Query table=orders key user_id = 3, projection [order_id]", 10),
+        (
+            "o.user_id IN (3, 4) AND o.order_id >= 40",
+            "Query table=orders key user_id in (3, 4) and order_id >= 40, projection [order_id]",
+            4,
+        ),
+        (
+            "user_id = 3 AND order_id = 8 AND status = 'paid'",
+            "GetItem table=orders key user_id = 3, order_id = 8, then",
+            1,
+        ),
+        (
+            "user_id = 3 AND amount > 10 LIMIT 2",
+            "Query table=orders key user_id = 3, then amount > Float64(10), projection [order_id], limit 2",
+            2,
+        ),
+        (
+            "status = 'paid' AND upper(status) = 'PAID' LIMIT 5",
+            "Scan (4 segments) table=orders, filter status = Utf8(\"paid\")",
+            5,
+        ),
+        ("TRUE LIMIT 3", "Scan (1 segments) table=orders, projection [order_id], limit 3", 3),
+    ] {
+        let plan = run(&format!("EXPLAIN FORMAT INDENT SELECT order_id FROM orders o WHERE {clause}")).await;
+        assert!(plan.contains(description), "{clause}: {plan}");
+        let found = run(&format!("SELECT order_id FROM orders o WHERE {clause}")).await;
+        assert_eq!(found.lines().count() - 4, rows, "{clause}: {found}");
+    }
+    let total = run("SELECT count(*), sum(amount) FROM orders").await;
+    assert!(total.contains("| 50") && total.contains("637.5"), "{total}");
+}
