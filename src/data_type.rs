@@ -254,9 +254,7 @@ impl TypeReader<'_> {
                     DataType::Timestamp(unit, None)
                 }
             }
-            "TIMESTAMP_LTZ" | "TIMESTAMPTZ" => {
-                DataType::Timestamp(unit_of(self.precision(6, 9)?), Some("UTC".into()))
-            }
+            "TIMESTAMP_LTZ" | "TIMESTAMPTZ" => DataType::Timestamp(unit_of(self.precision(6, 9)?), Some("UTC".into())),
             "ARRAY" => {
                 self.expect('<')?;
                 let (element, nullable) = self.element()?;
@@ -404,8 +402,10 @@ pub fn to_flink(data_type: &DataType) -> String {
             _ => "MAP<STRING, STRING>".to_owned(),
         },
         DataType::Struct(fields) => {
-            let fields: Vec<String> =
-                fields.iter().map(|field| format!("`{}` {}", field.name().replace('`', "``"), element(field))).collect();
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|field| format!("`{}` {}", field.name().replace('`', "``"), element(field)))
+                .collect();
             format!("ROW<{}>", fields.join(", "))
         }
         DataType::Dictionary(_, value) => to_flink(value),

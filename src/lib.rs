@@ -2,6 +2,11 @@
 //!
 //! The modules are listed in the order in which data passes them; imports point down only (tests/it/tidy.rs checks it).
 
+pub mod config;
+pub mod server;
+
+pub mod wire;
+
 pub mod sql;
 
 pub mod jobs;
@@ -21,3 +26,5 @@ pub mod clock;
 pub mod data_type;
 pub mod error;
 pub mod telemetry;
+
+pub mod embedded;

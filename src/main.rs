@@ -1,1 +1,95 @@
-fn main() {}
+//! Flags → Config → Server, nothing else.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use streamgate::config::{Config, Settings};
+use streamgate::demo::{self, DemoOptions};
+use streamgate::error::{Error, Result};
+use streamgate::server::Server;
+use streamgate::telemetry;
+
+#[derive(Parser)]
+#[command(
+    name = "streamgate",
+    about = "Streaming SQL from Kafka to DynamoDB behind the Postgres wire protocol",
+    version
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the server until it is told to end
+    Serve {
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Shows the whole way on embedded back ends: live orders, features that change before your eyes
+    Demo {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        options: DemoOptions,
+    },
+    /// Prints the version
+    Version,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Version => {
+            println!("streamgate {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+        Command::Serve { settings } => Config::load(&settings).and_then(|config| run(&config, serve(&config))),
+        Command::Demo { settings, options } => {
+            options.config(&settings).and_then(|config| run(&config, demo::run(&config, &options)))
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("streamgate: {error}");
+            if let Some(hint) = error.hint_text() {
+                eprintln!("{hint}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs on the gateway's runtime; the jobs have one of their own.
+fn run(config: &Config, work: impl Future<Output = Result<()>>) -> Result<()> {
+    telemetry::init(&config.log, config.log_format);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("gateway")
+        .enable_all()
+        .build()
+        .map_err(|error| Error::internal(format!("cannot start the runtime: {error}")))?;
+    let outcome = runtime.block_on(work);
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(config: &Config) -> Result<()> {
+    let server = Server::start(config).await?;
+    told_to_end().await?;
+    server.stop().await;
+    Ok(())
+}
+
+/// Waits for SIGTERM or SIGINT.
+async fn told_to_end() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = |error: std::io::Error| Error::internal(format!("cannot listen for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

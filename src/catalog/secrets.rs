@@ -56,11 +56,7 @@ impl Secrets {
         SystemRandom::new().fill(&mut nonce).map_err(|_| Error::internal("no randomness for a nonce"))?;
         let mut bytes = plain.as_bytes().to_vec();
         self.key
-            .seal_in_place_append_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(reference.as_bytes()),
-                &mut bytes,
-            )
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(reference.as_bytes()), &mut bytes)
             .map_err(|_| Error::internal("a secret cannot be encrypted"))?;
         let sealed = Sealed { nonce: BASE64.encode(nonce), ciphertext: BASE64.encode(bytes) };
         self.staged.insert(reference.clone(), sealed);
@@ -151,13 +147,8 @@ fn make_key(path: &Path) -> Result<Vec<u8>> {
     let failed = |error: std::io::Error| Error::internal(format!("key file {}: {error}", path.display()));
     // Through a temporary name, so that a crash leaves either no key or a whole one.
     let temporary = path.with_extension("key.new");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)
-        .map_err(failed)?;
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(failed)?;
     file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(failed)?;
     fs::rename(&temporary, path).map_err(failed)?;
     if let Some(directory) = path.parent() {

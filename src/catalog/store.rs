@@ -114,9 +114,10 @@ impl Snapshot {
     pub fn apply(&mut self, change: &Change) -> Result<()> {
         match change {
             Change::CreateSchema { database, schema, comment } => {
-                let entry = self.databases.get_mut(database).ok_or_else(|| {
-                    Error::not_found(format!("database \"{database}\" does not exist")).code("3D000")
-                })?;
+                let entry = self
+                    .databases
+                    .get_mut(database)
+                    .ok_or_else(|| Error::not_found(format!("database \"{database}\" does not exist")).code("3D000"))?;
                 if entry.schemas.contains_key(schema) {
                     return Err(Error::invalid(format!("schema \"{schema}\" already exists")).code("42P06"));
                 }
@@ -338,11 +339,10 @@ fn lock(path: &Path) -> Result<fs::File> {
     let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(Error::invalid(format!(
-            "data directory of {} is in use by another server",
-            path.display()
-        ))
-        .hint("Stop the other server, or give another data directory.")),
+        Err(fs::TryLockError::WouldBlock) => {
+            Err(Error::invalid(format!("data directory of {} is in use by another server", path.display()))
+                .hint("Stop the other server, or give another data directory."))
+        }
         Err(fs::TryLockError::Error(error)) => Err(failed(error)),
     }
 }
@@ -387,12 +387,8 @@ pub(super) fn read_checked<T: DeserializeOwned>(path: &Path, format: &str) -> Re
 /// The disk refuses.
 pub(super) fn write_checked<T: Serialize>(path: &Path, format: &str, content: &T) -> Result<()> {
     let content = serde_json::value::to_raw_value(content).map_err(unserializable)?;
-    let envelope = Envelope {
-        format: format.to_owned(),
-        version: VERSION,
-        checksum: checksum(content.get()),
-        content: &content,
-    };
+    let envelope =
+        Envelope { format: format.to_owned(), version: VERSION, checksum: checksum(content.get()), content: &content };
     let text = serde_json::to_string(&envelope).map_err(unserializable)?;
     let failed = |error: std::io::Error| Error::unavailable(format!("file {}: {error}", path.display()));
     let temporary = path.with_extension("json.new");

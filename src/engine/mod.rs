@@ -1,6 +1,17 @@
 //! The streaming engine: dataflows, their operators, the task loop, checkpoints.
 //! Knows connectors and formats; knows neither the catalog nor SQL text.
 
+pub mod checkpoint;
 pub mod dataflow;
+pub mod expression;
 pub mod lookup_function;
+pub mod metrics;
+pub mod operators;
 pub mod planner;
+pub mod progress;
+pub mod task;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

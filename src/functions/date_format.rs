@@ -23,16 +23,20 @@ pub fn date_format() -> Arc<ScalarUDF> {
 
 /// FROM_UNIXTIME
 pub fn from_unixtime() -> Arc<ScalarUDF> {
-    ColumnFunction::udf("from_unixtime", Volatility::Stable, coerce_from_unixtime, DataType::Utf8, evaluate_from_unixtime)
+    ColumnFunction::udf(
+        "from_unixtime",
+        Volatility::Stable,
+        coerce_from_unixtime,
+        DataType::Utf8,
+        evaluate_from_unixtime,
+    )
 }
 
 fn coerce_date_format(arguments: &[DataType]) -> Result<Vec<DataType>> {
     let usage = "DATE_FORMAT(timestamp, 'yyyy-MM-dd')";
     let [value, _] = arguments else { return Err(no_such_call("date_format", arguments, usage)) };
     let value = match value {
-        DataType::Timestamp(_, zone) => {
-            DataType::Timestamp(TimeUnit::Nanosecond, zone.as_ref().map(|_| "UTC".into()))
-        }
+        DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Nanosecond, zone.as_ref().map(|_| "UTC".into())),
         DataType::Date32 | DataType::Date64 => DataType::Timestamp(TimeUnit::Nanosecond, None),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => DataType::Utf8,
         _ => return Err(no_such_call("date_format", arguments, usage)),
@@ -50,9 +54,7 @@ fn coerce_from_unixtime(arguments: &[DataType]) -> Result<Vec<DataType>> {
 
 fn evaluate_date_format(arguments: &[ArrayRef], zone: &str) -> Result<ArrayRef> {
     let values: ArrayRef = match arguments[0].data_type() {
-        DataType::Date32 | DataType::Date64 => {
-            cast(&arguments[0], &DataType::Timestamp(TimeUnit::Nanosecond, None))?
-        }
+        DataType::Date32 | DataType::Date64 => cast(&arguments[0], &DataType::Timestamp(TimeUnit::Nanosecond, None))?,
         _ => arguments[0].clone(),
     };
     let at = |row: usize| -> Result<Option<NaiveDateTime>> {

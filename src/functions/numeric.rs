@@ -18,7 +18,13 @@ const QUOTIENT_SCALE: usize = 20;
 
 /// `to_numeric(text or float)`: text that is no number is an error that shows it.
 pub fn to_numeric() -> Arc<ScalarUDF> {
-    ColumnFunction::udf("to_numeric", Volatility::Immutable, coerce_to_numeric, unconstrained_numeric(), evaluate_to_numeric)
+    ColumnFunction::udf(
+        "to_numeric",
+        Volatility::Immutable,
+        coerce_to_numeric,
+        unconstrained_numeric(),
+        evaluate_to_numeric,
+    )
 }
 
 /// `numeric_text(numeric)`: trailing zeros trimmed.
@@ -33,9 +39,13 @@ pub fn numeric_text() -> Arc<ScalarUDF> {
 
 /// `numeric_multiply(a, b)`
 pub fn multiply() -> Arc<ScalarUDF> {
-    ColumnFunction::udf("numeric_multiply", Volatility::Immutable, coerce_two, unconstrained_numeric(), |arguments, _| {
-        binary(arguments, |left, right| product(left, right).ok_or_else(overflow))
-    })
+    ColumnFunction::udf(
+        "numeric_multiply",
+        Volatility::Immutable,
+        coerce_two,
+        unconstrained_numeric(),
+        |arguments, _| binary(arguments, |left, right| product(left, right).ok_or_else(overflow)),
+    )
 }
 
 /// `numeric_divide(a, b)`

@@ -349,9 +349,9 @@ impl<'a> Cursor<'a> {
     /// Something else is next.
     pub fn string(&mut self) -> Result<String> {
         let text = match self.peek() {
-            Token::SingleQuotedString(text)
-            | Token::EscapedStringLiteral(text)
-            | Token::UnicodeStringLiteral(text) => text,
+            Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text) | Token::UnicodeStringLiteral(text) => {
+                text
+            }
             Token::DollarQuotedString(quoted) => quoted.value,
             _ => return Err(self.expected("a string in single quotes")),
         };
@@ -561,9 +561,9 @@ pub fn option_list(cursor: &mut Cursor) -> Result<Vec<(String, String)>> {
         let name = cursor.string()?;
         cursor.expect(&Token::Eq)?;
         let value = cursor.string().map_err(|error| {
-            error.detail(format!("Option \"{name}\" has no value.")).hint(format!(
-                "Write '{name}' = '…' with the value in single quotes; '' means the server's default."
-            ))
+            error
+                .detail(format!("Option \"{name}\" has no value."))
+                .hint(format!("Write '{name}' = '…' with the value in single quotes; '' means the server's default."))
         })?;
         if options.iter().any(|(other, _)| *other == name) {
             return Err(Error::invalid(format!("option \"{name}\" is given twice")).code("42601").at(position));

@@ -4,8 +4,10 @@
 pub mod coercion;
 pub mod dialect;
 pub mod error_map;
+pub mod job_relations;
 pub mod names;
 pub mod planner;
+pub mod query_planner;
 pub mod resolver;
 pub mod result_names;
 pub mod secret_options;

@@ -101,9 +101,9 @@ impl Names {
     pub fn target(&self, name: &[Ident]) -> Result<Target> {
         let (schema, object) = match name {
             [object] => {
-                let schema = self.current_schema().ok_or_else(|| {
-                    Error::not_found("no schema has been selected to create in").code("3F000")
-                })?;
+                let schema = self
+                    .current_schema()
+                    .ok_or_else(|| Error::not_found("no schema has been selected to create in").code("3F000"))?;
                 (schema, object)
             }
             [schema, object] => (self.existing_schema(schema)?, object),
@@ -168,8 +168,7 @@ impl Names {
     pub fn find_function(&self, name: &[Ident]) -> Option<(String, String, String)> {
         let in_schema = |schema: &str, wanted: &str| {
             let entry = self.snapshot.schema(&self.database, schema)?;
-            pick(wanted, entry.functions.keys())
-                .map(|name| (self.database.clone(), schema.to_owned(), name.clone()))
+            pick(wanted, entry.functions.keys()).map(|name| (self.database.clone(), schema.to_owned(), name.clone()))
         };
         match name {
             [function] => self.search_path.iter().find_map(|schema| in_schema(schema, &fold(function))),

@@ -11,8 +11,8 @@ use datafusion::catalog::view::ViewTable;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DFSchema, ScalarValue, TableReference};
 use datafusion::datasource::{provider_as_source, source_as_provider};
-use datafusion::execution::session_state::SessionState;
 use datafusion::execution::FunctionRegistry;
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
 use datafusion::logical_expr::{
     AggregateUDF, Expr, ExprSchemable, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource,
@@ -200,9 +200,8 @@ impl Planner {
         cursor.end()?;
         let schema = DFSchema::empty();
         let planner = SqlToRel::new_with_options(self, Self::options());
-        let expr = planner
-            .sql_to_expr(expr, &schema, &mut PlannerContext::new())
-            .map_err(|error| refine(error, None))?;
+        let expr =
+            planner.sql_to_expr(expr, &schema, &mut PlannerContext::new()).map_err(|error| refine(error, None))?;
         let expr = cast(expr, data_type.clone());
         let physical = self.state.create_physical_expr(expr, &schema).map_err(|error| refine(error, None))?;
         let batch = datafusion::arrow::record_batch::RecordBatch::try_new_with_options(
@@ -220,11 +219,7 @@ impl Planner {
     ///
     /// # Errors
     /// The relation cannot be opened.
-    pub fn register(
-        &self,
-        target: &Target,
-        options: &[(String, String)],
-    ) -> Result<(String, Arc<dyn TableProvider>)> {
+    pub fn register(&self, target: &Target, options: &[(String, String)]) -> Result<(String, Arc<dyn TableProvider>)> {
         let schema = if options.is_empty() {
             target.schema.clone()
         } else {
@@ -425,11 +420,7 @@ impl Planner {
             return;
         }
         let Some((database, schema, name)) = self.names.find_function(&idents) else { return };
-        let Some(entry) = self
-            .names
-            .snapshot
-            .schema(&database, &schema)
-            .and_then(|schema| schema.functions.get(&name))
+        let Some(entry) = self.names.snapshot.schema(&database, &schema).and_then(|schema| schema.functions.get(&name))
         else {
             return;
         };
@@ -492,7 +483,11 @@ impl Planner {
         let parameters = entry
             .parameters
             .iter()
-            .map(|(_, sql_type)| if sql_type == "ANY" { Ok(None) } else { data_type::parse_in_query(sql_type).map(Some) })
+            .map(
+                |(_, sql_type)| {
+                    if sql_type == "ANY" { Ok(None) } else { data_type::parse_in_query(sql_type).map(Some) }
+                },
+            )
             .collect::<Result<Vec<_>>>()?;
         let body = cast(expr.clone().unalias(), returns.clone());
         Ok(Arc::new(ScalarUDF::from(SqlFunction::new(name, parameters, returns, body))))
@@ -680,8 +675,11 @@ pub fn sql_type(data_type: &DataType) -> Option<ast::DataType> {
     if data_type.is_null() {
         return None;
     }
-    let text =
-        if data_type::is_unconstrained_numeric(data_type) { "NUMERIC".to_owned() } else { data_type::to_flink(data_type) };
+    let text = if data_type::is_unconstrained_numeric(data_type) {
+        "NUMERIC".to_owned()
+    } else {
+        data_type::to_flink(data_type)
+    };
     Some(ast::DataType::Custom(ast::ObjectName::from(vec![ast::Ident::new(text)]), Vec::new()))
 }
 

@@ -9,8 +9,8 @@ use datafusion::catalog::TableProvider;
 use datafusion::sql::sqlparser::ast::{
     CastKind, Cte, DataType as SqlType, Expr, FunctionArg, FunctionArgExpr, GroupByExpr, Ident, Join, JoinConstraint,
     JoinOperator, LimitClause, ObjectName, ObjectNamePart, OrderByKind, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableWithJoins, Value, ValueWithSpan,
-    VisitMut, VisitorMut,
+    SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableWithJoins, Value, ValueWithSpan, VisitMut,
+    VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -103,10 +103,8 @@ impl<'p> Resolver<'p> {
     /// As [`Self::resolve`].
     pub fn resolve_over(&mut self, expr: &mut Expr, schema: &SchemaRef) -> Result<()> {
         let columns = schema.fields().iter().map(|field| field.name().clone()).collect();
-        let scope = Scope {
-            relations: vec![Relation { alias: String::new(), columns: Some(columns) }],
-            aliases: Vec::new(),
-        };
+        let scope =
+            Scope { relations: vec![Relation { alias: String::new(), columns: Some(columns) }], aliases: Vec::new() };
         self.expr(expr, &[scope])
     }
 
@@ -163,9 +161,13 @@ impl<'p> Resolver<'p> {
         }
         if let Some(fetch) = query.fetch.take() {
             // FETCH FIRST n ROWS ONLY is LIMIT n.
-            if fetch.with_ties || fetch.percent || query.limit_clause.as_ref().is_some_and(
-                |clause| matches!(clause, LimitClause::LimitOffset { limit: Some(_), .. }),
-            ) {
+            if fetch.with_ties
+                || fetch.percent
+                || query
+                    .limit_clause
+                    .as_ref()
+                    .is_some_and(|clause| matches!(clause, LimitClause::LimitOffset { limit: Some(_), .. }))
+            {
                 return Err(Error::unsupported("FETCH … WITH TIES or PERCENT is not supported"));
             }
             let offset = match query.limit_clause.take() {
@@ -511,10 +513,8 @@ impl<'p> Resolver<'p> {
         let Some(last) = idents.last().cloned().filter(|_| idents.len() == name.0.len()) else {
             return Err(Error::unsupported("this name of a table is not supported"));
         };
-        let options = self
-            .places
-            .and_then(|places| places.of(last.span))
-            .and_then(|position| self.hints.0.remove(&position));
+        let options =
+            self.places.and_then(|places| places.of(last.span)).and_then(|position| self.hints.0.remove(&position));
         if idents.len() == 1 {
             let names: Vec<String> = self.ctes.iter().map(|(name, _)| name.clone()).collect();
             if let Some(cte) = super::names::pick(&fold(&last), names.iter().rev()) {
@@ -653,8 +653,8 @@ impl<'p> Resolver<'p> {
                         Error::not_found(format!("column {}.{} does not exist", relation.alias, column.value))
                             .code("42703");
                     if let Some(near) = nearest(&column.value, columns.iter().map(String::as_str)) {
-                        error =
-                            error.hint(format!("Perhaps you meant to reference the column \"{}.{near}\".", relation.alias));
+                        error = error
+                            .hint(format!("Perhaps you meant to reference the column \"{}.{near}\".", relation.alias));
                     }
                     return Err(self.place(error, table.span));
                 };

@@ -109,8 +109,19 @@ fn base_state() -> SessionState {
     options.execution.time_zone = Some("UTC".to_owned());
     let builder = SessionStateBuilder::new().with_config(config).with_default_features();
     let mut planners = coercion::planners();
-    planners.extend(datafusion::execution::session_state::SessionStateBuilder::new().with_default_features().build().expr_planners().iter().cloned());
-    builder.with_expr_planners(planners).with_analyzer_rule(Arc::new(coercion::Numerics)).build()
+    planners.extend(
+        datafusion::execution::session_state::SessionStateBuilder::new()
+            .with_default_features()
+            .build()
+            .expr_planners()
+            .iter()
+            .cloned(),
+    );
+    builder
+        .with_expr_planners(planners)
+        .with_analyzer_rule(Arc::new(coercion::Numerics))
+        .with_query_planner(Arc::new(super::query_planner::LookUpQueryPlanner))
+        .build()
 }
 
 /// A schema whose relations are computed from the server's state rather than declared.
@@ -283,9 +294,9 @@ impl Session {
     pub fn open(server: Arc<SqlServer>, options: SessionOptions) -> Result<Self> {
         let database = if options.database.is_empty() { options.user.clone() } else { options.database };
         let snapshot = server.catalog.snapshot();
-        let database = super::names::pick(&database, snapshot.databases.keys()).cloned().ok_or_else(|| {
-            Error::not_found(format!("database \"{database}\" does not exist")).code("3D000")
-        })?;
+        let database = super::names::pick(&database, snapshot.databases.keys())
+            .cloned()
+            .ok_or_else(|| Error::not_found(format!("database \"{database}\" does not exist")).code("3D000"))?;
         let mut settings = Settings::default();
         for (name, value) in &server.defaults {
             settings.set_initial(name, value)?;
@@ -342,11 +353,7 @@ impl Session {
         result
     }
 
-    async fn prepare_inner(
-        &mut self,
-        text: &StatementText,
-        given: &[Option<DataType>],
-    ) -> Result<Prepared> {
+    async fn prepare_inner(&mut self, text: &StatementText, given: &[Option<DataType>]) -> Result<Prepared> {
         let statement = dialect::parse(&text.text)?;
         self.refuse_in_failed_block(&statement)?;
         let planned = match &statement {
@@ -405,9 +412,7 @@ impl Session {
         planned: Option<(Planned, bool)>,
     ) -> Result<Prepared> {
         let parameter_types = match &planned {
-            Some((Planned::Query { plan, .. } | Planned::BoundedInsert { plan }, _)) => {
-                parameter_types(plan, given)?
-            }
+            Some((Planned::Query { plan, .. } | Planned::BoundedInsert { plan }, _)) => parameter_types(plan, given)?,
             _ => given.iter().map(|given| given.clone().unwrap_or(DataType::Utf8)).collect(),
         };
         let result = match (&statement, &planned) {
@@ -486,12 +491,7 @@ impl Session {
         self.run(&inner.statement, &plan.planned, parameters).await
     }
 
-    async fn run(
-        &mut self,
-        statement: &Statement,
-        planned: &Planned,
-        parameters: Vec<ScalarValue>,
-    ) -> Result<Outcome> {
+    async fn run(&mut self, statement: &Statement, planned: &Planned, parameters: Vec<ScalarValue>) -> Result<Outcome> {
         if let Statement::Explain(explain) = statement {
             return explain.execute(self, planned).await;
         }
@@ -517,8 +517,7 @@ impl Session {
                     return Err(Error::unsupported("a job cannot have parameters").hint("Write the values out."));
                 }
                 let physical = state.create_physical_plan(&plan).await.map_err(|error| refine(error, None))?;
-                let mut stream =
-                    execute_stream(physical, state.task_ctx()).map_err(|error| refine(error, None))?;
+                let mut stream = execute_stream(physical, state.task_ctx()).map_err(|error| refine(error, None))?;
                 let mut count = 0;
                 while let Some(batch) = stream.next().await {
                     let batch = batch.map_err(|error| refine(error, None))?;
@@ -676,22 +675,12 @@ impl Session {
 
     /// Tells the client something.
     pub fn notice(&mut self, message: impl Into<String>) {
-        self.notices.push(Notice {
-            severity: Severity::Notice,
-            message: message.into(),
-            detail: None,
-            hint: None,
-        });
+        self.notices.push(Notice { severity: Severity::Notice, message: message.into(), detail: None, hint: None });
     }
 
     /// Warns the client.
     pub fn warning(&mut self, message: impl Into<String>) {
-        self.notices.push(Notice {
-            severity: Severity::Warning,
-            message: message.into(),
-            detail: None,
-            hint: None,
-        });
+        self.notices.push(Notice { severity: Severity::Warning, message: message.into(), detail: None, hint: None });
     }
 
     /// DataFusion's state with this session's settings.
@@ -790,9 +779,9 @@ impl Session {
             return Ok(self.temporary.contains_key(&target.name));
         }
         let snapshot = self.snapshot()?;
-        Ok(snapshot.schema(&target.database, &target.schema).is_some_and(|schema| {
-            schema.tables.contains_key(&target.name) || schema.views.contains_key(&target.name)
-        }))
+        Ok(snapshot
+            .schema(&target.database, &target.schema)
+            .is_some_and(|schema| schema.tables.contains_key(&target.name) || schema.views.contains_key(&target.name)))
     }
 
     /// A temporary table.
@@ -843,9 +832,10 @@ impl Session {
     /// # Errors
     /// There is none.
     pub fn prepared(&self, name: &str) -> Result<Prepared> {
-        self.prepared.get(name).cloned().ok_or_else(|| {
-            Error::not_found(format!("prepared statement \"{name}\" does not exist")).code("26000")
-        })
+        self.prepared
+            .get(name)
+            .cloned()
+            .ok_or_else(|| Error::not_found(format!("prepared statement \"{name}\" does not exist")).code("26000"))
     }
 
     /// Forgets a statement kept by PREPARE.
@@ -927,7 +917,7 @@ impl Session {
         .map_err(|error| Error::internal(format!("the commit ended without an answer: {error}")))?;
         committed?;
         if concerns_jobs {
-            self.server.jobs.reconcile().await;
+            self.server.jobs.reconcile(&to_settle);
             for name in to_settle {
                 self.server.jobs.settled(&name).await?;
             }
@@ -1008,7 +998,15 @@ impl Session {
         self.settle_after_commit(name.to_owned());
         // A job that cannot settle is dropped all the same: reconcile ends what runs of it.
         match self.commit_pending().await {
-            Err(error) if self.server.catalog.snapshot().jobs.get(name).is_some_and(|job| job.desired != DesiredState::Stopped) => {
+            Err(error)
+                if self
+                    .server
+                    .catalog
+                    .snapshot()
+                    .jobs
+                    .get(name)
+                    .is_some_and(|job| job.desired != DesiredState::Stopped) =>
+            {
                 Err(error)
             }
             _ => Ok(()),
@@ -1099,12 +1097,8 @@ fn result_schema(
 fn rename(schema: &SchemaRef, names: Option<&[String]>) -> SchemaRef {
     match names {
         Some(names) if names.len() == schema.fields().len() => {
-            let fields: Vec<Field> = schema
-                .fields()
-                .iter()
-                .zip(names)
-                .map(|(field, name)| field.as_ref().clone().with_name(name))
-                .collect();
+            let fields: Vec<Field> =
+                schema.fields().iter().zip(names).map(|(field, name)| field.as_ref().clone().with_name(name)).collect();
             Arc::new(Schema::new(fields))
         }
         _ if schema.fields().iter().any(|field| field.name().contains(MARK)) => {

@@ -74,12 +74,7 @@ static DEFINITIONS: &[Definition] = &[
     pg("default_transaction_isolation", ISOLATION, "read committed", "Isolation of new transactions."),
     reported("default_transaction_read_only", Kind::DefaultOnly, "off", "Whether transactions only read."),
     pg("escape_string_warning", Kind::Bool, "on", "Without effect."),
-    job(
-        "execution.checkpointing.interval",
-        Kind::FlinkDuration,
-        "1 s",
-        "Time between two checkpoints of a job.",
-    ),
+    job("execution.checkpointing.interval", Kind::FlinkDuration, "1 s", "Time between two checkpoints of a job."),
     job("execution.checkpointing.mode", Kind::DefaultOnly, "AT_LEAST_ONCE", "Exactly-once comes with the engine."),
     pg("execution.runtime-mode", Kind::DefaultOnly, "STREAMING", "Bounded or not is decided by the sources."),
     pg("extra_float_digits", Kind::Integer(-15, 3), "1", "Floats are always printed in their shortest exact form."),
@@ -112,7 +107,12 @@ static DEFINITIONS: &[Definition] = &[
     reported("standard_conforming_strings", Kind::Choice(&["on"]), "on", "Backslashes in strings are ordinary."),
     pg("statement_timeout", Kind::Milliseconds, "0", "Ends statements that take longer."),
     pg("synchronize_seqscans", Kind::Bool, "on", "Without effect."),
-    pg("synchronous_commit", Kind::Choice(&["on", "local", "remote_write", "remote_apply"]), "on", "A commit is durable."),
+    pg(
+        "synchronous_commit",
+        Kind::Choice(&["on", "local", "remote_write", "remote_apply"]),
+        "on",
+        "A commit is durable.",
+    ),
     job("table.exec.async-lookup.buffer-capacity", Kind::DefaultOnly, "100", "Look-ups in flight."),
     job("table.exec.async-lookup.output-mode", Kind::DefaultOnly, "ORDERED", "Order of look-up results."),
     job("table.exec.async-lookup.timeout", Kind::DefaultOnly, "3 min", "Time a look-up may take."),
@@ -305,7 +305,9 @@ impl Settings {
         let names = self.unreported.replace(std::collections::BTreeSet::new());
         DEFINITIONS
             .iter()
-            .filter(|definition| definition.reported && names.as_ref().is_none_or(|names| names.contains(definition.name)))
+            .filter(|definition| {
+                definition.reported && names.as_ref().is_none_or(|names| names.contains(definition.name))
+            })
             .map(|definition| (definition.name.to_owned(), self.current(definition)))
             .collect()
     }

@@ -6,9 +6,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
-use datafusion::logical_expr::{
-    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility, cast,
-};
+use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility, cast};
 
 use crate::error::Error;
 
@@ -63,7 +61,11 @@ impl ScalarUDFImpl for SqlFunction {
             .code("42883")
             .into());
         }
-        Ok(arguments.iter().zip(&self.parameters).map(|(given, wanted)| wanted.clone().unwrap_or(given.clone())).collect())
+        Ok(arguments
+            .iter()
+            .zip(&self.parameters)
+            .map(|(given, wanted)| wanted.clone().unwrap_or(given.clone()))
+            .collect())
     }
 
     fn simplify(&self, arguments: Vec<Expr>, _info: &SimplifyContext) -> Result<ExprSimplifyResult> {

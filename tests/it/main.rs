@@ -1,1 +1,7 @@
+//! The one integration binary. Everything runs on the embedded back ends, or on real ones when STREAMGATE_TEST_KAFKA and
+//! STREAMGATE_TEST_DYNAMODB name them (`exports=$(tests/backends/backends start) && eval "$exports"`).
+#![allow(clippy::unwrap_used)]
 
+mod backends;
+mod conformance;
+mod wire;

@@ -97,12 +97,9 @@ async fn lines(prepared: Prepared, outcome: Outcome) -> Result<Vec<String>> {
                     .iter()
                     .map(|column| {
                         if crate::data_type::is_unconstrained_numeric(column.data_type()) {
-                            let numbers =
-                                column.as_primitive::<datafusion::arrow::datatypes::Decimal256Type>().clone();
-                            let texts: datafusion::arrow::array::StringArray = numbers
-                                .iter()
-                                .map(|number| number.map(crate::functions::numeric::print))
-                                .collect();
+                            let numbers = column.as_primitive::<datafusion::arrow::datatypes::Decimal256Type>().clone();
+                            let texts: datafusion::arrow::array::StringArray =
+                                numbers.iter().map(|number| number.map(crate::functions::numeric::print)).collect();
                             Arc::new(texts) as datafusion::arrow::array::ArrayRef
                         } else {
                             cast(column, &DataType::Utf8).unwrap()
@@ -281,10 +278,10 @@ async fn the_blanked_value_points_at_the_place() {
 async fn settings_of_both_worlds() {
     let mut h = Harness::new();
     assert_eq!(h.run("show transaction isolation level").await, ["transaction_isolation", "read committed"]);
-    assert_eq!(h.run("set statement_timeout = '5min'; show statement_timeout").await[1..], [
-        "statement_timeout",
-        "5min"
-    ]);
+    assert_eq!(
+        h.run("set statement_timeout = '5min'; show statement_timeout").await[1..],
+        ["statement_timeout", "5min"]
+    );
     assert_eq!(h.session.statement_timeout(), Some(std::time::Duration::from_secs(300)));
     assert_eq!(h.run("set statement_timeout to 1500; show statement_timeout").await[2], "1500ms");
     assert_eq!(h.run("set execution.checkpointing.interval = '500 ms'").await, ["SET"]);
@@ -302,7 +299,10 @@ async fn settings_of_both_worlds() {
 #[tokio::test]
 async fn parameters_are_inferred_and_bound() {
     let mut h = Harness::new();
-    let statement = StatementText { text: "select x from (values (1), (2), (3)) t(x) where x >= $1 limit $2".to_owned(), offset: 0 };
+    let statement = StatementText {
+        text: "select x from (values (1), (2), (3)) t(x) where x >= $1 limit $2".to_owned(),
+        offset: 0,
+    };
     let prepared = h.session.prepare(&statement, &[]).await.unwrap();
     assert_eq!(prepared.parameter_types, [DataType::Int64, DataType::Int64]);
     for _ in 0..2 {

@@ -6,17 +6,14 @@ fn texts(message: &str) -> Vec<String> {
 
 #[test]
 fn semicolons_in_quotes_and_comments_do_not_split() {
-    assert_eq!(texts("select ';' ; select \";\" -- ;\n; select 1 /* ; /* ; */ */;;"), [
-        "select ';'",
-        "select \";\" -- ;",
-        "select 1 /* ; /* ; */ */",
-    ]);
-    assert_eq!(texts("a $$ ; $$ ; b $x$ ; $$ ; $x$; select $1; c"), [
-        "a $$ ; $$",
-        "b $x$ ; $$ ; $x$",
-        "select $1",
-        "c"
-    ]);
+    assert_eq!(
+        texts("select ';' ; select \";\" -- ;\n; select 1 /* ; /* ; */ */;;"),
+        ["select ';'", "select \";\" -- ;", "select 1 /* ; /* ; */ */",]
+    );
+    assert_eq!(
+        texts("a $$ ; $$ ; b $x$ ; $$ ; $x$; select $1; c"),
+        ["a $$ ; $$", "b $x$ ; $$ ; $x$", "select $1", "c"]
+    );
     assert_eq!(texts(r"select E'\';' ; select 'a\' ; -- only a comment"), [r"select E'\';'", r"select 'a\'"]);
 }
 

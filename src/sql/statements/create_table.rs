@@ -147,8 +147,9 @@ impl CreateTable {
                     || cursor.peek_words(&["EXCLUDE", "USING"])
                     || refused == ["LIKE"]);
             if is_constraint {
-                return Err(Error::unsupported(format!("{} in CREATE TABLE is not supported", refused.join(" ")))
-                    .at(position));
+                return Err(
+                    Error::unsupported(format!("{} in CREATE TABLE is not supported", refused.join(" "))).at(position)
+                );
             }
         }
         let name = cursor.ident()?.value;
@@ -206,7 +207,9 @@ impl CreateTable {
                 .at(position));
         }
         if self.primary_key.is_some() {
-            return Err(Error::invalid("multiple primary keys for one table are not allowed").code("42P16").at(position));
+            return Err(Error::invalid("multiple primary keys for one table are not allowed")
+                .code("42P16")
+                .at(position));
         }
         for ident in &key {
             self.places.entry(ident.value.clone()).or_insert(position);
@@ -345,15 +348,21 @@ impl CreateTable {
         let declaration = self.declaration(target.to_string(), options)?;
         let resolve = |reference: &str| server.catalog.secret(reference);
         server.connectors.open(&declaration, &resolve, true)?;
-        let mut entry =
-            TableEntry { oid: 0, declaration, columns: Vec::new(), watermarks: Vec::new(), comment: self.comment.clone() };
+        let mut entry = TableEntry {
+            oid: 0,
+            declaration,
+            columns: Vec::new(),
+            watermarks: Vec::new(),
+            comment: self.comment.clone(),
+        };
         let planner = session.planner(true)?;
         for column in &self.columns {
             let (sql_type, computed) = match &column.kind {
                 DeclaredKind::Computed(expression) => {
-                    let data_type = planner
-                        .type_of_column_expression(&entry.declaration, expression)
-                        .map_err(|error| error.context(format!("computed column \"{}\"", column.name)).at(column.position))?;
+                    let data_type =
+                        planner.type_of_column_expression(&entry.declaration, expression).map_err(|error| {
+                            error.context(format!("computed column \"{}\"", column.name)).at(column.position)
+                        })?;
                     (data_type::to_flink(&data_type), Some(expression.clone()))
                 }
                 _ => (column.sql_type.clone(), None),

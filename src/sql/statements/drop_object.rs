@@ -111,9 +111,10 @@ impl DropObject {
         let names = session.names()?;
         match self.kind {
             Kind::Schema => {
-                let schema = name.last().and_then(|schema| names.find_schema(schema)).ok_or_else(|| {
-                    Error::not_found(format!("schema \"{written}\" does not exist")).code("3F000")
-                })?;
+                let schema = name
+                    .last()
+                    .and_then(|schema| names.find_schema(schema))
+                    .ok_or_else(|| Error::not_found(format!("schema \"{written}\" does not exist")).code("3F000"))?;
                 if session.server().system_schemas.iter().any(|system| system.name() == schema) || schema == "public" {
                     return Err(Error::invalid(format!("schema \"{schema}\" cannot be dropped")).code("2BP01"));
                 }
@@ -121,9 +122,9 @@ impl DropObject {
                 Ok(Some(Change::DropSchema { database, schema, cascade: self.cascade }))
             }
             Kind::Function => {
-                let (database, schema, name) = names.find_function(name).ok_or_else(|| {
-                    Error::not_found(format!("function {written} does not exist")).code("42883")
-                })?;
+                let (database, schema, name) = names
+                    .find_function(name)
+                    .ok_or_else(|| Error::not_found(format!("function {written} does not exist")).code("42883"))?;
                 Ok(Some(Change::DropFunction { database, schema, name }))
             }
             Kind::Table | Kind::View => {

@@ -94,8 +94,7 @@ impl Explain {
                 }
                 let physical = state.query_planner().create_physical_plan(&plan, &state).await?;
                 if self.analyze {
-                    let mut stream =
-                        datafusion::physical_plan::execute_stream(physical.clone(), state.task_ctx())?;
+                    let mut stream = datafusion::physical_plan::execute_stream(physical.clone(), state.task_ctx())?;
                     while let Some(batch) = stream.next().await {
                         batch?;
                     }

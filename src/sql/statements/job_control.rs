@@ -139,7 +139,7 @@ impl JobControl {
         let mut rows = vec![
             vec![Some("name".to_owned()), Some(job.name.clone())],
             vec![Some("id".to_owned()), Some(job.id.clone())],
-            vec![Some("state".to_owned()), status.as_ref().map(|status| status.state.clone())],
+            vec![Some("state".to_owned()), status.as_ref().map(|status| status.state.to_owned())],
             vec![Some("desired".to_owned()), Some(desired)],
             vec![Some("created".to_owned()), created],
             vec![Some("last_error".to_owned()), status.and_then(|status| status.last_error)],

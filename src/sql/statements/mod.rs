@@ -100,9 +100,7 @@ impl Statement {
             "INSERT" => Self::Insert(insert::Insert::parse(cursor)?),
             "EXPLAIN" => Self::Explain(explain::Explain::parse(cursor)?),
             "CREATE" => Self::parse_create(cursor)?,
-            "DROP" if cursor.peek_words(&["DROP", "JOB"]) => {
-                Self::JobControl(job_control::JobControl::parse(cursor)?)
-            }
+            "DROP" if cursor.peek_words(&["DROP", "JOB"]) => Self::JobControl(job_control::JobControl::parse(cursor)?),
             "DROP" => Self::DropObject(drop_object::DropObject::parse(cursor)?),
             "USE" => Self::UseSchema(use_schema::UseSchema::parse(cursor)?),
             "STOP" | "PAUSE" | "RESUME" => Self::JobControl(job_control::JobControl::parse(cursor)?),

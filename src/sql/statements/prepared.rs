@@ -87,8 +87,7 @@ impl PreparedControl {
                     .iter()
                     .map(|sql_type| data_type::parse_in_query(sql_type).map(Some))
                     .collect::<Result<Vec<_>>>()?;
-                let prepared =
-                    session.prepare(&StatementText { text: text.clone(), offset: 0 }, &types).await?;
+                let prepared = session.prepare(&StatementText { text: text.clone(), offset: 0 }, &types).await?;
                 session.add_prepared(name.clone(), prepared)?;
                 Ok(done("PREPARE"))
             }
@@ -99,7 +98,11 @@ impl PreparedControl {
                         "wrong number of parameters for prepared statement \"{name}\""
                     ))
                     .code("42601")
-                    .detail(format!("Expected {} parameters but got {}.", prepared.parameter_types.len(), values.len())));
+                    .detail(format!(
+                        "Expected {} parameters but got {}.",
+                        prepared.parameter_types.len(),
+                        values.len()
+                    )));
                 }
                 let mut parameters = Vec::new();
                 for (value, data_type) in values.iter().zip(&prepared.parameter_types) {

@@ -50,8 +50,22 @@ pub fn refused(cursor: &Cursor) -> Error {
         }
     }
     for kind in [
-        "CATALOG", "INDEX", "SEQUENCE", "ROLE", "USER", "TYPE", "TRIGGER", "EXTENSION", "MATERIALIZED", "DOMAIN",
-        "AGGREGATE", "PROCEDURE", "MODEL", "POLICY", "RULE", "UNIQUE",
+        "CATALOG",
+        "INDEX",
+        "SEQUENCE",
+        "ROLE",
+        "USER",
+        "TYPE",
+        "TRIGGER",
+        "EXTENSION",
+        "MATERIALIZED",
+        "DOMAIN",
+        "AGGREGATE",
+        "PROCEDURE",
+        "MODEL",
+        "POLICY",
+        "RULE",
+        "UNIQUE",
     ] {
         if cursor.peek_words(&["CREATE", kind]) || cursor.peek_words(&["CREATE", "OR", "REPLACE", kind]) {
             return Error::unsupported(format!("CREATE {kind} is not supported")).at(cursor.position());

@@ -88,7 +88,7 @@ impl Show {
                 let status = session.server().jobs.status();
                 for job in snapshot.jobs.values() {
                     let now = status.iter().find(|status| status.name == job.name);
-                    let state = now.map_or_else(|| "CREATED".to_owned(), |now| now.state.clone());
+                    let state = now.map_or_else(|| "CREATED".to_owned(), |now| now.state.to_owned());
                     rows.push(vec![
                         Some(job.name.clone()),
                         Some(job.id.clone()),

@@ -49,9 +49,9 @@ impl UseSchema {
         }
         let Some(schema) = schema else { return Ok(done("USE")) };
         let names = session.names()?;
-        let schema = names.find_schema(schema).ok_or_else(|| {
-            Error::not_found(format!("schema \"{}\" does not exist", fold(schema))).code("3F000")
-        })?;
+        let schema = names
+            .find_schema(schema)
+            .ok_or_else(|| Error::not_found(format!("schema \"{}\" does not exist", fold(schema))).code("3F000"))?;
         let quoted = format!("\"{}\"", schema.replace('"', "\"\""));
         let path = if schema == "public" { quoted } else { format!("{quoted}, public") };
         session.settings_mut().set("search_path", &path)?;

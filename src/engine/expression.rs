@@ -1,0 +1,129 @@
+//! Scalar expressions as a job stores them: DataFusion's protobuf form over positional columns, decoded without the optimiser.
+//! Columns are named `#0`, `#1` … by their place in the input, so that qualifiers and duplicate names cannot mislead a restart.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema};
+use datafusion::execution::TaskContext;
+use datafusion::execution::context::{ExecutionProps, SessionContext};
+use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+use datafusion::prelude::SessionConfig;
+use datafusion_proto::bytes::Serializeable;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+
+/// What stored expressions are decoded and compiled with: the functions of jobs, and the job's time zone.
+#[derive(Clone)]
+pub struct ExpressionScope {
+    functions: Arc<TaskContext>,
+    properties: ExecutionProps,
+}
+
+impl ExpressionScope {
+    /// A scope with every function that jobs know; time functions read `clock` at each batch.
+    pub fn new(time_zone: &str, clock: &Arc<dyn Clock>) -> Self {
+        let mut config = SessionConfig::new();
+        config.options_mut().execution.time_zone = Some(time_zone.to_owned());
+        let options = Arc::clone(config.options());
+        let context = SessionContext::new_with_config(config);
+        for function in crate::functions::all(clock) {
+            context.register_udf(function.as_ref().clone());
+        }
+        let mut properties = ExecutionProps::new();
+        properties.config_options = Some(options);
+        Self { functions: context.task_ctx(), properties }
+    }
+
+    /// The functions, for aggregates that are compiled elsewhere.
+    pub fn properties(&self) -> &ExecutionProps {
+        &self.properties
+    }
+}
+
+/// An expression as it is stored; the text is for people.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredExpression {
+    /// How EXPLAIN shows it.
+    pub text: String,
+    /// DataFusion's protobuf form, base64.
+    proto: String,
+}
+
+impl StoredExpression {
+    /// Stores an expression whose columns are those of `input`.
+    ///
+    /// # Errors
+    /// A column that `input` has not, or an expression that has no stored form.
+    pub fn new(expression: &Expr, input: &DFSchema) -> Result<Self> {
+        let text = expression.to_string();
+        let positional = expression.clone().unalias().transform(|node| match &node {
+            Expr::Column(column) => {
+                let index = input.index_of_column(column)?;
+                Ok(Transformed::yes(Expr::Column(Column::new_unqualified(positional_name(index)))))
+            }
+            _ => Ok(Transformed::no(node)),
+        })?;
+        let bytes = positional.data.to_bytes()?;
+        Ok(Self { text, proto: STANDARD.encode(bytes) })
+    }
+
+    /// The expression over positional columns.
+    ///
+    /// # Errors
+    /// It was damaged, or names a function that this build has not.
+    pub fn decode(&self, scope: &ExpressionScope) -> Result<Expr> {
+        let bytes = STANDARD
+            .decode(&self.proto)
+            .map_err(|error| Error::corrupt(format!("stored expression \"{}\" is damaged: {error}", self.text)))?;
+        Expr::from_bytes_with_ctx(&bytes, &scope.functions)
+            .map_err(|error| Error::from(error).context(format!("stored expression \"{}\"", self.text)))
+    }
+
+    /// Compiles it for batches of `input`.
+    ///
+    /// # Errors
+    /// As [`Self::decode`], or types that do not fit.
+    pub fn compile(&self, input: &Schema, scope: &ExpressionScope) -> Result<Arc<dyn PhysicalExpr>> {
+        let schema = positional_schema(input)?;
+        Ok(create_physical_expr(&self.decode(scope)?, &schema, &scope.properties, &PhysicalPlanningContext::default())?)
+    }
+}
+
+fn positional_name(index: usize) -> String {
+    format!("#{index}")
+}
+
+/// The schema under which positional expressions are compiled.
+///
+/// # Errors
+/// Never for schemas of batches; the signature is DataFusion's.
+pub fn positional_schema(input: &Schema) -> Result<DFSchema> {
+    let fields: Vec<Field> = input
+        .fields()
+        .iter()
+        .enumerate()
+        .map(|(index, field)| Field::new(positional_name(index), field.data_type().clone(), field.is_nullable()))
+        .collect();
+    Ok(DFSchema::try_from(Schema::new(fields))?)
+}
+
+/// The output schema of expressions over `input`, all nullable, named by position.
+///
+/// # Errors
+/// A type that cannot be told.
+pub fn output_schema(expressions: &[Arc<dyn PhysicalExpr>], input: &Schema) -> Result<SchemaRef> {
+    let fields = expressions
+        .iter()
+        .enumerate()
+        .map(|(index, expression)| Ok(Field::new(positional_name(index), expression.data_type(input)?, true)))
+        .collect::<Result<Vec<_>>>()?;
+    Ok(Arc::new(Schema::new(fields)))
+}

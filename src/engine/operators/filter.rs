@@ -1,0 +1,58 @@
+//! Keeps the rows for which a predicate is true. Holds nothing back, unlike DataFusion's FilterExec.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::{Array, AsArray};
+use datafusion::arrow::compute::filter_record_batch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::physical_expr::PhysicalExpr;
+
+use super::{Operator, OperatorContext};
+use crate::changelog::{ChangeBatch, RowKind};
+use crate::engine::expression::StoredExpression;
+use crate::error::Result;
+
+/// See the module.
+pub struct Filter {
+    predicate: Arc<dyn PhysicalExpr>,
+    schema: SchemaRef,
+}
+
+impl Filter {
+    /// Compiles the predicate for batches of `input`.
+    ///
+    /// # Errors
+    /// The predicate does not fit the input.
+    pub fn new(predicate: &StoredExpression, input: &SchemaRef, context: &OperatorContext<'_>) -> Result<Self> {
+        Ok(Self { predicate: predicate.compile(input, context.scope)?, schema: Arc::clone(input) })
+    }
+}
+
+#[async_trait]
+impl Operator for Filter {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    async fn process(&mut self, batch: ChangeBatch) -> Result<ChangeBatch> {
+        let keep = self.predicate.evaluate(batch.rows())?.into_array(batch.len())?;
+        let keep = keep.as_boolean();
+        if keep.true_count() == batch.len() {
+            return Ok(batch);
+        }
+        let rows = filter_record_batch(batch.rows(), keep)?;
+        Ok(match batch.kinds() {
+            None => ChangeBatch::inserts(rows),
+            Some(kinds) => {
+                let kept: Vec<RowKind> = kinds
+                    .iter()
+                    .enumerate()
+                    .filter(|(row, _)| keep.is_valid(*row) && keep.value(*row))
+                    .map(|(_, kind)| *kind)
+                    .collect();
+                ChangeBatch::changes(rows, kept.into())
+            }
+        })
+    }
+}

@@ -1,0 +1,56 @@
+//! Computes the output's columns, row by row.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::physical_expr::PhysicalExpr;
+
+use super::{Operator, OperatorContext};
+use crate::changelog::ChangeBatch;
+use crate::engine::expression::{StoredExpression, output_schema};
+use crate::error::Result;
+
+/// See the module.
+pub struct Project {
+    expressions: Vec<Arc<dyn PhysicalExpr>>,
+    schema: SchemaRef,
+}
+
+impl Project {
+    /// Compiles the expressions for batches of `input`.
+    ///
+    /// # Errors
+    /// An expression does not fit the input.
+    pub fn new(expressions: &[StoredExpression], input: &SchemaRef, context: &OperatorContext<'_>) -> Result<Self> {
+        let expressions = expressions
+            .iter()
+            .map(|expression| expression.compile(input, context.scope))
+            .collect::<Result<Vec<_>>>()?;
+        let schema = output_schema(&expressions, input)?;
+        Ok(Self { expressions, schema })
+    }
+}
+
+#[async_trait]
+impl Operator for Project {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    async fn process(&mut self, batch: ChangeBatch) -> Result<ChangeBatch> {
+        let rows = batch.len();
+        let columns = self
+            .expressions
+            .iter()
+            .map(|expression| expression.evaluate(batch.rows())?.into_array(rows))
+            .collect::<Result<Vec<_>, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let projected = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
+        Ok(match batch.kinds() {
+            None => ChangeBatch::inserts(projected),
+            Some(kinds) => ChangeBatch::changes(projected, Arc::clone(kinds)),
+        })
+    }
+}

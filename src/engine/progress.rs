@@ -1,0 +1,167 @@
+//! How far each job's writes are acknowledged, visible to the other jobs: *read behind*.
+//! A job that looks up a table passes a record only when the jobs here that fill this table from the same topic have had it acknowledged.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use tokio::sync::watch;
+
+use crate::connectors::{Position, Split};
+
+/// How far a job is, by resource name of the split.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// Whether the job has opened its splits since it was last started here; before, nothing is known.
+    pub opened: bool,
+    /// Everything before the position is durable in the job's sink.
+    pub positions: HashMap<String, Position>,
+}
+
+/// One job's progress; the job's task writes it, others wait on it.
+#[derive(Debug)]
+pub struct JobProgress {
+    job: String,
+    sink: Option<String>,
+    acknowledged: watch::Sender<Acknowledged>,
+}
+
+impl JobProgress {
+    /// Records positions, and that the splits are open.
+    pub fn advance(&self, positions: impl IntoIterator<Item = (String, Position)>) {
+        self.acknowledged.send_if_modified(|now| {
+            let mut changed = !now.opened;
+            now.opened = true;
+            for (resource, position) in positions {
+                let known = now.positions.insert(resource, position);
+                changed |= known != Some(position);
+            }
+            changed
+        });
+    }
+
+    /// How far it is now.
+    pub fn now(&self) -> Acknowledged {
+        self.acknowledged.borrow().clone()
+    }
+}
+
+/// The progress of all jobs that are wanted to run or paused. A stopped or dropped job holds nobody up.
+#[derive(Debug)]
+pub struct ProgressBoard {
+    jobs: RwLock<BTreeMap<String, Arc<JobProgress>>>,
+    changes: watch::Sender<u64>,
+}
+
+impl Default for ProgressBoard {
+    fn default() -> Self {
+        Self { jobs: RwLock::default(), changes: watch::Sender::new(0) }
+    }
+}
+
+/// Whether a writer lets a record pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pass {
+    /// It has had the record acknowledged, or does not read this topic.
+    Yes,
+    /// Not yet.
+    Wait,
+}
+
+/// Decides whether a writer that is this far lets the records of `split` before `position` pass.
+pub fn lets_pass(writer: &Acknowledged, split: &Split, position: Position) -> Pass {
+    if !writer.opened {
+        return Pass::Wait;
+    }
+    match writer.positions.get(&split.resource) {
+        Some(acknowledged) if *acknowledged >= position => Pass::Yes,
+        Some(_) => Pass::Wait,
+        // A partition that the writer has not discovered yet, of a topic that it reads.
+        None if writer.positions.keys().any(|known| topic(known) == topic(&split.resource)) => Pass::Wait,
+        None => Pass::Yes,
+    }
+}
+
+fn topic(resource: &str) -> &str {
+    resource.rsplit_once('/').map_or(resource, |(topic, _)| topic)
+}
+
+impl ProgressBoard {
+    /// Puts a job on the board, not opened; `sink` is the resource name of its sink.
+    pub fn register(&self, job: &str, sink: Option<String>) -> Arc<JobProgress> {
+        let progress = Arc::new(JobProgress {
+            job: job.to_owned(),
+            sink,
+            acknowledged: watch::Sender::new(Acknowledged::default()),
+        });
+        self.jobs.write().insert(job.to_owned(), Arc::clone(&progress));
+        self.changed();
+        progress
+    }
+
+    /// Takes a job off the board: whoever waits for it goes on.
+    pub fn remove(&self, job: &str) {
+        self.jobs.write().remove(job);
+        self.changed();
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Jobs other than `reader` that fill one of the tables.
+    fn writers(&self, reader: &str, tables: &[String]) -> Vec<Arc<JobProgress>> {
+        self.jobs
+            .read()
+            .values()
+            .filter(|job| job.job != reader && job.sink.as_ref().is_some_and(|sink| tables.contains(sink)))
+            .cloned()
+            .collect()
+    }
+}
+
+/// Holds one job's records back until the writers of the tables that it looks up are past them.
+#[derive(Debug, Clone)]
+pub struct ReadBehind {
+    board: Arc<ProgressBoard>,
+    reader: String,
+    tables: Arc<[String]>,
+}
+
+impl ReadBehind {
+    /// A gate for job `reader` that looks up `tables` (resource names); no tables: everything passes.
+    pub fn new(board: Arc<ProgressBoard>, reader: &str, tables: Vec<String>) -> Self {
+        Self { board, reader: reader.to_owned(), tables: tables.into() }
+    }
+
+    /// Names of the jobs that this one reads behind, now.
+    pub fn writers(&self) -> Vec<String> {
+        self.board.writers(&self.reader, &self.tables).iter().map(|job| job.job.clone()).collect()
+    }
+
+    /// Waits until the records of `split` before `position` may pass.
+    pub async fn wait(&self, split: &Split, position: Position) {
+        if self.tables.is_empty() {
+            return;
+        }
+        let mut changes = self.board.changes.subscribe();
+        'again: loop {
+            changes.mark_unchanged();
+            for writer in self.board.writers(&self.reader, &self.tables) {
+                let mut acknowledged = writer.acknowledged.subscribe();
+                drop(writer);
+                tokio::select! {
+                    // An error means that the writer left the board between the two looks: look again.
+                    passed = acknowledged.wait_for(|now| lets_pass(now, split, position) == Pass::Yes) => {
+                        if passed.is_err() { continue 'again; }
+                    }
+                    _ = changes.changed() => continue 'again,
+                }
+            }
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! What SHOW JOBS, DESCRIBE JOB and the tables of schema `streamgate` say of jobs.
+
+use std::sync::atomic::Ordering;
+
+use crate::engine::metrics::{JobMetrics, NodeMetrics};
+
+/// What a job does right now.
+#[derive(Debug, Clone)]
+pub struct JobStatus {
+    /// Its name.
+    pub name: String,
+    /// Its id, which names its checkpoints.
+    pub id: String,
+    /// As [`super::lifecycle::JobState::name`] says.
+    pub state: &'static str,
+    /// The INSERT, secrets blanked.
+    pub statement: String,
+    /// When it was submitted, milliseconds since 1970.
+    pub created_ms: i64,
+    /// The last failure's text, kept after a good restart.
+    pub last_error: Option<String>,
+    /// When that was, milliseconds since 1970.
+    pub last_error_ms: Option<i64>,
+    /// How often its task was started again since the server is up.
+    pub restarts: u64,
+    /// Rows that could not be evaluated and were left out.
+    pub row_errors: u64,
+    /// Checkpoints written since the server is up.
+    pub checkpoints: u64,
+    /// Duration of the last one, milliseconds.
+    pub checkpoint_ms: f64,
+    /// Jobs behind whose writes it reads.
+    pub reads_behind: Vec<String>,
+    /// Sources, operators, sink.
+    pub nodes: Vec<NodeStatus>,
+    /// Partitions.
+    pub splits: Vec<SplitStatus>,
+}
+
+/// One node of a job's dataflow.
+#[derive(Debug, Clone)]
+pub struct NodeStatus {
+    /// Stable id.
+    pub id: String,
+    /// What it does.
+    pub description: String,
+    /// Rows in.
+    pub rows_in: u64,
+    /// Rows out.
+    pub rows_out: u64,
+    /// Bytes read or written.
+    pub bytes: u64,
+    /// Records or rows left out by rule.
+    pub skipped: u64,
+    /// Requests to the outside system.
+    pub requests: u64,
+    /// Requests or items sent again.
+    pub retries: u64,
+    /// Rows a second, over the last second.
+    pub rows_per_second: f64,
+    /// Share of the time at work.
+    pub busy: f64,
+    /// Share of the time held up by what follows.
+    pub backpressured: f64,
+}
+
+/// One split of a job's sources.
+#[derive(Debug, Clone)]
+pub struct SplitStatus {
+    /// `orders/0`
+    pub id: String,
+    /// Read up to here.
+    pub read: i64,
+    /// Durable in the sink up to here.
+    pub acknowledged: i64,
+    /// Records to the split's end, as far as known.
+    pub lag: Option<u64>,
+}
+
+impl NodeStatus {
+    pub(super) fn of(node: &NodeMetrics) -> Self {
+        let rates = node.rates();
+        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        Self {
+            id: node.id.clone(),
+            description: node.description.clone(),
+            rows_in: load(&node.rows_in),
+            rows_out: load(&node.rows_out),
+            bytes: load(&node.connector.bytes),
+            skipped: load(&node.connector.skipped),
+            requests: load(&node.connector.requests),
+            retries: load(&node.connector.retries),
+            rows_per_second: rates.rows_per_second,
+            busy: rates.busy,
+            backpressured: rates.backpressured,
+        }
+    }
+}
+
+impl SplitStatus {
+    pub(super) fn all(metrics: &JobMetrics) -> Vec<Self> {
+        metrics
+            .splits
+            .lock()
+            .iter()
+            .map(|(id, split)| Self {
+                id: id.clone(),
+                read: split.read,
+                acknowledged: split.acknowledged,
+                lag: split.lag,
+            })
+            .collect()
+    }
+}

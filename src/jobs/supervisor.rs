@@ -1,0 +1,353 @@
+//! Starts, restarts and ends the tasks of jobs on their own runtime, as the catalog wants it.
+//! Everything decided is in `lifecycle`; a panic or failure of one job ends or restarts that job alone.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::lifecycle::{self, Action, AfterFailure, JobState};
+use super::restart;
+use super::status::{JobStatus, NodeStatus, SplitStatus};
+use crate::catalog::{Catalog, DesiredState, JobEntry};
+use crate::clock::Clock;
+use crate::connectors::{Registry, TableDeclaration};
+use crate::engine::checkpoint::CheckpointStore;
+use crate::engine::dataflow::Dataflow;
+use crate::engine::metrics::JobMetrics;
+use crate::engine::progress::{ProgressBoard, ReadBehind};
+use crate::engine::task::{self, Ended, OpenTable, TaskContext};
+use crate::error::{Error, Result};
+
+/// The jobs of this server. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Jobs {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    runtime: Handle,
+    catalog: Catalog,
+    connectors: Registry,
+    clock: Arc<dyn Clock>,
+    folder: PathBuf,
+    board: Arc<ProgressBoard>,
+    running: Mutex<BTreeMap<String, Arc<Job>>>,
+    closing: Mutex<bool>,
+}
+
+/// A job that this server has looked at since it is up.
+struct Job {
+    id: String,
+    state: watch::Sender<JobState>,
+    stop: watch::Sender<bool>,
+    last_error: Mutex<Option<(i64, Error)>>,
+    restarts: AtomicU64,
+    metrics: Arc<JobMetrics>,
+    read_behind: Mutex<Option<ReadBehind>>,
+}
+
+impl Jobs {
+    /// No task runs before the first [`Self::reconcile`]. Checkpoints are kept under `folder`.
+    pub fn new(
+        runtime: Handle,
+        catalog: Catalog,
+        connectors: Registry,
+        clock: Arc<dyn Clock>,
+        folder: PathBuf,
+    ) -> Self {
+        let shared = Shared {
+            runtime,
+            catalog,
+            connectors,
+            clock,
+            folder,
+            board: Arc::default(),
+            running: Mutex::default(),
+            closing: Mutex::new(false),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Makes what runs agree with what the catalog wants; called after every commit that touched jobs.
+    /// Failed or finished jobs in `resumed` are tried again.
+    pub fn reconcile(&self, resumed: &[String]) {
+        let shared = &self.shared;
+        if *shared.closing.lock() {
+            return;
+        }
+        let snapshot = shared.catalog.snapshot();
+        let mut starts = Vec::new();
+        {
+            let mut running = shared.running.lock();
+            // A dropped job, or one dropped and made again under the same name.
+            running.retain(|name, job| {
+                if snapshot.jobs.get(name).is_some_and(|entry| entry.id == job.id) {
+                    return true;
+                }
+                job.stop.send_replace(true);
+                shared.board.remove(name);
+                let folder = CheckpointStore::new(&shared.folder, &job.id);
+                let mut state = job.state.subscribe();
+                shared.runtime.spawn(async move {
+                    // The task must have ended before its checkpoints go.
+                    let _ = state.wait_for(|state| !state.is_active()).await;
+                    let _ = tokio::task::spawn_blocking(move || folder.remove()).await;
+                });
+                false
+            });
+            for (name, entry) in &snapshot.jobs {
+                let actual = running.get(name).map(|job| *job.state.borrow());
+                match lifecycle::decide(Some(entry.desired), actual, resumed.contains(name)) {
+                    Action::Start => {
+                        let job = running.entry(name.clone()).or_insert_with(|| Arc::new(Job::new(entry)));
+                        job.stop.send_replace(false);
+                        job.state.send_replace(JobState::Starting);
+                        starts.push((entry.clone(), Arc::clone(job)));
+                    }
+                    Action::End => {
+                        if let Some(job) = running.get(name) {
+                            job.state.send_replace(JobState::Stopping);
+                            job.stop.send_replace(true);
+                        }
+                    }
+                    Action::Nothing => {
+                        if actual.is_none() {
+                            let job = Arc::new(Job::new(entry));
+                            job.state.send_replace(lifecycle::resting(Some(entry.desired)));
+                            running.insert(name.clone(), job);
+                        }
+                    }
+                }
+                match entry.desired {
+                    DesiredState::Stopped => shared.board.remove(name),
+                    // A paused job that was not started here still holds back the jobs that read behind it.
+                    DesiredState::Paused if actual.is_none() => drop(shared.board.register(name, self.sink_of(entry))),
+                    _ => {}
+                }
+            }
+        }
+        // All are on the board before the first one runs: none may slip past a writer that is not up yet.
+        let registered: Vec<_> = starts
+            .into_iter()
+            .map(|(entry, job)| {
+                let progress = shared.board.register(&entry.name, self.sink_of(&entry));
+                (entry, job, progress)
+            })
+            .collect();
+        for (entry, job, progress) in registered {
+            let jobs = self.clone();
+            shared.runtime.spawn(async move { jobs.supervise(entry, job, progress).await });
+        }
+    }
+
+    /// Resource name of a job's sink; `None` if it cannot be opened, in which case the job itself says why.
+    fn sink_of(&self, entry: &JobEntry) -> Option<String> {
+        let dataflow = Dataflow::from_json(&entry.dataflow).ok()?;
+        let table = (self.opener())(&dataflow.sink.table).ok()?;
+        table.sink.map(|sink| sink.resource())
+    }
+
+    fn opener(&self) -> OpenTable {
+        let shared = Arc::clone(&self.shared);
+        Arc::new(move |table: &TableDeclaration| {
+            let resolve = |reference: &str| shared.catalog.secret(reference);
+            shared.connectors.open(table, &resolve, false)
+        })
+    }
+
+    /// Runs a job's task until it is told to end, its sources end, or a failure that needs a person.
+    async fn supervise(&self, entry: JobEntry, job: Arc<Job>, progress: Arc<crate::engine::progress::JobProgress>) {
+        let mut stop = job.stop.subscribe();
+        let mut failures = 0;
+        let name = entry.name.clone();
+        let rest = loop {
+            job.state.send_if_modified(|state| {
+                let starting = *state != JobState::Stopping;
+                if starting {
+                    *state = JobState::Running;
+                }
+                starting
+            });
+            let begun = Instant::now();
+            let outcome = match self.task_context(&entry, &job, Arc::clone(&progress)) {
+                // A task of its own, so that a panic ends it and nothing else.
+                Ok(context) => match self.shared.runtime.spawn(task::run(context, stop.clone())).await {
+                    Ok(outcome) => outcome,
+                    Err(error) => Err(Error::internal(format!("the job panicked: {}", panic_text(error)))),
+                },
+                Err(error) => Err(error),
+            };
+            let error = match outcome {
+                Ok(Ended::Stopped) => break None,
+                Ok(Ended::Finished) => break Some(JobState::Finished),
+                Err(error) => error,
+            };
+            *job.last_error.lock() = Some((self.shared.clock.now_ms(), error.clone()));
+            if *stop.borrow() {
+                break None;
+            }
+            failures = if begun.elapsed() >= restart::STEADY { 1 } else { failures + 1 };
+            if lifecycle::after_failure(error.kind(), failures) == AfterFailure::GiveUp {
+                tracing::error!(job = name, failures, %error, "job failed");
+                break Some(JobState::Failed);
+            }
+            let delay = restart::delay(failures, rand::random());
+            tracing::warn!(job = name, failures, %error, delay_ms = delay.as_millis(), "job failed and is started again");
+            job.restarts.fetch_add(1, Ordering::Relaxed);
+            job.state.send_if_modified(|state| {
+                let retrying = *state != JobState::Stopping;
+                if retrying {
+                    *state = JobState::Retrying;
+                }
+                retrying
+            });
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                _ = stop.wait_for(|stop| *stop) => break None,
+            }
+        };
+        let desired =
+            self.shared.catalog.snapshot().jobs.get(&name).filter(|now| now.id == entry.id).map(|now| now.desired);
+        job.state.send_replace(rest.unwrap_or_else(|| lifecycle::resting(desired)));
+        if rest == Some(JobState::Finished) {
+            self.shared.board.remove(&name);
+        }
+        // RESUME may have come while the task was still ending.
+        if rest.is_none() && desired == Some(DesiredState::Running) {
+            self.reconcile(&[]);
+        }
+    }
+
+    fn task_context(
+        &self,
+        entry: &JobEntry,
+        job: &Arc<Job>,
+        progress: Arc<crate::engine::progress::JobProgress>,
+    ) -> Result<TaskContext> {
+        let dataflow = Dataflow::from_json(&entry.dataflow)?;
+        let open_table = self.opener();
+        let mut looked_up = Vec::new();
+        if dataflow.settings.read_behind()? {
+            for function in dataflow.lookups() {
+                if let Some(lookup) = open_table(&function.table)?.lookup {
+                    looked_up.push(lookup.resource());
+                }
+            }
+        }
+        let read_behind = ReadBehind::new(Arc::clone(&self.shared.board), &entry.name, looked_up);
+        *job.read_behind.lock() = Some(read_behind.clone());
+        Ok(TaskContext {
+            job: entry.name.clone(),
+            dataflow: Arc::new(dataflow),
+            open_table,
+            checkpoints: CheckpointStore::new(&self.shared.folder, &entry.id),
+            progress,
+            read_behind,
+            metrics: Arc::clone(&job.metrics),
+            clock: Arc::clone(&self.shared.clock),
+        })
+    }
+
+    /// Waits until a job does what is wanted of it: runs, rests, or is gone.
+    ///
+    /// # Errors
+    /// It failed on the way.
+    pub async fn settled(&self, name: &str) -> Result<()> {
+        let Some(job) = self.shared.running.lock().get(name).cloned() else { return Ok(()) };
+        let mut state = job.state.subscribe();
+        // The sender lives in `job`, so that waiting cannot fail.
+        let state = state
+            .wait_for(|state| !matches!(state, JobState::Starting | JobState::Stopping))
+            .await
+            .map(|state| *state)
+            .unwrap_or(JobState::Stopped);
+        match (state, job.last_error.lock().as_ref()) {
+            (JobState::Failed, Some((_, error))) => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends all tasks with a last checkpoint, for the end of the server; what is wanted of the jobs stays as it is.
+    pub async fn shutdown(&self) {
+        *self.shared.closing.lock() = true;
+        let jobs: Vec<Arc<Job>> = self.shared.running.lock().values().cloned().collect();
+        for job in &jobs {
+            job.stop.send_replace(true);
+        }
+        for job in jobs {
+            let mut state = job.state.subscribe();
+            let _ = state.wait_for(|state| !state.is_active()).await;
+        }
+    }
+
+    /// What all jobs do now, by name.
+    pub fn status(&self) -> Vec<JobStatus> {
+        let snapshot = self.shared.catalog.snapshot();
+        let running = self.shared.running.lock();
+        snapshot
+            .jobs
+            .values()
+            .map(|entry| {
+                let job = running.get(&entry.name).filter(|job| job.id == entry.id);
+                let state = job.map_or(JobState::Starting, |job| *job.state.borrow());
+                let last_error = job.and_then(|job| job.last_error.lock().clone());
+                let metrics = job.map(|job| &job.metrics);
+                let count = |counter: fn(&JobMetrics) -> &AtomicU64| {
+                    metrics.map_or(0, |metrics| counter(metrics).load(Ordering::Relaxed))
+                };
+                JobStatus {
+                    name: entry.name.clone(),
+                    id: entry.id.clone(),
+                    state: state.name(),
+                    statement: entry.statement.clone(),
+                    created_ms: entry.created_ms,
+                    last_error_ms: last_error.as_ref().map(|(at, _)| *at),
+                    last_error: last_error.map(|(_, error)| error.to_string()),
+                    restarts: job.map_or(0, |job| job.restarts.load(Ordering::Relaxed)),
+                    row_errors: count(|metrics| &metrics.row_errors),
+                    checkpoints: count(|metrics| &metrics.checkpoints),
+                    checkpoint_ms: count(|metrics| &metrics.checkpoint_us) as f64 / 1000.0,
+                    reads_behind: job
+                        .and_then(|job| job.read_behind.lock().as_ref().map(ReadBehind::writers))
+                        .unwrap_or_default(),
+                    nodes: metrics
+                        .map(|metrics| metrics.nodes.iter().map(|node| NodeStatus::of(node)).collect())
+                        .unwrap_or_default(),
+                    splits: metrics.map(|metrics| SplitStatus::all(metrics)).unwrap_or_default(),
+                }
+            })
+            .collect()
+    }
+}
+
+impl Job {
+    fn new(entry: &JobEntry) -> Self {
+        let nodes = Dataflow::from_json(&entry.dataflow).map(|dataflow| dataflow.nodes()).unwrap_or_default();
+        Self {
+            id: entry.id.clone(),
+            state: watch::Sender::new(JobState::Starting),
+            stop: watch::Sender::new(false),
+            last_error: Mutex::new(None),
+            restarts: AtomicU64::new(0),
+            metrics: Arc::new(JobMetrics::new(nodes)),
+            read_behind: Mutex::new(None),
+        }
+    }
+}
+
+fn panic_text(error: tokio::task::JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(payload) => payload
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "without a text".to_owned()),
+        Err(_) => "its task was cancelled".to_owned(),
+    }
+}

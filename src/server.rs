@@ -1,0 +1,209 @@
+//! Builds the parts, hands each what it needs, and stops them in reverse order. The only module that knows them all.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::Catalog;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, DynamoDbBackEnd, EMBEDDED_REGION, KafkaBackEnd};
+use crate::connectors::{ConnectorDefaults, Registry};
+use crate::embedded::{DynamoDbOptions, EmbeddedDynamoDb, KafkaBroker, KafkaBrokerOptions};
+use crate::error::{Error, Result};
+use crate::jobs::Jobs;
+use crate::sql::job_relations::JobRelations;
+use crate::sql::{SqlServer, SystemSchema};
+use crate::wire;
+
+/// How long jobs may take for their last checkpoint when the server ends; with the rest it stays below 10 s.
+const JOBS_STOP_MAX: Duration = Duration::from_secs(7);
+
+/// A running server.
+pub struct Server {
+    address: SocketAddr,
+    sql: Arc<SqlServer>,
+    jobs: Jobs,
+    job_runtime: Option<Runtime>,
+    kafka: Option<KafkaBroker>,
+    dynamodb: Option<EmbeddedDynamoDb>,
+    defaults: ConnectorDefaults,
+    shutdown: CancellationToken,
+    sessions: tokio::task::JoinHandle<Result<()>>,
+}
+
+impl Server {
+    /// Starts everything; returns when clients can connect.
+    ///
+    /// # Errors
+    /// The data folder, an embedded back end, the catalog or the listener cannot be opened.
+    pub async fn start(config: &Config) -> Result<Self> {
+        // Refused before anything is opened: there are no logins yet.
+        wire::require_loopback(config.listen)?;
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(|error| Error::invalid(format!("cannot listen on {}: {error}", config.listen)))?;
+        let address =
+            listener.local_addr().map_err(|error| Error::internal(format!("listener has no address: {error}")))?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+
+        let catalog = {
+            let folder = config.data_dir.join("catalog");
+            blocking(move || Catalog::open(&folder)).await?
+        };
+        let (defaults, kafka, dynamodb) = open_back_ends(config, &clock).await?;
+        let connectors = Registry::new(&defaults);
+
+        let job_runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(config.job_threads)
+            .thread_name("job")
+            .enable_all()
+            .build()
+            .map_err(|error| Error::internal(format!("cannot start the jobs' runtime: {error}")))?;
+        let jobs = Jobs::new(
+            job_runtime.handle().clone(),
+            catalog.clone(),
+            connectors.clone(),
+            Arc::clone(&clock),
+            config.data_dir.join("jobs"),
+        );
+        let relations: Arc<dyn SystemSchema> = Arc::new(JobRelations::new(jobs.clone()));
+        let (pg_catalog, information_schema) =
+            wire::pg_catalog::system_schemas(catalog.clone(), vec![Arc::clone(&relations)]);
+        let sql = Arc::new(SqlServer::new(
+            catalog,
+            jobs.clone(),
+            connectors,
+            vec![Arc::new(pg_catalog), Arc::new(information_schema), relations],
+            Arc::clone(&clock),
+            std::collections::BTreeMap::new(),
+        ));
+        jobs.reconcile(&[]);
+
+        let shutdown = CancellationToken::new();
+        let options = wire::WireOptions { max_connections: config.max_connections, ..wire::WireOptions::default() };
+        let sessions = tokio::spawn(wire::serve(listener, Arc::clone(&sql), options, shutdown.clone()));
+        tracing::info!(%address, "accepting Postgres clients");
+        Ok(Self { address, sql, jobs, job_runtime: Some(job_runtime), kafka, dynamodb, defaults, shutdown, sessions })
+    }
+
+    /// Where Postgres clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What tables are given that name no back end: addresses of the embedded ones among them.
+    pub fn defaults(&self) -> &ConnectorDefaults {
+        &self.defaults
+    }
+
+    /// What sessions share, for sessions that do not come over the wire.
+    pub fn sql(&self) -> &Arc<SqlServer> {
+        &self.sql
+    }
+
+    /// The jobs.
+    pub fn jobs(&self) -> &Jobs {
+        &self.jobs
+    }
+
+    /// Takes no more sessions, checkpoints and ends the jobs, ends the back ends; within 10 s.
+    pub async fn stop(mut self) {
+        self.shutdown.cancel();
+        if tokio::time::timeout(JOBS_STOP_MAX, self.jobs.shutdown()).await.is_err() {
+            tracing::warn!("jobs did not end in time; they go on from their last checkpoints");
+        }
+        let _ = tokio::time::timeout(Duration::from_secs(1), &mut self.sessions).await;
+        self.sessions.abort();
+        if let Some(runtime) = self.job_runtime.take() {
+            runtime.shutdown_background();
+        }
+        if let Some(dynamodb) = self.dynamodb.take() {
+            dynamodb.shutdown().await;
+        }
+        if let Some(kafka) = self.kafka.take() {
+            let _ = tokio::task::spawn_blocking(move || kafka.shutdown()).await;
+        }
+        tracing::info!("stopped");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+        if let Some(runtime) = self.job_runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+async fn open_back_ends(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> Result<(ConnectorDefaults, Option<KafkaBroker>, Option<EmbeddedDynamoDb>)> {
+    let failed =
+        |what: &str, error: std::io::Error| Error::unavailable(format!("cannot start the embedded {what}: {error}"));
+    let mut defaults = ConnectorDefaults {
+        kafka_bootstrap_servers: None,
+        kafka_properties: std::collections::BTreeMap::new(),
+        kafka_is_embedded: false,
+        dynamodb_endpoint: None,
+        aws_region: None,
+        aws_credentials: None,
+        dynamodb_is_embedded: false,
+        clock: Arc::clone(clock),
+    };
+    let kafka = match &config.kafka {
+        KafkaBackEnd::Embedded { port } => {
+            let mut options = KafkaBrokerOptions::new(config.data_dir.join("kafka"));
+            options.port = *port;
+            let broker = blocking(move || KafkaBroker::start(options).map_err(|error| failed("Kafka", error))).await?;
+            let address = broker.address().to_string();
+            tracing::warn!(
+                bootstrap_servers = address,
+                "embedded Kafka is up: for development and demos, one node, no replication"
+            );
+            defaults.kafka_bootstrap_servers = Some(address);
+            defaults.kafka_is_embedded = true;
+            Some(broker)
+        }
+        KafkaBackEnd::Cluster { bootstrap_servers, properties } => {
+            defaults.kafka_bootstrap_servers = Some(bootstrap_servers.clone());
+            defaults.kafka_properties = properties.clone();
+            None
+        }
+        KafkaBackEnd::None => None,
+    };
+    let dynamodb = match &config.dynamodb {
+        DynamoDbBackEnd::Embedded { port } => {
+            let mut options = DynamoDbOptions::new(config.data_dir.join("dynamodb"));
+            options.port = *port;
+            let store = EmbeddedDynamoDb::start(options).await.map_err(|error| failed("DynamoDB", error))?;
+            tracing::warn!(
+                endpoint = store.endpoint(),
+                "embedded DynamoDB is up: for development and demos, nothing reaches AWS"
+            );
+            defaults.dynamodb_endpoint = Some(store.endpoint());
+            defaults.aws_region = Some(EMBEDDED_REGION.to_owned());
+            defaults.aws_credentials = Some(("embedded".to_owned(), "embedded".to_owned()));
+            defaults.dynamodb_is_embedded = true;
+            Some(store)
+        }
+        DynamoDbBackEnd::Aws { endpoint, region, credentials } => {
+            defaults.dynamodb_endpoint = endpoint.clone();
+            defaults.aws_region = region.clone();
+            defaults.aws_credentials = credentials.clone();
+            None
+        }
+    };
+    Ok((defaults, kafka, dynamodb))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::internal(format!("start-up work panicked: {error}")))?
+}
