@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
 /// What can be done about an error; its text says what happened.
@@ -172,17 +173,79 @@ impl From<DataFusionError> for Error {
         {
             return own.clone();
         }
-        let text = error.strip_backtrace();
-        match error.find_root() {
+        let root = error.find_root();
+        let text = lower_first(root.message().lines().next().unwrap_or_default());
+        match root {
             DataFusionError::NotImplemented(_) => Error::unsupported(text),
             DataFusionError::SQL(..) => Error::invalid(text).code("42601"),
             DataFusionError::SchemaError(..) => Error::invalid(text).code("42703"),
-            DataFusionError::Plan(_) => Error::invalid(text).code("42000"),
             DataFusionError::ResourcesExhausted(_) => Error::invalid(text).code("53200"),
-            DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => Error::invalid(text).code("22000"),
-            _ => Error::internal(text),
+            DataFusionError::ArrowError(arrow, _) => match arrow.as_ref() {
+                ArrowError::DivideByZero => Error::invalid("division by zero").code("22012"),
+                ArrowError::ArithmeticOverflow(_) => Error::invalid(text).code("22003"),
+                _ => of_text(text, "22000"),
+            },
+            DataFusionError::Plan(_) => of_text(text, "42000"),
+            DataFusionError::Execution(_) => of_text(text, "22000"),
+            _ => Error::internal(lower_first(&error.strip_backtrace())),
         }
     }
+}
+
+/// Errors of DataFusion and Arrow that have no variant of their own, told by their text.
+fn of_text(text: String, sqlstate: &'static str) -> Error {
+    let quoted = |text: &str| text.split('\'').nth(1).map(str::to_owned);
+    if text.contains("ivide by zero") || text.contains("ivision by zero") {
+        return Error::invalid("division by zero").code("22012");
+    }
+    if let Some(rest) = text.split_once("annot cast string '").map(|(_, rest)| rest)
+        && let Some((value, to)) = rest.rsplit_once("' to value of ")
+    {
+        let name = match to.split([' ', '(']).next().unwrap_or_default() {
+            "Int8" | "Int16" => "smallint",
+            "Int32" => "integer",
+            "Int64" => "bigint",
+            "Float32" => "real",
+            "Float64" => "double precision",
+            "Boolean" => "boolean",
+            "Date32" | "Date64" => "date",
+            decimal if decimal.starts_with("Decimal") => "numeric",
+            other => other,
+        };
+        return Error::invalid(format!("invalid input syntax for type {name}: \"{value}\"")).code("22P02");
+    }
+    if text.contains("rror parsing timestamp") || text.contains("rror parsing date") || text.contains("rror parsing time") {
+        let value = quoted(&text).unwrap_or_default();
+        return Error::invalid(format!("invalid input syntax for type timestamp: \"{value}\"")).code("22007");
+    }
+    if text.contains("an't cast value") || text.contains("verflow") || text.contains("too large to store") {
+        return Error::invalid(text).code("22003");
+    }
+    if text.contains("nvalid function '") {
+        let name = quoted(&text).unwrap_or_default();
+        return Error::not_found(format!("function {name} does not exist")).code("42883");
+    }
+    if text.contains("GROUP BY") && text.contains("must be") {
+        return Error::invalid(text).code("42803");
+    }
+    if text.contains("annot coerce arithmetic") || text.contains("annot infer common argument type") {
+        return Error::invalid(text).code("42883").hint("You might need to add explicit type casts.");
+    }
+    if text.contains("function signature") || text.contains("oercion from") || text.contains("No function matches") {
+        return Error::invalid(text).code("42883").hint("You might need to add explicit type casts.");
+    }
+    if text.contains("non-nullable") {
+        return Error::invalid(text).code("23502");
+    }
+    if text.contains("ype mismatch") || text.contains("nsupported CAST") || text.contains("annot cast") {
+        return Error::invalid(text).code("42804");
+    }
+    Error::invalid(text).code(sqlstate)
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
 
 impl From<datafusion::arrow::error::ArrowError> for Error {

@@ -321,6 +321,13 @@ impl Registry {
         }
     }
 
+    /// Adds a connector (of a test, say).
+    #[must_use]
+    pub fn with(mut self, connector: Arc<dyn Connector>) -> Self {
+        self.connectors.push(connector);
+        self
+    }
+
     /// The connector that a declaration names.
     ///
     /// # Errors

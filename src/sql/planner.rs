@@ -651,17 +651,20 @@ fn strip_qualifiers(expr: Expr) -> Result<Expr> {
     Ok(stripped.data)
 }
 
-/// Parameters that stand alone in VALUES of an INSERT have the type of their column.
+/// Each value of an INSERT … VALUES is assigned for itself: one row's type says nothing of another's.
 fn type_values(query: &mut ast::Query, types: &[DataType]) {
     let ast::SetExpr::Values(values) = query.body.as_mut() else { return };
     for row in &mut values.rows {
         for (expr, data_type) in row.content.iter_mut().zip(types) {
-            if let ast::Expr::Value(ast::ValueWithSpan { value: ast::Value::Placeholder(name), .. }) = expr
-                && let Some(index) = name.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok())
-                && index > 0
-                && let Some(sql_type) = sql_type(data_type)
-            {
-                *expr = placeholder(index - 1, Some(sql_type));
+            if let Some(data_type) = sql_type(data_type) {
+                let value = std::mem::replace(expr, placeholder(0, None));
+                *expr = ast::Expr::Cast {
+                    kind: ast::CastKind::Cast,
+                    expr: Box::new(value),
+                    data_type,
+                    array: false,
+                    format: None,
+                };
             }
         }
     }

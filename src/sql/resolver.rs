@@ -147,10 +147,10 @@ impl<'p> Resolver<'p> {
         match &mut query.limit_clause {
             Some(LimitClause::LimitOffset { limit, offset, .. }) => {
                 if let Some(limit) = limit {
-                    self.expr(limit, outer)?;
+                    self.row_count(limit, outer)?;
                 }
                 if let Some(offset) = offset {
-                    self.expr(&mut offset.value, outer)?;
+                    self.row_count(&mut offset.value, outer)?;
                 }
             }
             Some(LimitClause::OffsetCommaLimit { offset, limit }) => {
@@ -548,6 +548,18 @@ impl<'p> Resolver<'p> {
             Ident { value: target.name.clone(), quote_style: Some('"'), span: last.span },
         ]);
         Ok((target.name, Some(provider)))
+    }
+
+    /// LIMIT and OFFSET: a parameter there is a bigint.
+    fn row_count(&mut self, expr: &mut Expr, outer: &[Scope]) -> Result<()> {
+        if let Expr::Value(ValueWithSpan { value: Value::Placeholder(name), .. }) = expr
+            && let Some(index) = name.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok())
+            && index > 0
+        {
+            *expr = placeholder(index - 1, Some(SqlType::BigInt(None)));
+            return Ok(());
+        }
+        self.expr(expr, outer)
     }
 
     /// An ORDER BY expression: a lone name means a column of the result first.

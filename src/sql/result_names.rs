@@ -7,12 +7,24 @@ use datafusion::sql::sqlparser::ast::{Expr, Ident, SelectItem, SetExpr};
 
 use super::resolver::column_name;
 
+/// Begins what makes a planned name unique; cut off before the client sees it.
+pub const MARK: char = '\u{1}';
+
+/// A planned name as the client sees it.
+pub fn without_mark(name: &str) -> &str {
+    name.split(MARK).next().unwrap_or(name)
+}
+
 /// Names the items of a query's SELECTs; gives the names of the result, unless a wildcard hides them.
 pub fn name_results(body: &mut SetExpr) -> Option<Vec<String>> {
     match body {
         SetExpr::Select(select) => {
             let mut used = BTreeSet::new();
             let mut names = Some(Vec::new());
+            let has_wildcard = select
+                .projection
+                .iter()
+                .any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
             for item in &mut select.projection {
                 let (name, expr) = match item {
                     SelectItem::UnnamedExpr(expr) => (column_name(expr), Some(expr.clone())),
@@ -22,13 +34,14 @@ pub fn name_results(body: &mut SetExpr) -> Option<Vec<String>> {
                         continue;
                     }
                 };
-                let mut unique = name.clone();
+                let is_column = matches!(expr, Some(Expr::Identifier(_) | Expr::CompoundIdentifier(_)));
+                // The wildcard gives the column itself, so that the one beside it needs another name.
+                let mut unique = if has_wildcard && is_column { format!("{name}{MARK}") } else { name.clone() };
                 let mut count = 1;
                 while !used.insert(unique.clone()) {
-                    unique = format!("{name}:{count}");
+                    unique = format!("{name}{MARK}{count}");
                     count += 1;
                 }
-                let is_column = matches!(expr, Some(Expr::Identifier(_) | Expr::CompoundIdentifier(_)));
                 match (item, expr) {
                     (item, Some(expr)) if !is_column || unique != name => {
                         *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', unique) };

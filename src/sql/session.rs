@@ -15,7 +15,8 @@ use datafusion::datasource::provider_as_source;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::dml::InsertOp;
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, ScalarUDF};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF};
 use datafusion::physical_plan::execute_stream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::SessionConfig;
@@ -27,6 +28,7 @@ use super::dialect::{self, Places};
 use super::error_map::refine;
 use super::names::{Names, TEMPORARY_SCHEMA, Target};
 use super::planner::{Planned, Planner};
+use super::result_names::{MARK, without_mark};
 use super::settings::Settings;
 use super::statements::Statement;
 use super::statements::explain::Explained;
@@ -1040,7 +1042,26 @@ fn is_unbounded_insert(state: &SessionState, plan: &LogicalPlan) -> Result<bool>
 
 /// Types of `$1 …`: the client's, else inferred, else text.
 fn parameter_types(plan: &LogicalPlan, given: &[Option<DataType>]) -> Result<Vec<DataType>> {
-    let inferred = plan.get_parameter_types().map_err(|error| refine(error, None))?;
+    let mut inferred = plan.get_parameter_types().map_err(|error| refine(error, None))?;
+    // What a parameter is cast to is its type.
+    plan.apply_with_subqueries(|plan| {
+        plan.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::Cast(cast) = expr
+                    && let Expr::Placeholder(placeholder) = cast.expr.as_ref()
+                {
+                    inferred
+                        .entry(placeholder.id.clone())
+                        .and_modify(|known| {
+                            known.get_or_insert_with(|| cast.field.data_type().clone());
+                        })
+                        .or_insert_with(|| Some(cast.field.data_type().clone()));
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })
+    .map_err(|error| refine(error, None))?;
     let numbers: HashMap<usize, Option<DataType>> = inferred
         .into_iter()
         .filter_map(|(name, data_type)| Some((name.strip_prefix('$')?.parse().ok()?, data_type)))
@@ -1080,6 +1101,14 @@ fn rename(schema: &SchemaRef, names: Option<&[String]>) -> SchemaRef {
                 schema.fields().iter().zip(names).map(|(field, name)| field.as_ref().clone().with_name(name)).collect();
             Arc::new(Schema::new(fields))
         }
+        _ if schema.fields().iter().any(|field| field.name().contains(MARK)) => {
+            let fields: Vec<Field> = schema
+                .fields()
+                .iter()
+                .map(|field| field.as_ref().clone().with_name(without_mark(field.name())))
+                .collect();
+            Arc::new(Schema::new(fields))
+        }
         _ => schema.clone(),
     }
 }
@@ -1097,5 +1126,7 @@ fn renamed(stream: SendableRecordBatchStream, schema: SchemaRef) -> SendableReco
     Box::pin(RecordBatchStreamAdapter::new(schema, stream))
 }
 
+#[cfg(test)]
+mod memory_connector;
 #[cfg(test)]
 mod tests;

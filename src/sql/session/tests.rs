@@ -29,7 +29,7 @@ fn server(directory: &std::path::Path) -> Arc<SqlServer> {
         clock: clock.clone(),
     };
     let catalog = Catalog::open(directory).unwrap();
-    Arc::new(SqlServer::new(catalog, jobs(), Registry::new(&defaults), Vec::new(), clock, BTreeMap::new()))
+    Arc::new(SqlServer::new(catalog, jobs(), Registry::new(&defaults).with(Arc::new(super::memory_connector::MemoryConnector::default())), Vec::new(), clock, BTreeMap::new()))
 }
 
 fn open(server: &Arc<SqlServer>) -> Session {
@@ -137,7 +137,7 @@ async fn run(session: &mut Session, message: &str) -> Vec<String> {
 }
 
 const TABLE: &str = "CREATE TABLE orders (order_id INT, userId STRING, amount FLOAT, created_at TIMESTAMP(3)) \
-                     WITH ('connector' = 'blackhole')";
+                     WITH ('connector' = 'memory', 'name' = 'orders')";
 
 #[tokio::test]
 async fn constants_and_names_of_columns() {
@@ -249,7 +249,7 @@ async fn blocks_commit_together_or_not_at_all() {
 #[tokio::test]
 async fn secrets_are_never_shown_or_stored_in_the_clear() {
     let mut h = Harness::new();
-    let create = "CREATE TABLE k (a INT) WITH ('connector' = 'blackhole', \
+    let create = "CREATE TABLE k (a INT) WITH ('connector' = 'memory', 'name' = 'k', \
                   'aws.credentials.basic.secretkey' = 'canary-1', 'aws.credentials.basic.accesskeyid' = '')";
     h.run(create).await;
     let shown = h.run("SHOW CREATE TABLE k").await.join("\n");
@@ -365,4 +365,75 @@ async fn what_is_not_there_says_so() {
     assert_eq!(h.error("select 1 from").await.sqlstate(), "42601");
     assert_eq!(h.error("select 1/0").await.sqlstate(), "22012");
     assert_eq!(h.error("select cast('x' as int)").await.sqlstate(), "22P02");
+}
+
+#[tokio::test]
+async fn bounded_inserts_are_counted_and_read_back() {
+    let mut h = Harness::new();
+    h.run(TABLE).await;
+    assert_eq!(
+        h.run("INSERT INTO orders VALUES (1, 'a', 1.5, '2024-01-01 10:00:00'), ('2', 7, '2.25', NULL)").await,
+        ["INSERT 0 2"]
+    );
+    assert_eq!(h.run("INSERT INTO Orders (AMOUNT, userid) SELECT '2' + '3', '1.50' + 2").await, ["INSERT 0 1"]);
+    assert_eq!(
+        h.run("SELECT ORDER_ID, o.userid, Amount, o.* FROM orders O ORDER BY 1 NULLS LAST").await,
+        [
+            "order_id|userId|amount|order_id|userId|amount|created_at",
+            "1|a|1.5|1|a|1.5|2024-01-01T10:00:00",
+            "2|7|2.25|2|7|2.25|NULL",
+            "NULL|3.5|5.0|NULL|3.5|5.0|NULL",
+        ]
+    );
+    assert_eq!(h.run("select userid, sum(amount) as S from orders group by USERID having sum(AMOUNT) > 2 order by s").await, [
+        "userId|S",
+        "7|2.25",
+        "3.5|5.0"
+    ]);
+    assert_eq!(h.run("INSERT INTO orders (order_id) SELECT 'x'").await, [
+        "22P02: invalid input syntax for type integer: \"x\""
+    ]);
+    assert_eq!(h.error("INSERT INTO orders SELECT 1").await.sqlstate(), "42601");
+    assert_eq!(h.error("INSERT INTO orders (nope) SELECT 1").await.position(), Some(21));
+    assert_eq!(h.error("INSERT INTO orders (created_at) SELECT true").await.sqlstate(), "42804");
+    let insert = StatementText { text: "insert into orders (order_id, created_at) values ($1, $2)".to_owned(), offset: 0 };
+    let prepared = h.session.prepare(&insert, &[]).await.unwrap();
+    assert_eq!(prepared.parameter_types[0], DataType::Int32);
+    let values = vec![ScalarValue::Int32(Some(9)), ScalarValue::TimestampMillisecond(Some(0), None)];
+    let Outcome::Done { tag } = h.session.execute(&prepared, values).await.unwrap() else { panic!() };
+    assert_eq!(tag, "INSERT 0 1");
+    let explained = h.run("EXPLAIN SELECT order_id FROM orders WHERE order_id = 1").await.join("\n");
+    assert!(explained.contains("streamgate.public.orders: projection [0]"), "{explained}");
+    assert_eq!(h.run("SELECT order_id FROM orders /*+ OPTIONS('name'='other') */ AS o").await, ["order_id"]);
+    assert!(h.run("SELECT * FROM orders /*+ OPTIONS('nam'='other') */").await[0].contains("did you mean \"name\""));
+}
+
+#[tokio::test]
+async fn every_clause_is_shown_as_it_was_declared() {
+    let mut h = Harness::new();
+    let declared = "CREATE TABLE `public`.`t` (
+  `a` INT NOT NULL COMMENT 'it''s a',
+  `B b` VARCHAR(255),
+  `m` BIGINT METADATA FROM 'offset' VIRTUAL,
+  `ts` TIMESTAMP(3),
+  `c` AS a * 2 COMMENT 'twice',
+  `r` ROW<x INT, y ARRAY<STRING>>,
+  WATERMARK FOR `ts` AS ts - INTERVAL '5' SECOND,
+  PRIMARY KEY (`a`) NOT ENFORCED
+)
+COMMENT 'all of it'
+PARTITIONED BY (`a`)
+WITH (
+  'connector' = 'memory',
+  'name' = 't'
+)";
+    assert_eq!(h.run(declared).await, ["CREATE TABLE"]);
+    assert_eq!(h.run("SHOW CREATE TABLE t").await[1], declared);
+    h.run("INSERT INTO t (a, ts) VALUES (21, NULL)").await;
+    assert_eq!(h.run("SELECT `b c` FROM t").await[0], "42703: column \"b c\" does not exist");
+    assert_eq!(h.run("SELECT C, `b b`, A FROM t").await, ["c|B b|a", "42|NULL|21"]);
+    assert_eq!(h.error("INSERT INTO t (c) SELECT 1").await.sqlstate(), "428C9");
+    assert_eq!(h.run("DESCRIBE t").await.len(), 7);
+    let server = h.session.server().clone();
+    assert_eq!(run(&mut open(&server), "SHOW CREATE TABLE t").await[1], declared);
 }

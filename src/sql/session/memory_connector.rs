@@ -1,0 +1,112 @@
+//! A connector of the tests: rows in memory by table name, readable and writable.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_plan::memory::MemoryStream;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::changelog::ChangeBatch;
+use crate::connectors::{
+    Connector, OptionReader, Scan, ScanPartition, ScanPlan, ScanRequest, Sink, SinkContext, SinkKind, SinkWriter,
+    Table, TableDeclaration,
+};
+use crate::error::Result;
+
+type Rows = Arc<Mutex<BTreeMap<String, Vec<RecordBatch>>>>;
+
+#[derive(Default)]
+pub struct MemoryConnector {
+    rows: Rows,
+}
+
+struct MemoryTable {
+    rows: Rows,
+    name: String,
+    schema: SchemaRef,
+}
+
+impl Connector for MemoryConnector {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn open(&self, options: &mut OptionReader, table: &TableDeclaration) -> Result<Table> {
+        let name = options.require("name")?;
+        options.take("aws.credentials.basic.secretkey");
+        options.take("aws.credentials.basic.accesskeyid");
+        let table = Arc::new(MemoryTable { rows: self.rows.clone(), name, schema: table.schema()? });
+        Ok(Table { source: None, scan: Some(table.clone()), lookup: None, sink: Some(table) })
+    }
+}
+
+struct Part(SchemaRef, Vec<RecordBatch>);
+
+impl ScanPartition for Part {
+    fn open(&self, _batch_rows: usize) -> Result<SendableRecordBatchStream> {
+        Ok(Box::pin(MemoryStream::try_new(self.1.clone(), self.0.clone(), None)?))
+    }
+}
+
+#[async_trait]
+impl Scan for MemoryTable {
+    fn pushdown(&self, filters: &[&Expr]) -> Vec<TableProviderFilterPushDown> {
+        vec![TableProviderFilterPushDown::Unsupported; filters.len()]
+    }
+
+    async fn plan(&self, request: ScanRequest) -> Result<ScanPlan> {
+        let batches = self.rows.lock().get(&self.name).cloned().unwrap_or_default();
+        let batches = batches.iter().map(|batch| batch.project(&request.projection)).collect::<Result<Vec<_>, _>>()?;
+        let schema = Arc::new(self.schema.project(&request.projection)?);
+        let description = format!("projection {:?}", request.projection);
+        Ok(ScanPlan { partitions: vec![Arc::new(Part(schema, batches))], description })
+    }
+}
+
+#[async_trait]
+impl Sink for MemoryTable {
+    async fn kind(&self) -> Result<SinkKind> {
+        Ok(SinkKind::Append)
+    }
+
+    async fn open(&self, _context: SinkContext) -> Result<Box<dyn SinkWriter>> {
+        let (sender, receiver) = watch::channel(0);
+        Ok(Box::new(Writer { rows: self.rows.clone(), name: self.name.clone(), sender, receiver, tickets: 0 }))
+    }
+
+    fn resource(&self) -> String {
+        self.name.clone()
+    }
+}
+
+struct Writer {
+    rows: Rows,
+    name: String,
+    sender: watch::Sender<u64>,
+    receiver: watch::Receiver<u64>,
+    tickets: u64,
+}
+
+#[async_trait]
+impl SinkWriter for Writer {
+    async fn write(&mut self, batch: ChangeBatch) -> Result<u64> {
+        self.rows.lock().entry(self.name.clone()).or_default().push(batch.rows().clone());
+        self.tickets += 1;
+        self.sender.send_replace(self.tickets);
+        Ok(self.tickets)
+    }
+
+    fn acknowledged(&self) -> watch::Receiver<u64> {
+        self.receiver.clone()
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
