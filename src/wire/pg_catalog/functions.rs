@@ -516,7 +516,7 @@ fn constants(add: &mut Add<'_>) {
 fn list_length(values: &[ScalarValue]) -> Option<i32> {
     use datafusion::arrow::array::Array;
     match values.first()? {
-        ScalarValue::List(list) if !list.is_null(0) => i32::try_from(list.value_length(0)).ok(),
+        ScalarValue::List(list) if !list.is_null(0) => Some(list.value_length(0)),
         _ => None,
     }
 }
