@@ -244,7 +244,9 @@ fn bytea(text: &str) -> Option<Vec<u8>> {
     if let Some(hex) = text.strip_prefix("\\x") {
         let digits: Vec<u8> = hex.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
         let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        return (digits.len() % 2 == 0)
+        return digits
+            .len()
+            .is_multiple_of(2)
             .then(|| digits.chunks(2).map(|pair| Some(digit(pair[0])? * 16 + digit(pair[1])?)).collect())?;
     }
     let mut out = Vec::new();

@@ -62,11 +62,9 @@ pub async fn parse(client: &mut Client<'_>, parse: Parse) -> Result<(), Failure>
     }
     let statement = match texts.pop() {
         None => Statement { prepared: None, parameter_oids: Vec::new(), offset: 0 },
-        Some(text) => analyse(client, &text, parse.type_oids).await.or_else(|failure| {
-            Err(match failure {
-                Failure::Statement(error) => Failure::Statement(moved(error, text.offset)),
-                gone => gone,
-            })
+        Some(text) => analyse(client, &text, parse.type_oids).await.map_err(|failure| match failure {
+            Failure::Statement(error) => Failure::Statement(moved(error, text.offset)),
+            Failure::Gone => Failure::Gone,
         })?,
     };
     client.statements.insert(name, statement);

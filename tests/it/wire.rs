@@ -1,11 +1,19 @@
 //! The wire protocol over real sockets: simple and extended, cancel, errors in pipelines, malformed frames, limits.
 
+#![allow(clippy::unwrap_used)] // clippy allows it in functions marked as tests only
+
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt};
+use streamgate::catalog::Catalog;
+use streamgate::clock::{Clock, SystemClock};
+use streamgate::connectors::{ConnectorDefaults, Registry};
+use streamgate::jobs::Jobs;
 use streamgate::sql::SqlServer;
+use streamgate::wire::pg_catalog::system_schemas;
 use streamgate::wire::{WireOptions, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,7 +23,27 @@ use tokio_util::sync::CancellationToken;
 /// More rows than any test waits for.
 const ENDLESS: &str = "select value from generate_series(1, 1000000000000)";
 
+/// The parts behind the protocol, over an empty catalog.
+fn sql_server(directory: &std::path::Path) -> Arc<SqlServer> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let defaults = ConnectorDefaults {
+        kafka_bootstrap_servers: Some("127.0.0.1:1".to_owned()),
+        kafka_properties: BTreeMap::new(),
+        kafka_is_embedded: true,
+        dynamodb_endpoint: Some("http://127.0.0.1:1".to_owned()),
+        aws_region: Some("us-east-1".to_owned()),
+        aws_credentials: Some(("a".to_owned(), "b".to_owned())),
+        dynamodb_is_embedded: true,
+        clock: clock.clone(),
+    };
+    let catalog = Catalog::open(directory).unwrap();
+    let (pg_catalog, information_schema) = system_schemas(catalog.clone(), Vec::new());
+    let schemas: Vec<Arc<dyn streamgate::sql::SystemSchema>> = vec![Arc::new(pg_catalog), Arc::new(information_schema)];
+    Arc::new(SqlServer::new(catalog, Jobs {}, Registry::new(&defaults), schemas, clock, BTreeMap::new()))
+}
+
 struct Server {
+    _directory: tempfile::TempDir,
     address: SocketAddr,
     shutdown: CancellationToken,
     task: tokio::task::JoinHandle<streamgate::error::Result<()>>,
@@ -25,9 +53,10 @@ async fn server_with(options: WireOptions) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
-    let sql = Arc::new(SqlServer { system_schemas: Vec::new() });
+    let directory = tempfile::tempdir().unwrap();
+    let sql = sql_server(directory.path());
     let task = tokio::spawn(serve(listener, sql, options, shutdown.clone()));
-    Server { address, shutdown, task }
+    Server { _directory: directory, address, shutdown, task }
 }
 
 async fn server() -> Server {
@@ -154,7 +183,7 @@ async fn startup_tells_every_parameter() {
     let mut raw = Raw { stream: TcpStream::connect(server.address).await.unwrap() };
     raw.send(b"\0\0\0\x08\x04\xd2\x16\x2f").await;
     assert_eq!(raw.stream.read_u8().await.unwrap(), b'N');
-    raw.send(b"\0\0\0\x11\0\x03\x27\x0fuser\0me\0\0").await;
+    raw.send(b"\0\0\0\x25\0\x03\x27\x0fuser\0me\0database\0streamgate\0\0").await;
     raw.stream.set_nodelay(true).unwrap();
     let mut parameters = Vec::new();
     let mut tags = String::new();
@@ -364,9 +393,130 @@ async fn a_stop_ends_idle_sessions_at_once_and_running_ones_after_the_grace() {
 }
 
 #[tokio::test]
+async fn parameters_are_described_and_bound() {
+    let server = server().await;
+    let client = server.connect().await;
+    let statement = client.prepare("select $1::bigint + 1, $2::text, $3::oid, $4::timestamp, $5::bytea").await.unwrap();
+    let types: Vec<&str> = statement.params().iter().map(tokio_postgres::types::Type::name).collect();
+    assert_eq!(types, ["int8", "text", "oid", "timestamp", "bytea"]);
+    let moment = chrono::NaiveDate::from_ymd_opt(2024, 2, 29).unwrap().and_hms_opt(1, 2, 3).unwrap();
+    let row = client.query_one(&statement, &[&41_i64, &"x", &7_u32, &moment, &b"ab".to_vec()]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 42);
+    assert_eq!(row.get::<_, String>(1), "x");
+    assert_eq!(row.get::<_, u32>(2), 7);
+    assert_eq!(row.get::<_, chrono::NaiveDateTime>(3), moment);
+    assert_eq!(row.get::<_, Vec<u8>>(4), b"ab");
+    let error = client.query("select 1::bigint / $1::bigint", &[&0_i64]).await.unwrap_err();
+    assert_eq!(code(&error), "22012");
+}
+
+#[tokio::test]
+async fn portals_live_as_long_as_their_transaction() {
+    let server = server().await;
+    let mut client = server.connect().await;
+    let transaction = client.transaction().await.unwrap();
+    let portal = transaction.bind("select value from generate_series(1, 5)", &[]).await.unwrap();
+    let mut seen = Vec::new();
+    loop {
+        let rows = transaction.query_portal(&portal, 2).await.unwrap();
+        if rows.is_empty() {
+            break;
+        }
+        seen.extend(rows.iter().map(|row| row.get::<_, i64>(0)));
+    }
+    assert_eq!(seen, [1, 2, 3, 4, 5]);
+    let error = transaction.query("select nowhere", &[]).await.unwrap_err();
+    assert_eq!(code(&error), "42703");
+    let error = transaction.query("select 1", &[]).await.unwrap_err();
+    assert_eq!(code(&error), "25P02");
+    transaction.rollback().await.unwrap();
+    client.query("select 1", &[]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_statement_timeout_ends_streams_and_silent_queries() {
+    let client = server().await.connect().await;
+    client.batch_execute("SET statement_timeout = '200ms'").await.unwrap();
+    for sql in [ENDLESS, "select count(*) from generate_series(1, 1000000000000)"] {
+        let error = client.query(sql, &[]).await.unwrap_err();
+        assert_eq!(code(&error), "57014");
+        assert!(error.as_db_error().unwrap().message().contains("statement timeout"));
+    }
+    client.batch_execute("RESET statement_timeout").await.unwrap();
+}
+
+#[tokio::test]
 async fn only_loopback_addresses_are_served() {
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
-    let sql = Arc::new(SqlServer { system_schemas: Vec::new() });
-    let error = serve(listener, sql, WireOptions::default(), CancellationToken::new()).await.unwrap_err();
+    let directory = tempfile::tempdir().unwrap();
+    let error = serve(listener, sql_server(directory.path()), WireOptions::default(), CancellationToken::new())
+        .await
+        .unwrap_err();
     assert_eq!(error.sqlstate(), "0A000");
+}
+
+const DECLARATIONS: &str = "
+    CREATE SCHEMA s COMMENT 'another';
+    CREATE TABLE t (user_id INT, order_id BIGINT, amount DECIMAL(10, 2), `at` TIMESTAMP(3) COMMENT '下单时间',
+        PRIMARY KEY (user_id, order_id) NOT ENFORCED) COMMENT 'orders' WITH ('connector' = 'blackhole');
+    CREATE VIEW v AS SELECT user_id FROM t;
+    CREATE FUNCTION f(a INT) RETURNS INT LANGUAGE SQL AS 'SELECT a + 1';";
+
+/// What psql prints; `None` where it is not installed.
+fn psql(server: &Server, command: &str) -> Option<String> {
+    let output = std::process::Command::new("psql")
+        .args([
+            "-X",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &server.address.port().to_string(),
+            "-U",
+            "me",
+            "-d",
+            "streamgate",
+            "-c",
+            command,
+        ])
+        .env("LC_ALL", "C.UTF-8")
+        .env("PGCLIENTENCODING", "UTF8")
+        .output()
+        .ok()?;
+    let text = [output.stdout, output.stderr].concat();
+    Some(String::from_utf8_lossy(&text).lines().map(str::trim_end).collect::<Vec<_>>().join("\n"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn psql_describes_what_is_there() {
+    let server = server().await;
+    let client = server.connect().await;
+    client.batch_execute(DECLARATIONS).await.unwrap();
+    let mut all = String::new();
+    for command in [
+        r"\d",
+        r"\dt",
+        r"\dn",
+        r"\dn+",
+        r"\dv",
+        r"\df",
+        r"\du",
+        r"\d t",
+        r"\d+ t",
+        r"\d v",
+        r"\d+ v",
+        r"\di",
+        r"\d t_pkey",
+        r"\l",
+        r"\z",
+        r"\sf f",
+        r"\sv v",
+        r"\dx",
+        r"\dT",
+        r"\d nowhere",
+        r"\dt pg_catalog.pg_c*",
+    ] {
+        let Some(output) = psql(&server, command) else { return };
+        all.push_str(&format!("{command}\n{output}\n\n"));
+    }
+    expect_test::expect_file!["../clients/psql_15.out"].assert_eq(&all);
 }

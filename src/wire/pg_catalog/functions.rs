@@ -50,7 +50,12 @@ impl fmt::Debug for CatalogFunction {
 
 impl PartialEq for CatalogFunction {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && Arc::ptr_eq(&self.context, &other.context)
+        let (ours, theirs) = (&self.context, &other.context);
+        self.name == other.name
+            && Arc::ptr_eq(&ours.source, &theirs.source)
+            && ours.view.user == theirs.view.user
+            && ours.view.database == theirs.view.database
+            && ours.view.search_path == theirs.view.search_path
     }
 }
 
@@ -143,11 +148,6 @@ fn strings(values: impl Iterator<Item = String>) -> ScalarValue {
     list(&values, &DataType::Utf8)
 }
 
-/// Process id of the session, if the session tells it among its settings.
-pub fn process_id(view: &SessionView) -> Option<i32> {
-    view.settings.iter().find(|(name, _)| name == "process_id").and_then(|(_, value)| value.parse().ok())
-}
-
 /// Functions of `pg_catalog` for a session.
 pub fn all(source: &Arc<Source>, view: &SessionView) -> Vec<ScalarUDF> {
     let context = Arc::new(Context { source: Arc::clone(source), view: view.clone() });
@@ -195,9 +195,7 @@ fn session_functions(add: &mut Add<'_>) {
     add(&["current_user", "session_user", "current_role", "user"], DataType::Utf8, Some("name"), |context, _| {
         some_text(Some(context.view.user.clone()))
     });
-    add(&["pg_backend_pid"], DataType::Int32, None, |context, _| {
-        Ok(ScalarValue::Int32(Some(process_id(&context.view).unwrap_or(0))))
-    });
+    add(&["pg_backend_pid"], DataType::Int32, None, |context, _| Ok(ScalarValue::Int32(Some(context.view.process_id))));
     add(&["current_setting"], DataType::Utf8, None, |context, values| {
         let Some(name) = argument(values, 0) else { return some_text(None::<String>) };
         let found = context.view.settings.iter().find(|(key, _)| key.eq_ignore_ascii_case(&name));
@@ -516,7 +514,7 @@ fn constants(add: &mut Add<'_>) {
 fn list_length(values: &[ScalarValue]) -> Option<i32> {
     use datafusion::arrow::array::Array;
     match values.first()? {
-        ScalarValue::List(list) if !list.is_null(0) => i32::try_from(list.value_length(0)).ok(),
+        ScalarValue::List(list) if !list.is_null(0) => Some(list.value_length(0)),
         _ => None,
     }
 }

@@ -39,8 +39,5 @@ pub fn pg_stat_activity(model: &Model, view: &SessionView) -> Vec<Row> {
         .set("application_name", setting("application_name"))
         .set("state", "active")
         .set("backend_type", "client backend");
-    vec![match super::functions::process_id(view) {
-        Some(pid) => row.set("pid", pid),
-        None => row,
-    }]
+    vec![row.set("pid", view.process_id)]
 }

@@ -72,6 +72,7 @@ fn context() -> (SessionContext, super::PgCatalog) {
         user: "me".into(),
         database: "streamgate".into(),
         search_path: vec!["public".into()],
+        process_id: 7,
         settings: vec![("search_path".into(), "public".into()), ("TimeZone".into(), "UTC".into())],
     };
     let snapshot = Arc::new(snapshot());
