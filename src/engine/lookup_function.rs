@@ -12,17 +12,19 @@ use datafusion::arrow::compute::{CastOptions, and_kleene, cast_with_options, fil
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::row::{RowConverter, SortField};
-use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::async_udf::{AsyncScalarUDF, AsyncScalarUDFImpl};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, EmitTo, Expr, ExprSchemable, GroupsAccumulator, LogicalPlan, Operator,
     ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregate, LoweredAggregateBuilder};
 use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr, create_physical_expr};
 use parking_lot::Mutex;
@@ -169,13 +171,16 @@ impl LookupFunction {
         if used.is_empty() {
             used.push(key_columns[0]);
         }
-        let fetched = fetched_schema(input_schema, declaration, &used)?;
-        let predicate = conjunction(rest).map(|predicate| StoredExpression::new(&predicate, &fetched)).transpose()?;
+        let fetched = Arc::new(fetched_schema(input_schema, declaration, &used)?);
+        let predicate = conjunction(rest)
+            .map(|predicate| StoredExpression::new(&simplified(predicate, &fetched)?, &fetched))
+            .transpose()?;
         let aggregates = aggregate
             .aggr_expr
             .iter()
-            .map(|expression| StoredExpression::new(expression, &fetched))
+            .map(|expression| StoredExpression::new(&simplified(expression.clone(), &fetched)?, &fetched))
             .collect::<Result<Vec<_>>>()?;
+        let result = simplified(result, &aggregate_schema)?;
         let return_type = result.get_type(&aggregate_schema)?;
         let arity = key_arguments.iter().max().map_or(0, |last| last + 1);
         let stored = StoredLookupFunction {
@@ -237,8 +242,17 @@ pub fn for_query(plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(transformed.data()?)
 }
 
-/// First word of an operator's display, for messages.
+/// Some functions (COALESCE) only exist until DataFusion has simplified them away. Time functions are volatile and stay.
+fn simplified(expression: Expr, schema: &DFSchemaRef) -> Result<Expr> {
+    let context = SimplifyContext::builder().with_schema(Arc::clone(schema)).build();
+    Ok(ExprSimplifier::new(context).simplify(expression)?)
+}
+
+/// An operator's name, for messages.
 pub(super) fn operator_name(plan: &LogicalPlan) -> String {
+    if matches!(plan, LogicalPlan::Join(_)) {
+        return "Join".to_owned();
+    }
     let text = plan.display().to_string();
     text.split([':', ' ']).next().unwrap_or_default().to_owned()
 }
@@ -598,6 +612,3 @@ impl AsyncScalarUDFImpl for LookupUdf {
         Ok(ColumnarValue::Array(self.evaluator()?.evaluate(&arrays, rows, true, &metrics).await?))
     }
 }
-
-#[cfg(test)]
-mod tests;

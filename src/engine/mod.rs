@@ -10,3 +10,8 @@ pub mod operators;
 pub mod planner;
 pub mod progress;
 pub mod task;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

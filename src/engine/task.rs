@@ -427,6 +427,9 @@ fn node(metrics: &JobMetrics, id: &str) -> Result<Arc<NodeMetrics>> {
     metrics.node(id).cloned().ok_or_else(|| Error::internal(format!("dataflow has no node \"{id}\"")))
 }
 
+/// Acknowledged positions by source id.
+type PositionsBySource = BTreeMap<String, Vec<(Split, Position)>>;
+
 /// Which positions stand behind which ticket of the sink.
 struct Ledger {
     inner: Mutex<LedgerState>,
@@ -492,15 +495,15 @@ impl Ledger {
             .collect()
     }
 
-    /// The next checkpoint if anything changed since the last; positions by split for the sources.
-    fn next_checkpoint(&self) -> Option<(Checkpoint, BTreeMap<String, Vec<(Split, Position)>>)> {
+    /// The next checkpoint if anything changed since the last, and its positions by source.
+    fn next_checkpoint(&self) -> Option<(Checkpoint, PositionsBySource)> {
         let mut state = self.inner.lock();
         if !state.changed {
             return None;
         }
         state.changed = false;
         state.done.epoch += 1;
-        let mut by_source: BTreeMap<String, Vec<(Split, Position)>> = BTreeMap::new();
+        let mut by_source = PositionsBySource::new();
         for ((source, id), split) in &state.resources {
             if let Some(position) = state.done.positions.get(source).and_then(|splits| splits.get(id)) {
                 by_source.entry(source.clone()).or_default().push((split.clone(), *position));

@@ -32,6 +32,9 @@ const METADATA_BYTES_MAX: usize = 4096;
 /// Asked-for keys of FindCoordinator that are groups.
 const KEY_IS_GROUP: i8 = 0;
 
+/// A topic and something for each of its partitions.
+type OfTopic<T> = (TopicName, Vec<(i32, T)>);
+
 fn text(value: impl Into<String>) -> StrBytes {
     StrBytes::from_string(value.into())
 }
@@ -186,7 +189,7 @@ pub fn offset_commit(call: &Call, request: OffsetCommitRequest) -> OffsetCommitR
         )
     };
     let mut offsets = Vec::new();
-    let mut results: Vec<(TopicName, Vec<(i32, Result<(), ResponseError>)>)> = Vec::new();
+    let mut results: Vec<OfTopic<Result<(), ResponseError>>> = Vec::new();
     for topic in request.topics {
         let known = broker.topics.get(&topic.name);
         let partitions = topic.partitions.into_iter().map(|partition| {
@@ -230,11 +233,7 @@ pub fn offset_commit(call: &Call, request: OffsetCommitRequest) -> OffsetCommitR
 }
 
 /// Offsets of a group: of the partitions asked for, or of all that have one.
-fn committed(
-    call: &Call,
-    group: &str,
-    asked: Option<Vec<(TopicName, Vec<i32>)>>,
-) -> Vec<(TopicName, Vec<(i32, Option<GroupOffset>)>)> {
+fn committed(call: &Call, group: &str, asked: Option<Vec<(TopicName, Vec<i32>)>>) -> Vec<OfTopic<Option<GroupOffset>>> {
     let store = call.broker.topics.meta();
     let offsets = store.meta().group_offsets.get(group);
     if let Some(asked) = asked {
@@ -247,7 +246,7 @@ fn committed(
             })
             .collect();
     }
-    let mut topics: Vec<(TopicName, Vec<(i32, Option<GroupOffset>)>)> = Vec::new();
+    let mut topics: Vec<OfTopic<Option<GroupOffset>>> = Vec::new();
     for ((topic, index), offset) in offsets.into_iter().flatten() {
         if topics.last().is_none_or(|(last, _)| ***last != **topic) {
             topics.push((text(topic.as_str()).into(), Vec::new()));

@@ -325,6 +325,10 @@ impl PartitionLog {
 
     /// The first record at or after `timestamp`.
     pub fn offset_at(&self, timestamp: i64) -> io::Result<Option<TimestampedOffset>> {
+        Ok(self.batch_and_offset_at(timestamp)?.map(|(_, found)| found))
+    }
+
+    fn batch_and_offset_at(&self, timestamp: i64) -> io::Result<Option<(BatchHeader, TimestampedOffset)>> {
         let (candidates, log_start) = {
             let state = self.state.lock();
             let candidates: Vec<Batches> = state
@@ -339,7 +343,7 @@ impl PartitionLog {
             let found = batches.find(|batch| batch.max_timestamp >= timestamp && batch.last_offset() >= log_start)?;
             if let Some(header) = found {
                 let (offset, timestamp) = batch::first_record_at(&header, &batches.bytes(header.bytes)?, timestamp);
-                return Ok(Some(TimestampedOffset { offset: offset.max(log_start), timestamp }));
+                return Ok(Some((header, TimestampedOffset { offset: offset.max(log_start), timestamp })));
             }
         }
         Ok(None)
@@ -348,7 +352,15 @@ impl PartitionLog {
     /// A record with the greatest timestamp.
     pub fn offset_of_max_timestamp(&self) -> io::Result<Option<TimestampedOffset>> {
         let max_timestamp = self.state.lock().segments.iter().map(|segment| segment.max_timestamp).max();
-        max_timestamp.filter(|timestamp| *timestamp > i64::MIN).map_or(Ok(None), |timestamp| self.offset_at(timestamp))
+        let Some(timestamp) = max_timestamp.filter(|timestamp| *timestamp > i64::MIN) else {
+            return Ok(None);
+        };
+        let found = self.batch_and_offset_at(timestamp)?;
+        Ok(found.map(|(batch, found)| match found.timestamp {
+            // Within a compressed batch: times rarely go backwards, so it is the last record most likely.
+            earlier if earlier < timestamp => TimestampedOffset { offset: batch.last_offset(), timestamp },
+            _ => found,
+        }))
     }
 
     /// Wakes `waiter` at the next append. Register before looking for records, so that none comes unnoticed in between.

@@ -92,7 +92,7 @@ struct Broker {
     stopping: AtomicBool,
     housekeeping: (Mutex<()>, Condvar),
     /// Held as long as the broker uses its folder.
-    _lock: File,
+    lock: File,
 }
 
 #[derive(Default)]
@@ -128,7 +128,7 @@ impl KafkaBroker {
             connection_closed: Condvar::new(),
             stopping: AtomicBool::new(false),
             housekeeping: Default::default(),
-            _lock: lock,
+            lock,
         });
         let mut started = Self { broker: broker.clone(), threads: Vec::new() };
         started.threads.push(spawn("kafka-housekeeping", {
@@ -150,6 +150,9 @@ impl KafkaBroker {
     }
 
     fn stop(&mut self) {
+        if self.threads.is_empty() {
+            return;
+        }
         let broker = &self.broker;
         broker.stopping.store(true, Ordering::SeqCst);
         {
@@ -175,6 +178,10 @@ impl KafkaBroker {
             }
             // A connection may have begun to wait just behind this call: then once more.
             broker.connection_closed.wait_for(&mut connections, Duration::from_millis(50));
+        }
+        // Not left to the drop: a connection's thread may hold the broker for a moment longer, a forked process its open files.
+        if let Err(error) = broker.lock.unlock() {
+            tracing::warn!(%error, "the folder of the embedded broker stays locked until the process ends");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Kafka through rdkafka: topics, records, timestamps, compression, groups.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{
@@ -181,9 +181,11 @@ async fn settings_of_a_topic_are_described_and_altered() {
     // This request replaces all of a topic's own settings.
     let altered = ("604800000".to_owned(), "5000".to_owned(), "delete".to_owned());
     eventually(values, |values| *values == altered).await;
-    let unknown = AlterConfig::new(ResourceSpecifier::Topic(&name)).set("no.such.setting", "1");
-    let refused = admin.alter_configs([&unknown], &options()).await.unwrap().remove(0).unwrap_err();
-    assert_eq!(refused.1, RDKafkaErrorCode::InvalidConfig);
+    // rdkafka drops the error of a refused change; that it did not happen is what can be seen.
+    let unknown =
+        AlterConfig::new(ResourceSpecifier::Topic(&name)).set("retention.bytes", "7").set("no.such.setting", "1");
+    admin.alter_configs([&unknown], &options()).await.unwrap();
+    assert_eq!(values().await, altered);
 }
 
 #[tokio::test]
@@ -378,15 +380,13 @@ async fn a_group_of_two_shares_the_partitions_and_one_takes_over() {
     for index in 0..4 {
         send(&producer, record(&name, index, "k", "after")).await;
     }
-    let mut after: Vec<i32> = poll(&first, 4)
-        .iter()
-        .map(|record| {
-            assert_eq!(text(record), "after");
-            record.partition()
-        })
-        .collect();
-    after.sort_unstable();
-    assert_eq!(after, [0, 1, 2, 3]);
+    // Read before the rebalance and not committed, a record comes again after it.
+    let mut partitions = BTreeSet::new();
+    while partitions.len() < 4 {
+        let after = poll(&first, 1).remove(0);
+        assert_eq!(text(&after), "after");
+        partitions.insert(after.partition());
+    }
 }
 
 #[tokio::test]

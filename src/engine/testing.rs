@@ -1,0 +1,270 @@
+//! Tables in memory for tests of the engine: sources that give rows one by one, look-ups that count requests,
+//! sinks that keep rows and acknowledge when told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use datafusion::arrow::array::{RecordBatch, StringArray, UInt32Array};
+use datafusion::arrow::compute::{cast, concat_batches, take_record_batch};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::util::display::array_value_to_string;
+use datafusion::execution::context::SessionContext;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionConfig;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::changelog::ChangeBatch;
+use crate::connectors::table_provider::ConnectorTable;
+use crate::connectors::*;
+use crate::error::{Error, Result};
+
+/// A table declaration from `name type, …`; the first `keys` columns are the primary key.
+pub fn declare(name: &str, columns: &str, keys: usize) -> TableDeclaration {
+    let columns: Vec<ColumnDeclaration> = columns
+        .split(", ")
+        .map(|column| {
+            let (name, sql_type) = column.split_once(' ').unwrap();
+            ColumnDeclaration {
+                name: name.to_owned(),
+                sql_type: sql_type.to_owned(),
+                nullable: true,
+                kind: ColumnKind::Physical,
+            }
+        })
+        .collect();
+    TableDeclaration {
+        name: name.to_owned(),
+        primary_key: columns.iter().take(keys).map(|column| column.name.clone()).collect(),
+        columns,
+        partitioned_by: Vec::new(),
+        options: BTreeMap::from([("connector".to_owned(), OptionValue::Plain("memory".to_owned()))]),
+    }
+}
+
+/// Rows from text: a line a row, `,` between columns, `-` for NULL; cast to the declared types.
+pub fn rows(declaration: &TableDeclaration, text: &str) -> RecordBatch {
+    let schema = declaration.schema().unwrap();
+    let lines: Vec<Vec<&str>> =
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| line.split(',').collect()).collect();
+    let columns = (0..schema.fields().len())
+        .map(|index| {
+            let texts: StringArray = lines.iter().map(|line| Some(line[index]).filter(|value| *value != "-")).collect();
+            cast(&texts, schema.field(index).data_type()).unwrap()
+        })
+        .collect();
+    RecordBatch::try_new(schema, columns).unwrap()
+}
+
+/// Rows as text, sorted.
+pub fn text(batches: &[RecordBatch]) -> Vec<String> {
+    let mut lines: Vec<String> = batches
+        .iter()
+        .flat_map(|batch| {
+            (0..batch.num_rows()).map(|row| {
+                let cells: Vec<String> =
+                    batch
+                        .columns()
+                        .iter()
+                        .map(|column| {
+                            if column.is_null(row) {
+                                "-".to_owned()
+                            } else {
+                                array_value_to_string(column, row).unwrap()
+                            }
+                        })
+                        .collect();
+                cells.join(",")
+            })
+        })
+        .collect();
+    lines.sort();
+    lines
+}
+
+/// A table in memory with every part.
+pub struct Memory {
+    pub declaration: TableDeclaration,
+    pub rows: RecordBatch,
+    pub bounded: bool,
+    pub key_requests: AtomicU64,
+    pub keys_asked: AtomicU64,
+    pub written: Mutex<Vec<RecordBatch>>,
+    pub acknowledge: bool,
+}
+
+impl Memory {
+    pub fn new(declaration: TableDeclaration, text: &str) -> Arc<Self> {
+        Self::with(declaration, text, true, true)
+    }
+
+    pub fn with(declaration: TableDeclaration, text: &str, bounded: bool, acknowledge: bool) -> Arc<Self> {
+        Arc::new(Self {
+            rows: rows(&declaration, text),
+            declaration,
+            bounded,
+            key_requests: AtomicU64::new(0),
+            keys_asked: AtomicU64::new(0),
+            written: Mutex::default(),
+            acknowledge,
+        })
+    }
+
+    pub fn table(self: &Arc<Self>) -> Table {
+        let part = || Arc::new(MemoryPart(Arc::clone(self)));
+        Table { source: Some(part()), scan: None, lookup: Some(part()), sink: Some(part()) }
+    }
+
+    pub fn provider(self: &Arc<Self>) -> Arc<ConnectorTable> {
+        Arc::new(ConnectorTable::new(Arc::new(self.declaration.clone()), self.table()).unwrap())
+    }
+}
+
+struct MemoryPart(Arc<Memory>);
+
+#[async_trait]
+impl Source for MemoryPart {
+    fn is_bounded(&self) -> bool {
+        self.0.bounded
+    }
+
+    async fn splits(&self) -> Result<Vec<Split>> {
+        let name = &self.0.declaration.name;
+        Ok(vec![Split { id: format!("{name}/0"), resource: format!("memory://{name}/0") }])
+    }
+
+    async fn open(
+        &self,
+        _split: &Split,
+        position: Option<Position>,
+        projection: &[usize],
+        _metrics: Arc<ConnectorMetrics>,
+    ) -> Result<Box<dyn SplitReader>> {
+        let rows = self.0.rows.project(projection).unwrap();
+        Ok(Box::new(MemoryReader { rows, next: position.unwrap_or(0), bounded: self.0.bounded }))
+    }
+}
+
+struct MemoryReader {
+    rows: RecordBatch,
+    next: Position,
+    bounded: bool,
+}
+
+#[async_trait]
+impl SplitReader for MemoryReader {
+    fn position(&self) -> Position {
+        self.next
+    }
+
+    async fn next(&mut self) -> Result<Option<SourceBatch>> {
+        let at = usize::try_from(self.next).unwrap();
+        if at >= self.rows.num_rows() {
+            if self.bounded {
+                return Ok(None);
+            }
+            std::future::pending::<()>().await;
+        }
+        let length = (self.rows.num_rows() - at).min(2);
+        self.next += i64::try_from(length).unwrap();
+        Ok(Some(SourceBatch { rows: self.rows.slice(at, length), position: self.next, bytes: 0 }))
+    }
+}
+
+#[async_trait]
+impl Lookup for MemoryPart {
+    async fn key(&self) -> Result<Vec<usize>> {
+        Ok(vec![0])
+    }
+
+    async fn lookup(&self, request: LookupRequest, _metrics: &ConnectorMetrics) -> Result<LookupResponse> {
+        self.0.key_requests.fetch_add(1, Ordering::Relaxed);
+        self.0.keys_asked.fetch_add(request.keys.num_rows() as u64, Ordering::Relaxed);
+        let mut found = Vec::new();
+        let mut key_index = Vec::new();
+        for key in 0..request.keys.num_rows() {
+            for row in 0..self.0.rows.num_rows() {
+                let equal = request.key_columns.iter().enumerate().all(|(place, column)| {
+                    array_value_to_string(request.keys.column(place), key).unwrap()
+                        == array_value_to_string(self.0.rows.column(*column), row).unwrap()
+                });
+                if equal {
+                    found.push(u32::try_from(row).unwrap());
+                    key_index.push(u32::try_from(key).unwrap());
+                }
+            }
+        }
+        let rows = take_record_batch(&self.0.rows.project(&request.projection).unwrap(), &UInt32Array::from(found))?;
+        Ok(LookupResponse { rows, key_index: key_index.into() })
+    }
+
+    fn resource(&self) -> String {
+        format!("memory://{}", self.0.declaration.name)
+    }
+}
+
+#[async_trait]
+impl Sink for MemoryPart {
+    async fn kind(&self) -> Result<SinkKind> {
+        Ok(SinkKind::Append)
+    }
+
+    async fn open(&self, _context: SinkContext) -> Result<Box<dyn SinkWriter>> {
+        Ok(Box::new(MemoryWriter { memory: Arc::clone(&self.0), tickets: 0, acknowledged: watch::Sender::new(0) }))
+    }
+
+    fn resource(&self) -> String {
+        format!("memory://{}", self.0.declaration.name)
+    }
+}
+
+struct MemoryWriter {
+    memory: Arc<Memory>,
+    tickets: u64,
+    acknowledged: watch::Sender<u64>,
+}
+
+#[async_trait]
+impl SinkWriter for MemoryWriter {
+    async fn write(&mut self, batch: ChangeBatch) -> Result<u64> {
+        self.memory.written.lock().push(batch.rows().clone());
+        self.tickets += 1;
+        if self.memory.acknowledge {
+            self.acknowledged.send_replace(self.tickets);
+        }
+        Ok(self.tickets)
+    }
+
+    fn acknowledged(&self) -> watch::Receiver<u64> {
+        self.acknowledged.subscribe()
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        if self.memory.acknowledge { Ok(()) } else { Err(Error::unavailable("the sink does not answer")) }
+    }
+}
+
+/// A session over tables in memory.
+pub fn session(tables: &[&Arc<Memory>]) -> SessionContext {
+    // As sessions of the server have it.
+    let config = SessionConfig::new().set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
+    let context = SessionContext::new_with_config(config);
+    for table in tables {
+        context.register_table(table.declaration.name.as_str(), table.provider()).unwrap();
+    }
+    context
+}
+
+/// The optimised plan of a query.
+pub async fn plan(context: &SessionContext, sql: &str) -> LogicalPlan {
+    context.sql(sql).await.unwrap().into_optimized_plan().unwrap()
+}
+
+/// All written rows in one batch.
+pub fn written(memory: &Memory) -> RecordBatch {
+    let batches = memory.written.lock();
+    let schema: SchemaRef = batches.first().map_or_else(|| memory.rows.schema(), RecordBatch::schema);
+    concat_batches(&schema, batches.iter()).unwrap()
+}

@@ -1,0 +1,171 @@
+//! Schema `streamgate`: what jobs do, as tables. The same facts as SHOW JOBS and DESCRIBE JOB.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray, UInt64Array,
+};
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::MemTable;
+use datafusion::logical_expr::ScalarUDF;
+
+use super::session::{SessionView, SystemSchema};
+use crate::error::{Error, Result};
+use crate::jobs::{JobStatus, Jobs, NodeStatus, SplitStatus};
+
+/// Schema `streamgate`.
+pub struct JobRelations {
+    jobs: Jobs,
+}
+
+impl JobRelations {
+    /// The relations of these jobs.
+    pub fn new(jobs: Jobs) -> Self {
+        Self { jobs }
+    }
+}
+
+const NAMES: [&str; 5] = ["jobs", "job_operators", "job_splits", "job_checkpoints", "job_errors"];
+
+impl SystemSchema for JobRelations {
+    fn name(&self) -> &str {
+        "streamgate"
+    }
+
+    fn relation_names(&self) -> Vec<String> {
+        NAMES.map(str::to_owned).to_vec()
+    }
+
+    fn relation(&self, name: &str, _session: &SessionView) -> Option<Arc<dyn TableProvider>> {
+        let status = self.jobs.status();
+        let batch = match name {
+            "jobs" => jobs(&status),
+            "job_operators" => operators(&status),
+            "job_splits" => splits(&status),
+            "job_checkpoints" => checkpoints(&status),
+            "job_errors" => errors(&status),
+            _ => return None,
+        };
+        match batch.and_then(|batch| MemTable::try_new(batch.schema(), vec![vec![batch]]).map_err(Error::from)) {
+            Ok(table) => Some(Arc::new(table)),
+            Err(error) => {
+                tracing::error!(relation = name, %error, "cannot build a relation of schema streamgate");
+                None
+            }
+        }
+    }
+
+    fn functions(&self, _session: &SessionView) -> Vec<ScalarUDF> {
+        Vec::new()
+    }
+}
+
+/// One row a job, as SHOW JOBS prints it.
+///
+/// # Errors
+/// Never: the columns have one length.
+pub fn jobs(status: &[JobStatus]) -> Result<RecordBatch> {
+    let sources =
+        |job: &JobStatus| job.nodes.iter().filter(|node| node.id.starts_with("source")).cloned().collect::<Vec<_>>();
+    let sink = |job: &JobStatus| job.nodes.iter().find(|node| node.id == "sink").cloned();
+    let from_sources = |job: &JobStatus, count: fn(&NodeStatus) -> u64| sources(job).iter().map(count).sum::<u64>();
+    let skipped = |job: &JobStatus| job.nodes.iter().map(|node| node.skipped).sum::<u64>();
+    let lag = |job: &JobStatus| job.splits.iter().map(|split| split.lag).sum::<Option<u64>>();
+    relation(vec![
+        ("name", text(status, |job| Some(job.name.clone()))),
+        ("state", text(status, |job| Some(job.state.to_owned()))),
+        ("rows_in", count(status, |job| Some(from_sources(job, |node| node.rows_out)))),
+        ("rows_out", count(status, |job| sink(job).map(|node| node.rows_in))),
+        ("bytes_in", count(status, |job| Some(from_sources(job, |node| node.bytes)))),
+        ("bytes_out", count(status, |job| sink(job).map(|node| node.bytes))),
+        ("rows_per_second", number(status, |job| sources(job).iter().map(|node| node.rows_per_second).sum())),
+        ("lag", count(status, lag)),
+        ("skipped", count(status, |job| Some(skipped(job)))),
+        ("row_errors", count(status, |job| Some(job.row_errors))),
+        ("restarts", count(status, |job| Some(job.restarts))),
+        ("reads_behind", text(status, |job| (!job.reads_behind.is_empty()).then(|| job.reads_behind.join(", ")))),
+        ("last_error", text(status, |job| job.last_error.clone())),
+        ("created_at", time(status, |job| Some(job.created_ms))),
+        ("statement", text(status, |job| Some(job.statement.clone()))),
+        ("id", text(status, |job| Some(job.id.clone()))),
+    ])
+}
+
+fn operators(status: &[JobStatus]) -> Result<RecordBatch> {
+    let rows: Vec<(&JobStatus, &NodeStatus)> =
+        status.iter().flat_map(|job| job.nodes.iter().map(move |node| (job, node))).collect();
+    let rows = rows.as_slice();
+    relation(vec![
+        ("job", text(rows, |(job, _)| Some(job.name.clone()))),
+        ("operator", text(rows, |(_, node)| Some(node.id.clone()))),
+        ("description", text(rows, |(_, node)| Some(node.description.clone()))),
+        ("rows_in", count(rows, |(_, node)| Some(node.rows_in))),
+        ("rows_out", count(rows, |(_, node)| Some(node.rows_out))),
+        ("bytes", count(rows, |(_, node)| Some(node.bytes))),
+        ("skipped", count(rows, |(_, node)| Some(node.skipped))),
+        ("requests", count(rows, |(_, node)| Some(node.requests))),
+        ("retries", count(rows, |(_, node)| Some(node.retries))),
+        ("rows_per_second", number(rows, |(_, node)| node.rows_per_second)),
+        ("busy", number(rows, |(_, node)| node.busy)),
+        ("backpressured", number(rows, |(_, node)| node.backpressured)),
+    ])
+}
+
+fn splits(status: &[JobStatus]) -> Result<RecordBatch> {
+    let rows: Vec<(&JobStatus, &SplitStatus)> =
+        status.iter().flat_map(|job| job.splits.iter().map(move |split| (job, split))).collect();
+    let rows = rows.as_slice();
+    relation(vec![
+        ("job", text(rows, |(job, _)| Some(job.name.clone()))),
+        ("split", text(rows, |(_, split)| Some(split.id.clone()))),
+        ("read", position(rows, |(_, split)| split.read)),
+        ("acknowledged", position(rows, |(_, split)| split.acknowledged)),
+        ("lag", count(rows, |(_, split)| split.lag)),
+    ])
+}
+
+fn checkpoints(status: &[JobStatus]) -> Result<RecordBatch> {
+    relation(vec![
+        ("job", text(status, |job| Some(job.name.clone()))),
+        ("checkpoints", count(status, |job| Some(job.checkpoints))),
+        ("last_duration_ms", number(status, |job| job.checkpoint_ms)),
+    ])
+}
+
+fn errors(status: &[JobStatus]) -> Result<RecordBatch> {
+    let failed: Vec<&JobStatus> = status.iter().filter(|job| job.last_error.is_some()).collect();
+    let failed = failed.as_slice();
+    relation(vec![
+        ("job", text(failed, |job| Some(job.name.clone()))),
+        ("at", time(failed, |job| job.last_error_ms)),
+        ("error", text(failed, |job| job.last_error.clone())),
+    ])
+}
+
+fn relation(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
+    Ok(RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true)))?)
+}
+
+fn text<T>(rows: &[T], value: impl Fn(&T) -> Option<String>) -> ArrayRef {
+    Arc::new(rows.iter().map(value).collect::<StringArray>())
+}
+
+/// Counters are BIGINT, as users of Postgres expect; none of ours comes near its end.
+fn count<T>(rows: &[T], value: impl Fn(&T) -> Option<u64>) -> ArrayRef {
+    let counts: UInt64Array = rows.iter().map(value).collect();
+    Arc::new(
+        counts.iter().map(|count| count.map(|count| i64::try_from(count).unwrap_or(i64::MAX))).collect::<Int64Array>(),
+    )
+}
+
+fn position<T>(rows: &[T], value: impl Fn(&T) -> i64) -> ArrayRef {
+    Arc::new(rows.iter().map(|row| Some(value(row))).collect::<Int64Array>())
+}
+
+fn number<T>(rows: &[T], value: impl Fn(&T) -> f64) -> ArrayRef {
+    Arc::new(rows.iter().map(|row| Some((value(row) * 1000.0).round() / 1000.0)).collect::<Float64Array>())
+}
+
+fn time<T>(rows: &[T], value: impl Fn(&T) -> Option<i64>) -> ArrayRef {
+    Arc::new(rows.iter().map(value).collect::<TimestampMillisecondArray>().with_timezone("UTC"))
+}
