@@ -154,11 +154,7 @@ impl Generator {
             timestamp(order.updated_at),
             order.product_id,
         );
-        Record {
-            key: order.user_id.map(|id| id.to_string()),
-            payload,
-            counts_for: order.user_id.filter(|_| is_new),
-        }
+        Record { key: order.user_id.map(|id| id.to_string()), payload, counts_for: order.user_id.filter(|_| is_new) }
     }
 
     fn broken(&mut self, now_ms: i64) -> Record {

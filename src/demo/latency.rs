@@ -123,11 +123,9 @@ async fn shows(dynamodb: &aws_sdk_dynamodb::Client, user: i32, count: i64, produ
             .consistent_read(true)
             .send()
             .await;
-        let shown = answer.ok().and_then(|answer| {
-            match answer.item?.get("total_orders_lastest_month")? {
-                AttributeValue::N(text) | AttributeValue::S(text) => text.parse::<i64>().ok(),
-                _ => None,
-            }
+        let shown = answer.ok().and_then(|answer| match answer.item?.get("total_orders_lastest_month")? {
+            AttributeValue::N(text) | AttributeValue::S(text) => text.parse::<i64>().ok(),
+            _ => None,
         });
         if shown.is_some_and(|shown| shown >= count) {
             return true;

@@ -109,18 +109,7 @@ impl<'a> Demo<'a> {
         let orders_of_month: HashMap<i32, i64> =
             features.into_iter().map(|(user, features)| (user, features.month.orders)).collect();
         let latencies = Latencies::new(dynamodb.clone(), month, orders_of_month);
-        Ok(Self {
-            server,
-            options,
-            clock,
-            kafka,
-            dynamodb,
-            publisher,
-            generator,
-            latencies,
-            monthly_until,
-            produced,
-        })
+        Ok(Self { server, options, clock, kafka, dynamodb, publisher, generator, latencies, monthly_until, produced })
     }
 
     async fn run(&mut self) -> Result<()> {

@@ -59,7 +59,7 @@ impl DemoOptions {
         // The server's own lines would tear the table on the terminal.
         settings.log.get_or_insert_with(|| "warn".to_owned());
         let mut config = Config::load(&settings)?;
-        if settings.data_dir.is_none() && config.data_dir == PathBuf::from(DEFAULT_DATA_DIR) {
+        if settings.data_dir.is_none() && config.data_dir.as_os_str() == DEFAULT_DATA_DIR {
             config.data_dir = temporary_data_dir();
             if config.data_dir.exists() {
                 // Left by a killed demo whose process id has come round again.

@@ -6,8 +6,8 @@ use futures::StreamExt;
 
 use crate::error::Result;
 use crate::jobs::Jobs;
-use crate::sql::session::{Notice, Outcome, Session, SessionOptions, Severity};
 use crate::sql::SqlServer;
+use crate::sql::session::{Notice, Outcome, Session, SessionOptions, Severity};
 
 /// One file of `sql/`.
 #[derive(Debug, Clone, Copy)]

@@ -4,3 +4,8 @@
 
 mod backends;
 mod conformance;
+mod demo;
+mod recovery;
+mod scripts;
+mod server;
+mod tidy;
