@@ -2,8 +2,13 @@
 //!
 //! The modules are listed in the order in which data passes them; imports point down only (tests/it/tidy.rs checks it).
 
+pub mod demo;
+
+pub mod server;
+
 pub mod config;
-// pub mod server; follows with wire
+
+pub mod wire;
 
 pub mod sql;
 

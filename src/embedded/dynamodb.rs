@@ -60,6 +60,7 @@ impl EmbeddedDynamoDb {
             }
         });
         tasks.spawn(sweep_expired(database, options.ttl_sweep_interval, stopped));
+        tracing::info!(%address, "embedded DynamoDB started: for development, not for production");
         Ok(Self { address, stop, tasks })
     }
 

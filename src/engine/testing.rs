@@ -10,6 +10,7 @@ use datafusion::arrow::array::{RecordBatch, StringArray, UInt32Array};
 use datafusion::arrow::compute::{cast, concat_batches, take_record_batch};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::util::display::array_value_to_string;
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionConfig;
@@ -17,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::changelog::ChangeBatch;
+use crate::clock::{Clock, SystemClock};
 use crate::connectors::table_provider::ConnectorTable;
 use crate::connectors::*;
 use crate::error::{Error, Result};
@@ -250,7 +252,12 @@ impl SinkWriter for MemoryWriter {
 pub fn session(tables: &[&Arc<Memory>]) -> SessionContext {
     // As sessions of the server have it.
     let config = SessionConfig::new().set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
-    let context = SessionContext::new_with_config(config);
+    let mut context = SessionContext::new_with_config(config);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    for function in crate::functions::for_jobs(&clock) {
+        context.register_udf(function.as_ref().clone());
+    }
+    context.register_expr_planner(crate::functions::expr_planner()).unwrap();
     for table in tables {
         context.register_table(table.declaration.name.as_str(), table.provider()).unwrap();
     }

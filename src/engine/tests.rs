@@ -140,6 +140,34 @@ async fn equal_calls_of_a_row_are_one_call() {
     assert_eq!(calls, 2, "{:#?}", dataflow.explain());
 }
 
+#[tokio::test]
+async fn the_nine_calls_of_the_feature_job_ask_twice_for_each_distinct_user_of_a_batch() {
+    let declaration = declare("orders", "user_id INT, amount BIGINT, note STRING", 0);
+    let orders = Memory::new(declaration, "1,10,a\n1,20,b");
+    let detail = detail();
+    let sink =
+        Memory::new(declare("out", "user_id INT, a STRING, b STRING, c STRING, d STRING, e STRING, f STRING", 1), "");
+    let context = session(&[&orders, &detail, &sink]);
+    for name in ["latest_month_order_sum", "latest_year_order_sum"] {
+        let body = "SELECT CONCAT_WS('_', COUNT(*), SUM(to_numeric(amount)), 0) FROM detail WHERE user_id = $1";
+        let function = function(&context, name, body).await.unwrap().unwrap();
+        context.register_udf(function.into_udf(clock()).as_ref().clone());
+    }
+    let sql = include_str!("../../tests/seed/4_feature_job.sql");
+    let select = sql[sql.find("SELECT").unwrap()..].trim_end().trim_end_matches(';').replace("kafka_orders", "orders");
+    let select = format!(
+        "SELECT {} FROM ({select}) AS q",
+        "user_id, total_orders_lastest_month, total_order_amount_latest_month, total_discount_amount_latest_month, \
+         numeric_text(total_orders_latest_year), numeric_text(total_order_amount_latest_year), \
+         numeric_text(total_discount_amount_latest_year)"
+    );
+    let run = prepare(dataflow(&context, &select, &sink).await, vec![orders, Arc::clone(&detail), Arc::clone(&sink)]);
+    let (_keep, stop) = watch::channel(false);
+    task::run(run.context, stop).await.unwrap();
+    assert_eq!(text(&[written(&sink)]), ["1,2,15,0,4,30,0", "1,2,15,0,4,30,0"]);
+    assert_eq!(detail.keys_asked.load(Ordering::Relaxed), 2, "one batch, one distinct user, two functions");
+}
+
 struct Run {
     context: TaskContext,
     _folder: tempfile::TempDir,

@@ -1,5 +1,5 @@
 //! The one integration binary. Everything runs on the embedded back ends, or on real ones when STREAMGATE_TEST_KAFKA and
-//! STREAMGATE_TEST_DYNAMODB name them (`eval "$(tests/backends/backends start)"`).
+//! STREAMGATE_TEST_DYNAMODB name them (`exports=$(tests/backends/backends start) && eval "$exports"`).
 #![allow(clippy::unwrap_used)]
 
 mod backends;
@@ -9,3 +9,4 @@ mod recovery;
 mod scripts;
 mod server;
 mod tidy;
+mod wire;

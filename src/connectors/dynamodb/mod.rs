@@ -1,24 +1,165 @@
-//! dynamodb
+//! DynamoDB tables: bounded scans, look-ups by key and upserts, over AWS, an emulator or the embedded store alike.
+//! The key is the one that DescribeTable gives; a declaration is held against it. Knows nothing of who embeds what:
+//! it only ever talks to an address.
 
-use super::{Connector, ConnectorDefaults, OptionReader, Table, TableDeclaration};
-use crate::error::Result;
+pub mod client;
+pub mod item;
+pub mod key;
+pub mod lookup;
+pub mod number;
+pub mod options;
+pub mod predicate;
+pub mod remote_table;
+pub mod scan;
+pub mod sink;
+mod table_creation;
+pub mod text_time;
+pub mod ttl;
+pub mod write_queue;
 
-/// dynamodb
-pub struct DynamoDbConnector(&'static str);
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::{Advice, ColumnKind, Connector, ConnectorDefaults, OptionReader, Table, TableDeclaration};
+use crate::error::{Error, Result};
+use client::ClientCache;
+use key::KeySchema;
+use options::DynamoDbOptions;
+pub use options::SECRET_OPTIONS;
+use remote_table::RemoteTable;
+
+/// The connectors `dynamodb` and `dynamodb-v2`, which are the same.
+pub struct DynamoDbConnector {
+    name: &'static str,
+    defaults: ConnectorDefaults,
+    clients: Arc<ClientCache>,
+}
 
 impl DynamoDbConnector {
-    /// dynamodb
-    pub fn new(name: &'static str, _defaults: ConnectorDefaults) -> Self {
-        Self(name)
+    /// A connector of this name.
+    pub fn new(name: &'static str, defaults: ConnectorDefaults) -> Self {
+        Self { name, defaults, clients: Arc::default() }
+    }
+
+    /// A connector of another name that shares this one's clients.
+    pub fn with_shared_client(&self, name: &'static str) -> Self {
+        Self { name, defaults: self.defaults.clone(), clients: self.clients.clone() }
+    }
+
+    fn remote_table(&self, options: &mut OptionReader, table: &TableDeclaration) -> Result<RemoteTable> {
+        let options = DynamoDbOptions::take(options, &self.defaults)?;
+        check_declaration(table, &options)?;
+        RemoteTable::new(table, options, self.clients.clone(), self.defaults.clock.clone())
+    }
+
+    async fn advise(&self, table: RemoteTable) -> Result<Vec<Advice>> {
+        let mut advice = Vec::new();
+        let (declaration, options) = (&table.declaration, &table.options);
+        if options.is_embedded {
+            advice.push(Advice::Notice(format!(
+                "table \"{}\" lives in the embedded DynamoDB, not in AWS",
+                declaration.name
+            )));
+        }
+        if options.creates_table {
+            table_creation::create_if_absent(&table).await?;
+        }
+        let found = match table.describe().await {
+            Ok(description) => description,
+            Err(failure) if failure.code == "ResourceNotFoundException" => {
+                advice.push(Advice::Warning(format!(
+                    "DynamoDB table {} does not exist; what uses table \"{}\" will fail until it does",
+                    options.table_name, declaration.name
+                )));
+                return Ok(advice);
+            }
+            Err(failure) => {
+                advice.push(Advice::Warning(format!(
+                    "DynamoDB table {} could not be checked: {}",
+                    options.table_name,
+                    failure.error.message()
+                )));
+                return Ok(advice);
+            }
+        };
+        if let Some(warning) = KeySchema::of(&found)?.check(declaration, &options.primary_key)? {
+            advice.push(Advice::Warning(warning));
+        }
+        Ok(advice)
     }
 }
 
 impl Connector for DynamoDbConnector {
     fn name(&self) -> &'static str {
-        self.0
+        self.name
     }
 
-    fn open(&self, _options: &mut OptionReader, _table: &TableDeclaration) -> Result<Table> {
-        Ok(Table::default())
+    fn open(&self, options: &mut OptionReader, table: &TableDeclaration) -> Result<Table> {
+        let table = Arc::new(self.remote_table(options, table)?);
+        Ok(Table {
+            source: None,
+            scan: Some(Arc::new(scan::DynamoDbScan::new(table.clone()))),
+            lookup: Some(Arc::new(lookup::DynamoDbLookup::new(table.clone()))),
+            sink: Some(Arc::new(sink::DynamoDbSink::new(table))),
+        })
+    }
+
+    fn create<'a>(
+        &'a self,
+        options: &'a mut OptionReader,
+        table: &'a TableDeclaration,
+    ) -> BoxFuture<'a, Result<Vec<Advice>>> {
+        async move { self.advise(self.remote_table(options, table)?).await }.boxed()
     }
 }
+
+/// What can be said about a declaration without asking DynamoDB.
+fn check_declaration(table: &TableDeclaration, options: &DynamoDbOptions) -> Result<()> {
+    let schema = table.schema()?;
+    for (column, field) in table.columns.iter().zip(schema.fields()) {
+        if let ColumnKind::Metadata { key, .. } = &column.kind {
+            return Err(Error::unsupported(format!(
+                "column \"{}\" of table \"{}\": DynamoDB tables have no metadata \"{key}\"",
+                column.name, table.name
+            )));
+        }
+        item::check_type(field.data_type()).map_err(|message| {
+            Error::unsupported(format!("column \"{}\" of table \"{}\": {message}", column.name, table.name))
+        })?;
+    }
+    for name in &options.primary_key {
+        if !table.columns.iter().any(|column| column.name == *name) {
+            return Err(Error::invalid(format!(
+                "option \"primary_key\" names \"{name}\", which is no column of table \"{}\"",
+                table.name
+            )));
+        }
+    }
+    if let Some(attribute) = &options.sink_ttl_attribute {
+        match schema.field_with_name(attribute).map(|field| field.data_type().clone()) {
+            Ok(DataType::Timestamp(..)) => {}
+            Ok(data_type) if data_type.is_integer() => {}
+            Ok(_) => {
+                return Err(Error::invalid(format!(
+                    "column \"{attribute}\" of table \"{}\" holds the time of expiry and must be a TIMESTAMP (or epoch seconds)",
+                    table.name
+                )));
+            }
+            Err(_) if options.sink_ttl.is_some() => {}
+            Err(_) => {
+                return Err(Error::invalid(format!(
+                    "option \"sink.ttl.attribute\" names \"{attribute}\", which is no column of table \"{}\"",
+                    table.name
+                ))
+                .hint("Declare the column, or give 'sink.ttl' = '30 d' to have it computed."));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

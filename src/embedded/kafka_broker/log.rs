@@ -439,7 +439,10 @@ impl State {
     }
 
     fn drop_first_segment(&mut self) -> io::Result<()> {
-        fs::remove_file(&self.segments[0].path)?;
+        match fs::remove_file(&self.segments[0].path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         self.segments.remove(0);
         self.log_start = self.log_start.max(self.segments[0].base_offset);
         Ok(())

@@ -136,6 +136,7 @@ impl KafkaBroker {
             move || broker.keep_house()
         })?);
         started.threads.push(spawn("kafka-accept", move || broker.accept(&listener))?);
+        tracing::info!(address = %started.address(), "embedded Kafka broker started: for development, not for production");
         Ok(started)
     }
 

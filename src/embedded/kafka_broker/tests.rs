@@ -144,7 +144,10 @@ fn reading_starts_at_the_batch_of_the_offset_in_any_segment() {
         assert_eq!(log.offset_at(3331).unwrap().map(|found| found.offset), Some(1000));
         assert_eq!(log.offset_at(3335).unwrap().map(|found| found.offset), Some(1002));
         assert_eq!(log.offset_at(4993).unwrap(), None);
-        assert_eq!(log.offset_of_max_timestamp().unwrap().map(|found| (found.offset, found.timestamp)), Some((1499, 4992)));
+        assert_eq!(
+            log.offset_of_max_timestamp().unwrap().map(|found| (found.offset, found.timestamp)),
+            Some((1499, 4992))
+        );
     }
 }
 

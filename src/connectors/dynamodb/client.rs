@@ -1,0 +1,267 @@
+//! Clients for DynamoDB: one per back end, credentials and runtime, shared by all tables; and how a failed call is judged and repeated.
+//! The SDK's own retries are off: here they are counted, and the writer's go on without end.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::sts::AssumeRoleProvider;
+use aws_config::web_identity_token::{StaticConfiguration, WebIdentityTokenCredentialsProvider};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, StalledStreamProtectionConfig};
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use parking_lot::Mutex;
+use tokio::sync::OnceCell;
+
+use super::options::{Connection, CredentialsSource};
+use crate::connectors::ConnectorMetrics;
+use crate::error::{Error, Result};
+
+/// How long one read request may take.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Clients by connection. A client belongs to the runtime that it was first used on: a job's load stays off the sessions' connections.
+#[derive(Default)]
+pub struct ClientCache {
+    clients: Mutex<HashMap<(Connection, tokio::runtime::Id), Arc<OnceCell<Client>>>>,
+}
+
+impl ClientCache {
+    /// The client for a connection, made on first use.
+    pub async fn client(&self, connection: &Connection) -> Client {
+        let runtime = tokio::runtime::Handle::current().id();
+        let cell = self.clients.lock().entry((connection.clone(), runtime)).or_default().clone();
+        cell.get_or_init(|| connect(connection)).await.clone()
+    }
+}
+
+async fn connect(connection: &Connection) -> Client {
+    let is_plain = connection.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+    let http = aws_smithy_http_client::Builder::new();
+    let http = match &connection.credentials {
+        CredentialsSource::Static { .. } if is_plain => http.build_http(),
+        // Native roots are read here, which takes a while: not for an emulator.
+        _ => http.tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https(),
+    };
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        .retry_config(RetryConfig::disabled())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+    if let Some(region) = &connection.region {
+        loader = loader.region(Region::new(region.clone()));
+    } else if connection.endpoint.is_some() {
+        // An address needs no region, but signatures do; the chain might ask a metadata service that is not there.
+        loader = loader.region(Region::new(
+            std::env::var("AWS_REGION")
+                .or_else(|_| std::env::var("AWS_DEFAULT_REGION"))
+                .unwrap_or("us-east-1".to_owned()),
+        ));
+    }
+    match &connection.credentials {
+        CredentialsSource::Chain => {}
+        CredentialsSource::Static { access_key_id, secret_key, session_token } => {
+            loader = loader.credentials_provider(Credentials::new(
+                access_key_id,
+                secret_key,
+                session_token.clone(),
+                None,
+                "streamgate",
+            ));
+        }
+        CredentialsSource::Environment => {
+            loader =
+                loader.credentials_provider(aws_config::environment::EnvironmentVariableCredentialsProvider::new());
+        }
+        CredentialsSource::Profile { path, name } => {
+            let mut provider = aws_config::profile::ProfileFileCredentialsProvider::builder();
+            if let Some(path) = path {
+                #[allow(deprecated, reason = "the new names are in a crate that nothing else here needs")]
+                use aws_config::profile::profile_file::{ProfileFileKind, ProfileFiles};
+                #[allow(deprecated, reason = "as above")]
+                let files = ProfileFiles::builder().with_file(ProfileFileKind::Credentials, path.as_str()).build();
+                provider = provider.profile_files(files);
+            }
+            if let Some(name) = name {
+                provider = provider.profile_name(name);
+            }
+            loader = loader.credentials_provider(provider.build());
+        }
+        CredentialsSource::AssumeRole { arn, session_name, external_id } => {
+            let base = loader.load().await;
+            let mut provider = AssumeRoleProvider::builder(arn).session_name(session_name).configure(&base);
+            if let Some(external_id) = external_id {
+                provider = provider.external_id(external_id);
+            }
+            let provider = provider.build().await;
+            return finish(
+                base.into_builder()
+                    .credentials_provider(aws_sdk_dynamodb::config::SharedCredentialsProvider::new(provider))
+                    .build(),
+                connection,
+            );
+        }
+        CredentialsSource::WebIdentity { arn, session_name, token_file } => {
+            let provider = WebIdentityTokenCredentialsProvider::builder()
+                .static_configuration(StaticConfiguration {
+                    web_identity_token_file: token_file.into(),
+                    role_arn: arn.clone(),
+                    session_name: session_name.clone(),
+                })
+                .build();
+            loader = loader.credentials_provider(provider);
+        }
+    }
+    finish(loader.load().await, connection)
+}
+
+fn finish(config: aws_config::SdkConfig, connection: &Connection) -> Client {
+    let mut config = aws_sdk_dynamodb::config::Builder::from(&config);
+    if let Some(endpoint) = &connection.endpoint {
+        config = config.endpoint_url(endpoint);
+    }
+    Client::from_conf(config.build())
+}
+
+/// What can be done about a failed request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The back end asks for less: send again, later.
+    Throttled,
+    /// It did not answer, or with an error of its own: send again.
+    Transient,
+    /// The same request will fail again.
+    Final,
+}
+
+/// A failed request, judged.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// What can be done.
+    pub kind: FailureKind,
+    /// Service code, such as `ValidationException`; empty if there is none.
+    pub code: String,
+    /// What to tell.
+    pub error: Error,
+}
+
+impl Failure {
+    /// Judges an error of the SDK.
+    pub fn of<E>(error: &SdkError<E>, doing: &str) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let code = error.code().unwrap_or_default().to_owned();
+        let code = code.rsplit('#').next().unwrap_or_default().to_owned();
+        let message = match error.message() {
+            Some(message) => format!("{doing}: {code}: {message}"),
+            None => format!("{doing}: {}", DisplayErrorContext(error)),
+        };
+        let (kind, error) = match error {
+            SdkError::ServiceError(service) => {
+                let status = service.raw().status().as_u16();
+                match code.as_str() {
+                    "ProvisionedThroughputExceededException"
+                    | "ThrottlingException"
+                    | "Throttling"
+                    | "RequestLimitExceeded"
+                    | "LimitExceededException" => (FailureKind::Throttled, Error::unavailable(message)),
+                    "ResourceNotFoundException" => (FailureKind::Final, Error::not_found(message)),
+                    // A clock that is off, or credentials that were just changed, mend themselves; a job may try again.
+                    "ExpiredTokenException" | "RequestExpired" => (FailureKind::Final, Error::unavailable(message)),
+                    "TransactionConflictException" | "ReplicatedWriteConflictException" | "InternalServerError" => {
+                        (FailureKind::Transient, Error::unavailable(message))
+                    }
+                    _ if status == 429 => (FailureKind::Throttled, Error::unavailable(message)),
+                    _ if status >= 500 => (FailureKind::Transient, Error::unavailable(message)),
+                    _ => (FailureKind::Final, Error::invalid(message)),
+                }
+            }
+            SdkError::ConstructionFailure(_) => (FailureKind::Final, Error::invalid(message)),
+            SdkError::DispatchFailure(failure) if !failure.is_io() && !failure.is_timeout() => {
+                // Credentials that could not be had come this way.
+                (FailureKind::Final, Error::unavailable(message))
+            }
+            _ => (FailureKind::Transient, Error::unavailable(message)),
+        };
+        Self { kind, code, error }
+    }
+
+    /// No answer in time.
+    pub fn timed_out(doing: &str, after: Duration) -> Self {
+        Self {
+            kind: FailureKind::Transient,
+            code: String::new(),
+            error: Error::unavailable(format!("{doing}: no answer within {} s", after.as_secs_f32())),
+        }
+    }
+}
+
+/// Sends one request, once.
+///
+/// # Errors
+/// Its failure, judged.
+pub async fn send_once<T, E>(
+    doing: &str,
+    timeout: Duration,
+    metrics: Option<&ConnectorMetrics>,
+    request: impl Future<Output = Result<T, SdkError<E>>>,
+) -> Result<T, Failure>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    if let Some(metrics) = metrics {
+        ConnectorMetrics::add(&metrics.requests, 1);
+    }
+    match tokio::time::timeout(timeout, request).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(Failure::of(&error, doing)),
+        Err(_) => Err(Failure::timed_out(doing, timeout)),
+    }
+}
+
+/// Sends a request, again after throttling without end and after other passing failures at most `retries_max` times.
+///
+/// # Errors
+/// The last failure.
+pub async fn send<T, E, F>(
+    doing: &str,
+    retries_max: u32,
+    metrics: Option<&ConnectorMetrics>,
+    mut request: impl FnMut() -> F,
+) -> Result<T, Failure>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    F: Future<Output = Result<T, SdkError<E>>>,
+{
+    let (mut failures, mut throttles) = (0, 0);
+    loop {
+        let failure = match send_once(doing, READ_TIMEOUT, metrics, request()).await {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => failure,
+        };
+        match failure.kind {
+            FailureKind::Final => return Err(failure),
+            FailureKind::Throttled => throttles += 1,
+            FailureKind::Transient => {
+                failures += 1;
+                if failures > retries_max {
+                    return Err(failure);
+                }
+            }
+        }
+        if let Some(metrics) = metrics {
+            ConnectorMetrics::add(&metrics.retries, 1);
+        }
+        tokio::time::sleep(backoff(failures + throttles)).await;
+    }
+}
+
+/// How long to wait after so many failures in a row: from 25 ms doubling up to 5 s, half of it by chance.
+pub fn backoff(failures: u32) -> Duration {
+    let ceiling =
+        Duration::from_millis(25).saturating_mul(1 << failures.saturating_sub(1).min(8)).min(Duration::from_secs(5));
+    ceiling.mul_f64(0.5 + rand::random::<f64>() / 2.0)
+}

@@ -1,0 +1,455 @@
+//! Upserts: the last change of a key stands. Rows become items at once; `write_queue` decides what goes out next, and one
+//! task sends it: a panic or drop of the writer ends that task. A `-U` whose `+U` follows with the same key does nothing;
+//! alone, or with another key after it, it removes the old item.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest};
+use datafusion::arrow::datatypes::DataType;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::client::{Failure, FailureKind, backoff, send_once};
+use super::item::{Item, encode, item_bytes};
+use super::key::{KeySchema, KeyValue, key_text};
+use super::remote_table::RemoteTable;
+use super::ttl::epoch_seconds;
+use super::write_queue::WriteQueue;
+use crate::changelog::{ChangeBatch, RowKind};
+use crate::connectors::{ConnectorMetrics, Sink, SinkContext, SinkKind, SinkWriter};
+use crate::error::{Error, Result};
+
+/// An item may have at most 400 KB.
+const ITEM_BYTES_MAX: usize = 400 * 1024;
+/// A request may have at most 16 MB.
+const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How often at most left-out rows are logged.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Writing to a DynamoDB table.
+pub struct DynamoDbSink {
+    table: Arc<RemoteTable>,
+}
+
+impl DynamoDbSink {
+    /// To this table.
+    pub fn new(table: Arc<RemoteTable>) -> Self {
+        Self { table }
+    }
+}
+
+#[async_trait]
+impl Sink for DynamoDbSink {
+    async fn kind(&self) -> Result<SinkKind> {
+        Ok(SinkKind::Upsert { key: self.table.key().await?.columns(&self.table.declaration)? })
+    }
+
+    async fn open(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>> {
+        let key = self.table.key().await?.clone();
+        let key_columns = key.columns(&self.table.declaration)?;
+        let shared =
+            Arc::new(Shared { queue: Mutex::new(WriteQueue::new()), work: Notify::new(), failure: Mutex::new(None) });
+        let (acknowledged, acknowledged_seen) = watch::channel(0);
+        let (progress, progress_seen) = watch::channel(0);
+        let sender = Sender {
+            shared: shared.clone(),
+            client: self.table.client().await,
+            table: self.table.clone(),
+            key: key.clone(),
+            metrics: context.metrics.clone(),
+            acknowledged,
+            progress,
+        };
+        let task = AbortOnDropHandle::new(tokio::spawn(sender.run()));
+        Ok(Box::new(Writer {
+            items: ItemMaker { table: self.table.clone(), key, key_columns, context, last_warning: None, left_out: 0 },
+            shared,
+            acknowledged: acknowledged_seen,
+            progress: progress_seen,
+            _task: task,
+        }))
+    }
+
+    fn resource(&self) -> String {
+        self.table.resource()
+    }
+}
+
+type Key = Vec<KeyValue>;
+
+struct Shared {
+    queue: Mutex<WriteQueue<Key, WriteRequest>>,
+    /// There may be something to send.
+    work: Notify,
+    failure: Mutex<Option<Error>>,
+}
+
+struct Writer {
+    items: ItemMaker,
+    shared: Arc<Shared>,
+    acknowledged: watch::Receiver<u64>,
+    /// Changes whenever a request ended; closed when the task has ended.
+    progress: watch::Receiver<u64>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Writer {
+    fn failure(&self) -> Error {
+        let failure = self.shared.failure.lock().clone();
+        failure.unwrap_or_else(|| Error::internal("the DynamoDB writer's task has ended unexpectedly"))
+    }
+
+    fn fail(&self, error: Error) -> Error {
+        self.shared.failure.lock().get_or_insert_with(|| error.clone());
+        self.shared.work.notify_one();
+        error
+    }
+
+    async fn wait_for_progress(&mut self) -> Result<()> {
+        match self.progress.changed().await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.failure()),
+        }
+    }
+}
+
+#[async_trait]
+impl SinkWriter for Writer {
+    async fn write(&mut self, batch: ChangeBatch) -> Result<u64> {
+        if self.shared.failure.lock().is_some() {
+            return Err(self.failure());
+        }
+        let changes = match self.items.changes(&batch) {
+            Ok(changes) => changes,
+            Err(error) => return Err(self.fail(error)),
+        };
+        ConnectorMetrics::add(&self.items.context.metrics.rows, batch.len());
+        let ticket = self.shared.queue.lock().begin_ticket();
+        let buffered_max = self.items.table.options.sink_buffered_max;
+        let mut changes = changes.into_iter().peekable();
+        loop {
+            {
+                let mut queue = self.shared.queue.lock();
+                while queue.outstanding() < buffered_max
+                    && let Some(change) = changes.next()
+                {
+                    ConnectorMetrics::add(&self.items.context.metrics.bytes, change.bytes);
+                    queue.push(change.key, change.request, change.bytes);
+                }
+                if changes.peek().is_none() {
+                    queue.end_ticket();
+                }
+            }
+            self.shared.work.notify_one();
+            if changes.peek().is_none() {
+                return Ok(ticket);
+            }
+            // Marks what there is as seen under the same look at the queue, so that no progress is missed.
+            self.progress.borrow_and_update();
+            if self.shared.queue.lock().outstanding() >= buffered_max {
+                self.wait_for_progress().await?;
+            }
+        }
+    }
+
+    fn acknowledged(&self) -> watch::Receiver<u64> {
+        self.acknowledged.clone()
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        loop {
+            self.progress.borrow_and_update();
+            if self.shared.failure.lock().is_some() {
+                return Err(self.failure());
+            }
+            {
+                let queue = self.shared.queue.lock();
+                if *self.acknowledged.borrow() >= queue.last_ticket() {
+                    return Ok(());
+                }
+            }
+            self.wait_for_progress().await?;
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------- rows to requests
+
+struct Change {
+    key: Key,
+    request: WriteRequest,
+    bytes: usize,
+}
+
+/// Turns rows into requests; leaves out those without a key.
+struct ItemMaker {
+    table: Arc<RemoteTable>,
+    key: KeySchema,
+    key_columns: Vec<usize>,
+    context: SinkContext,
+    last_warning: Option<Instant>,
+    left_out: usize,
+}
+
+impl ItemMaker {
+    fn changes(&mut self, batch: &ChangeBatch) -> Result<Vec<Change>> {
+        let mut changes = Vec::with_capacity(batch.len());
+        let mut keys = Vec::with_capacity(batch.len());
+        for row in 0..batch.len() {
+            keys.push(self.key(batch, row)?);
+        }
+        for row in 0..batch.len() {
+            let kind = batch.kind(row);
+            let Some((key, key_item)) = keys[row].take() else {
+                self.leave_out();
+                continue;
+            };
+            let is_updated_in_place = kind == RowKind::UpdateBefore
+                && row + 1 < batch.len()
+                && batch.kind(row + 1) == RowKind::UpdateAfter
+                && keys[row + 1].as_ref().is_some_and(|(next, _)| *next == key);
+            if is_updated_in_place {
+                continue;
+            }
+            let (request, bytes) = if kind.is_retraction() {
+                let bytes = item_bytes(&key_item);
+                let delete = DeleteRequest::builder().set_key(Some(key_item)).build();
+                (WriteRequest::builder().delete_request(delete.map_err(build_error)?).build(), bytes)
+            } else {
+                let item = self.item(batch, row)?;
+                let bytes = item_bytes(&item);
+                if bytes > ITEM_BYTES_MAX {
+                    return Err(Error::invalid(format!(
+                        "table \"{}\": the item with {} has {bytes} bytes, DynamoDB holds {ITEM_BYTES_MAX}",
+                        self.table.declaration.name,
+                        key_text(&item, &self.key)
+                    )));
+                }
+                let put = PutRequest::builder().set_item(Some(item)).build();
+                (WriteRequest::builder().put_request(put.map_err(build_error)?).build(), bytes)
+            };
+            changes.push(Change { key, request, bytes });
+        }
+        Ok(changes)
+    }
+
+    fn value(&self, batch: &ChangeBatch, row: usize, column: usize) -> Result<Option<AttributeValue>> {
+        encode(batch.rows().column(column), row).map_err(|message| {
+            Error::invalid(format!(
+                "table \"{}\", column \"{}\": {message}",
+                self.table.declaration.name, self.table.declaration.columns[column].name
+            ))
+            .code("22000")
+        })
+    }
+
+    /// The row's key; `None` if it is NULL or empty.
+    fn key(&self, batch: &ChangeBatch, row: usize) -> Result<Option<(Key, Item)>> {
+        let mut key = Vec::with_capacity(self.key_columns.len());
+        let mut item = Item::with_capacity(self.key_columns.len());
+        for column in &self.key_columns {
+            let value = self.value(batch, row, *column)?;
+            let Some(key_value) = KeyValue::of(value.as_ref()) else { return Ok(None) };
+            key.push(key_value);
+            item.extend(value.map(|value| (self.table.declaration.columns[*column].name.clone(), value)));
+        }
+        Ok(Some((key, item)))
+    }
+
+    fn item(&self, batch: &ChangeBatch, row: usize) -> Result<Item> {
+        let options = &self.table.options;
+        let columns = &self.table.declaration.columns;
+        let mut item = Item::with_capacity(columns.len() + 1);
+        for (index, column) in columns.iter().enumerate() {
+            let array = batch.rows().column(index);
+            let is_expiry = options.sink_ttl_attribute.as_deref() == Some(&column.name);
+            let value = match array.data_type() {
+                DataType::Timestamp(..) if is_expiry => epoch_seconds(array, row, self.context.time_zone)
+                    .map(|seconds| AttributeValue::N(seconds.to_string())),
+                _ => self.value(batch, row, index)?,
+            };
+            match value {
+                Some(value) => {
+                    item.insert(column.name.clone(), value);
+                }
+                None if options.sink_ignore_nulls => {}
+                None => {
+                    item.insert(column.name.clone(), AttributeValue::Null(true));
+                }
+            }
+        }
+        if let (Some(attribute), Some(ttl)) = (&options.sink_ttl_attribute, options.sink_ttl)
+            && !matches!(item.get(attribute), Some(AttributeValue::N(_)))
+        {
+            let expires = self.table.now_ms().div_euclid(1000).saturating_add_unsigned(ttl.as_secs());
+            item.insert(attribute.clone(), AttributeValue::N(expires.to_string()));
+        }
+        Ok(item)
+    }
+
+    fn leave_out(&mut self) {
+        ConnectorMetrics::add(&self.context.metrics.skipped, 1);
+        self.left_out += 1;
+        if self.last_warning.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL) {
+            tracing::warn!(
+                table = self.table.declaration.name,
+                owner = self.context.owner,
+                rows = self.left_out,
+                "rows whose key {} is NULL or empty were left out",
+                self.key.describe()
+            );
+            self.last_warning = Some(Instant::now());
+            self.left_out = 0;
+        }
+    }
+}
+
+fn build_error(error: aws_sdk_dynamodb::error::BuildError) -> Error {
+    Error::internal(error.to_string())
+}
+
+// ---------------------------------------------------------------------------------------------------------------- sending
+
+/// The task that sends.
+struct Sender {
+    shared: Arc<Shared>,
+    client: Client,
+    table: Arc<RemoteTable>,
+    key: KeySchema,
+    metrics: Arc<ConnectorMetrics>,
+    acknowledged: watch::Sender<u64>,
+    progress: watch::Sender<u64>,
+}
+
+enum Event {
+    /// A request ended: its keys, those of them that DynamoDB left out.
+    Answered { keys: Vec<Key>, answer: Result<HashSet<Key>, Failure> },
+    /// Writes that failed have waited and may go again.
+    Rested(Vec<Key>),
+}
+
+impl Sender {
+    async fn run(self) {
+        let mut events: FuturesUnordered<BoxFuture<'static, Event>> = FuturesUnordered::new();
+        loop {
+            // Resting writes count as requests: whoever throttles gets fewer at a time.
+            while events.len() < self.table.options.sink_requests_max {
+                let batch =
+                    self.shared.queue.lock().next_batch(self.table.options.sink_batch_items_max, REQUEST_BYTES_MAX);
+                if batch.is_empty() {
+                    break;
+                }
+                events.push(self.request(batch));
+            }
+            if self.shared.failure.lock().is_some() {
+                return;
+            }
+            tokio::select! {
+                Some(event) = events.next(), if !events.is_empty() => {
+                    match self.settle(event) {
+                        Ok(Some(rest)) => events.push(rest),
+                        Ok(None) => {}
+                        Err(error) => {
+                            *self.shared.failure.lock() = Some(error);
+                            return;
+                        }
+                    }
+                }
+                () = self.shared.work.notified() => {}
+            }
+            self.publish();
+        }
+    }
+
+    fn publish(&self) {
+        let done = self.shared.queue.lock().acknowledged();
+        self.acknowledged.send_if_modified(|shown| {
+            let is_new = *shown != done;
+            *shown = done;
+            is_new
+        });
+        self.progress.send_modify(|count| *count += 1);
+    }
+
+    fn request(&self, batch: Vec<(Key, WriteRequest)>) -> BoxFuture<'static, Event> {
+        let (keys, requests): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        let (client, metrics, key) = (self.client.clone(), self.metrics.clone(), self.key.clone());
+        let table_name = self.table.table_name().to_owned();
+        let doing = self.table.doing("BatchWriteItem");
+        let timeout = self.table.options.sink_read_timeout;
+        async move {
+            let request = client.batch_write_item().request_items(&table_name, requests).send();
+            let answer = send_once(&doing, timeout, Some(&metrics), request).await.map(|answer| {
+                let left =
+                    answer.unprocessed_items.and_then(|mut tables| tables.remove(&table_name)).unwrap_or_default();
+                left.iter().filter_map(|request| request_key(request, &key)).collect()
+            });
+            Event::Answered { keys, answer }
+        }
+        .boxed()
+    }
+
+    /// Notes what came of a request; gives the rest that failed writes have to take.
+    fn settle(&self, event: Event) -> Result<Option<BoxFuture<'static, Event>>> {
+        let (keys, answer) = match event {
+            Event::Rested(keys) => {
+                let mut queue = self.shared.queue.lock();
+                keys.iter().for_each(|key| queue.retry(key));
+                return Ok(None);
+            }
+            Event::Answered { keys, answer } => (keys, answer),
+        };
+        let left: Vec<Key> = match answer {
+            Ok(left_out) => {
+                let mut queue = self.shared.queue.lock();
+                let (left, done): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| left_out.contains(key));
+                done.iter().for_each(|key| queue.succeed(key));
+                left
+            }
+            Err(failure) => {
+                if failure.kind == FailureKind::Final || self.table.options.sink_fail_on_error {
+                    return Err(failure.error);
+                }
+                tracing::debug!(error = %failure.error, "sending again");
+                keys
+            }
+        };
+        if left.is_empty() {
+            return Ok(None);
+        }
+        ConnectorMetrics::add(&self.metrics.retries, left.len());
+        let failures = {
+            let mut queue = self.shared.queue.lock();
+            left.iter().map(|key| queue.count_failure(key)).max().unwrap_or(1)
+        };
+        if failures.is_multiple_of(10) {
+            tracing::warn!(
+                table = self.table.declaration.name,
+                failures,
+                "DynamoDB keeps refusing writes; sending again"
+            );
+        }
+        let pause = backoff(failures);
+        Ok(Some(
+            async move {
+                tokio::time::sleep(pause).await;
+                Event::Rested(left)
+            }
+            .boxed(),
+        ))
+    }
+}
+
+fn request_key(request: &WriteRequest, key: &KeySchema) -> Option<Key> {
+    let item =
+        request.put_request().map(PutRequest::item).or_else(|| request.delete_request().map(DeleteRequest::key))?;
+    KeyValue::of_item(item, key)
+}

@@ -1,0 +1,157 @@
+use super::*;
+use proptest::prelude::*;
+use std::collections::HashSet;
+
+#[test]
+fn the_last_change_of_a_key_goes_out_once() {
+    let mut queue = WriteQueue::new();
+    queue.begin_ticket();
+    queue.push("a", 1, 10);
+    queue.push("b", 2, 10);
+    queue.push("a", 3, 10);
+    assert_eq!(queue.next_batch(25, 1000), [("a", 3), ("b", 2)]);
+    assert_eq!(queue.acknowledged(), 0);
+    queue.succeed(&"a");
+    assert_eq!(queue.acknowledged(), 0);
+    queue.succeed(&"b");
+    assert_eq!(queue.acknowledged(), 0, "more rows may come");
+    queue.end_ticket();
+    assert_eq!(queue.acknowledged(), 1);
+    assert_eq!(queue.outstanding(), 0);
+}
+
+#[test]
+fn a_key_waits_for_its_former_write() {
+    let mut queue = WriteQueue::new();
+    queue.begin_ticket();
+    queue.push("a", 1, 10);
+    assert_eq!(queue.next_batch(25, 1000).len(), 1);
+    queue.begin_ticket();
+    queue.push("a", 2, 10);
+    assert!(queue.next_batch(25, 1000).is_empty());
+    queue.succeed(&"a");
+    assert_eq!(queue.acknowledged(), 1);
+    assert_eq!(queue.next_batch(25, 1000), [("a", 2)]);
+}
+
+#[test]
+fn a_replaced_write_is_done_with_its_successor() {
+    let mut queue = WriteQueue::new();
+    queue.begin_ticket();
+    queue.push("a", 1, 10);
+    queue.begin_ticket();
+    queue.push("a", 2, 10);
+    queue.begin_ticket();
+    assert_eq!(queue.acknowledged(), 0);
+    queue.next_batch(25, 1000);
+    queue.begin_ticket();
+    queue.push("a", 4, 10);
+    queue.retry(&"a");
+    assert_eq!(queue.acknowledged(), 0);
+    assert_eq!(queue.next_batch(25, 1000), [("a", 4)]);
+    queue.succeed(&"a");
+    queue.end_ticket();
+    assert_eq!(queue.acknowledged(), 4);
+}
+
+#[test]
+fn batches_are_bounded_by_items_and_bytes() {
+    let mut queue = WriteQueue::new();
+    queue.begin_ticket();
+    for key in 0..60 {
+        queue.push(key, key, 100);
+    }
+    assert_eq!(queue.next_batch(25, 10_000).len(), 25);
+    assert_eq!(queue.next_batch(25, 1_000).len(), 10);
+    assert_eq!(queue.next_batch(25, 1).len(), 1);
+}
+
+#[test]
+fn an_empty_ticket_is_done_with_those_before_it() {
+    let mut queue: WriteQueue<u8, u8> = WriteQueue::new();
+    queue.begin_ticket();
+    queue.end_ticket();
+    assert_eq!(queue.acknowledged(), 1);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Write(Vec<u8>),
+    Send(usize),
+    /// Ends the n-th request; each bit says whether a key of it succeeded.
+    End(usize, u32),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        proptest::collection::vec(0u8..8, 0..6).prop_map(Step::Write),
+        (1usize..5).prop_map(Step::Send),
+        (0usize..4, any::<u32>()).prop_map(|(request, mask)| Step::End(request, mask)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn last_write_wins_in_order_and_no_ticket_is_early(steps in proptest::collection::vec(step(), 0..120)) {
+        let mut queue = WriteQueue::new();
+        let mut serial = 0u64;
+        let mut stored: HashMap<u8, u64> = HashMap::new();
+        let mut wanted: HashMap<u8, u64> = HashMap::new();
+        // For each ticket, the key and serial of each of its rows.
+        let mut rows: Vec<Vec<(u8, u64)>> = Vec::new();
+        let mut requests: Vec<Vec<(u8, u64)>> = Vec::new();
+        let mut end = |queue: &mut WriteQueue<u8, u64>, requests: &mut Vec<Vec<(u8, u64)>>, stored: &mut HashMap<u8, u64>, index: usize, mask: u32| {
+            if requests.is_empty() { return; }
+            let request = requests.remove(index % requests.len());
+            for (bit, (key, value)) in request.into_iter().enumerate() {
+                if mask >> bit & 1 == 1 {
+                    assert!(stored.get(&key).is_none_or(|old| *old <= value), "order of a key");
+                    stored.insert(key, value);
+                    queue.succeed(&key);
+                } else {
+                    queue.retry(&key);
+                }
+            }
+        };
+        let check = |queue: &WriteQueue<u8, u64>, rows: &[Vec<(u8, u64)>], stored: &HashMap<u8, u64>| {
+            for ticket in &rows[..queue.acknowledged() as usize] {
+                for (key, value) in ticket {
+                    assert!(stored.get(key).is_some_and(|stored| stored >= value), "acknowledged early");
+                }
+            }
+        };
+        for step in steps {
+            match step {
+                Step::Write(keys) => {
+                    queue.begin_ticket();
+                    let mut ticket = Vec::new();
+                    for key in keys {
+                        serial += 1;
+                        queue.push(key, serial, 1);
+                        wanted.insert(key, serial);
+                        ticket.push((key, serial));
+                    }
+                    queue.end_ticket();
+                    rows.push(ticket);
+                }
+                Step::Send(items) => {
+                    let batch = queue.next_batch(items, 100);
+                    if !batch.is_empty() { requests.push(batch); }
+                }
+                Step::End(index, mask) => end(&mut queue, &mut requests, &mut stored, index, mask),
+            }
+            let mut on_their_way = HashSet::new();
+            for (key, _) in requests.iter().flatten() {
+                prop_assert!(on_their_way.insert(*key), "two writes of one key on their way");
+            }
+            check(&queue, &rows, &stored);
+        }
+        while queue.outstanding() > 0 {
+            let batch = queue.next_batch(25, 100);
+            if !batch.is_empty() { requests.push(batch); }
+            end(&mut queue, &mut requests, &mut stored, 0, u32::MAX);
+        }
+        prop_assert_eq!(stored, wanted);
+        prop_assert_eq!(queue.acknowledged(), rows.len() as u64);
+    }
+}

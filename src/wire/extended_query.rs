@@ -1,0 +1,283 @@
+//! Parse, Bind, Describe, Execute, Close. A portal holds its running result: rows left over by `max_rows` wait in its pump.
+
+use pgwire::messages::PgWireBackendMessage;
+use pgwire::messages::data::{NoData, ParameterDescription};
+use pgwire::messages::extendedquery::{
+    Bind, BindComplete, Close, CloseComplete, Describe, Execute, Parse, ParseComplete, PortalSuspended,
+};
+use pgwire::messages::response::EmptyQueryResponse;
+
+use super::connection::Failure;
+use super::encode::RowFormat;
+use super::row_pump::{Pumped, RowPump};
+use super::session::Client;
+use super::{decode, pg_type, report};
+use crate::error::{Error, Result};
+use crate::sql::{Outcome, Prepared, StatementText};
+use datafusion::scalar::ScalarValue;
+
+/// Statements and portals that a session may hold.
+const NAMED_MAX: usize = 10_000;
+
+/// A parsed statement.
+pub struct Statement {
+    /// `None` for an empty statement.
+    prepared: Option<Prepared>,
+    /// Types that the client gave, which it wants to see again.
+    parameter_oids: Vec<u32>,
+    offset: usize,
+}
+
+/// A bound statement.
+pub struct Portal {
+    prepared: Option<Prepared>,
+    offset: usize,
+    formats: Vec<i16>,
+    state: State,
+}
+
+enum State {
+    Bound(Vec<ScalarValue>),
+    Running { verb: &'static str, pump: Box<RowPump>, sent: u64 },
+    Done,
+}
+
+/// Parse: analyses one statement.
+///
+/// # Errors
+/// 42601 for several statements, 42P05 for a name in use, and what the analysis gives.
+pub async fn parse(client: &mut Client<'_>, parse: Parse) -> Result<(), Failure> {
+    let name = parse.name.unwrap_or_default();
+    if name.is_empty() {
+        client.statements.remove("");
+    } else if client.statements.contains_key(&name) {
+        return Err(Error::invalid(format!("prepared statement \"{name}\" already exists")).code("42P05").into());
+    }
+    if client.statements.len() >= NAMED_MAX {
+        return Err(Error::invalid(format!("more than {NAMED_MAX} prepared statements")).code("53400").into());
+    }
+    let mut texts = client.session.split(&parse.query)?;
+    if texts.len() > 1 {
+        return Err(Error::invalid("cannot insert multiple commands into a prepared statement").code("42601").into());
+    }
+    let statement = match texts.pop() {
+        None => Statement { prepared: None, parameter_oids: Vec::new(), offset: 0 },
+        Some(text) => analyse(client, &text, parse.type_oids).await.or_else(|failure| {
+            Err(match failure {
+                Failure::Statement(error) => Failure::Statement(moved(error, text.offset)),
+                gone => gone,
+            })
+        })?,
+    };
+    client.statements.insert(name, statement);
+    client.notices()?;
+    Ok(client.connection.send(&PgWireBackendMessage::ParseComplete(ParseComplete::new()))?)
+}
+
+async fn analyse(client: &mut Client<'_>, text: &StatementText, oids: Vec<u32>) -> Result<Statement, Failure> {
+    let interrupts = client.interrupts();
+    let types = oids
+        .iter()
+        .map(|&oid| match oid {
+            0 | 705 => Ok(None),
+            oid => pg_type::arrow_of(oid)
+                .map(Some)
+                .ok_or_else(|| Error::unsupported(format!("parameters of the type with oid {oid} are not supported"))),
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let prepared = interrupts.guard(&mut client.connection, client.session.prepare(text, &types)).await?;
+    Ok(Statement { prepared: Some(prepared), parameter_oids: oids, offset: text.offset })
+}
+
+/// An error whose position counts from the start of the message.
+fn moved(error: Error, offset: usize) -> Error {
+    match error.position() {
+        Some(position) => error.at(position + offset),
+        None => error,
+    }
+}
+
+/// Bind: parameters to a statement.
+///
+/// # Errors
+/// Unknown statement (26000), a portal in use (42P03), parameters that do not fit.
+pub fn bind(client: &mut Client<'_>, bind: Bind) -> Result<(), Failure> {
+    let name = bind.portal_name.unwrap_or_default();
+    if name.is_empty() {
+        client.portals.remove("");
+    } else if client.portals.contains_key(&name) {
+        return Err(Error::invalid(format!("cursor \"{name}\" already exists")).code("42P03").into());
+    }
+    if client.portals.len() >= NAMED_MAX {
+        return Err(Error::invalid(format!("more than {NAMED_MAX} portals")).code("53400").into());
+    }
+    let statement = statement_of(client, bind.statement_name.as_deref())?;
+    let types = statement.prepared.as_ref().map_or(&[][..], |prepared| &prepared.parameter_types);
+    if bind.parameters.len() != types.len() {
+        return Err(Error::invalid(format!(
+            "bind message supplies {} parameters, but prepared statement \"{}\" requires {}",
+            bind.parameters.len(),
+            bind.statement_name.as_deref().unwrap_or_default(),
+            types.len()
+        ))
+        .code("08P01")
+        .into());
+    }
+    let formats = &bind.parameter_format_codes;
+    let zone = client.style().zone;
+    let mut values = Vec::with_capacity(types.len());
+    for (index, (bytes, data_type)) in bind.parameters.iter().zip(types).enumerate() {
+        let binary = match formats.get(index).or_else(|| formats.first().filter(|_| formats.len() == 1)) {
+            None | Some(0) => false,
+            Some(1) => true,
+            Some(other) => {
+                return Err(Error::invalid(format!("unsupported format code: {other}")).code("22023").into());
+            }
+        };
+        values.push(
+            decode::parameter(bytes.as_deref(), binary, data_type, zone)
+                .map_err(|error| error.context(format!("parameter ${}", index + 1)))?,
+        );
+    }
+    let portal = Portal {
+        prepared: statement.prepared.clone(),
+        offset: statement.offset,
+        formats: bind.result_column_format_codes,
+        state: State::Bound(values),
+    };
+    client.portals.insert(name, portal);
+    Ok(client.connection.send(&PgWireBackendMessage::BindComplete(BindComplete::new()))?)
+}
+
+fn statement_of<'a>(client: &'a Client<'_>, name: Option<&str>) -> Result<&'a Statement> {
+    let name = name.unwrap_or_default();
+    client.statements.get(name).ok_or_else(|| {
+        Error::invalid(match name {
+            "" => "unnamed prepared statement does not exist".to_owned(),
+            name => format!("prepared statement \"{name}\" does not exist"),
+        })
+        .code("26000")
+    })
+}
+
+fn no_portal(name: &str) -> Error {
+    Error::invalid(format!("portal \"{name}\" does not exist")).code("34000")
+}
+
+/// Describe: parameters and columns of a statement, or columns of a portal.
+///
+/// # Errors
+/// It does not exist.
+pub fn describe(client: &mut Client<'_>, describe: &Describe) -> Result<(), Failure> {
+    let name = describe.name.as_deref().unwrap_or_default();
+    let (prepared, formats) = if describe.target_type == b'S' {
+        let statement = statement_of(client, Some(name))?;
+        let prepared = statement.prepared.clone();
+        let types = prepared.as_ref().map_or(&[][..], |prepared| &prepared.parameter_types);
+        let oids = types.iter().enumerate().map(|(index, data_type)| {
+            let declared = statement.parameter_oids.get(index).copied().filter(|oid| !matches!(oid, 0 | 705));
+            declared.unwrap_or_else(|| pg_type::of(data_type).oid)
+        });
+        let oids = oids.collect();
+        client.connection.send(&PgWireBackendMessage::ParameterDescription(ParameterDescription::new(oids)))?;
+        (prepared, Vec::new())
+    } else {
+        let portal = client.portals.get(name).ok_or_else(|| no_portal(name))?;
+        (portal.prepared.clone(), portal.formats.clone())
+    };
+    let message = match prepared.as_ref().and_then(|prepared| prepared.result.as_ref()) {
+        Some(schema) => {
+            PgWireBackendMessage::RowDescription(RowFormat::new(schema, &formats, client.style())?.description())
+        }
+        None => PgWireBackendMessage::NoData(NoData::new()),
+    };
+    Ok(client.connection.send(&message)?)
+}
+
+/// Execute: runs a portal, or goes on with it.
+///
+/// # Errors
+/// It does not exist (34000), its statement fails or is interrupted.
+pub async fn execute(client: &mut Client<'_>, execute: &Execute) -> Result<(), Failure> {
+    let name = execute.name.clone().unwrap_or_default();
+    let mut portal = client.portals.remove(&name).ok_or_else(|| no_portal(&name))?;
+    let limit = u64::try_from(execute.max_rows).ok().filter(|&limit| limit > 0);
+    let result = advance(client, &mut portal, limit).await;
+    let offset = portal.offset;
+    if result.is_ok() {
+        client.portals.insert(name, portal);
+    }
+    result.map_err(|failure| match failure {
+        Failure::Statement(error) => Failure::Statement(moved(error, offset)),
+        gone => gone,
+    })
+}
+
+async fn advance(client: &mut Client<'_>, portal: &mut Portal, limit: Option<u64>) -> Result<(), Failure> {
+    let Some(prepared) = &portal.prepared else {
+        portal.state = State::Done;
+        return Ok(client.connection.send(&PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new()))?);
+    };
+    let interrupts = client.interrupts();
+    if let State::Bound(values) = &mut portal.state {
+        let values = std::mem::take(values);
+        let outcome = interrupts.guard(&mut client.connection, client.session.execute(prepared, values)).await?;
+        portal.state = State::Done;
+        match outcome {
+            Outcome::Rows { verb, schema, stream } => {
+                let format = RowFormat::new(&schema, &portal.formats, client.style())?;
+                if let Some(described) = &prepared.result
+                    && !format.same_types(&RowFormat::new(described, &portal.formats, client.style())?)
+                {
+                    return Err(Error::unsupported("cached plan must not change result type").into());
+                }
+                portal.state = State::Running { verb, pump: Box::new(RowPump::new(stream, format)), sent: 0 };
+            }
+            other => {
+                client.notices()?;
+                let message = match other {
+                    Outcome::Done { tag } => report::complete(tag),
+                    _ => PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new()),
+                };
+                return Ok(client.connection.send(&message)?);
+            }
+        }
+    }
+    let message = match &mut portal.state {
+        State::Running { verb, pump, sent } => {
+            match pump.run(&mut client.connection, &interrupts, limit).await? {
+                Pumped::Suspended => {
+                    *sent += limit.unwrap_or(0);
+                    PgWireBackendMessage::PortalSuspended(PortalSuspended::new())
+                }
+                Pumped::Complete(count) => {
+                    // As Postgres, the tag counts the rows of this Execute.
+                    let tag = report::rows_tag(verb, count);
+                    portal.state = State::Done;
+                    report::complete(tag)
+                }
+            }
+        }
+        // A portal that is at its end gives no more rows; one that did something does not do it again.
+        _ => match prepared.result {
+            Some(_) => report::complete("SELECT 0"),
+            None => return Err(Error::invalid("portal cannot be run anymore").code("55000").into()),
+        },
+    };
+    client.notices()?;
+    Ok(client.connection.send(&message)?)
+}
+
+/// Close: forgets a statement or a portal; one that is not there is no error.
+///
+/// # Errors
+/// None of its own.
+pub fn close(client: &mut Client<'_>, close: &Close) -> Result<(), Failure> {
+    let name = close.name.as_deref().unwrap_or_default();
+    if close.target_type == b'S' {
+        client.statements.remove(name);
+    } else {
+        client.portals.remove(name);
+    }
+    Ok(client.connection.send(&PgWireBackendMessage::CloseComplete(CloseComplete::new()))?)
+}

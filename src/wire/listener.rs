@@ -1,0 +1,143 @@
+//! Accepts clients, counts them, and stops them: one task for each session, so that a panic ends only its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::cancel::CancelKeys;
+use super::connection::{Connection, Failure};
+use super::{report, session, startup};
+use crate::error::{Error, Result};
+use crate::sql::SqlServer;
+
+/// Sockets that have not logged in yet, beside the sessions.
+const STARTING_MAX: usize = 64;
+
+/// Bounds of the wire layer.
+#[derive(Debug, Clone)]
+pub struct WireOptions {
+    /// Sessions at one time; the next is told 53300.
+    pub max_connections: usize,
+    /// Largest message of an open session.
+    pub max_message_bytes: usize,
+    /// Time for the start-up packet.
+    pub startup_timeout: Duration,
+    /// How long running statements may go on when the server stops.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for WireOptions {
+    fn default() -> Self {
+        Self {
+            max_connections: 100,
+            max_message_bytes: 16 << 20,
+            startup_timeout: Duration::from_secs(20),
+            shutdown_grace: Duration::from_secs(3),
+        }
+    }
+}
+
+/// What all sessions share.
+pub struct Shared {
+    /// Behind the protocol.
+    pub sql: Arc<SqlServer>,
+    /// Bounds.
+    pub options: WireOptions,
+    /// For cancel requests.
+    pub keys: Arc<CancelKeys>,
+    /// One permit for each session.
+    pub places: Arc<Semaphore>,
+    /// The server stops: idle sessions end.
+    pub shutdown: CancellationToken,
+    /// The grace is over: running statements end.
+    pub abort: CancellationToken,
+}
+
+/// Serves clients until `shutdown`, then ends the sessions: idle ones at once, running statements after the grace.
+///
+/// # Errors
+/// The address is not a loopback address, or the listener breaks.
+pub async fn serve(
+    listener: TcpListener,
+    sql: Arc<SqlServer>,
+    options: WireOptions,
+    shutdown: CancellationToken,
+) -> Result<()> {
+    let address = listener.local_addr().map_err(|error| Error::unavailable(format!("listener: {error}")))?;
+    if !address.ip().is_loopback() {
+        return Err(Error::unsupported(format!("cannot listen on {address}: only loopback addresses are allowed"))
+            .detail("There are no logins yet: whoever reaches the port would be trusted.")
+            .hint("Listen on 127.0.0.1 or [::1]."));
+    }
+    let sockets = Arc::new(Semaphore::new(options.max_connections + STARTING_MAX));
+    let shared = Arc::new(Shared {
+        sql,
+        keys: Arc::default(),
+        places: Arc::new(Semaphore::new(options.max_connections)),
+        options,
+        abort: CancellationToken::new(),
+        shutdown,
+    });
+    let mut sessions = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = shared.shutdown.cancelled() => break,
+            Some(ended) = sessions.join_next(), if !sessions.is_empty() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a session ended by a defect");
+                }
+            }
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    // Past this bound a client is not even read: nothing it sends can be trusted to be small.
+                    if let Ok(place) = Arc::clone(&sockets).try_acquire_owned() {
+                        let shared = Arc::clone(&shared);
+                        sessions.spawn(async move {
+                            client(stream, &shared).await;
+                            drop(place);
+                        });
+                    }
+                }
+                Err(error) => {
+                    // Out of file descriptors, say: sessions that end make place again.
+                    tracing::warn!(%error, "a client could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let all_ended = async { while sessions.join_next().await.is_some() {} };
+    if tokio::time::timeout(shared.options.shutdown_grace, all_ended).await.is_err() {
+        shared.abort.cancel();
+        let all_ended = async { while sessions.join_next().await.is_some() {} };
+        // What does not even end then is dropped with the set.
+        let _ = tokio::time::timeout(Duration::from_secs(2), all_ended).await;
+    }
+    Ok(())
+}
+
+async fn client(stream: TcpStream, shared: &Shared) {
+    let mut connection = Connection::new(stream);
+    let opened = tokio::select! {
+        opened = tokio::time::timeout(shared.options.startup_timeout, startup::open(&mut connection, shared)) => opened,
+        () = shared.shutdown.cancelled() => {
+            Ok(Err(Error::unavailable("the database system is shutting down").code("57P03").into()))
+        }
+    };
+    match opened {
+        // Postgres says nothing either to a client that says nothing.
+        Err(_) | Ok(Ok(None) | Err(Failure::Gone)) => {}
+        Ok(Err(Failure::Statement(error))) => {
+            // A client that does not listen needs no answer.
+            let _ = connection.send(&report::fatal(&error));
+            let _ = tokio::time::timeout(Duration::from_secs(1), connection.flush()).await;
+        }
+        Ok(Ok(Some(opened))) => session::run(connection, opened, shared).await,
+    }
+}

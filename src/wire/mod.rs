@@ -1,0 +1,23 @@
+//! The Postgres protocol: bytes of a client → calls of a session → bytes of the answer.
+//! Knows sessions and Arrow batches; knows nothing of how a statement is planned or run.
+//!
+//! pgwire gives the message types and their codec. The loop around them is ours, because a row must leave when it is there,
+//! a cancel must end a running query, and a malformed message must not reach the decoder.
+
+mod cancel;
+mod connection;
+mod decode;
+mod encode;
+mod extended_query;
+mod frame;
+mod listener;
+pub mod pg_catalog;
+mod pg_type;
+mod report;
+mod row_pump;
+mod session;
+mod simple_query;
+mod startup;
+mod text;
+
+pub use listener::{WireOptions, serve};

@@ -1,0 +1,76 @@
+//! Errors and notices → ErrorResponse and NoticeResponse.
+
+use pgwire::messages::PgWireBackendMessage;
+use pgwire::messages::response::{CommandComplete, ErrorResponse, NoticeResponse};
+
+use crate::error::Error;
+use crate::sql::{Notice, Severity};
+
+/// Texts longer than this are cut: a message must stay readable and far below the protocol's bound.
+const TEXT_BYTES_MAX: usize = 16 << 10;
+
+fn shortened(text: &str) -> String {
+    if text.len() <= TEXT_BYTES_MAX {
+        // A NUL would end the field.
+        return text.replace('\0', "\u{fffd}");
+    }
+    let mut end = TEXT_BYTES_MAX;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{} …", text[..end].replace('\0', "\u{fffd}"))
+}
+
+fn fields(severity: &str, code: &str, message: &str, detail: Option<&str>, hint: Option<&str>) -> Vec<(u8, String)> {
+    let mut fields = vec![
+        (b'S', severity.to_owned()),
+        (b'V', severity.to_owned()),
+        (b'C', code.to_owned()),
+        (b'M', shortened(message)),
+    ];
+    fields.extend(detail.map(|detail| (b'D', shortened(detail))));
+    fields.extend(hint.map(|hint| (b'H', shortened(hint))));
+    fields
+}
+
+/// An error of a statement that begins `offset` characters into its message.
+pub fn error(error: &Error, offset: usize) -> PgWireBackendMessage {
+    response("ERROR", error, offset)
+}
+
+/// An error after which the connection ends.
+pub fn fatal(error: &Error) -> PgWireBackendMessage {
+    response("FATAL", error, 0)
+}
+
+fn response(severity: &str, error: &Error, offset: usize) -> PgWireBackendMessage {
+    let mut fields = fields(severity, error.sqlstate(), error.message(), error.detail_text(), error.hint_text());
+    fields.extend(error.position().map(|position| (b'P', (position + offset).to_string())));
+    PgWireBackendMessage::ErrorResponse(ErrorResponse::new(fields))
+}
+
+/// A notice or warning.
+pub fn notice(notice: &Notice) -> PgWireBackendMessage {
+    let (severity, code) = match notice.severity {
+        Severity::Notice => ("NOTICE", "00000"),
+        Severity::Warning => ("WARNING", "01000"),
+    };
+    let fields = fields(severity, code, &notice.message, notice.detail.as_deref(), notice.hint.as_deref());
+    PgWireBackendMessage::NoticeResponse(NoticeResponse::new(fields))
+}
+
+/// The end of a statement.
+pub fn complete(tag: impl Into<String>) -> PgWireBackendMessage {
+    PgWireBackendMessage::CommandComplete(CommandComplete::new(tag.into()))
+}
+
+/// The tag of a statement with rows; Postgres counts them in these verbs only.
+pub fn rows_tag(verb: &str, count: u64) -> String {
+    match verb {
+        "SELECT" | "FETCH" | "MOVE" | "COPY" | "UPDATE" | "DELETE" | "MERGE" | "VALUES" | "TABLE" => {
+            format!("{} {count}", if matches!(verb, "VALUES" | "TABLE") { "SELECT" } else { verb })
+        }
+        "INSERT" => format!("INSERT 0 {count}"),
+        other => other.to_owned(),
+    }
+}

@@ -1,0 +1,200 @@
+//! The loop of one connection: frame → handler → answer. Decides only what a fault means for the connection.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures::FutureExt;
+use pgwire::messages::PgWireBackendMessage;
+use pgwire::messages::PgWireFrontendMessage as Message;
+use pgwire::messages::response::{ReadyForQuery, TransactionStatus as WireStatus};
+
+use super::cancel::{Interrupts, server_stops};
+use super::connection::{Connection, Failure};
+use super::extended_query::{Portal, Statement};
+use super::frame::{self, Frame, RawFrame};
+use super::listener::Shared;
+use super::startup::{Opened, parameter_status};
+use super::text::Style;
+use super::{extended_query, report, simple_query};
+use crate::error::{Error, Result};
+use crate::sql::{Session, TransactionStatus};
+
+/// A session and its connection.
+pub struct Client<'a> {
+    /// The socket.
+    pub connection: Connection,
+    /// What it drives.
+    pub session: Session,
+    /// Parsed statements by name, `""` the unnamed.
+    pub statements: HashMap<String, Statement>,
+    /// Bound portals by name, `""` the unnamed.
+    pub portals: HashMap<String, Portal>,
+    /// An error in an extended message: everything up to Sync is skipped.
+    pub skipping: bool,
+    opened: super::cancel::RegisteredKey,
+    shared: &'a Shared,
+}
+
+/// Serves a session until its end.
+pub async fn run(connection: Connection, opened: Opened, shared: &Shared) {
+    let Opened { session, key, place } = opened;
+    let mut client = Client {
+        connection,
+        session,
+        statements: HashMap::new(),
+        portals: HashMap::new(),
+        skipping: false,
+        opened: key,
+        shared,
+    };
+    let last = client.serve().await;
+    if let Err(Failure::Statement(error)) = last {
+        // The client may be gone already; then nobody misses it.
+        let _ = client.connection.send(&report::fatal(&error));
+    }
+    let _ = tokio::time::timeout(Duration::from_secs(1), client.connection.flush()).await;
+    drop(place);
+}
+
+impl Client<'_> {
+    /// Until Terminate (`Ok`), a fatal error, or the client's disappearance.
+    async fn serve(&mut self) -> Result<(), Failure> {
+        self.ready()?;
+        loop {
+            let Some(frame) = frame::split(&mut self.connection.input, self.shared.options.max_message_bytes)? else {
+                self.wait_for_input().await?;
+                continue;
+            };
+            if frame.tag() == b'X' {
+                return Ok(());
+            }
+            let handled = AssertUnwindSafe(self.handle(frame)).catch_unwind().await;
+            self.opened.key.end();
+            handled.unwrap_or_else(|_| {
+                tracing::error!("a statement ended its session by a defect");
+                Err(Error::internal("the session ended by a defect of the server").into())
+            })?;
+        }
+    }
+
+    async fn wait_for_input(&mut self) -> Result<(), Failure> {
+        tokio::select! {
+            biased;
+            () = self.shared.shutdown.cancelled() => Err(server_stops().into()),
+            done = async {
+                self.connection.flush().await?;
+                self.connection.fill().await
+            } => Ok(done?),
+        }
+    }
+
+    async fn handle(&mut self, frame: RawFrame) -> Result<(), Failure> {
+        if self.skipping && frame.tag() != b'S' {
+            return Ok(());
+        }
+        let extended = frame.is_extended();
+        let handled = match frame::decode(frame) {
+            Err(error) => Err(Failure::Statement(error)),
+            Ok(Frame::FunctionCall) => Err(Error::unsupported("the function call sub-protocol is not supported")
+                .hint("Use SELECT function(…).")
+                .into()),
+            Ok(Frame::Message(message)) => self.dispatch(message).await,
+        };
+        match handled {
+            Err(Failure::Statement(error)) => {
+                self.fail(&error, 0)?;
+                if extended {
+                    self.skipping = true;
+                    Ok(())
+                } else {
+                    self.end_message().await
+                }
+            }
+            other => other,
+        }
+    }
+
+    async fn dispatch(&mut self, message: Message) -> Result<(), Failure> {
+        match message {
+            Message::Query(query) => simple_query::run(self, &query.query).await,
+            Message::Parse(parse) => extended_query::parse(self, parse).await,
+            Message::Bind(bind) => extended_query::bind(self, bind),
+            Message::Describe(describe) => extended_query::describe(self, &describe),
+            Message::Execute(execute) => extended_query::execute(self, &execute).await,
+            Message::Close(close) => extended_query::close(self, &close),
+            Message::Flush(_) => Ok(self.connection.flush().await?),
+            Message::Sync(_) => {
+                self.skipping = false;
+                self.end_message().await
+            }
+            // Left over from a COPY that failed; Postgres ignores them too.
+            Message::CopyData(_) | Message::CopyDone(_) | Message::CopyFail(_) => Ok(()),
+            _ => Err(Error::invalid("unexpected message of an open session").code("08P01").into()),
+        }
+    }
+
+    /// Interrupts of a statement that begins now.
+    pub fn interrupts(&self) -> Interrupts {
+        Interrupts::new(self.opened.key.begin(), self.shared.abort.clone(), self.session.statement_timeout())
+    }
+
+    /// How values look now.
+    pub fn style(&self) -> Style {
+        Style::of_settings(&self.session.view().settings)
+    }
+
+    /// Reports an error; the session's block is failed.
+    ///
+    /// # Errors
+    /// The error ends the connection.
+    pub fn fail(&mut self, error: &Error, offset: usize) -> Result<(), Failure> {
+        self.session.fail();
+        self.notices()?;
+        if error.sqlstate() == "57P01" {
+            return Err(Failure::Statement(error.clone()));
+        }
+        Ok(self.connection.send(&report::error(error, offset))?)
+    }
+
+    /// Sends what the session has to say beside its result.
+    ///
+    /// # Errors
+    /// A notice is too large.
+    pub fn notices(&mut self) -> Result<()> {
+        for notice in self.session.take_notices() {
+            self.connection.send(&report::notice(&notice))?;
+        }
+        Ok(())
+    }
+
+    /// Ends the implicit transaction and says that the next message may come.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub async fn end_message(&mut self) -> Result<(), Failure> {
+        if let Err(error) = self.session.end_of_message().await {
+            self.fail(&error, 0)?;
+        }
+        self.ready()?;
+        Ok(self.connection.flush().await?)
+    }
+
+    /// ReadyForQuery, with what changed before it.
+    fn ready(&mut self) -> Result<()> {
+        self.notices()?;
+        for (name, value) in self.session.take_parameter_changes() {
+            self.connection.send(&parameter_status(name, value))?;
+        }
+        let status = match self.session.transaction_status() {
+            TransactionStatus::Idle => {
+                // Portals live as long as their transaction.
+                self.portals.clear();
+                WireStatus::Idle
+            }
+            TransactionStatus::Open => WireStatus::Transaction,
+            TransactionStatus::Failed => WireStatus::Error,
+        };
+        self.connection.send(&PgWireBackendMessage::ReadyForQuery(ReadyForQuery::new(status)))
+    }
+}

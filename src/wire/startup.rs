@@ -1,0 +1,158 @@
+//! From a socket to an open session: encryption asked for, cancel requests, parameters, protocol version, the first messages.
+//! Logins do not exist yet: the listener takes loopback addresses only, and everybody there is trusted.
+
+use std::sync::Arc;
+
+use pgwire::messages::PgWireBackendMessage;
+use pgwire::messages::startup::{Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::cancel::RegisteredKey;
+use super::connection::{Connection, Failure};
+use super::frame::{StartupFrame, split_startup};
+use super::listener::Shared;
+use super::pg_catalog::SERVER_VERSION;
+use crate::error::{Error, Result};
+use crate::sql::{Session, SessionOptions};
+
+/// A session that was opened, and its place among the connections.
+pub struct Opened {
+    /// The session.
+    pub session: Session,
+    /// Its cancel key.
+    pub key: RegisteredKey,
+    /// Given back when the session ends.
+    pub place: OwnedSemaphorePermit,
+}
+
+/// What drivers expect to be told, where the session does not say otherwise.
+const PARAMETERS: &[(&str, &str)] = &[
+    ("server_version", SERVER_VERSION),
+    ("server_encoding", "UTF8"),
+    ("client_encoding", "UTF8"),
+    ("application_name", ""),
+    ("DateStyle", "ISO, MDY"),
+    ("IntervalStyle", "postgres"),
+    ("TimeZone", "UTC"),
+    ("integer_datetimes", "on"),
+    ("standard_conforming_strings", "on"),
+    ("is_superuser", "on"),
+    ("default_transaction_read_only", "off"),
+    ("in_hot_standby", "off"),
+];
+
+/// Opens the session; `None` if the connection was for something else (a cancel request).
+///
+/// # Errors
+/// The client was refused (and told), or is gone.
+pub async fn open(connection: &mut Connection, shared: &Shared) -> Result<Option<Opened>, Failure> {
+    let (version, parameters) = loop {
+        match split_startup(&mut connection.input)? {
+            None => connection.fill().await?,
+            Some(StartupFrame::Ssl | StartupFrame::Gss) => {
+                // No encryption here: the client goes on in clear or leaves.
+                connection.output.extend_from_slice(b"N");
+                connection.flush().await?;
+            }
+            Some(StartupFrame::Cancel { process_id, secret }) => {
+                shared.keys.cancel(process_id, &secret);
+                return Ok(None);
+            }
+            Some(StartupFrame::Startup { version, parameters }) => break (version, parameters),
+        }
+    };
+    let Ok(place) = Arc::clone(&shared.places).try_acquire_owned() else {
+        return Err(Error::unavailable("sorry, too many clients already").code("53300").into());
+    };
+    let (mut options, unknown) = session_options(parameters)?;
+    if version.1 > 2 || !unknown.is_empty() {
+        let newest = (3 << 16) | i32::from(version.1.min(2));
+        connection
+            .send(&PgWireBackendMessage::NegotiateProtocolVersion(NegotiateProtocolVersion::new(newest, unknown)))?;
+    }
+    let secret_bytes = if version.1 >= 2 { 32 } else { 4 };
+    let key = shared.keys.register(secret_bytes);
+    options.process_id = key.key.process_id;
+    let user = options.user.clone();
+    let mut session = Session::open(Arc::clone(&shared.sql), options)?;
+    connection.send(&PgWireBackendMessage::Authentication(Authentication::Ok))?;
+    let mut told = session.take_parameter_changes();
+    let defaults = PARAMETERS.iter().copied().chain([("session_authorization", user.as_str())]);
+    for (name, value) in defaults {
+        if !told.iter().any(|(told, _)| told.eq_ignore_ascii_case(name)) {
+            told.push((name.to_owned(), value.to_owned()));
+        }
+    }
+    for (name, value) in told {
+        connection.send(&parameter_status(name, value))?;
+    }
+    let secret = match <[u8; 4]>::try_from(&key.key.secret[..]) {
+        Ok(secret) => SecretKey::I32(i32::from_be_bytes(secret)),
+        Err(_) => SecretKey::Bytes(key.key.secret.clone().into()),
+    };
+    connection.send(&PgWireBackendMessage::BackendKeyData(BackendKeyData::new(key.key.process_id, secret)))?;
+    Ok(Some(Opened { session, key, place }))
+}
+
+/// Tells the client of a setting.
+pub fn parameter_status(name: String, value: String) -> PgWireBackendMessage {
+    PgWireBackendMessage::ParameterStatus(ParameterStatus::new(name, value))
+}
+
+/// Sorts start-up parameters; also gives the protocol options that we do not know.
+fn session_options(parameters: Vec<(String, String)>) -> Result<(SessionOptions, Vec<String>)> {
+    let mut options = SessionOptions::default();
+    let mut unknown = Vec::new();
+    for (name, value) in parameters {
+        match name.as_str() {
+            "user" => options.user = value,
+            "database" => options.database = value,
+            "options" => options.settings.splice(0..0, command_line(&value)?).for_each(drop),
+            "replication" => {
+                if !matches!(value.to_ascii_lowercase().as_str(), "false" | "off" | "no" | "0") {
+                    return Err(Error::unsupported("replication connections are not supported"));
+                }
+            }
+            _ if name.starts_with("_pq_.") => unknown.push(name),
+            _ => options.settings.push((name, value)),
+        }
+    }
+    if options.user.is_empty() {
+        return Err(Error::invalid("no PostgreSQL user name specified in startup packet").code("28000"));
+    }
+    if options.database.is_empty() {
+        options.database.clone_from(&options.user);
+    }
+    Ok((options, unknown))
+}
+
+/// `-c name=value`, `-cname=value` and `--name=value`, a backslash before blanks in values.
+fn command_line(text: &str) -> Result<Vec<(String, String)>> {
+    let mut words = vec![String::new()];
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => words.last_mut().into_iter().for_each(|word| word.extend(characters.next())),
+            blank if blank.is_whitespace() => words.push(String::new()),
+            other => words.last_mut().into_iter().for_each(|word| word.push(other)),
+        }
+    }
+    let mut words = words.into_iter().filter(|word| !word.is_empty());
+    let mut settings = Vec::new();
+    while let Some(word) = words.next() {
+        let setting = match word.as_str() {
+            "-c" => words.next(),
+            _ => word.strip_prefix("--").or_else(|| word.strip_prefix("-c")).map(str::to_owned),
+        };
+        let Some((name, value)) = setting.as_deref().and_then(|setting| setting.split_once('=')) else {
+            return Err(Error::invalid(format!("invalid command-line argument for server process: {word}"))
+                .code("42601")
+                .hint("Write options as -c name=value."));
+        };
+        settings.push((name.replace('-', "_"), value.to_owned()));
+    }
+    Ok(settings)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,372 @@
+//! The wire protocol over real sockets: simple and extended, cancel, errors in pipelines, malformed frames, limits.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, TryStreamExt};
+use streamgate::sql::SqlServer;
+use streamgate::wire::{WireOptions, serve};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_postgres::{NoTls, SimpleQueryMessage};
+use tokio_util::sync::CancellationToken;
+
+/// More rows than any test waits for.
+const ENDLESS: &str = "select value from generate_series(1, 1000000000000)";
+
+struct Server {
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    task: tokio::task::JoinHandle<streamgate::error::Result<()>>,
+}
+
+async fn server_with(options: WireOptions) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    let sql = Arc::new(SqlServer { system_schemas: Vec::new() });
+    let task = tokio::spawn(serve(listener, sql, options, shutdown.clone()));
+    Server { address, shutdown, task }
+}
+
+async fn server() -> Server {
+    server_with(WireOptions::default()).await
+}
+
+impl Server {
+    async fn try_connect(&self) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
+        let config = format!("host=127.0.0.1 port={} user=me dbname=streamgate", self.address.port());
+        let (client, connection) = tokio_postgres::connect(&config, NoTls).await?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
+    async fn connect(&self) -> tokio_postgres::Client {
+        self.try_connect().await.unwrap()
+    }
+
+    async fn raw(&self) -> Raw {
+        let mut raw = Raw { stream: TcpStream::connect(self.address).await.unwrap() };
+        let mut startup = b"\0\0\0\0\0\x03\0\0user\0me\0database\0streamgate\0\0".to_vec();
+        startup[3] = u8::try_from(startup.len()).unwrap();
+        raw.send(&startup).await;
+        raw.until_ready().await;
+        raw
+    }
+}
+
+/// A client that says exactly what a test wants.
+struct Raw {
+    stream: TcpStream,
+}
+
+fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![tag];
+    bytes.extend_from_slice(&u32::try_from(body.len() + 4).unwrap().to_be_bytes());
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+fn parse(sql: &str) -> Vec<u8> {
+    message(b'P', format!("\0{sql}\0\0\0").as_bytes())
+}
+
+fn bind() -> Vec<u8> {
+    message(b'B', b"\0\0\0\0\0\0\0\0")
+}
+
+fn execute(max_rows: u32) -> Vec<u8> {
+    message(b'E', &[&[0][..], &max_rows.to_be_bytes()].concat())
+}
+
+impl Raw {
+    async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// Tag and body of the next message; `None` at the end.
+    async fn next(&mut self) -> Option<(char, Vec<u8>)> {
+        let tag = self.stream.read_u8().await.ok()?;
+        let length = self.stream.read_u32().await.ok()?;
+        let mut body = vec![0; usize::try_from(length).unwrap() - 4];
+        self.stream.read_exact(&mut body).await.ok()?;
+        Some((char::from(tag), body))
+    }
+
+    /// What comes, in short, until ReadyForQuery or the end: data rows counted, errors with their SQLSTATE.
+    async fn until_ready(&mut self) -> String {
+        self.until('Z').await
+    }
+
+    async fn until(&mut self, last: char) -> String {
+        let mut seen = Vec::new();
+        let mut rows = 0;
+        while let Some((tag, body)) = self.next().await {
+            if tag == 'D' {
+                rows += 1;
+                continue;
+            }
+            if tag == 'S' {
+                // Settings have a test of their own.
+                continue;
+            }
+            if rows > 0 {
+                seen.push(format!("D*{rows}"));
+                rows = 0;
+            }
+            seen.push(match tag {
+                'E' => {
+                    let text = String::from_utf8_lossy(&body).into_owned();
+                    let field =
+                        |key: char| text.split('\0').find_map(|field| field.strip_prefix(key)).unwrap_or("").to_owned();
+                    format!("E {} {}", field('S'), field('C'))
+                }
+                'C' => format!("C {}", String::from_utf8_lossy(&body).trim_end_matches('\0')),
+                other => other.to_string(),
+            });
+            if tag == last {
+                return seen.join(", ");
+            }
+        }
+        seen.push("end".to_owned());
+        seen.join(", ")
+    }
+}
+
+fn code(error: &tokio_postgres::Error) -> String {
+    error.code().map_or_else(|| error.to_string(), |code| code.code().to_owned())
+}
+
+#[tokio::test]
+async fn simple_queries_answer_statement_by_statement() {
+    let server = server().await;
+    let mut raw = server.raw().await;
+    raw.send(&message(b'Q', b"select 1; select 2 where false; select nowhere; select 3\0")).await;
+    assert_eq!(raw.until_ready().await, "T, D*1, C SELECT 1, T, C SELECT 0, E ERROR 42703, Z");
+    raw.send(&message(b'Q', b" ; \0")).await;
+    assert_eq!(raw.until_ready().await, "I, Z");
+}
+
+#[tokio::test]
+async fn startup_tells_every_parameter() {
+    let server = server().await;
+    let mut raw = Raw { stream: TcpStream::connect(server.address).await.unwrap() };
+    raw.send(b"\0\0\0\x08\x04\xd2\x16\x2f").await;
+    assert_eq!(raw.stream.read_u8().await.unwrap(), b'N');
+    raw.send(b"\0\0\0\x11\0\x03\x27\x0fuser\0me\0\0").await;
+    raw.stream.set_nodelay(true).unwrap();
+    let mut parameters = Vec::new();
+    let mut tags = String::new();
+    while let Some((tag, body)) = raw.next().await {
+        tags.push(tag);
+        if tag == 'S' {
+            parameters.push(String::from_utf8_lossy(&body).split('\0').next().unwrap().to_owned());
+        }
+        if tag == 'K' {
+            // Protocol 3.2: a long secret.
+            assert_eq!(body.len(), 4 + 32);
+        }
+        if tag == 'Z' {
+            break;
+        }
+    }
+    assert!(tags.starts_with("vRS") && tags.contains('K') && tags.ends_with('Z'), "{tags}");
+    for name in [
+        "server_version",
+        "client_encoding",
+        "TimeZone",
+        "DateStyle",
+        "integer_datetimes",
+        "standard_conforming_strings",
+    ] {
+        assert!(parameters.iter().any(|parameter| parameter == name), "{name} is missing");
+    }
+}
+
+#[tokio::test]
+async fn extended_results_are_binary() {
+    let client = server().await.connect().await;
+    let row = client
+        .query_one(
+            "select true, 1::smallint, 2::int, 3::bigint, 0.5::real, 1.5::double precision, 'x', date '2024-02-29',
+             timestamp '2024-02-29 01:02:03.5', [1::bigint, 2::bigint], null",
+            &[],
+        )
+        .await
+        .unwrap();
+    assert!(row.get::<_, bool>(0));
+    assert_eq!(row.get::<_, i16>(1), 1);
+    assert_eq!(row.get::<_, i32>(2), 2);
+    assert_eq!(row.get::<_, i64>(3), 3);
+    assert!((row.get::<_, f32>(4) - 0.5).abs() < f32::EPSILON);
+    assert!((row.get::<_, f64>(5) - 1.5).abs() < f64::EPSILON);
+    assert_eq!(row.get::<_, String>(6), "x");
+    assert_eq!(row.get::<_, chrono::NaiveDate>(7).to_string(), "2024-02-29");
+    assert_eq!(row.get::<_, chrono::NaiveDateTime>(8).to_string(), "2024-02-29 01:02:03.500");
+    assert_eq!(row.get::<_, Vec<i64>>(9), [1, 2]);
+    assert_eq!(row.get::<_, Option<String>>(10), None);
+}
+
+#[tokio::test]
+async fn a_portal_is_suspended_and_goes_on() {
+    let server = server().await;
+    let mut raw = server.raw().await;
+    let flush = message(b'H', b"");
+    let mut batch = [parse(ENDLESS), bind(), execute(3), flush.clone()].concat();
+    raw.send(&batch).await;
+    assert_eq!(raw.until('s').await, "1, 2, D*3, s");
+    batch = [execute(10_000), flush].concat();
+    raw.send(&batch).await;
+    assert_eq!(raw.until('s').await, "D*10000, s");
+    raw.send(&message(b'S', b"")).await;
+    assert_eq!(raw.until_ready().await, "Z");
+    // Outside of a block the portal ended with its message.
+    raw.send(&[execute(0), message(b'S', b"")].concat()).await;
+    assert_eq!(raw.until_ready().await, "E ERROR 34000, Z");
+}
+
+#[tokio::test]
+async fn after_an_error_everything_is_skipped_until_sync() {
+    let server = server().await;
+    let mut raw = server.raw().await;
+    let sync = message(b'S', b"");
+    let bytes = [
+        parse("select nowhere"),
+        bind(),
+        execute(0),
+        parse("select 1"),
+        sync.clone(),
+        parse("select 1"),
+        bind(),
+        execute(0),
+        sync,
+    ];
+    raw.send(&bytes.concat()).await;
+    assert_eq!(raw.until_ready().await, "E ERROR 42703, Z");
+    assert_eq!(raw.until_ready().await, "1, 2, D*1, C SELECT 1, Z");
+    raw.send(&[parse("select 1; select 2"), message(b'S', b"")].concat()).await;
+    assert_eq!(raw.until_ready().await, "E ERROR 42601, Z");
+    raw.send(&[message(b'B', b"\0none\0\0\0\0\0\0\0"), message(b'S', b"")].concat()).await;
+    assert_eq!(raw.until_ready().await, "E ERROR 26000, Z");
+}
+
+#[tokio::test]
+async fn malformed_messages_do_not_end_the_session_and_malformed_frames_do() {
+    let server = server().await;
+    let mut raw = server.raw().await;
+    raw.send(&[message(b'P', b"\0\0"), message(b'S', b"")].concat()).await;
+    assert_eq!(raw.until_ready().await, "E ERROR 08P01, Z");
+    raw.send(&message(b'Q', b"select '\xff'\0")).await;
+    assert_eq!(raw.until_ready().await, "E ERROR 22021, Z");
+    raw.send(&message(b'F', b"\0\0\0\x01\0\0\0\0\0\0")).await;
+    assert_eq!(raw.until_ready().await, "E ERROR 0A000, Z");
+    raw.send(&message(b'Q', b"select 1\0")).await;
+    assert_eq!(raw.until_ready().await, "T, D*1, C SELECT 1, Z");
+    raw.send(b"Q\x7f\xff\xff\xff").await;
+    assert_eq!(raw.until_ready().await, "E FATAL 08P01, end");
+    let mut raw = server.raw().await;
+    raw.send(b"z\0\0\0\x04").await;
+    assert_eq!(raw.until_ready().await, "E FATAL 08P01, end");
+}
+
+#[tokio::test]
+async fn a_cancel_request_ends_a_streaming_query() {
+    let server = server().await;
+    let client = server.connect().await;
+    let cancel = client.cancel_token();
+    let rows = client.query_raw(ENDLESS, Vec::<i32>::new()).await.unwrap();
+    let mut rows = std::pin::pin!(rows);
+    assert!(rows.next().await.unwrap().is_ok());
+    cancel.cancel_query(NoTls).await.unwrap();
+    let error = loop {
+        match rows.next().await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => break error,
+            None => panic!("the query ended"),
+        }
+    };
+    assert_eq!(code(&error), "57014");
+    assert_eq!(client.query_one("select 1::bigint", &[]).await.unwrap().get::<_, i64>(0), 1);
+}
+
+#[tokio::test]
+async fn a_cancel_request_ends_a_query_without_rows() {
+    let server = server().await;
+    let client = server.connect().await;
+    let cancel = client.cancel_token();
+    let query = tokio::spawn(async move {
+        client.simple_query("select count(*) from generate_series(1, 1000000000000)").await.map(drop)
+    });
+    // The request may come before the statement; then it finds nothing to cancel.
+    let started = Instant::now();
+    while !query.is_finished() {
+        assert!(started.elapsed() < Duration::from_secs(30), "the cancel has no effect");
+        cancel.cancel_query(NoTls).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(code(&query.await.unwrap().unwrap_err()), "57014");
+}
+
+#[tokio::test]
+async fn ten_million_rows_are_streamed() {
+    let server = server().await;
+    let client = server.connect().await;
+    let before = resident_bytes();
+    let stream = client.simple_query_raw("select value from generate_series(1, 10000000)").await.unwrap();
+    let mut stream = std::pin::pin!(stream);
+    let (mut count, mut largest) = (0_u64, 0);
+    while let Some(message) = stream.try_next().await.unwrap() {
+        match message {
+            SimpleQueryMessage::Row(_) => count += 1,
+            SimpleQueryMessage::CommandComplete(rows) => assert_eq!(rows, 10_000_000),
+            _ => {}
+        }
+        if count % 100_000 == 0 {
+            largest = largest.max(resident_bytes());
+        }
+    }
+    assert_eq!(count, 10_000_000);
+    assert!(largest < before + (300 << 20), "{before} bytes grew to {largest}");
+}
+
+fn resident_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    pages.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
+}
+
+#[tokio::test]
+async fn a_vanished_client_ends_its_query_and_frees_its_place() {
+    let server = server_with(WireOptions { max_connections: 1, ..WireOptions::default() }).await;
+    let mut raw = server.raw().await;
+    raw.send(&message(b'Q', b"select count(*) from generate_series(1, 1000000000000)\0")).await;
+    let refused = server.try_connect().await.err().expect("there is no place");
+    assert_eq!(code(&refused), "53300");
+    drop(raw);
+    let started = Instant::now();
+    while server.try_connect().await.is_err() {
+        assert!(started.elapsed() < Duration::from_secs(30), "the place stays taken");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stop_ends_idle_sessions_at_once_and_running_ones_after_the_grace() {
+    let server =
+        server_with(WireOptions { shutdown_grace: Duration::from_millis(100), ..WireOptions::default() }).await;
+    let (mut idle, mut busy) = (server.raw().await, server.raw().await);
+    busy.send(&message(b'Q', format!("{ENDLESS}\0").as_bytes())).await;
+    assert_eq!(busy.next().await.unwrap().0, 'T');
+    server.shutdown.cancel();
+    assert_eq!(idle.until_ready().await, "E FATAL 57P01, end");
+    assert!(busy.until_ready().await.ends_with("E FATAL 57P01, end"));
+    server.task.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn only_loopback_addresses_are_served() {
+    let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let sql = Arc::new(SqlServer { system_schemas: Vec::new() });
+    let error = serve(listener, sql, WireOptions::default(), CancellationToken::new()).await.unwrap_err();
+    assert_eq!(error.sqlstate(), "0A000");
+}
