@@ -1,24 +1,462 @@
 //! Type names of Flink and Postgres, to Arrow and back. Knows no values.
+//! `FLOAT` is Flink's (four bytes). A NUMERIC without precision is (10, 0) in declarations and unconstrained in queries.
 
-use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Fields, IntervalUnit, TimeUnit};
 
 use crate::error::{Error, Result};
+
+/// Precision of a numeric without type modifier, see [`unconstrained_numeric`].
+pub const NUMERIC_PRECISION: u8 = 76;
+/// Scale of a numeric without type modifier.
+pub const NUMERIC_SCALE: i8 = 38;
+
+/// Postgres' `numeric` without type modifier: printed with trailing zeros trimmed.
+pub fn unconstrained_numeric() -> DataType {
+    DataType::Decimal256(NUMERIC_PRECISION, NUMERIC_SCALE)
+}
+
+/// Whether a type is Postgres' `numeric` without type modifier.
+pub fn is_unconstrained_numeric(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Decimal256(NUMERIC_PRECISION, NUMERIC_SCALE))
+}
 
 /// Reads a declared type: `INT`, `VARCHAR(255)`, `DECIMAL(10, 2)`, `TIMESTAMP(3)`, `ARRAY<STRING>`, `ROW<a INT, b STRING>` …
 ///
 /// # Errors
 /// The text is no type we have.
 pub fn parse(text: &str) -> Result<DataType> {
-    let upper = text.trim().to_ascii_uppercase();
-    let base = upper.split('(').next().unwrap_or_default().trim();
-    Ok(match base {
-        "INT" | "INTEGER" => DataType::Int32,
-        "BIGINT" => DataType::Int64,
-        "FLOAT" => DataType::Float32,
-        "DOUBLE" => DataType::Float64,
-        "STRING" | "VARCHAR" => DataType::Utf8,
-        "BOOLEAN" => DataType::Boolean,
-        "TIMESTAMP" => DataType::Timestamp(TimeUnit::Millisecond, None),
-        _ => return Err(Error::unsupported(format!("type \"{text}\" is not supported yet"))),
-    })
+    parse_with(text, DataType::Decimal128(10, 0))
 }
+
+/// Reads a type of a query (CAST, parameters): as [`parse`], but NUMERIC without precision is unconstrained.
+///
+/// # Errors
+/// The text is no type we have.
+pub fn parse_in_query(text: &str) -> Result<DataType> {
+    parse_with(text, unconstrained_numeric())
+}
+
+fn parse_with(text: &str, numeric: DataType) -> Result<DataType> {
+    let mut reader = TypeReader { text, tokens: tokenize(text)?, next: 0, numeric };
+    let data_type = reader.data_type()?;
+    reader.skip_nullability();
+    match reader.peek() {
+        None => Ok(data_type),
+        Some(_) => Err(reader.unknown()),
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum TypeToken {
+    Word(String),
+    Quoted(String),
+    Number(u64),
+    Sign(char),
+}
+
+fn tokenize(text: &str) -> Result<Vec<TypeToken>> {
+    let mut tokens = Vec::new();
+    let mut chars = text.chars().peekable();
+    while let Some(&c) = chars.peek() {
+        if c.is_whitespace() {
+            chars.next();
+        } else if c == '"' || c == '`' || c == '\'' {
+            chars.next();
+            let mut word = String::new();
+            while let Some(inner) = chars.next() {
+                if inner == c {
+                    if chars.peek() == Some(&c) {
+                        chars.next();
+                    } else {
+                        break;
+                    }
+                }
+                word.push(inner);
+            }
+            tokens.push(TypeToken::Quoted(word));
+        } else if c.is_ascii_digit() {
+            let mut number = String::new();
+            while let Some(&digit) = chars.peek()
+                && digit.is_ascii_digit()
+            {
+                number.push(digit);
+                chars.next();
+            }
+            let number =
+                number.parse().map_err(|_| Error::invalid(format!("type \"{text}\": a number is too large")))?;
+            tokens.push(TypeToken::Number(number));
+        } else if c.is_alphanumeric() || c == '_' {
+            let mut word = String::new();
+            while let Some(&letter) = chars.peek()
+                && (letter.is_alphanumeric() || letter == '_')
+            {
+                word.push(letter);
+                chars.next();
+            }
+            tokens.push(TypeToken::Word(word));
+        } else {
+            tokens.push(TypeToken::Sign(c));
+            chars.next();
+        }
+    }
+    Ok(tokens)
+}
+
+struct TypeReader<'a> {
+    text: &'a str,
+    tokens: Vec<TypeToken>,
+    next: usize,
+    numeric: DataType,
+}
+
+impl TypeReader<'_> {
+    fn peek(&self) -> Option<&TypeToken> {
+        self.tokens.get(self.next)
+    }
+
+    fn sign(&mut self, sign: char) -> bool {
+        let found = self.peek() == Some(&TypeToken::Sign(sign));
+        self.next += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, sign: char) -> Result<()> {
+        if self.sign(sign) { Ok(()) } else { Err(self.unknown()) }
+    }
+
+    fn words(&mut self, words: &[&str]) -> bool {
+        let found = words.iter().enumerate().all(|(i, word)| {
+            matches!(self.tokens.get(self.next + i), Some(TypeToken::Word(w)) if w.eq_ignore_ascii_case(word))
+        });
+        if found {
+            self.next += words.len();
+        }
+        found
+    }
+
+    fn skip_nullability(&mut self) {
+        if !self.words(&["NOT", "NULL"]) {
+            self.words(&["NULL"]);
+        }
+    }
+
+    fn number(&mut self) -> Result<u64> {
+        match self.peek() {
+            Some(TypeToken::Number(number)) => {
+                let number = *number;
+                self.next += 1;
+                Ok(number)
+            }
+            _ => Err(self.unknown()),
+        }
+    }
+
+    fn length(&mut self) -> Result<Option<u64>> {
+        if !self.sign('(') {
+            return Ok(None);
+        }
+        let length = self.number()?;
+        self.expect(')')?;
+        Ok(Some(length))
+    }
+
+    fn unknown(&self) -> Error {
+        Error::not_found(format!("type \"{}\" does not exist", self.text.trim())).code("42704")
+    }
+
+    fn data_type(&mut self) -> Result<DataType> {
+        let mut data_type = self.scalar()?;
+        loop {
+            if self.sign('[') {
+                if matches!(self.peek(), Some(TypeToken::Number(_))) {
+                    self.next += 1;
+                }
+                self.expect(']')?;
+                data_type = list_of(data_type, true);
+            } else if matches!(self.peek(), Some(TypeToken::Word(word)) if word.eq_ignore_ascii_case("ARRAY")) {
+                self.next += 1;
+                data_type = list_of(data_type, true);
+            } else {
+                return Ok(data_type);
+            }
+        }
+    }
+
+    /// A type inside another one, with its nullability.
+    fn element(&mut self) -> Result<(DataType, bool)> {
+        let data_type = self.data_type()?;
+        if self.words(&["NOT", "NULL"]) {
+            return Ok((data_type, false));
+        }
+        self.words(&["NULL"]);
+        Ok((data_type, true))
+    }
+
+    fn scalar(&mut self) -> Result<DataType> {
+        let mut word = match self.peek() {
+            Some(TypeToken::Word(word)) => word.to_ascii_uppercase(),
+            Some(TypeToken::Quoted(word)) => word.to_ascii_uppercase(),
+            _ => return Err(self.unknown()),
+        };
+        self.next += 1;
+        if word == "PG_CATALOG" && self.sign('.') {
+            word = match self.peek() {
+                Some(TypeToken::Word(word) | TypeToken::Quoted(word)) => word.to_ascii_uppercase(),
+                _ => return Err(self.unknown()),
+            };
+            self.next += 1;
+        }
+        Ok(match word.as_str() {
+            "BOOLEAN" | "BOOL" => DataType::Boolean,
+            "TINYINT" => DataType::Int8,
+            "SMALLINT" | "INT2" => DataType::Int16,
+            "INT" | "INTEGER" | "INT4" => DataType::Int32,
+            "BIGINT" | "INT8" => DataType::Int64,
+            "FLOAT" => match self.length()? {
+                Some(bits) if bits > 24 => DataType::Float64,
+                _ => DataType::Float32,
+            },
+            "REAL" | "FLOAT4" => DataType::Float32,
+            "DOUBLE" => {
+                self.words(&["PRECISION"]);
+                DataType::Float64
+            }
+            "FLOAT8" => DataType::Float64,
+            "DECIMAL" | "NUMERIC" | "DEC" => self.decimal()?,
+            "CHAR" | "CHARACTER" | "VARCHAR" | "BPCHAR" | "STRING" | "TEXT" | "NAME" => {
+                if word == "CHARACTER" || word == "CHAR" {
+                    self.words(&["VARYING"]);
+                }
+                self.length()?;
+                DataType::Utf8
+            }
+            "BINARY" | "VARBINARY" | "BYTES" | "BYTEA" => {
+                self.length()?;
+                DataType::Binary
+            }
+            "DATE" => DataType::Date32,
+            "TIME" => {
+                let unit = unit_of(self.precision(0, 9)?);
+                self.words(&["WITHOUT", "TIME", "ZONE"]);
+                match unit {
+                    TimeUnit::Second | TimeUnit::Millisecond => DataType::Time32(TimeUnit::Millisecond),
+                    unit => DataType::Time64(unit),
+                }
+            }
+            "TIMESTAMP" => {
+                let unit = unit_of(self.precision(6, 9)?);
+                if self.words(&["WITH", "LOCAL", "TIME", "ZONE"]) || self.words(&["WITH", "TIME", "ZONE"]) {
+                    DataType::Timestamp(unit, Some("UTC".into()))
+                } else {
+                    self.words(&["WITHOUT", "TIME", "ZONE"]);
+                    DataType::Timestamp(unit, None)
+                }
+            }
+            "TIMESTAMP_LTZ" | "TIMESTAMPTZ" => DataType::Timestamp(unit_of(self.precision(6, 9)?), Some("UTC".into())),
+            "ARRAY" => {
+                self.expect('<')?;
+                let (element, nullable) = self.element()?;
+                self.expect('>')?;
+                list_of(element, nullable)
+            }
+            "MAP" => {
+                self.expect('<')?;
+                let (key, _) = self.element()?;
+                self.expect(',')?;
+                let (value, nullable) = self.element()?;
+                self.expect('>')?;
+                map_of(key, value, nullable)
+            }
+            "ROW" => self.row()?,
+            "MULTISET" | "INTERVAL" | "RAW" | "VARIANT" => {
+                return Err(Error::unsupported(format!("type {word} cannot be used for columns yet"))
+                    .hint("Use STRING, ARRAY<…>, MAP<…> or ROW<…>."));
+            }
+            _ => return Err(self.unknown()),
+        })
+    }
+
+    fn precision(&mut self, default: u64, most: u64) -> Result<u64> {
+        let precision = self.length()?.unwrap_or(default);
+        if precision > most {
+            return Err(Error::invalid(format!(
+                "type \"{}\": precision {precision} must be between 0 and {most}",
+                self.text.trim()
+            )));
+        }
+        Ok(precision)
+    }
+
+    fn decimal(&mut self) -> Result<DataType> {
+        if !self.sign('(') {
+            return Ok(self.numeric.clone());
+        }
+        let precision = self.number()?;
+        let scale = if self.sign(',') { self.number()? } else { 0 };
+        self.expect(')')?;
+        if precision == 0 || precision > u64::from(NUMERIC_PRECISION) || scale > precision {
+            return Err(Error::invalid(format!(
+                "type \"{}\": precision must be between 1 and {NUMERIC_PRECISION}, scale between 0 and the precision",
+                self.text.trim()
+            )));
+        }
+        let precision = u8::try_from(precision).unwrap_or(NUMERIC_PRECISION);
+        let scale = i8::try_from(scale).unwrap_or(0);
+        Ok(if precision <= 38 {
+            DataType::Decimal128(precision, scale)
+        } else {
+            DataType::Decimal256(precision, scale)
+        })
+    }
+
+    fn row(&mut self) -> Result<DataType> {
+        let close = if self.sign('<') {
+            '>'
+        } else {
+            self.expect('(')?;
+            ')'
+        };
+        let mut fields = Vec::new();
+        while !self.sign(close) {
+            if !fields.is_empty() {
+                self.expect(',')?;
+            }
+            let name = match self.peek() {
+                Some(TypeToken::Word(name) | TypeToken::Quoted(name)) => name.clone(),
+                _ => return Err(self.unknown()),
+            };
+            self.next += 1;
+            let (data_type, nullable) = self.element()?;
+            if matches!(self.peek(), Some(TypeToken::Quoted(_))) {
+                self.next += 1; // a field's description
+            }
+            fields.push(Field::new(name, data_type, nullable));
+        }
+        Ok(DataType::Struct(Fields::from(fields)))
+    }
+}
+
+fn unit_of(precision: u64) -> TimeUnit {
+    match precision {
+        0..=3 => TimeUnit::Millisecond,
+        4..=6 => TimeUnit::Microsecond,
+        _ => TimeUnit::Nanosecond,
+    }
+}
+
+fn list_of(element: DataType, nullable: bool) -> DataType {
+    DataType::List(Arc::new(Field::new("item", element, nullable)))
+}
+
+fn map_of(key: DataType, value: DataType, nullable: bool) -> DataType {
+    let entries = Fields::from(vec![Field::new("key", key, false), Field::new("value", value, nullable)]);
+    DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
+}
+
+fn precision_of(unit: &TimeUnit) -> u8 {
+    match unit {
+        TimeUnit::Second => 0,
+        TimeUnit::Millisecond => 3,
+        TimeUnit::Microsecond => 6,
+        TimeUnit::Nanosecond => 9,
+    }
+}
+
+/// Prints a type as Flink writes it; [`parse`] reads it back.
+pub fn to_flink(data_type: &DataType) -> String {
+    let element = |field: &Field| {
+        format!("{}{}", to_flink(field.data_type()), if field.is_nullable() { "" } else { " NOT NULL" })
+    };
+    match data_type {
+        DataType::Boolean => "BOOLEAN".to_owned(),
+        DataType::Int8 => "TINYINT".to_owned(),
+        DataType::Int16 | DataType::UInt8 => "SMALLINT".to_owned(),
+        DataType::Int32 | DataType::UInt16 => "INT".to_owned(),
+        DataType::Int64 | DataType::UInt32 => "BIGINT".to_owned(),
+        DataType::UInt64 => "DECIMAL(20, 0)".to_owned(),
+        DataType::Float16 | DataType::Float32 => "FLOAT".to_owned(),
+        DataType::Float64 => "DOUBLE".to_owned(),
+        DataType::Decimal32(p, s)
+        | DataType::Decimal64(p, s)
+        | DataType::Decimal128(p, s)
+        | DataType::Decimal256(p, s) => format!("DECIMAL({p}, {s})"),
+        DataType::Null | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "STRING".to_owned(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            "BYTES".to_owned()
+        }
+        DataType::Date32 | DataType::Date64 => "DATE".to_owned(),
+        DataType::Time32(unit) | DataType::Time64(unit) => format!("TIME({})", precision_of(unit)),
+        DataType::Timestamp(unit, None) => format!("TIMESTAMP({})", precision_of(unit)),
+        DataType::Timestamp(unit, Some(_)) => format!("TIMESTAMP_LTZ({})", precision_of(unit)),
+        DataType::List(field)
+        | DataType::LargeList(field)
+        | DataType::ListView(field)
+        | DataType::LargeListView(field)
+        | DataType::FixedSizeList(field, _) => format!("ARRAY<{}>", element(field)),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(fields) if fields.len() == 2 => {
+                format!("MAP<{}, {}>", to_flink(fields[0].data_type()), element(&fields[1]))
+            }
+            _ => "MAP<STRING, STRING>".to_owned(),
+        },
+        DataType::Struct(fields) => {
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|field| format!("`{}` {}", field.name().replace('`', "``"), element(field)))
+                .collect();
+            format!("ROW<{}>", fields.join(", "))
+        }
+        DataType::Dictionary(_, value) => to_flink(value),
+        DataType::Interval(IntervalUnit::YearMonth) => "INTERVAL YEAR TO MONTH".to_owned(),
+        DataType::Interval(_) | DataType::Duration(_) => "INTERVAL DAY TO SECOND".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Prints a type as Postgres' `format_type` does.
+pub fn to_postgres(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Boolean => "boolean".to_owned(),
+        DataType::Int8 | DataType::Int16 | DataType::UInt8 => "smallint".to_owned(),
+        DataType::Int32 | DataType::UInt16 => "integer".to_owned(),
+        DataType::Int64 | DataType::UInt32 => "bigint".to_owned(),
+        DataType::UInt64 => "numeric(20,0)".to_owned(),
+        DataType::Float16 | DataType::Float32 => "real".to_owned(),
+        DataType::Float64 => "double precision".to_owned(),
+        other if is_unconstrained_numeric(other) => "numeric".to_owned(),
+        DataType::Decimal32(p, s)
+        | DataType::Decimal64(p, s)
+        | DataType::Decimal128(p, s)
+        | DataType::Decimal256(p, s) => format!("numeric({p},{s})"),
+        DataType::Null | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text".to_owned(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            "bytea".to_owned()
+        }
+        DataType::Date32 | DataType::Date64 => "date".to_owned(),
+        DataType::Time32(unit) | DataType::Time64(unit) => {
+            format!("time({}) without time zone", precision_of(unit).min(6))
+        }
+        DataType::Timestamp(unit, zone) => {
+            let precision = match precision_of(unit) {
+                precision @ 0..6 => format!("({precision})"),
+                _ => String::new(),
+            };
+            format!("timestamp{precision} {} time zone", if zone.is_some() { "with" } else { "without" })
+        }
+        DataType::List(field)
+        | DataType::LargeList(field)
+        | DataType::ListView(field)
+        | DataType::LargeListView(field)
+        | DataType::FixedSizeList(field, _) => format!("{}[]", to_postgres(field.data_type())),
+        DataType::Map(..) => "jsonb".to_owned(),
+        DataType::Struct(_) => "record".to_owned(),
+        DataType::Dictionary(_, value) => to_postgres(value),
+        DataType::Interval(_) | DataType::Duration(_) => "interval".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

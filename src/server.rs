@@ -15,7 +15,8 @@ use crate::connectors::{ConnectorDefaults, Registry};
 use crate::embedded::{DynamoDbOptions, EmbeddedDynamoDb, KafkaBroker, KafkaBrokerOptions};
 use crate::error::{Error, Result};
 use crate::jobs::Jobs;
-use crate::sql::SqlServer;
+use crate::sql::job_relations::JobRelations;
+use crate::sql::{SqlServer, SystemSchema};
 use crate::wire;
 
 /// How long jobs may take for their last checkpoint when the server ends; with the rest it stays below 10 s.
@@ -69,24 +70,24 @@ impl Server {
             Arc::clone(&clock),
             config.data_dir.join("jobs"),
         );
-        let sql = Arc::new(SqlServer::new(catalog.clone(), jobs.clone(), connectors, Arc::clone(&clock), wire::system_schemas(&catalog)));
-        jobs.reconcile().await;
+        let relations: Arc<dyn SystemSchema> = Arc::new(JobRelations::new(jobs.clone()));
+        let (pg_catalog, information_schema) =
+            wire::pg_catalog::system_schemas(catalog.clone(), vec![Arc::clone(&relations)]);
+        let sql = Arc::new(SqlServer::new(
+            catalog,
+            jobs.clone(),
+            connectors,
+            vec![Arc::new(pg_catalog), Arc::new(information_schema), relations],
+            Arc::clone(&clock),
+            std::collections::BTreeMap::new(),
+        ));
+        jobs.reconcile(&[]);
 
         let shutdown = CancellationToken::new();
         let options = wire::WireOptions { max_connections: config.max_connections, ..wire::WireOptions::default() };
         let sessions = tokio::spawn(wire::serve(listener, Arc::clone(&sql), options, shutdown.clone()));
         tracing::info!(%address, "accepting Postgres clients");
-        Ok(Self {
-            address,
-            sql,
-            jobs,
-            job_runtime: Some(job_runtime),
-            kafka,
-            dynamodb,
-            defaults,
-            shutdown,
-            sessions,
-        })
+        Ok(Self { address, sql, jobs, job_runtime: Some(job_runtime), kafka, dynamodb, defaults, shutdown, sessions })
     }
 
     /// Where Postgres clients connect.
@@ -143,7 +144,8 @@ async fn open_back_ends(
     config: &Config,
     clock: &Arc<dyn Clock>,
 ) -> Result<(ConnectorDefaults, Option<KafkaBroker>, Option<EmbeddedDynamoDb>)> {
-    let failed = |what: &str, error: std::io::Error| Error::unavailable(format!("cannot start the embedded {what}: {error}"));
+    let failed =
+        |what: &str, error: std::io::Error| Error::unavailable(format!("cannot start the embedded {what}: {error}"));
     let mut defaults = ConnectorDefaults {
         kafka_bootstrap_servers: None,
         kafka_properties: std::collections::BTreeMap::new(),
@@ -160,7 +162,10 @@ async fn open_back_ends(
             options.port = *port;
             let broker = blocking(move || KafkaBroker::start(options).map_err(|error| failed("Kafka", error))).await?;
             let address = broker.address().to_string();
-            tracing::warn!(bootstrap_servers = address, "embedded Kafka is up: for development and demos, one node, no replication");
+            tracing::warn!(
+                bootstrap_servers = address,
+                "embedded Kafka is up: for development and demos, one node, no replication"
+            );
             defaults.kafka_bootstrap_servers = Some(address);
             defaults.kafka_is_embedded = true;
             Some(broker)
@@ -177,7 +182,10 @@ async fn open_back_ends(
             let mut options = DynamoDbOptions::new(config.data_dir.join("dynamodb"));
             options.port = *port;
             let store = EmbeddedDynamoDb::start(options).await.map_err(|error| failed("DynamoDB", error))?;
-            tracing::warn!(endpoint = store.endpoint(), "embedded DynamoDB is up: for development and demos, nothing reaches AWS");
+            tracing::warn!(
+                endpoint = store.endpoint(),
+                "embedded DynamoDB is up: for development and demos, nothing reaches AWS"
+            );
             defaults.dynamodb_endpoint = Some(store.endpoint());
             defaults.aws_region = Some(EMBEDDED_REGION.to_owned());
             defaults.aws_credentials = Some(("embedded".to_owned(), "embedded".to_owned()));

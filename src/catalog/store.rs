@@ -1,14 +1,35 @@
 //! The catalog's state and its one durable file: every commit is all or nothing under kill -9.
+//!
+//! A commit writes the secrets it refers to, then a new catalog file beside the old one, then renames. A crash in between
+//! leaves the old catalog and perhaps secrets that nothing refers to; these are swept when the catalog is opened.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::{Mutex, RwLock};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use super::database::DatabaseEntry;
+use super::database::{DatabaseEntry, SchemaEntry};
+use super::secrets::Secrets;
 use super::{FunctionEntry, JobEntry, TableEntry, ViewEntry};
-use crate::error::Result;
+use crate::connectors::OptionValue;
+use crate::error::{Error, Result};
+
+const FILE: &str = "catalog.json";
+const LOCK_FILE: &str = "catalog.lock";
+const FORMAT: &str = "streamgate-catalog";
+const VERSION: u32 = 1;
+/// Objects of users begin here; lower ones belong to the emulated system relations.
+const FIRST_OID: u32 = 16_384;
+/// The database that is always there.
+pub const DEFAULT_DATABASE: &str = "streamgate";
+/// The schema that is always there.
+pub const DEFAULT_SCHEMA: &str = "public";
 
 /// Everything the catalog holds, at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -22,6 +43,7 @@ pub struct Snapshot {
 }
 
 /// One change; a list of them is committed all or not at all. Names are (database, schema, object).
+/// Object ids are given when the change is applied, whatever the entry says.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// Adds a schema; refused if it exists.
@@ -48,19 +70,189 @@ pub enum Change {
     DropJob { name: String },
 }
 
+impl Change {
+    /// Whether the change concerns jobs.
+    pub fn is_about_jobs(&self) -> bool {
+        matches!(self, Change::CreateJob { .. } | Change::SetJobState { .. } | Change::DropJob { .. })
+    }
+}
+
+impl Snapshot {
+    /// What a new server has.
+    pub fn initial() -> Self {
+        let schemas = BTreeMap::from([(DEFAULT_SCHEMA.to_owned(), SchemaEntry::default())]);
+        Self {
+            databases: BTreeMap::from([(DEFAULT_DATABASE.to_owned(), DatabaseEntry { schemas })]),
+            jobs: BTreeMap::new(),
+            next_oid: FIRST_OID,
+        }
+    }
+
+    /// A schema.
+    pub fn schema(&self, database: &str, schema: &str) -> Option<&SchemaEntry> {
+        self.databases.get(database)?.schemas.get(schema)
+    }
+
+    fn schema_mut(&mut self, database: &str, schema: &str) -> Result<&mut SchemaEntry> {
+        self.databases
+            .get_mut(database)
+            .ok_or_else(|| Error::not_found(format!("database \"{database}\" does not exist")).code("3D000"))?
+            .schemas
+            .get_mut(schema)
+            .ok_or_else(|| Error::not_found(format!("schema \"{schema}\" does not exist")).code("3F000"))
+    }
+
+    fn give_oid(&mut self) -> u32 {
+        self.next_oid = self.next_oid.max(FIRST_OID) + 1;
+        self.next_oid - 1
+    }
+
+    /// Applies one change.
+    ///
+    /// # Errors
+    /// It does not fit.
+    pub fn apply(&mut self, change: &Change) -> Result<()> {
+        match change {
+            Change::CreateSchema { database, schema, comment } => {
+                let entry = self
+                    .databases
+                    .get_mut(database)
+                    .ok_or_else(|| Error::not_found(format!("database \"{database}\" does not exist")).code("3D000"))?;
+                if entry.schemas.contains_key(schema) {
+                    return Err(Error::invalid(format!("schema \"{schema}\" already exists")).code("42P06"));
+                }
+                let new = SchemaEntry { comment: comment.clone(), ..SchemaEntry::default() };
+                entry.schemas.insert(schema.clone(), new);
+            }
+            Change::DropSchema { database, schema, cascade } => {
+                let entry = self.schema_mut(database, schema)?;
+                let is_empty = entry.tables.is_empty() && entry.views.is_empty() && entry.functions.is_empty();
+                if !is_empty && !cascade {
+                    return Err(Error::invalid(format!(
+                        "cannot drop schema {schema} because other objects depend on it"
+                    ))
+                    .code("2BP01")
+                    .hint("Use DROP … CASCADE to drop them too."));
+                }
+                if let Some(database) = self.databases.get_mut(database) {
+                    database.schemas.remove(schema);
+                }
+            }
+            Change::CreateTable { database, schema, name, entry } => {
+                self.refuse_taken_relation(database, schema, name)?;
+                let mut entry = entry.as_ref().clone();
+                entry.oid = self.give_oid();
+                self.schema_mut(database, schema)?.tables.insert(name.clone(), entry);
+            }
+            Change::DropTable { database, schema, name } => {
+                if self.schema_mut(database, schema)?.tables.remove(name).is_none() {
+                    return Err(Error::not_found(format!("table \"{name}\" does not exist")).code("42P01"));
+                }
+            }
+            Change::CreateView { database, schema, name, entry, replace } => {
+                let old = self.schema_mut(database, schema)?.views.get(name).map(|view| view.oid);
+                if !(*replace && old.is_some()) {
+                    self.refuse_taken_relation(database, schema, name)?;
+                }
+                let mut entry = entry.as_ref().clone();
+                entry.oid = old.unwrap_or_else(|| self.give_oid());
+                self.schema_mut(database, schema)?.views.insert(name.clone(), entry);
+            }
+            Change::DropView { database, schema, name } => {
+                if self.schema_mut(database, schema)?.views.remove(name).is_none() {
+                    return Err(Error::not_found(format!("view \"{name}\" does not exist")).code("42P01"));
+                }
+            }
+            Change::CreateFunction { database, schema, name, entry, replace } => {
+                let old = self.schema_mut(database, schema)?.functions.get(name).map(|function| function.oid);
+                if old.is_some() && !replace {
+                    return Err(Error::invalid(format!("function \"{name}\" already exists")).code("42723"));
+                }
+                let mut entry = entry.as_ref().clone();
+                entry.oid = old.unwrap_or_else(|| self.give_oid());
+                self.schema_mut(database, schema)?.functions.insert(name.clone(), entry);
+            }
+            Change::DropFunction { database, schema, name } => {
+                if self.schema_mut(database, schema)?.functions.remove(name).is_none() {
+                    return Err(Error::not_found(format!("function {name} does not exist")).code("42883"));
+                }
+            }
+            Change::CreateJob { entry } => {
+                if self.jobs.contains_key(&entry.name) {
+                    return Err(Error::invalid(format!("job \"{}\" already exists", entry.name)).code("42710"));
+                }
+                self.jobs.insert(entry.name.clone(), entry.as_ref().clone());
+            }
+            Change::SetJobState { name, desired } => {
+                let job = self
+                    .jobs
+                    .get_mut(name)
+                    .ok_or_else(|| Error::not_found(format!("job \"{name}\" does not exist")))?;
+                job.desired = *desired;
+            }
+            Change::DropJob { name } => {
+                if self.jobs.remove(name).is_none() {
+                    return Err(Error::not_found(format!("job \"{name}\" does not exist")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse_taken_relation(&mut self, database: &str, schema: &str, name: &str) -> Result<()> {
+        let entry = self.schema_mut(database, schema)?;
+        if entry.tables.contains_key(name) || entry.views.contains_key(name) {
+            return Err(Error::invalid(format!("relation \"{name}\" already exists")).code("42P07"));
+        }
+        Ok(())
+    }
+}
+
 /// The catalog. Cheap to clone; all clones are one.
 #[derive(Clone)]
 pub struct Catalog {
-    state: Arc<parking_lot::RwLock<Arc<Snapshot>>>,
+    state: Arc<RwLock<Arc<Snapshot>>>,
+    secrets: Arc<RwLock<Secrets>>,
+    /// Held while a commit is written: one commit at a time.
+    writer: Arc<Mutex<Writer>>,
+}
+
+struct Writer {
+    path: PathBuf,
+    /// Keeps a second server out of the directory as long as it is open.
+    _lock: fs::File,
 }
 
 impl Catalog {
     /// Opens (or makes) the catalog in a directory.
     ///
     /// # Errors
-    /// The file cannot be read (`Corrupt`: it is kept, nothing is overwritten) or written.
-    pub fn open(_directory: &Path) -> Result<Self> {
-        Ok(Self { state: Arc::default() })
+    /// The file cannot be read (`Corrupt`: it is kept, nothing is overwritten) or written, or another server has it open.
+    pub fn open(directory: &Path) -> Result<Self> {
+        fs::create_dir_all(directory)
+            .map_err(|error| Error::invalid(format!("data directory {}: {error}", directory.display())))?;
+        let lock = lock(&directory.join(LOCK_FILE))?;
+        let path = directory.join(FILE);
+        let snapshot: Option<Snapshot> = read_checked(&path, FORMAT)?;
+        let mut secrets = Secrets::open(directory)?;
+        let snapshot = match snapshot {
+            Some(snapshot) => {
+                let text = serde_json::to_string(&snapshot).map_err(unserializable)?;
+                // References are UUIDs, so that finding one anywhere (a table, a job's dataflow) means that it is used.
+                secrets.sweep(&|reference| text.contains(reference))?;
+                snapshot
+            }
+            None => {
+                let snapshot = Snapshot::initial();
+                write_checked(&path, FORMAT, &snapshot)?;
+                snapshot
+            }
+        };
+        Ok(Self {
+            state: Arc::new(RwLock::new(Arc::new(snapshot))),
+            secrets: Arc::new(RwLock::new(secrets)),
+            writer: Arc::new(Mutex::new(Writer { path, _lock: lock })),
+        })
     }
 
     /// What it holds now.
@@ -72,8 +264,50 @@ impl Catalog {
     ///
     /// # Errors
     /// A change that does not fit; then none is applied.
-    pub fn commit(&self, _changes: &[Change]) -> Result<Arc<Snapshot>> {
-        Ok(self.snapshot())
+    pub fn commit(&self, changes: &[Change]) -> Result<Arc<Snapshot>> {
+        let writer = self.writer.lock();
+        let mut next = self.snapshot().as_ref().clone();
+        for change in changes {
+            next.apply(change)?;
+        }
+        self.secrets.write().keep(&references(changes))?;
+        write_checked(&writer.path, FORMAT, &next)?;
+        let next = Arc::new(next);
+        *self.state.write() = next.clone();
+        if changes.iter().any(|change| {
+            matches!(change, Change::DropTable { .. } | Change::DropSchema { .. } | Change::DropJob { .. })
+        }) {
+            let text = serde_json::to_string(next.as_ref()).map_err(unserializable)?;
+            // The commit is decided; a secret that stays behind is swept at the next start.
+            if let Err(error) = self.secrets.write().sweep(&|reference| text.contains(reference)) {
+                tracing::warn!(%error, "secrets that nothing refers to are still stored");
+            }
+        }
+        Ok(next)
+    }
+
+    /// Takes a secret and gives its reference; it becomes durable with the commit of the change that refers to it.
+    ///
+    /// # Errors
+    /// It cannot be encrypted.
+    pub fn stage_secret(&self, plain: &str) -> Result<String> {
+        self.secrets.write().stage(plain)
+    }
+
+    /// Forgets the staged secrets of changes that will not be committed.
+    pub fn discard(&self, changes: &[Change]) {
+        let mut secrets = self.secrets.write();
+        for reference in references(changes) {
+            secrets.unstage(&reference);
+        }
+    }
+
+    /// Forgets staged secrets by reference.
+    pub fn discard_secrets(&self, references: &[String]) {
+        let mut secrets = self.secrets.write();
+        for reference in references {
+            secrets.unstage(reference);
+        }
     }
 
     /// Plain text of a secret that a declaration refers to.
@@ -81,6 +315,99 @@ impl Catalog {
     /// # Errors
     /// There is no such secret, or it cannot be decrypted.
     pub fn secret(&self, reference: &str) -> Result<String> {
-        Err(crate::error::Error::not_found(format!("secret \"{reference}\" is not there")))
+        self.secrets.read().reveal(reference)
     }
 }
+
+fn references(changes: &[Change]) -> BTreeSet<String> {
+    changes
+        .iter()
+        .filter_map(|change| match change {
+            Change::CreateTable { entry, .. } => Some(entry.declaration.options.values()),
+            _ => None,
+        })
+        .flatten()
+        .filter_map(|value| match value {
+            OptionValue::Secret(reference) => Some(reference.clone()),
+            OptionValue::Plain(_) => None,
+        })
+        .collect()
+}
+
+fn lock(path: &Path) -> Result<fs::File> {
+    let failed = |error: std::io::Error| Error::invalid(format!("lock file {}: {error}", path.display()));
+    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => {
+            Err(Error::invalid(format!("data directory of {} is in use by another server", path.display()))
+                .hint("Stop the other server, or give another data directory."))
+        }
+        Err(fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// The outside of a durable file: what it is, and a checksum over the content's very bytes.
+#[derive(Serialize, Deserialize)]
+struct Envelope<'a> {
+    format: String,
+    version: u32,
+    checksum: String,
+    #[serde(borrow)]
+    content: &'a RawValue,
+}
+
+/// Reads a file that [`write_checked`] wrote; `None` if there is none.
+///
+/// # Errors
+/// It is of another kind or version, torn or altered (`Corrupt`; the file stays as it is).
+pub(super) fn read_checked<T: DeserializeOwned>(path: &Path, format: &str) -> Result<Option<T>> {
+    let corrupt = |what: String| {
+        Error::corrupt(format!("file {} cannot be used: {what}", path.display()))
+            .hint("It was left as it is. Restore it from a backup, or move it away to start afresh.")
+    };
+    let text = match fs::read(path) {
+        Ok(bytes) => String::from_utf8(bytes).map_err(|error| corrupt(error.to_string()))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(corrupt(error.to_string())),
+    };
+    let envelope: Envelope = serde_json::from_str(&text).map_err(|error| corrupt(error.to_string()))?;
+    if envelope.format != format || envelope.version != VERSION {
+        return Err(corrupt(format!("it is {} version {}", envelope.format, envelope.version)));
+    }
+    if envelope.checksum != checksum(envelope.content.get()) {
+        return Err(corrupt("its checksum does not match its content".to_owned()));
+    }
+    serde_json::from_str(envelope.content.get()).map(Some).map_err(|error| corrupt(error.to_string()))
+}
+
+/// Replaces a file as a whole: beside it, flushed, renamed, the directory flushed.
+///
+/// # Errors
+/// The disk refuses.
+pub(super) fn write_checked<T: Serialize>(path: &Path, format: &str, content: &T) -> Result<()> {
+    let content = serde_json::value::to_raw_value(content).map_err(unserializable)?;
+    let envelope =
+        Envelope { format: format.to_owned(), version: VERSION, checksum: checksum(content.get()), content: &content };
+    let text = serde_json::to_string(&envelope).map_err(unserializable)?;
+    let failed = |error: std::io::Error| Error::unavailable(format!("file {}: {error}", path.display()));
+    let temporary = path.with_extension("json.new");
+    let mut file = fs::File::create(&temporary).map_err(failed)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    fs::rename(&temporary, path).map_err(failed)?;
+    if let Some(directory) = path.parent() {
+        fs::File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn checksum(text: &str) -> String {
+    format!("{:08x}", crc32c::crc32c(text.as_bytes()))
+}
+
+fn unserializable(error: serde_json::Error) -> Error {
+    Error::internal(format!("the catalog cannot be serialised: {error}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,7 @@ impl ExpressionScope {
         config.options_mut().execution.time_zone = Some(time_zone.to_owned());
         let options = Arc::clone(config.options());
         let context = SessionContext::new_with_config(config);
-        for function in crate::functions::for_jobs(clock) {
+        for function in crate::functions::all(clock) {
             context.register_udf(function.as_ref().clone());
         }
         let mut properties = ExecutionProps::new();

@@ -254,10 +254,12 @@ pub fn session(tables: &[&Arc<Memory>]) -> SessionContext {
     let config = SessionConfig::new().set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
     let mut context = SessionContext::new_with_config(config);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    for function in crate::functions::for_jobs(&clock) {
+    for function in crate::functions::all(&clock) {
         context.register_udf(function.as_ref().clone());
     }
-    context.register_expr_planner(crate::functions::expr_planner()).unwrap();
+    for planner in crate::sql::coercion::planners() {
+        context.register_expr_planner(planner).unwrap();
+    }
     for table in tables {
         context.register_table(table.declaration.name.as_str(), table.provider()).unwrap();
     }

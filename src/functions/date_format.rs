@@ -1,167 +1,220 @@
-//! `DATE_FORMAT(time, pattern)` of Flink: patterns of Java's DateTimeFormatter (`yyyy-MM-dd HH:mm:ss.SSS`).
-//! Times with a zone are shown in the session's zone; text that is no time gives NULL.
+//! DATE_FORMAT(timestamp, pattern) and FROM_UNIXTIME(seconds [, pattern]) with Java's pattern letters, as in Flink.
+//! TIMESTAMP_LTZ is printed in the session's time zone, TIMESTAMP as it is.
 
 use std::fmt::Write;
 use std::sync::Arc;
 
-use chrono::{Datelike, NaiveDateTime, Timelike};
-use datafusion::arrow::array::{Array, StringBuilder};
-use datafusion::arrow::datatypes::DataType;
-use datafusion::error::Result as DataFusionResult;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+use chrono::{DateTime, Datelike, NaiveDateTime, Timelike};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::compute::kernels::cast_utils::string_to_datetime;
+use datafusion::arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampNanosecondType};
+use datafusion::error::Result;
+use datafusion::logical_expr::{ScalarUDF, Volatility};
 
-use super::arguments::{local_times, text, zone};
-use crate::error::{Error, Result};
+use super::time::local_time;
+use super::{ColumnFunction, no_such_call};
+use crate::error::Error;
 
-/// See the module.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub struct DateFormat {
-    signature: Signature,
+/// DATE_FORMAT
+pub fn date_format() -> Arc<ScalarUDF> {
+    ColumnFunction::udf("date_format", Volatility::Stable, coerce_date_format, DataType::Utf8, evaluate_date_format)
 }
 
-impl DateFormat {
-    /// The function.
-    pub fn new() -> Self {
-        Self { signature: Signature::any(2, Volatility::Immutable) }
+/// FROM_UNIXTIME
+pub fn from_unixtime() -> Arc<ScalarUDF> {
+    ColumnFunction::udf(
+        "from_unixtime",
+        Volatility::Stable,
+        coerce_from_unixtime,
+        DataType::Utf8,
+        evaluate_from_unixtime,
+    )
+}
+
+fn coerce_date_format(arguments: &[DataType]) -> Result<Vec<DataType>> {
+    let usage = "DATE_FORMAT(timestamp, 'yyyy-MM-dd')";
+    let [value, _] = arguments else { return Err(no_such_call("date_format", arguments, usage)) };
+    let value = match value {
+        DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Nanosecond, zone.as_ref().map(|_| "UTC".into())),
+        DataType::Date32 | DataType::Date64 => DataType::Timestamp(TimeUnit::Nanosecond, None),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => DataType::Utf8,
+        _ => return Err(no_such_call("date_format", arguments, usage)),
+    };
+    Ok(vec![value, DataType::Utf8])
+}
+
+fn coerce_from_unixtime(arguments: &[DataType]) -> Result<Vec<DataType>> {
+    match arguments.len() {
+        1 => Ok(vec![DataType::Int64]),
+        2 => Ok(vec![DataType::Int64, DataType::Utf8]),
+        _ => Err(no_such_call("from_unixtime", arguments, "FROM_UNIXTIME(seconds, 'yyyy-MM-dd HH:mm:ss')")),
     }
 }
 
-impl ScalarUDFImpl for DateFormat {
-    fn name(&self) -> &str {
-        "date_format"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _arguments: &[DataType]) -> DataFusionResult<DataType> {
-        Ok(DataType::Utf8)
-    }
-
-    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
-        let rows = arguments.number_rows;
-        let times = local_times(&arguments.args[0], rows, zone(&arguments.config_options))?;
-        let patterns = text(&arguments.args[1], rows)?;
-        let mut result = StringBuilder::new();
-        let mut compiled: Option<(String, Pattern)> = None;
-        let mut line = String::new();
-        for (row, time) in times.into_iter().enumerate() {
-            let Some(time) = time.filter(|_| patterns.is_valid(row)) else {
-                result.append_null();
-                continue;
-            };
-            let source = patterns.value(row);
-            if compiled.as_ref().is_none_or(|(known, _)| known != source) {
-                compiled = Some((source.to_owned(), Pattern::parse(source)?));
-            }
-            line.clear();
-            if let Some((_, pattern)) = &compiled {
-                pattern.write(time, &mut line);
-            }
-            result.append_value(&line);
+fn evaluate_date_format(arguments: &[ArrayRef], zone: &str) -> Result<ArrayRef> {
+    let values: ArrayRef = match arguments[0].data_type() {
+        DataType::Date32 | DataType::Date64 => cast(&arguments[0], &DataType::Timestamp(TimeUnit::Nanosecond, None))?,
+        _ => arguments[0].clone(),
+    };
+    let at = |row: usize| -> Result<Option<NaiveDateTime>> {
+        if values.is_null(row) {
+            return Ok(None);
         }
-        Ok(ColumnarValue::Array(Arc::new(result.finish())))
+        match values.data_type() {
+            DataType::Utf8 => parse_timestamp(values.as_string::<i32>().value(row)).map(Some),
+            DataType::Timestamp(_, zoned) => {
+                let nanos = values.as_primitive::<TimestampNanosecondType>().value(row);
+                let utc = DateTime::from_timestamp_nanos(nanos);
+                Ok(Some(if zoned.is_some() {
+                    let local = local_time(nanos.div_euclid(1_000_000), zone);
+                    local.with_nanosecond(utc.nanosecond()).unwrap_or(local)
+                } else {
+                    utc.naive_utc()
+                }))
+            }
+            other => Err(Error::internal(format!("date_format got {other}")).into()),
+        }
+    };
+    print_all(values.len(), &arguments[1], at)
+}
+
+fn evaluate_from_unixtime(arguments: &[ArrayRef], zone: &str) -> Result<ArrayRef> {
+    let seconds = arguments[0].as_primitive::<Int64Type>();
+    let at = |row: usize| Ok(seconds.is_valid(row).then(|| local_time(seconds.value(row).saturating_mul(1000), zone)));
+    match arguments.get(1) {
+        Some(patterns) => print_all(seconds.len(), patterns, at),
+        None => {
+            let pattern: ArrayRef = Arc::new(StringArray::from(vec!["yyyy-MM-dd HH:mm:ss"; seconds.len()]));
+            print_all(seconds.len(), &pattern, at)
+        }
     }
 }
 
-/// A compiled pattern.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Pattern(Vec<Part>);
+fn print_all(
+    rows: usize,
+    patterns: &ArrayRef,
+    at: impl Fn(usize) -> Result<Option<NaiveDateTime>>,
+) -> Result<ArrayRef> {
+    let patterns = patterns.as_string::<i32>();
+    let mut known: Option<(String, Vec<Item>)> = None;
+    let mut printed: Vec<Option<String>> = Vec::with_capacity(rows);
+    for row in 0..rows {
+        let Some(time) = (if patterns.is_valid(row) { at(row)? } else { None }) else {
+            printed.push(None);
+            continue;
+        };
+        let pattern = patterns.value(row);
+        if known.as_ref().is_none_or(|(known, _)| known != pattern) {
+            known = Some((pattern.to_owned(), parse_pattern(pattern)?));
+        }
+        printed.push(known.as_ref().map(|(_, items)| print(items, time)));
+    }
+    Ok(Arc::new(StringArray::from(printed)))
+}
 
-#[derive(Debug, PartialEq, Eq)]
-enum Part {
+fn parse_timestamp(text: &str) -> Result<NaiveDateTime> {
+    string_to_datetime(&chrono::Utc, text.trim()).map(|time| time.naive_utc()).map_err(|_| {
+        Error::invalid(format!("invalid input syntax for type timestamp: \"{text}\"")).code("22007").into()
+    })
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Item {
     Literal(String),
     Field(char, usize),
 }
 
-impl Pattern {
-    /// Compiles a pattern: letters are fields, `'text'` is literal, `''` is a quote.
-    ///
-    /// # Errors
-    /// A letter that we have no field for, or a quote without end.
-    pub fn parse(pattern: &str) -> Result<Self> {
-        let mut parts = Vec::new();
-        let mut letters = pattern.chars().peekable();
-        while let Some(letter) = letters.next() {
-            match letter {
-                '\'' => {
-                    let mut literal = String::new();
-                    let mut closed = false;
-                    while let Some(next) = letters.next() {
-                        if next != '\'' {
-                            literal.push(next);
-                        } else if letters.peek() == Some(&'\'') {
-                            letters.next();
-                            literal.push('\'');
-                        } else {
-                            closed = true;
-                            break;
-                        }
-                    }
-                    if !closed {
-                        return Err(Error::invalid(format!("date pattern \"{pattern}\" has a quote without end")));
-                    }
-                    parts.push(Part::Literal(if literal.is_empty() { "'".to_owned() } else { literal }));
-                }
-                'y' | 'u' | 'M' | 'L' | 'd' | 'D' | 'H' | 'k' | 'h' | 'K' | 'm' | 's' | 'S' | 'a' | 'E' | 'e' | 'Q'
-                | 'q' => {
-                    let mut width = 1;
-                    while letters.next_if_eq(&letter).is_some() {
-                        width += 1;
-                    }
-                    parts.push(Part::Field(letter, width));
-                }
-                letter if letter.is_ascii_alphabetic() => {
-                    return Err(Error::unsupported(format!(
-                        "date pattern \"{pattern}\": letter '{letter}' is not supported"
-                    ))
-                    .hint("Use y M d H h m s S a E D Q, and quote text as 'text'."));
-                }
-                other => parts.push(Part::Literal(other.to_string())),
+fn parse_pattern(pattern: &str) -> Result<Vec<Item>> {
+    let chars: Vec<char> = pattern.chars().collect();
+    let mut items: Vec<Item> = Vec::new();
+    let mut literal = String::new();
+    let mut at = 0;
+    while at < chars.len() {
+        let c = chars[at];
+        if c == '\'' {
+            if chars.get(at + 1) == Some(&'\'') {
+                literal.push('\'');
+                at += 2;
+                continue;
             }
+            at += 1;
+            loop {
+                match chars.get(at) {
+                    None => {
+                        return Err(Error::invalid(format!("date pattern '{pattern}': unterminated quote")).into());
+                    }
+                    Some('\'') if chars.get(at + 1) == Some(&'\'') => {
+                        literal.push('\'');
+                        at += 2;
+                    }
+                    Some('\'') => {
+                        at += 1;
+                        break;
+                    }
+                    Some(quoted) => {
+                        literal.push(*quoted);
+                        at += 1;
+                    }
+                }
+            }
+        } else if c.is_ascii_alphabetic() {
+            let count = chars[at..].iter().take_while(|other| **other == c).count();
+            if !"yuMLdDHhkKmsSaEeQ".contains(c) {
+                return Err(Error::unsupported(format!("date pattern '{pattern}': letter '{c}' is not supported"))
+                    .hint("Known are y M d D H h k K m s S a E Q; other text stands in single quotes.")
+                    .into());
+            }
+            if !literal.is_empty() {
+                items.push(Item::Literal(std::mem::take(&mut literal)));
+            }
+            items.push(Item::Field(c, count));
+            at += count;
+        } else {
+            literal.push(c);
+            at += 1;
         }
-        Ok(Self(parts))
     }
-
-    /// Writes a time.
-    pub fn write(&self, time: NaiveDateTime, out: &mut String) {
-        for part in &self.0 {
-            // Writing to a String cannot fail.
-            let _ = match part {
-                Part::Literal(text) => out.write_str(text),
-                Part::Field(letter, width) => write_field(*letter, *width, time, out),
-            };
-        }
+    if !literal.is_empty() {
+        items.push(Item::Literal(literal));
     }
+    Ok(items)
 }
 
-fn write_field(letter: char, width: usize, time: NaiveDateTime, out: &mut String) -> std::fmt::Result {
-    match letter {
-        'y' | 'u' if width == 2 => write!(out, "{:02}", time.year().rem_euclid(100)),
-        'y' | 'u' => write!(out, "{:0width$}", time.year()),
-        'M' | 'L' if width >= 4 => write!(out, "{}", time.format("%B")),
-        'M' | 'L' if width == 3 => write!(out, "{}", time.format("%b")),
-        'M' | 'L' => write!(out, "{:0width$}", time.month()),
-        'd' => write!(out, "{:0width$}", time.day()),
-        'D' => write!(out, "{:0width$}", time.ordinal()),
-        'H' => write!(out, "{:0width$}", time.hour()),
-        'k' => write!(out, "{:0width$}", if time.hour() == 0 { 24 } else { time.hour() }),
-        'h' => write!(out, "{:0width$}", time.hour12().1),
-        'K' => write!(out, "{:0width$}", time.hour() % 12),
-        'm' => write!(out, "{:0width$}", time.minute()),
-        's' => write!(out, "{:0width$}", time.second()),
-        'S' => {
-            let nanos = format!("{:09}", time.nanosecond() % 1_000_000_000);
-            write!(out, "{:0<width$}", &nanos[..width.min(9)])
-        }
-        'a' => out.write_str(if time.hour() < 12 { "AM" } else { "PM" }),
-        'E' if width >= 4 => write!(out, "{}", time.format("%A")),
-        'E' => write!(out, "{}", time.format("%a")),
-        'e' => write!(out, "{:0width$}", time.weekday().num_days_from_sunday() + 1),
-        _ => write!(out, "{:0width$}", (time.month() - 1) / 3 + 1),
+fn print(items: &[Item], time: NaiveDateTime) -> String {
+    let mut text = String::new();
+    for item in items {
+        let (letter, count) = match item {
+            Item::Literal(literal) => {
+                text.push_str(literal);
+                continue;
+            }
+            Item::Field(letter, count) => (*letter, *count),
+        };
+        // Writing to a String cannot fail.
+        let _ = match letter {
+            'y' | 'u' if count == 2 => write!(text, "{:02}", time.year().rem_euclid(100)),
+            'y' | 'u' => write!(text, "{:0count$}", time.year()),
+            'M' | 'L' if count == 3 => write!(text, "{}", time.format("%b")),
+            'M' | 'L' if count > 3 => write!(text, "{}", time.format("%B")),
+            'M' | 'L' => write!(text, "{:0count$}", time.month()),
+            'd' => write!(text, "{:0count$}", time.day()),
+            'D' => write!(text, "{:0count$}", time.ordinal()),
+            'Q' => write!(text, "{:0count$}", (time.month() - 1) / 3 + 1),
+            'H' => write!(text, "{:0count$}", time.hour()),
+            'k' => write!(text, "{:0count$}", if time.hour() == 0 { 24 } else { time.hour() }),
+            'K' => write!(text, "{:0count$}", time.hour() % 12),
+            'h' => write!(text, "{:0count$}", time.hour12().1),
+            'm' => write!(text, "{:0count$}", time.minute()),
+            's' => write!(text, "{:0count$}", time.second()),
+            'S' => {
+                let nanos = format!("{:09}", time.nanosecond() % 1_000_000_000);
+                write!(text, "{:0<count$}", &nanos[..count.min(9)])
+            }
+            'a' => write!(text, "{}", if time.hour() < 12 { "AM" } else { "PM" }),
+            'E' | 'e' if count > 3 => write!(text, "{}", time.format("%A")),
+            _ => write!(text, "{}", time.format("%a")),
+        };
     }
+    text
 }
-
-#[cfg(test)]
-mod tests;

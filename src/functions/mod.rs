@@ -1,56 +1,143 @@
-//! SQL functions that DataFusion lacks, or means otherwise than users of Flink and Postgres do. One file each; the registry is here.
+//! The SQL functions that are ours, one file each, and their registry. DataFusion's stand beside them; ours go first.
+//! Every function can be made again from its name: stored dataflows keep names only.
 
-mod arguments;
-mod concat_ws;
-mod date_format;
-mod from_unixtime;
+pub mod concat_ws;
+pub mod date_format;
 pub mod numeric;
-mod numeric_rule;
-mod split_index;
-mod string_arithmetic;
-mod time;
+pub mod split_index;
+pub mod time;
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use datafusion::logical_expr::planner::ExprPlanner;
-use datafusion::logical_expr::{ScalarUDF, ScalarUDFImpl, Volatility};
-use datafusion::optimizer::AnalyzerRule;
+use datafusion::arrow::array::ArrayRef;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::error::Result;
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::scalar::ScalarValue;
 
 use crate::clock::Clock;
 
-/// Functions of queries: time functions give one value a statement, which the planner may compute.
-pub fn for_queries(clock: &Arc<dyn Clock>) -> Vec<Arc<ScalarUDF>> {
-    all(clock, Volatility::Stable)
+/// What a function does with its arguments: arrays of equal length, and the session's time zone.
+type Body = fn(&[ArrayRef], &str) -> Result<ArrayRef>;
+
+/// A function of columns: types in, a type out, arrays in, an array out.
+#[derive(Debug, Clone)]
+struct ColumnFunction {
+    name: &'static str,
+    signature: Signature,
+    coerce: fn(&[DataType]) -> Result<Vec<DataType>>,
+    returns: DataType,
+    body: Body,
 }
 
-/// Functions of jobs and of function bodies: the same names, but time functions ask the clock at every batch and are never
-/// computed while planning.
-pub fn for_jobs(clock: &Arc<dyn Clock>) -> Vec<Arc<ScalarUDF>> {
-    all(clock, Volatility::Volatile)
+impl ColumnFunction {
+    fn udf(
+        name: &'static str,
+        volatility: Volatility,
+        coerce: fn(&[DataType]) -> Result<Vec<DataType>>,
+        returns: DataType,
+        body: Body,
+    ) -> Arc<ScalarUDF> {
+        let signature = Signature::user_defined(volatility);
+        Arc::new(ScalarUDF::from(Self { name, signature, coerce, returns, body }))
+    }
 }
 
-/// Plans arithmetic with strings and with numeric.
-pub fn expr_planner() -> Arc<dyn ExprPlanner> {
-    Arc::new(string_arithmetic::StringArithmetic::new())
+impl PartialEq for ColumnFunction {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
 }
 
-/// Makes casts from and to numeric exact, and text of numeric trimmed; belongs behind type coercion.
-pub fn numeric_rule() -> Arc<dyn AnalyzerRule + Send + Sync> {
-    Arc::new(numeric_rule::NumericCasts::new())
+impl Eq for ColumnFunction {}
+
+impl Hash for ColumnFunction {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
 }
 
-fn all(clock: &Arc<dyn Clock>, volatility: Volatility) -> Vec<Arc<ScalarUDF>> {
-    let mut functions = vec![
-        udf(concat_ws::ConcatWs::new()),
-        udf(date_format::DateFormat::new()),
-        udf(from_unixtime::FromUnixtime::new()),
-        udf(split_index::SplitIndex::new()),
-    ];
-    functions.extend(numeric::functions());
-    functions.extend(time::functions(clock, volatility));
-    functions
+impl ScalarUDFImpl for ColumnFunction {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
+        Ok(self.returns.clone())
+    }
+
+    fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
+        (self.coerce)(arguments)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let all_scalars = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let rows = if all_scalars { 1 } else { args.number_rows };
+        let arrays = args.args.into_iter().map(|arg| arg.into_array(rows)).collect::<Result<Vec<_>>>()?;
+        let zone = args.config_options.execution.time_zone.clone().unwrap_or_else(|| "UTC".to_owned());
+        let result = (self.body)(&arrays, &zone)?;
+        Ok(if all_scalars {
+            ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)
+        } else {
+            ColumnarValue::Array(result)
+        })
+    }
 }
 
-fn udf(function: impl ScalarUDFImpl + 'static) -> Arc<ScalarUDF> {
-    Arc::new(ScalarUDF::new_from_impl(function))
+/// An error for a call with arguments that a function does not take.
+fn no_such_call(name: &str, arguments: &[DataType], usage: &str) -> datafusion::error::DataFusionError {
+    let types: Vec<String> = arguments.iter().map(crate::data_type::to_postgres).collect();
+    crate::error::Error::not_found(format!("function {name}({}) does not exist", types.join(", ")))
+        .code("42883")
+        .hint(format!("Write {usage}."))
+        .into()
 }
+
+/// Names of all functions of ours.
+const NAMES: &[&str] = &[
+    "concat_ws",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "date_format",
+    "from_unixtime",
+    "localtime",
+    "localtimestamp",
+    "now",
+    "numeric_divide",
+    "numeric_modulo",
+    "numeric_multiply",
+    "numeric_text",
+    "split_index",
+    "to_numeric",
+    "unix_timestamp",
+];
+
+/// All functions; the time functions in their volatile form.
+pub fn all(clock: &Arc<dyn Clock>) -> Vec<Arc<ScalarUDF>> {
+    NAMES.iter().filter_map(|name| by_name(name, clock.clone())).collect()
+}
+
+/// The function of that name; a time function in its volatile form, which reads `clock` at each batch.
+pub fn by_name(name: &str, clock: Arc<dyn Clock>) -> Option<Arc<ScalarUDF>> {
+    Some(match name.to_ascii_lowercase().as_str() {
+        "concat_ws" => concat_ws::concat_ws(),
+        "date_format" => date_format::date_format(),
+        "from_unixtime" => date_format::from_unixtime(),
+        "split_index" => split_index::split_index(),
+        "to_numeric" => numeric::to_numeric(),
+        "numeric_text" => numeric::numeric_text(),
+        "numeric_multiply" => numeric::multiply(),
+        "numeric_divide" => numeric::divide(),
+        "numeric_modulo" => numeric::modulo(),
+        name => return time::by_name(name, &clock, true),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,68 +1,56 @@
-//! `SPLIT_INDEX(text, delimiter, index)` of Flink: the index-th part, counted from 0; NULL beyond the last part, for a negative index,
-//! and for empty text. The delimiter is text, or the code of an ASCII character.
+//! SPLIT_INDEX(text, delimiter, index): one part of a text, as in Flink. NULL where there is no such part.
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, AsArray, StringArray};
-use datafusion::arrow::compute::cast;
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ScalarUDF, Volatility};
 
-use super::arguments::text;
+use super::{ColumnFunction, no_such_call};
 
-/// See the module.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub struct SplitIndex {
-    signature: Signature,
+/// The function.
+pub fn split_index() -> Arc<ScalarUDF> {
+    ColumnFunction::udf("split_index", Volatility::Immutable, coerce, DataType::Utf8, evaluate)
 }
 
-impl SplitIndex {
-    /// The function.
-    pub fn new() -> Self {
-        Self { signature: Signature::any(3, Volatility::Immutable) }
+fn coerce(arguments: &[DataType]) -> Result<Vec<DataType>> {
+    let [_, delimiter, index] = arguments else {
+        return Err(no_such_call("split_index", arguments, "SPLIT_INDEX(text, delimiter, index)"));
+    };
+    if !(index.is_integer() || index.is_null()) {
+        return Err(no_such_call("split_index", arguments, "SPLIT_INDEX(text, delimiter, index)"));
     }
+    let delimiter = if delimiter.is_integer() { DataType::Int64 } else { DataType::Utf8 };
+    Ok(vec![DataType::Utf8, delimiter, DataType::Int64])
 }
 
-impl ScalarUDFImpl for SplitIndex {
-    fn name(&self) -> &str {
-        "split_index"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Utf8)
-    }
-
-    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let rows = arguments.number_rows;
-        let texts = text(&arguments.args[0], rows)?;
-        let by_code = arguments.args[1].data_type().is_integer();
-        let delimiters = text(&arguments.args[1], rows)?;
-        let indexes = cast(&arguments.args[2].to_array(rows)?, &DataType::Int64)?;
-        let indexes = indexes.as_primitive::<Int64Type>();
-        let part = |row: usize| -> Option<String> {
-            if texts.is_null(row) || delimiters.is_null(row) || indexes.is_null(row) || texts.value(row).is_empty() {
+fn evaluate(arguments: &[ArrayRef], _zone: &str) -> Result<ArrayRef> {
+    let texts = arguments[0].as_string::<i32>();
+    let indexes = arguments[2].as_primitive::<Int64Type>();
+    let delimiter = |row: usize| -> Option<String> {
+        if arguments[1].is_null(row) {
+            return None;
+        }
+        match arguments[1].data_type() {
+            // A number is the code of one character.
+            DataType::Int64 => {
+                let code = arguments[1].as_primitive::<Int64Type>().value(row);
+                u8::try_from(code).ok().filter(|code| *code > 0).map(|code| char::from(code).to_string())
+            }
+            _ => Some(arguments[1].as_string::<i32>().value(row).to_owned()),
+        }
+    };
+    let parts: StringArray = (0..texts.len())
+        .map(|row| {
+            if texts.is_null(row) || indexes.is_null(row) || texts.value(row).is_empty() {
                 return None;
             }
             let index = usize::try_from(indexes.value(row)).ok()?;
-            let delimiter = if by_code {
-                let code = delimiters.value(row).parse::<u8>().ok().filter(u8::is_ascii)?;
-                char::from(code).to_string()
-            } else {
-                delimiters.value(row).to_owned()
-            };
-            if delimiter.is_empty() {
-                return texts.value(row).split_whitespace().nth(index).map(str::to_owned);
-            }
-            texts.value(row).split(delimiter.as_str()).nth(index).map(str::to_owned)
-        };
-        Ok(ColumnarValue::Array(Arc::new((0..rows).map(part).collect::<StringArray>())))
-    }
+            let delimiter = delimiter(row)?;
+            let text = texts.value(row);
+            if delimiter.is_empty() { text.split_whitespace().nth(index) } else { text.split(&delimiter).nth(index) }
+        })
+        .collect();
+    Ok(Arc::new(parts))
 }
-
-#[cfg(test)]
-mod tests;

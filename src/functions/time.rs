@@ -1,79 +1,78 @@
-//! The time of now: NOW, CURRENT_TIMESTAMP, LOCALTIMESTAMP, CURRENT_DATE, LOCALTIME, UNIX_TIMESTAMP. They read the server's clock
-//! and the zone of the session or job; whether the planner may compute them is the caller's choice (see `for_queries`, `for_jobs`).
+//! now(), CURRENT_TIMESTAMP, CURRENT_DATE …: the time of the statement in queries, of the batch in jobs.
+//! The volatile form reads its clock at each batch, so that nothing of the time is folded into a stored plan.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use chrono::{DateTime, Timelike, Utc};
+use chrono::{DateTime, Datelike, NaiveDateTime, TimeZone, Timelike};
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
-use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::scalar::ScalarValue;
 
-use super::arguments::zone;
 use crate::clock::Clock;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
     Instant,
-    LocalTimestamp,
-    LocalDate,
-    LocalTime,
-    UnixSeconds,
+    Local,
+    Date,
+    Time,
+    Seconds,
 }
 
-#[derive(Debug)]
-struct Now {
+/// A function of the clock.
+#[derive(Debug, Clone)]
+struct TimeFunction {
     name: &'static str,
-    aliases: Vec<String>,
     kind: Kind,
     clock: Arc<dyn Clock>,
     signature: Signature,
 }
 
-/// All of them.
-pub fn functions(clock: &Arc<dyn Clock>, volatility: Volatility) -> Vec<Arc<ScalarUDF>> {
-    [
-        (
-            "now",
-            &["current_timestamp", "transaction_timestamp", "statement_timestamp", "current_row_timestamp"][..],
-            Kind::Instant,
-        ),
-        ("localtimestamp", &[], Kind::LocalTimestamp),
-        ("current_date", &["today"], Kind::LocalDate),
-        ("localtime", &["current_time"], Kind::LocalTime),
-        ("unix_timestamp", &[], Kind::UnixSeconds),
-    ]
-    .into_iter()
-    .map(|(name, aliases, kind)| {
-        let aliases = aliases.iter().map(|alias| (*alias).to_owned()).collect();
-        let signature = Signature::nullary(volatility);
-        Arc::new(ScalarUDF::new_from_impl(Now { name, aliases, kind, clock: Arc::clone(clock), signature }))
-    })
-    .collect()
-}
-
-impl PartialEq for Now {
+impl PartialEq for TimeFunction {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name && self.signature == other.signature
     }
 }
 
-impl Eq for Now {}
+impl Eq for TimeFunction {}
 
-impl Hash for Now {
+impl Hash for TimeFunction {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.name.hash(state);
     }
 }
 
-impl ScalarUDFImpl for Now {
+/// The time function of that name. Without `volatile` the clock is expected to stand for the statement.
+pub fn by_name(name: &str, clock: &Arc<dyn Clock>, volatile: bool) -> Option<Arc<ScalarUDF>> {
+    let (name, kind) = match name.to_ascii_lowercase().as_str() {
+        "now" => ("now", Kind::Instant),
+        "current_timestamp" => ("current_timestamp", Kind::Instant),
+        "transaction_timestamp" => ("now", Kind::Instant),
+        "statement_timestamp" => ("now", Kind::Instant),
+        "localtimestamp" => ("localtimestamp", Kind::Local),
+        "current_date" | "today" => ("current_date", Kind::Date),
+        "current_time" => ("current_time", Kind::Time),
+        "localtime" => ("localtime", Kind::Time),
+        "unix_timestamp" => ("unix_timestamp", Kind::Seconds),
+        _ => return None,
+    };
+    let volatility = if volatile { Volatility::Volatile } else { Volatility::Stable };
+    let signature = Signature::nullary(volatility);
+    Some(Arc::new(ScalarUDF::from(TimeFunction { name, kind, clock: clock.clone(), signature })))
+}
+
+/// The wall-clock time of an instant in a zone.
+pub fn local_time(now_ms: i64, zone: &str) -> NaiveDateTime {
+    let zone: chrono_tz::Tz = zone.parse().unwrap_or(chrono_tz::UTC);
+    let utc = DateTime::from_timestamp_millis(now_ms).unwrap_or_default().naive_utc();
+    zone.from_utc_datetime(&utc).naive_local()
+}
+
+impl ScalarUDFImpl for TimeFunction {
     fn name(&self) -> &str {
         self.name
-    }
-
-    fn aliases(&self) -> &[String] {
-        &self.aliases
     }
 
     fn signature(&self) -> &Signature {
@@ -83,29 +82,28 @@ impl ScalarUDFImpl for Now {
     fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
         Ok(match self.kind {
             Kind::Instant => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            Kind::LocalTimestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
-            Kind::LocalDate => DataType::Date32,
-            Kind::LocalTime => DataType::Time64(TimeUnit::Microsecond),
-            Kind::UnixSeconds => DataType::Int64,
+            Kind::Local => DataType::Timestamp(TimeUnit::Microsecond, None),
+            Kind::Date => DataType::Date32,
+            Kind::Time => DataType::Time64(TimeUnit::Microsecond),
+            Kind::Seconds => DataType::Int64,
         })
     }
 
-    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let now = DateTime::<Utc>::from_timestamp_millis(self.clock.now_ms()).unwrap_or_default();
-        let local = now.with_timezone(&zone(&arguments.config_options)).naive_local();
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let now_ms = self.clock.now_ms();
+        let zone = args.config_options.execution.time_zone.clone().unwrap_or_else(|| "UTC".to_owned());
+        let local = local_time(now_ms, &zone);
         Ok(ColumnarValue::Scalar(match self.kind {
-            Kind::Instant => ScalarValue::TimestampMicrosecond(Some(now.timestamp_micros()), Some("UTC".into())),
-            Kind::LocalTimestamp => ScalarValue::TimestampMicrosecond(Some(local.and_utc().timestamp_micros()), None),
-            Kind::LocalDate => {
-                let days = local.date().signed_duration_since(chrono::NaiveDate::default()).num_days();
-                ScalarValue::Date32(i32::try_from(days).ok())
-            }
-            Kind::LocalTime => {
+            Kind::Instant => ScalarValue::TimestampMicrosecond(Some(now_ms * 1000), Some("UTC".into())),
+            Kind::Local => ScalarValue::TimestampMicrosecond(Some(local.and_utc().timestamp_micros()), None),
+            Kind::Date => ScalarValue::Date32(Some(local.date().num_days_from_ce() - 719_163)),
+            Kind::Time => {
+                let time = local.time();
                 let micros =
-                    i64::from(local.num_seconds_from_midnight()) * 1_000_000 + i64::from(local.nanosecond() / 1000);
+                    i64::from(time.num_seconds_from_midnight()) * 1_000_000 + i64::from(time.nanosecond() / 1_000);
                 ScalarValue::Time64Microsecond(Some(micros))
             }
-            Kind::UnixSeconds => ScalarValue::Int64(Some(now.timestamp())),
+            Kind::Seconds => ScalarValue::Int64(Some(now_ms.div_euclid(1000))),
         }))
     }
 }

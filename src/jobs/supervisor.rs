@@ -75,16 +75,8 @@ impl Jobs {
     }
 
     /// Makes what runs agree with what the catalog wants; called after every commit that touched jobs.
-    pub async fn reconcile(&self) {
-        self.reconcile_with(&[]);
-    }
-
-    /// As [`Self::reconcile`]; failed or finished jobs in `resumed` are tried again.
-    pub async fn resume(&self, resumed: &[String]) {
-        self.reconcile_with(resumed);
-    }
-
-    fn reconcile_with(&self, resumed: &[String]) {
+    /// Failed or finished jobs in `resumed` are tried again.
+    pub fn reconcile(&self, resumed: &[String]) {
         let shared = &self.shared;
         if *shared.closing.lock() {
             return;
@@ -228,7 +220,7 @@ impl Jobs {
         }
         // RESUME may have come while the task was still ending.
         if rest.is_none() && desired == Some(DesiredState::Running) {
-            self.reconcile_with(&[]);
+            self.reconcile(&[]);
         }
     }
 

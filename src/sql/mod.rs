@@ -1,10 +1,24 @@
 //! SQL of both dialects: text → statements → plans → results, for one session at a time.
 //! Knows the catalog, the jobs and DataFusion; knows nothing of the wire protocol.
 
+pub mod coercion;
+pub mod dialect;
+pub mod error_map;
 pub mod job_relations;
+pub mod names;
+pub mod planner;
+pub mod query_planner;
+pub mod resolver;
+pub mod result_names;
+pub mod secret_options;
 pub mod session;
+pub mod settings;
+pub mod splitter;
+pub mod statements;
+pub mod types;
+pub mod user_function;
 
 pub use session::{
-    Notice, Outcome, Prepared, Session, SessionOptions, Severity, SqlServer, StatementText, SystemSchema,
+    Notice, Outcome, Prepared, Session, SessionOptions, SessionView, Severity, SqlServer, StatementText, SystemSchema,
     TransactionStatus,
 };

@@ -1,19 +1,125 @@
 //! One session: its settings, its transaction, its statements. The wire layer drives it; every result is a stream.
+//!
+//! A statement is read and planned by `prepare`, and run by `execute`. The plan made by `prepare` is good for the first execution;
+//! later ones plan again when the catalog, the settings or the time may have changed.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::array::{Array, UInt64Array};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::catalog::TableProvider;
+use datafusion::datasource::provider_as_source;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::dml::InsertOp;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, ScalarUDF};
+use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::prelude::SessionConfig;
 use datafusion::scalar::ScalarValue;
+use futures::StreamExt;
+use parking_lot::Mutex;
 
-use crate::error::Result;
+use super::dialect::{self, Places};
+use super::error_map::refine;
+use super::names::{Names, TEMPORARY_SCHEMA, Target};
+use super::planner::{Planned, Planner};
+use super::settings::Settings;
+use super::statements::Statement;
+use super::statements::explain::Explained;
+use super::statements::insert::Insert;
+use super::{coercion, splitter};
+use crate::catalog::{Catalog, Change, DesiredState, JobEntry, Snapshot, TableEntry};
+use crate::clock::Clock;
+use crate::connectors::table_provider::ConnectorTable;
+use crate::connectors::{OptionValue, Registry, TableDeclaration};
+use crate::engine::dataflow::JobSettings;
+use crate::error::{Error, Result};
+use crate::jobs::Jobs;
+
+/// Opened tables kept for the next statement; beyond that many all are opened anew.
+const OPENED_TABLES_MAX: usize = 1024;
 
 /// What all sessions share.
 pub struct SqlServer {
+    /// Databases, tables, functions, jobs.
+    pub catalog: Catalog,
+    /// What runs.
+    pub jobs: Jobs,
+    /// The connectors of this build.
+    pub connectors: Registry,
     /// Emulated schemas (`pg_catalog`, `information_schema`, `streamgate`), installed by the server.
     pub system_schemas: Vec<Arc<dyn SystemSchema>>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Settings that differ from the built-in defaults, by name.
+    pub defaults: BTreeMap<String, String>,
+    base: SessionState,
+    opened: Mutex<HashMap<String, Arc<ConnectorTable>>>,
+}
+
+impl SqlServer {
+    /// Joins the parts. `defaults`: settings of all sessions, as SET would set them.
+    pub fn new(
+        catalog: Catalog,
+        jobs: Jobs,
+        connectors: Registry,
+        system_schemas: Vec<Arc<dyn SystemSchema>>,
+        clock: Arc<dyn Clock>,
+        defaults: BTreeMap<String, String>,
+    ) -> Self {
+        let base = base_state();
+        Self { catalog, jobs, connectors, system_schemas, clock, defaults, base, opened: Mutex::default() }
+    }
+
+    /// Opens a declared table, or gives the one that was opened for the same declaration.
+    ///
+    /// # Errors
+    /// An option is missing, malformed, unknown (`strict`) or not supported.
+    pub fn open_table(&self, declaration: &TableDeclaration, strict: bool) -> Result<Arc<ConnectorTable>> {
+        let key = serde_json::to_string(declaration)
+            .map_err(|error| Error::internal(format!("a declaration cannot be serialised: {error}")))?;
+        if let Some(table) = self.opened.lock().get(&key) {
+            return Ok(table.clone());
+        }
+        let resolve = |reference: &str| self.catalog.secret(reference);
+        let table = self.connectors.open(declaration, &resolve, strict)?;
+        let table = Arc::new(ConnectorTable::new(Arc::new(declaration.clone()), table)?);
+        let mut opened = self.opened.lock();
+        if opened.len() >= OPENED_TABLES_MAX {
+            opened.clear();
+        }
+        opened.insert(key, table.clone());
+        Ok(table)
+    }
+}
+
+fn base_state() -> SessionState {
+    let mut config = SessionConfig::new().with_batch_size(8192).with_information_schema(false);
+    let options = config.options_mut();
+    options.sql_parser.parse_float_as_decimal = true;
+    options.sql_parser.map_string_types_to_utf8view = false;
+    options.sql_parser.enable_ident_normalization = false;
+    options.sql_parser.collect_spans = true;
+    options.execution.time_zone = Some("UTC".to_owned());
+    let builder = SessionStateBuilder::new().with_config(config).with_default_features();
+    let mut planners = coercion::planners();
+    planners.extend(
+        datafusion::execution::session_state::SessionStateBuilder::new()
+            .with_default_features()
+            .build()
+            .expr_planners()
+            .iter()
+            .cloned(),
+    );
+    builder
+        .with_expr_planners(planners)
+        .with_analyzer_rule(Arc::new(coercion::Numerics))
+        .with_query_planner(Arc::new(super::query_planner::LookUpQueryPlanner))
+        .build()
 }
 
 /// A schema whose relations are computed from the server's state rather than declared.
@@ -39,7 +145,9 @@ pub struct SessionView {
     pub database: String,
     /// Schemas searched for unqualified names, in order.
     pub search_path: Vec<String>,
-    /// All settings with their values, descriptions and defaults.
+    /// Process id of the session, for pg_backend_pid().
+    pub process_id: i32,
+    /// All settings with their values.
     pub settings: Vec<(String, String)>,
 }
 
@@ -110,6 +218,27 @@ pub struct Prepared {
 
 struct PreparedInner {
     text: StatementText,
+    statement: Statement,
+    /// What the client said of the parameters.
+    given_types: Vec<Option<DataType>>,
+    plan: Option<CachedPlan>,
+}
+
+struct CachedPlan {
+    planned: Planned,
+    snapshot: Arc<Snapshot>,
+    generation: u64,
+    /// Whether the plan is good for one execution only.
+    once: bool,
+    used: AtomicBool,
+}
+
+impl CachedPlan {
+    fn is_good(&self, snapshot: &Arc<Snapshot>, generation: u64) -> bool {
+        Arc::ptr_eq(&self.snapshot, snapshot)
+            && self.generation == generation
+            && !(self.used.swap(true, Ordering::Relaxed) && self.once)
+    }
 }
 
 /// What execution gives.
@@ -135,7 +264,24 @@ pub enum Outcome {
 /// One client's session.
 pub struct Session {
     server: Arc<SqlServer>,
-    context: datafusion::prelude::SessionContext,
+    user: String,
+    process_id: i32,
+    database: String,
+    settings: Settings,
+    state: Option<(u64, SessionState)>,
+    temporary: Arc<BTreeMap<String, TableEntry>>,
+    prepared: BTreeMap<String, Prepared>,
+    notices: Vec<Notice>,
+    block: TransactionStatus,
+    /// A statement of this message failed; what the message changed is rolled back at its end.
+    message_failed: bool,
+    pending: Vec<Change>,
+    savepoints: Vec<(String, usize)>,
+    /// The catalog with the pending changes, over which snapshot and of how many changes.
+    overlay: Option<(Arc<Snapshot>, usize, Arc<Snapshot>)>,
+    settings_before: Option<Box<Settings>>,
+    /// Jobs to wait for after the commit.
+    to_settle: Vec<String>,
 }
 
 impl Session {
@@ -143,8 +289,38 @@ impl Session {
     ///
     /// # Errors
     /// The database does not exist (3D000), or a setting is refused.
-    pub fn open(server: Arc<SqlServer>, _options: SessionOptions) -> Result<Self> {
-        Ok(Self { server, context: datafusion::prelude::SessionContext::new() })
+    pub fn open(server: Arc<SqlServer>, options: SessionOptions) -> Result<Self> {
+        let database = if options.database.is_empty() { options.user.clone() } else { options.database };
+        let snapshot = server.catalog.snapshot();
+        let database = super::names::pick(&database, snapshot.databases.keys())
+            .cloned()
+            .ok_or_else(|| Error::not_found(format!("database \"{database}\" does not exist")).code("3D000"))?;
+        let mut settings = Settings::default();
+        for (name, value) in &server.defaults {
+            settings.set_initial(name, value)?;
+        }
+        settings.set_fixed("session_authorization", &options.user);
+        for (name, value) in &options.settings {
+            settings.set_initial(name, value)?;
+        }
+        Ok(Self {
+            server,
+            user: options.user,
+            process_id: options.process_id,
+            database,
+            settings,
+            state: None,
+            temporary: Arc::default(),
+            prepared: BTreeMap::new(),
+            notices: Vec::new(),
+            block: TransactionStatus::Idle,
+            message_failed: false,
+            pending: Vec::new(),
+            savepoints: Vec::new(),
+            overlay: None,
+            settings_before: None,
+            to_settle: Vec::new(),
+        })
     }
 
     /// Splits a message into statements: at semicolons outside of quotes, comments, dollar quotes and `BEGIN STATEMENT SET … END`.
@@ -152,11 +328,7 @@ impl Session {
     /// # Errors
     /// An unterminated quote or comment (42601 with its position).
     pub fn split(&self, message: &str) -> Result<Vec<StatementText>> {
-        Ok(message
-            .split(';')
-            .filter(|text| !text.trim().is_empty())
-            .map(|text| StatementText { text: text.to_owned(), offset: 0 })
-            .collect())
+        splitter::split(message)
     }
 
     /// Analyses a statement. `parameter_types`: what the client said of `$1 …`, `None` where it left the type to us.
@@ -166,33 +338,269 @@ impl Session {
     pub async fn prepare(
         &mut self,
         statement: &StatementText,
-        _parameter_types: &[Option<DataType>],
+        parameter_types: &[Option<DataType>],
     ) -> Result<Prepared> {
-        let plan = self.context.state().create_logical_plan(&statement.text).await?;
-        Ok(Prepared {
-            parameter_types: Vec::new(),
-            result: Some(Arc::new(plan.schema().as_arrow().clone())),
-            inner: Arc::new(PreparedInner { text: statement.clone() }),
-        })
+        let result = self.prepare_inner(statement, parameter_types).await;
+        self.note_failure(result)
+    }
+
+    fn note_failure<T>(&mut self, result: Result<T>) -> Result<T> {
+        if result.is_err() {
+            self.fail();
+        }
+        result
+    }
+
+    async fn prepare_inner(&mut self, text: &StatementText, given: &[Option<DataType>]) -> Result<Prepared> {
+        let statement = dialect::parse(&text.text)?;
+        self.refuse_in_failed_block(&statement)?;
+        let planned = match &statement {
+            Statement::Query(query) => {
+                let planner = self.planner(false)?;
+                let places = Places::new(&text.text);
+                let (plan, names) = planner.plan_query(&query.query, &query.hints, Some(&places), given)?;
+                Some((Planned::Query { plan, names }, planner.uses_time.load(Ordering::Relaxed)))
+            }
+            Statement::Insert(insert) => {
+                let planner = self.planner(false)?;
+                let (plan, table, target) = planner.plan_insert(insert, given, &Places::new(&text.text))?;
+                // Parameters are not bound yet, so that whether it is a job is decided when it runs.
+                let plan = if plan.get_parameter_names()?.is_empty() {
+                    return self.prepare_insert(text, statement.clone(), given).await;
+                } else {
+                    dml(plan, &table, &target)?
+                };
+                Some((Planned::BoundedInsert { plan }, true))
+            }
+            Statement::Explain(explain) => {
+                let planned = match &explain.explained {
+                    Explained::Query(query) => {
+                        let places = Places::new(&text.text);
+                        let (plan, names) =
+                            self.planner(false)?.plan_query(&query.query, &query.hints, Some(&places), given)?;
+                        Planned::Query { plan, names }
+                    }
+                    Explained::Insert(insert) => self.plan_insert_at(insert, given, &text.text).await?,
+                };
+                Some((planned, true))
+            }
+            _ => None,
+        };
+        self.finish_prepare(text, statement, given, planned)
+    }
+
+    async fn prepare_insert(
+        &mut self,
+        text: &StatementText,
+        statement: Statement,
+        given: &[Option<DataType>],
+    ) -> Result<Prepared> {
+        let Statement::Insert(insert) = &statement else {
+            return Err(Error::internal("not an INSERT"));
+        };
+        let planned = self.plan_insert_at(insert, given, &text.text).await?;
+        self.finish_prepare(text, statement, given, Some((planned, true)))
+    }
+
+    fn finish_prepare(
+        &mut self,
+        text: &StatementText,
+        statement: Statement,
+        given: &[Option<DataType>],
+        planned: Option<(Planned, bool)>,
+    ) -> Result<Prepared> {
+        let parameter_types = match &planned {
+            Some((Planned::Query { plan, .. } | Planned::BoundedInsert { plan }, _)) => parameter_types(plan, given)?,
+            _ => given.iter().map(|given| given.clone().unwrap_or(DataType::Utf8)).collect(),
+        };
+        let result = match (&statement, &planned) {
+            (Statement::Query(_), Some((Planned::Query { plan, names }, _))) => {
+                Some(result_schema(plan, names.as_deref(), &self.server, self.state_now())?)
+            }
+            (Statement::Prepared(super::statements::prepared::PreparedControl::Execute { name, .. }), _) => {
+                self.prepared.get(name).and_then(|prepared| prepared.result.clone())
+            }
+            _ => statement.result(self),
+        };
+        let snapshot = self.snapshot()?;
+        let generation = self.settings.generation;
+        let plan = planned.map(|(planned, once)| CachedPlan {
+            planned,
+            snapshot,
+            generation,
+            once,
+            used: AtomicBool::new(false),
+        });
+        let inner = PreparedInner { text: text.clone(), statement, given_types: given.to_vec(), plan };
+        Ok(Prepared { parameter_types, result, inner: Arc::new(inner) })
+    }
+
+    fn refuse_in_failed_block(&self, statement: &Statement) -> Result<()> {
+        if self.block == TransactionStatus::Failed && !statement.ends_block() {
+            return Err(Error::invalid(
+                "current transaction is aborted, commands ignored until end of transaction block",
+            )
+            .code("25P02"));
+        }
+        Ok(())
     }
 
     /// Runs a prepared statement. Cancel safe: dropping the future (CancelRequest, time-out) ends the work.
     ///
     /// # Errors
     /// Whatever the statement may raise.
-    pub async fn execute(&mut self, prepared: &Prepared, _parameters: Vec<ScalarValue>) -> Result<Outcome> {
-        let _ = &self.server.system_schemas;
-        let frame = self.context.sql(&prepared.inner.text.text).await?;
-        let schema = Arc::new(frame.schema().as_arrow().clone());
-        Ok(Outcome::Rows { verb: "SELECT", schema, stream: frame.execute_stream().await? })
+    pub async fn execute(&mut self, prepared: &Prepared, parameters: Vec<ScalarValue>) -> Result<Outcome> {
+        let result = self.execute_inner(prepared, parameters).await;
+        self.note_failure(result)
+    }
+
+    async fn execute_inner(&mut self, prepared: &Prepared, parameters: Vec<ScalarValue>) -> Result<Outcome> {
+        let inner = prepared.inner.clone();
+        self.refuse_in_failed_block(&inner.statement)?;
+        if !matches!(inner.statement, Statement::Query(_) | Statement::Insert(_) | Statement::Explain(_)) {
+            return inner.statement.execute(self).await;
+        }
+        if parameters.len() != prepared.parameter_types.len() {
+            return Err(Error::invalid(format!(
+                "bind message supplies {} parameters, but prepared statement requires {}",
+                parameters.len(),
+                prepared.parameter_types.len()
+            ))
+            .code("08P01"));
+        }
+        let snapshot = self.snapshot()?;
+        if let Some(cached) = &inner.plan
+            && cached.is_good(&snapshot, self.settings.generation)
+        {
+            return self.run(&inner.statement, &cached.planned, parameters).await;
+        }
+        let given: Vec<Option<DataType>> = if inner.given_types.iter().any(Option::is_some) || parameters.is_empty() {
+            inner.given_types.clone()
+        } else {
+            Vec::new()
+        };
+        let again = self.prepare_inner(&inner.text, &given).await?;
+        if again.result.as_ref().map(|schema| schema.fields().len())
+            != prepared.result.as_ref().map(|schema| schema.fields().len())
+        {
+            return Err(Error::invalid("cached plan must not change result type").code("0A000"));
+        }
+        let plan = again.inner.plan.as_ref().ok_or_else(|| Error::internal("a query has no plan"))?;
+        self.run(&inner.statement, &plan.planned, parameters).await
+    }
+
+    async fn run(&mut self, statement: &Statement, planned: &Planned, parameters: Vec<ScalarValue>) -> Result<Outcome> {
+        if let Statement::Explain(explain) = statement {
+            return explain.execute(self, planned).await;
+        }
+        let bind = |plan: &LogicalPlan| -> Result<LogicalPlan> {
+            if parameters.is_empty() {
+                return Ok(plan.clone());
+            }
+            plan.clone().with_param_values(parameters.clone()).map_err(|error| refine(error, None))
+        };
+        match planned {
+            Planned::Query { plan, names } => {
+                let plan = bind(plan)?;
+                let state = self.state();
+                let physical = state.create_physical_plan(&plan).await.map_err(|error| refine(error, None))?;
+                let stream = execute_stream(physical, state.task_ctx()).map_err(|error| refine(error, None))?;
+                let schema = rename(&stream.schema(), names.as_deref());
+                Ok(Outcome::Rows { verb: "SELECT", schema: schema.clone(), stream: renamed(stream, schema) })
+            }
+            Planned::BoundedInsert { plan } => {
+                let plan = bind(plan)?;
+                let state = self.state();
+                if !parameters.is_empty() && is_unbounded_insert(&state, &plan)? {
+                    return Err(Error::unsupported("a job cannot have parameters").hint("Write the values out."));
+                }
+                let physical = state.create_physical_plan(&plan).await.map_err(|error| refine(error, None))?;
+                let mut stream = execute_stream(physical, state.task_ctx()).map_err(|error| refine(error, None))?;
+                let mut count = 0;
+                while let Some(batch) = stream.next().await {
+                    let batch = batch.map_err(|error| refine(error, None))?;
+                    if let Some(counts) = batch.column(0).as_any().downcast_ref::<UInt64Array>() {
+                        count += counts.iter().flatten().sum::<u64>();
+                    }
+                }
+                Ok(Outcome::Done { tag: format!("INSERT 0 {count}") })
+            }
+            Planned::Job { .. } => {
+                self.submit(planned, None)?;
+                Ok(Outcome::Done { tag: "INSERT 0 0".to_owned() })
+            }
+        }
+    }
+
+    /// Plans an INSERT: what runs now, or a job.
+    ///
+    /// # Errors
+    /// As planning.
+    pub async fn plan_insert(&mut self, insert: &Insert, given: &[Option<DataType>]) -> Result<Planned> {
+        self.plan_insert_at(insert, given, "").await
+    }
+
+    async fn plan_insert_at(&mut self, insert: &Insert, given: &[Option<DataType>], text: &str) -> Result<Planned> {
+        let places = Places::new(text);
+        let (plan, table, target) = self.planner(false)?.plan_insert(insert, given, &places)?;
+        let state = self.state();
+        let optimised = state.optimize(&plan).map_err(|error| refine(error, Some(&places)))?;
+        if !crate::engine::planner::is_unbounded(&optimised)? {
+            return Ok(Planned::BoundedInsert { plan: dml(plan, &table, &target)? });
+        }
+        let (plan, table, target) = self.planner(true)?.plan_insert(insert, given, &places)?;
+        let query = state.optimize(&plan).map_err(|error| refine(error, Some(&places)))?;
+        let settings = JobSettings { time_zone: self.settings.time_zone(), options: self.settings.of_jobs() };
+        let dataflow = crate::engine::planner::plan_job(&query, table, settings).await?;
+        Ok(Planned::Job { dataflow: Box::new(dataflow), query, table: target.name, text: insert.text.clone() })
+    }
+
+    /// Makes a planned job part of the transaction.
+    ///
+    /// # Errors
+    /// Its name is taken.
+    pub fn submit(&mut self, planned: &Planned, name: Option<String>) -> Result<()> {
+        let Planned::Job { dataflow, table, text, .. } = planned else {
+            return Err(Error::internal("only jobs are submitted"));
+        };
+        let snapshot = self.snapshot()?;
+        let given = name.or_else(|| self.settings.get("pipeline.name").ok().filter(|name| !name.is_empty()));
+        let name = given.unwrap_or_else(|| {
+            let base = format!("insert_into_{}", table.to_lowercase());
+            let mut name = base.clone();
+            let mut count = 1;
+            while snapshot.jobs.contains_key(&name) {
+                count += 1;
+                name = format!("{base}_{count}");
+            }
+            name
+        });
+        let dataflow = serde_json::to_value(dataflow.as_ref())
+            .map_err(|error| Error::internal(format!("a dataflow cannot be serialised: {error}")))?;
+        let entry = JobEntry {
+            name: name.clone(),
+            id: uuid::Uuid::new_v4().to_string(),
+            statement: text.clone(),
+            dataflow,
+            desired: DesiredState::Running,
+            created_ms: self.server.clock.now_ms(),
+        };
+        self.change(Change::CreateJob { entry: Box::new(entry) })?;
+        self.notice(format!("job \"{name}\" submitted"));
+        Ok(())
     }
 
     /// Tells the session that its statement failed outside of `execute` (while streaming rows, or cancelled): a block becomes failed.
-    pub fn fail(&mut self) {}
+    pub fn fail(&mut self) {
+        if self.block == TransactionStatus::Open {
+            self.block = TransactionStatus::Failed;
+        }
+        self.message_failed = true;
+    }
 
     /// For ReadyForQuery.
     pub fn transaction_status(&self) -> TransactionStatus {
-        TransactionStatus::Idle
+        self.block
     }
 
     /// Ends the implicit transaction of a message (Sync, or the end of a simple query): commits it, or rolls it back after an error.
@@ -200,26 +608,494 @@ impl Session {
     /// # Errors
     /// The commit fails.
     pub async fn end_of_message(&mut self) -> Result<()> {
-        Ok(())
+        let failed = std::mem::take(&mut self.message_failed);
+        if self.block != TransactionStatus::Idle {
+            return Ok(());
+        }
+        if failed {
+            self.drop_pending(0);
+            self.to_settle.clear();
+            return Ok(());
+        }
+        self.commit_pending().await
     }
 
     /// Notices raised since the last call.
     pub fn take_notices(&mut self) -> Vec<Notice> {
-        Vec::new()
+        std::mem::take(&mut self.notices)
     }
 
     /// Settings that the client must be told of (ParameterStatus) and that changed since the last call; all of them at first.
     pub fn take_parameter_changes(&mut self) -> Vec<(String, String)> {
-        vec![("server_version".to_owned(), "16.6".to_owned()), ("client_encoding".to_owned(), "UTF8".to_owned())]
+        self.settings.take_changes()
     }
 
     /// `statement_timeout` now in force.
     pub fn statement_timeout(&self) -> Option<std::time::Duration> {
-        None
+        self.settings.timeout("statement_timeout")
+    }
+
+    /// A time-out among the settings (`idle_session_timeout` …), `None` for 0.
+    pub fn timeout(&self, name: &str) -> Option<std::time::Duration> {
+        self.settings.timeout(name)
     }
 
     /// What system relations may know of it.
     pub fn view(&self) -> SessionView {
-        SessionView { user: String::new(), database: String::new(), search_path: Vec::new(), settings: Vec::new() }
+        SessionView {
+            user: self.user.clone(),
+            database: self.database.clone(),
+            process_id: self.process_id,
+            search_path: self.settings.search_path(&self.user),
+            settings: self.settings.all().into_iter().map(|(name, value, _)| (name, value)).collect(),
+        }
+    }
+
+    /// What all sessions share.
+    pub fn server(&self) -> &Arc<SqlServer> {
+        &self.server
+    }
+
+    /// The connected database.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The settings, to change them.
+    pub fn settings_mut(&mut self) -> &mut Settings {
+        &mut self.settings
+    }
+
+    /// Tells the client something.
+    pub fn notice(&mut self, message: impl Into<String>) {
+        self.notices.push(Notice { severity: Severity::Notice, message: message.into(), detail: None, hint: None });
+    }
+
+    /// Warns the client.
+    pub fn warning(&mut self, message: impl Into<String>) {
+        self.notices.push(Notice { severity: Severity::Warning, message: message.into(), detail: None, hint: None });
+    }
+
+    /// DataFusion's state with this session's settings.
+    pub fn state(&self) -> SessionState {
+        self.state_now()
+    }
+
+    fn state_now(&self) -> SessionState {
+        if let Some((generation, state)) = &self.state
+            && *generation == self.settings.generation
+        {
+            return state.clone();
+        }
+        let mut state = self.server.base.clone();
+        state.config_mut().options_mut().execution.time_zone = Some(self.settings.time_zone());
+        state
+    }
+
+    /// What the catalog holds for this session: with the changes of its own transaction.
+    ///
+    /// # Errors
+    /// The changes no longer fit, because another session committed in between (40001).
+    pub fn snapshot(&mut self) -> Result<Arc<Snapshot>> {
+        let base = self.server.catalog.snapshot();
+        if self.pending.is_empty() {
+            self.overlay = None;
+            return Ok(base);
+        }
+        if let Some((under, count, overlay)) = &self.overlay
+            && Arc::ptr_eq(under, &base)
+            && *count == self.pending.len()
+        {
+            return Ok(overlay.clone());
+        }
+        let mut overlay = base.as_ref().clone();
+        for change in &self.pending {
+            overlay.apply(change).map_err(|error| {
+                Error::invalid(format!("could not serialize access due to concurrent update: {}", error.message()))
+                    .code("40001")
+            })?;
+        }
+        let overlay = Arc::new(overlay);
+        self.overlay = Some((base, self.pending.len(), overlay.clone()));
+        Ok(overlay)
+    }
+
+    /// Adds a change to the transaction.
+    ///
+    /// # Errors
+    /// It does not fit.
+    pub fn change(&mut self, change: Change) -> Result<()> {
+        let mut overlay = self.snapshot()?.as_ref().clone();
+        overlay.apply(&change)?;
+        self.pending.push(change);
+        self.overlay = Some((self.server.catalog.snapshot(), self.pending.len(), Arc::new(overlay)));
+        Ok(())
+    }
+
+    /// What names mean now.
+    ///
+    /// # Errors
+    /// As [`Self::snapshot`].
+    pub fn names(&mut self) -> Result<Names> {
+        let system = self
+            .server
+            .system_schemas
+            .iter()
+            .map(|schema| (schema.name().to_owned(), schema.relation_names()))
+            .collect();
+        Ok(Names {
+            snapshot: self.snapshot()?,
+            database: self.database.clone(),
+            search_path: self.settings.search_path(&self.user),
+            system: Arc::new(system),
+            temporary: self.temporary.keys().cloned().collect::<BTreeSet<_>>(),
+        })
+    }
+
+    /// A planner for one statement; `volatile` for jobs and bodies of functions.
+    ///
+    /// # Errors
+    /// As [`Self::snapshot`].
+    pub fn planner(&mut self, volatile: bool) -> Result<Planner> {
+        let names = self.names()?;
+        let state = self.state_now();
+        self.state = Some((self.settings.generation, state.clone()));
+        Ok(Planner::new(self.server.clone(), names, self.temporary.clone(), state, self.view(), volatile))
+    }
+
+    /// Whether a relation of that very name exists.
+    ///
+    /// # Errors
+    /// As [`Self::snapshot`].
+    pub fn has_relation(&mut self, target: &Target) -> Result<bool> {
+        if target.schema == TEMPORARY_SCHEMA {
+            return Ok(self.temporary.contains_key(&target.name));
+        }
+        let snapshot = self.snapshot()?;
+        Ok(snapshot
+            .schema(&target.database, &target.schema)
+            .is_some_and(|schema| schema.tables.contains_key(&target.name) || schema.views.contains_key(&target.name)))
+    }
+
+    /// A temporary table.
+    pub fn temporary(&self, target: &Target) -> Option<&TableEntry> {
+        (target.schema == TEMPORARY_SCHEMA).then(|| self.temporary.get(&target.name)).flatten()
+    }
+
+    /// Names of the temporary tables.
+    pub fn temporary_names(&self) -> Vec<String> {
+        self.temporary.keys().cloned().collect()
+    }
+
+    /// Adds a temporary table.
+    pub fn add_temporary(&mut self, name: String, entry: TableEntry) {
+        Arc::make_mut(&mut self.temporary).insert(name, entry);
+        self.settings.generation += 1;
+    }
+
+    /// Forgets a temporary table; tells whether there was one.
+    pub fn drop_temporary(&mut self, name: &str) -> bool {
+        let Some(entry) = Arc::make_mut(&mut self.temporary).remove(name) else { return false };
+        self.server.catalog.discard_secrets(&secrets_of(&entry));
+        self.settings.generation += 1;
+        true
+    }
+
+    /// Forgets all temporary tables.
+    pub fn forget_temporary(&mut self) {
+        for name in self.temporary_names() {
+            self.drop_temporary(&name);
+        }
+    }
+
+    /// Keeps a statement under a name (PREPARE).
+    ///
+    /// # Errors
+    /// The name is taken.
+    pub fn add_prepared(&mut self, name: String, prepared: Prepared) -> Result<()> {
+        if self.prepared.contains_key(&name) {
+            return Err(Error::invalid(format!("prepared statement \"{name}\" already exists")).code("42P05"));
+        }
+        self.prepared.insert(name, prepared);
+        Ok(())
+    }
+
+    /// A statement kept by PREPARE.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn prepared(&self, name: &str) -> Result<Prepared> {
+        self.prepared
+            .get(name)
+            .cloned()
+            .ok_or_else(|| Error::not_found(format!("prepared statement \"{name}\" does not exist")).code("26000"))
+    }
+
+    /// Forgets a statement kept by PREPARE.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn remove_prepared(&mut self, name: &str) -> Result<()> {
+        self.prepared(name)?;
+        self.prepared.remove(name);
+        Ok(())
+    }
+
+    /// Forgets all statements kept by PREPARE.
+    pub fn forget_prepared(&mut self) {
+        self.prepared.clear();
+    }
+
+    /// Begins a block. What the message did before it is committed first.
+    ///
+    /// # Errors
+    /// That commit fails.
+    pub async fn begin(&mut self) -> Result<()> {
+        self.commit_pending().await?;
+        self.block = TransactionStatus::Open;
+        self.settings_before = Some(Box::new(self.settings.clone()));
+        Ok(())
+    }
+
+    /// Commits the block.
+    ///
+    /// # Errors
+    /// The changes do not fit what others committed, or the disk refuses; then everything is rolled back.
+    pub async fn commit(&mut self) -> Result<()> {
+        self.block = TransactionStatus::Idle;
+        self.savepoints.clear();
+        self.settings.end_local();
+        let result = self.commit_pending().await;
+        if let (Err(_), Some(before)) = (&result, self.settings_before.take()) {
+            self.settings.restore(&before);
+        }
+        self.settings_before = None;
+        result
+    }
+
+    /// Rolls the block back.
+    pub fn roll_back(&mut self) {
+        self.block = TransactionStatus::Idle;
+        self.savepoints.clear();
+        self.to_settle.clear();
+        self.drop_pending(0);
+        if let Some(before) = self.settings_before.take() {
+            self.settings.restore(&before);
+        }
+    }
+
+    fn drop_pending(&mut self, keep: usize) {
+        let dropped: Vec<Change> = self.pending.drain(keep.min(self.pending.len())..).collect();
+        self.server.catalog.discard(&dropped);
+        self.overlay = None;
+    }
+
+    async fn commit_pending(&mut self) -> Result<()> {
+        let to_settle = std::mem::take(&mut self.to_settle);
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let changes = std::mem::take(&mut self.pending);
+        self.overlay = None;
+        let concerns_jobs = changes.iter().any(Change::is_about_jobs);
+        let catalog = self.server.catalog.clone();
+        let committed = tokio::task::spawn_blocking(move || {
+            let result = catalog.commit(&changes);
+            if result.is_err() {
+                catalog.discard(&changes);
+            }
+            result
+        })
+        .await
+        .map_err(|error| Error::internal(format!("the commit ended without an answer: {error}")))?;
+        committed?;
+        if concerns_jobs {
+            self.server.jobs.reconcile(&to_settle);
+            for name in to_settle {
+                self.server.jobs.settled(&name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn require_block(&self, what: &str) -> Result<()> {
+        if self.block == TransactionStatus::Idle {
+            return Err(Error::invalid(format!("{what} can only be used in transaction blocks")).code("25P01"));
+        }
+        Ok(())
+    }
+
+    /// SAVEPOINT
+    ///
+    /// # Errors
+    /// Outside a block.
+    pub fn savepoint(&mut self, name: &str) -> Result<()> {
+        self.require_block("SAVEPOINT")?;
+        self.savepoints.push((name.to_owned(), self.pending.len()));
+        Ok(())
+    }
+
+    fn savepoint_index(&self, name: &str) -> Result<usize> {
+        self.savepoints
+            .iter()
+            .rposition(|(known, _)| known == name)
+            .ok_or_else(|| Error::not_found(format!("savepoint \"{name}\" does not exist")).code("3B001"))
+    }
+
+    /// RELEASE SAVEPOINT
+    ///
+    /// # Errors
+    /// There is no such savepoint.
+    pub fn release(&mut self, name: &str) -> Result<()> {
+        self.require_block("RELEASE SAVEPOINT")?;
+        let index = self.savepoint_index(name)?;
+        self.savepoints.truncate(index);
+        Ok(())
+    }
+
+    /// ROLLBACK TO SAVEPOINT
+    ///
+    /// # Errors
+    /// There is no such savepoint.
+    pub fn roll_back_to(&mut self, name: &str) -> Result<()> {
+        self.require_block("ROLLBACK TO SAVEPOINT")?;
+        let index = self.savepoint_index(name)?;
+        let keep = self.savepoints[index].1;
+        self.savepoints.truncate(index + 1);
+        self.drop_pending(keep);
+        self.block = TransactionStatus::Open;
+        Ok(())
+    }
+
+    /// Whether a job was submitted by this very transaction.
+    pub fn is_pending_job(&self, name: &str) -> bool {
+        self.pending.iter().any(|change| matches!(change, Change::CreateJob { entry } if entry.name == name))
+    }
+
+    /// Waits for a job after the commit.
+    pub fn settle_after_commit(&mut self, name: String) {
+        self.to_settle.push(name);
+    }
+
+    /// Stops a job that is to be dropped, so that nothing of it runs on.
+    ///
+    /// # Errors
+    /// Inside a block, where it cannot be undone.
+    pub async fn stop_before_drop(&mut self, name: &str) -> Result<()> {
+        if self.block != TransactionStatus::Idle {
+            return Err(Error::invalid(format!("job \"{name}\" runs; stop it before dropping it in a block"))
+                .code("55006")
+                .hint("STOP JOB, then DROP JOB."));
+        }
+        self.change(Change::SetJobState { name: name.to_owned(), desired: DesiredState::Stopped })?;
+        self.settle_after_commit(name.to_owned());
+        // A job that cannot settle is dropped all the same: reconcile ends what runs of it.
+        match self.commit_pending().await {
+            Err(error)
+                if self
+                    .server
+                    .catalog
+                    .snapshot()
+                    .jobs
+                    .get(name)
+                    .is_some_and(|job| job.desired != DesiredState::Stopped) =>
+            {
+                Err(error)
+            }
+            _ => Ok(()),
+        }
     }
 }
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.drop_pending(0);
+        self.forget_temporary();
+    }
+}
+
+fn secrets_of(entry: &TableEntry) -> Vec<String> {
+    let references = entry.declaration.options.values().filter_map(|value| match value {
+        OptionValue::Secret(reference) => Some(reference.clone()),
+        OptionValue::Plain(_) => None,
+    });
+    references.collect()
+}
+
+fn dml(plan: LogicalPlan, table: &Arc<ConnectorTable>, target: &Target) -> Result<LogicalPlan> {
+    let source = provider_as_source(table.clone() as Arc<dyn TableProvider>);
+    Ok(LogicalPlanBuilder::insert_into(plan, target.name.as_str(), source, InsertOp::Append)?.build()?)
+}
+
+fn is_unbounded_insert(state: &SessionState, plan: &LogicalPlan) -> Result<bool> {
+    let LogicalPlan::Dml(dml) = plan else { return Ok(false) };
+    let optimised = state.optimize(&dml.input).map_err(|error| refine(error, None))?;
+    crate::engine::planner::is_unbounded(&optimised)
+}
+
+/// Types of `$1 …`: the client's, else inferred, else text.
+fn parameter_types(plan: &LogicalPlan, given: &[Option<DataType>]) -> Result<Vec<DataType>> {
+    let inferred = plan.get_parameter_types().map_err(|error| refine(error, None))?;
+    let numbers: HashMap<usize, Option<DataType>> = inferred
+        .into_iter()
+        .filter_map(|(name, data_type)| Some((name.strip_prefix('$')?.parse().ok()?, data_type)))
+        .collect();
+    let count = numbers.keys().copied().max().unwrap_or(0).max(given.len());
+    Ok((1..=count)
+        .map(|number| {
+            given
+                .get(number - 1)
+                .cloned()
+                .flatten()
+                .or_else(|| numbers.get(&number).cloned().flatten())
+                .filter(|data_type| !data_type.is_null())
+                .unwrap_or(DataType::Utf8)
+        })
+        .collect())
+}
+
+/// The columns that the client sees: types after analysis, names as Postgres gives them.
+fn result_schema(
+    plan: &LogicalPlan,
+    names: Option<&[String]>,
+    _server: &SqlServer,
+    state: SessionState,
+) -> Result<SchemaRef> {
+    let analysed = state
+        .analyzer()
+        .execute_and_check(plan.clone(), state.config_options(), |_, _| {})
+        .map_err(|error| refine(error, None))?;
+    Ok(rename(&Arc::new(analysed.schema().as_arrow().clone()), names))
+}
+
+fn rename(schema: &SchemaRef, names: Option<&[String]>) -> SchemaRef {
+    match names {
+        Some(names) if names.len() == schema.fields().len() => {
+            let fields: Vec<Field> =
+                schema.fields().iter().zip(names).map(|(field, name)| field.as_ref().clone().with_name(name)).collect();
+            Arc::new(Schema::new(fields))
+        }
+        _ => schema.clone(),
+    }
+}
+
+fn renamed(stream: SendableRecordBatchStream, schema: SchemaRef) -> SendableRecordBatchStream {
+    if stream.schema() == schema {
+        return stream;
+    }
+    let of_batches = schema.clone();
+    let stream = stream.map(move |batch| {
+        let batch = batch?;
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        Ok(RecordBatch::try_new_with_options(of_batches.clone(), batch.columns().to_vec(), &options)?)
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, stream))
+}
+
+#[cfg(test)]
+mod tests;

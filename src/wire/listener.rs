@@ -1,5 +1,6 @@
 //! Accepts clients, counts them, and stops them: one task for each session, so that a panic ends only its own.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +58,19 @@ pub struct Shared {
     pub abort: CancellationToken,
 }
 
+/// Refuses an address that others than this machine can reach.
+///
+/// # Errors
+/// It is not a loopback address.
+pub fn require_loopback(address: SocketAddr) -> Result<()> {
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    Err(Error::unsupported(format!("cannot listen on {address}: only loopback addresses are allowed"))
+        .detail("There are no logins yet: whoever reaches the port would be trusted.")
+        .hint("Listen on 127.0.0.1 or [::1]."))
+}
+
 /// Serves clients until `shutdown`, then ends the sessions: idle ones at once, running statements after the grace.
 ///
 /// # Errors
@@ -67,12 +81,7 @@ pub async fn serve(
     options: WireOptions,
     shutdown: CancellationToken,
 ) -> Result<()> {
-    let address = listener.local_addr().map_err(|error| Error::unavailable(format!("listener: {error}")))?;
-    if !address.ip().is_loopback() {
-        return Err(Error::unsupported(format!("cannot listen on {address}: only loopback addresses are allowed"))
-            .detail("There are no logins yet: whoever reaches the port would be trusted.")
-            .hint("Listen on 127.0.0.1 or [::1]."));
-    }
+    require_loopback(listener.local_addr().map_err(|error| Error::unavailable(format!("listener: {error}")))?)?;
     let sockets = Arc::new(Semaphore::new(options.max_connections + STARTING_MAX));
     let shared = Arc::new(Shared {
         sql,

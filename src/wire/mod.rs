@@ -20,4 +20,4 @@ mod simple_query;
 mod startup;
 mod text;
 
-pub use listener::{WireOptions, serve};
+pub use listener::{WireOptions, require_loopback, serve};

@@ -26,8 +26,10 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(15);
 /// Clients by connection. A client belongs to the runtime that it was first used on: a job's load stays off the sessions' connections.
 #[derive(Default)]
 pub struct ClientCache {
-    clients: Mutex<HashMap<(Connection, tokio::runtime::Id), Arc<OnceCell<Client>>>>,
+    clients: Mutex<HashMap<ClientKey, Arc<OnceCell<Client>>>>,
 }
+
+type ClientKey = (Connection, tokio::runtime::Id);
 
 impl ClientCache {
     /// The client for a connection, made on first use.
@@ -174,6 +176,7 @@ impl Failure {
                     "TransactionConflictException" | "ReplicatedWriteConflictException" | "InternalServerError" => {
                         (FailureKind::Transient, Error::unavailable(message))
                     }
+                    "AccessDeniedException" => (FailureKind::Final, Error::invalid(message).code("42501")),
                     _ if status == 429 => (FailureKind::Throttled, Error::unavailable(message)),
                     _ if status >= 500 => (FailureKind::Transient, Error::unavailable(message)),
                     _ => (FailureKind::Final, Error::invalid(message)),
@@ -259,9 +262,11 @@ where
     }
 }
 
-/// How long to wait after so many failures in a row: from 25 ms doubling up to 5 s, half of it by chance.
+/// How long to wait after so many failures in a row: from 25 ms doubling up to 1.6 s, half of it by chance.
 pub fn backoff(failures: u32) -> Duration {
-    let ceiling =
-        Duration::from_millis(25).saturating_mul(1 << failures.saturating_sub(1).min(8)).min(Duration::from_secs(5));
+    let ceiling = Duration::from_millis(25 << failures.saturating_sub(1).min(6));
     ceiling.mul_f64(0.5 + rand::random::<f64>() / 2.0)
 }
+
+#[cfg(test)]
+mod tests;

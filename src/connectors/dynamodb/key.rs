@@ -108,9 +108,9 @@ impl KeySchema {
             return Err(contradiction("PRIMARY KEY", &table.primary_key));
         }
         // 'primary_key' may name the partition key alone.
-        if !primary_key_option.is_empty()
-            && !(primary_key_option.contains(&self.partition.name) && primary_key_option.iter().all(is_key))
-        {
+        let agrees = primary_key_option.is_empty()
+            || (primary_key_option.contains(&self.partition.name) && primary_key_option.iter().all(is_key));
+        if !agrees {
             return Err(contradiction("'primary_key'", primary_key_option));
         }
         for attribute in self.attributes() {

@@ -2,7 +2,7 @@
 //! that satisfies the clause (each predicate is evaluated again on the decoded rows), so where DynamoDB's comparison and the
 //! declared type's differ the question is widened or left out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use datafusion::arrow::datatypes::{DataType, Schema};
@@ -347,12 +347,14 @@ fn is_ordered(low: &AttributeValue, high: &AttributeValue) -> bool {
     }
 }
 
-/// The FilterExpression for these conjuncts, without those that name one of `left_out` (Query takes no key attributes in it).
-pub fn filter_expression(conjuncts: &[Expr], schema: &Schema, left_out: &[&str]) -> Option<Expression> {
+/// The FilterExpression for these conjuncts, without those that name one of `left_out` (Query takes no key attributes in
+/// it), and for each conjunct whether it is in it.
+pub fn filter_expression(conjuncts: &[Expr], schema: &Schema, left_out: &[&str]) -> (Option<Expression>, Vec<bool>) {
+    let mut is_sent = vec![false; conjuncts.len()];
     let mut expression = Expression::default();
     let mut parts = Vec::new();
     let mut bytes = 0;
-    for conjunct in conjuncts {
+    for (index, conjunct) in conjuncts.iter().enumerate() {
         if conjunct.column_refs().iter().any(|column| left_out.contains(&column.name.as_str())) {
             continue;
         }
@@ -362,11 +364,12 @@ pub fn filter_expression(conjuncts: &[Expr], schema: &Schema, left_out: &[&str])
         {
             bytes += part.len();
             parts.push(part);
+            is_sent[index] = true;
             expression = attempt;
         }
     }
     expression.text = parts.join(" AND ");
-    (!parts.is_empty()).then_some(expression)
+    ((!parts.is_empty()).then_some(expression), is_sent)
 }
 
 fn filter_part(expr: &Expr, schema: &Schema, out: &mut Expression) -> Option<String> {
@@ -446,6 +449,7 @@ fn or_number(condition: String, name: &str, data_type: &DataType, out: &mut Expr
 /// The key part of EXPLAIN.
 pub fn describe_access(access: &Access, key: &KeySchema) -> String {
     let list = |values: &[AttributeValue]| match values {
+        [] => format!("{} that no item has", key.partition.name),
         [one] => format!("{} = {}", key.partition.name, value_text(one)),
         many if many.len() <= 5 => {
             let values: Vec<_> = many.iter().map(value_text).collect();
@@ -456,6 +460,7 @@ pub fn describe_access(access: &Access, key: &KeySchema) -> String {
     match access {
         Access::Scan => String::new(),
         Access::Get(keys) if keys.len() == 1 => format!(" key {}", super::key::key_text(&keys[0], key)),
+        Access::Get(keys) if keys.is_empty() => format!(" key {} that no item has", key.describe()),
         Access::Get(keys) => format!(" {} keys {}", keys.len(), key.describe()),
         Access::Query { partitions, sort } => {
             let mut text = format!(" key {}", list(partitions));
@@ -472,10 +477,34 @@ pub fn describe_access(access: &Access, key: &KeySchema) -> String {
     }
 }
 
+/// Whether the key conditions already say all that this conjunct says.
+pub fn is_answered_by_key(conjunct: &Expr, access: &Access, key: &KeySchema, schema: &Schema) -> bool {
+    let equals = |attribute: &str| equal_to(conjunct).is_some_and(|(column, _)| column == attribute);
+    match access {
+        Access::Scan => false,
+        Access::Get(_) => key.attributes().any(|attribute| equals(&attribute.name)),
+        Access::Query { sort, .. } => {
+            let is_range = key.sort.as_ref().filter(|_| sort.is_some()).is_some_and(|attribute| {
+                let is_exact = schema.field_with_name(&attribute.name).is_ok_and(|field| is_exact(field.data_type()));
+                let parts = comparisons(conjunct);
+                is_exact
+                    && !parts.is_empty()
+                    && parts.iter().all(|(column, op, _)| {
+                        *column == attribute.name
+                            && matches!(
+                                op,
+                                Operator::Eq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq
+                            )
+                    })
+            });
+            equals(&key.partition.name) || is_range
+        }
+    }
+}
+
 /// Conjuncts as text, for EXPLAIN.
-pub fn describe_filter(conjuncts: &[Expr]) -> String {
-    let texts: BTreeMap<usize, String> = conjuncts.iter().map(ToString::to_string).enumerate().collect();
-    texts.into_values().collect::<Vec<_>>().join(" AND ")
+pub fn describe_filter<'a>(conjuncts: impl Iterator<Item = &'a Expr>) -> String {
+    conjuncts.map(ToString::to_string).collect::<Vec<_>>().join(" AND ")
 }
 
 #[cfg(test)]

@@ -21,9 +21,10 @@ use tokio::sync::mpsc;
 
 use super::client::send;
 use super::item::Item;
+use super::key::KeySchema;
 use super::predicate::{
     Access, Expression, SortRange, access, conjuncts, describe_access, describe_filter, filter_expression,
-    is_evaluable, key_condition,
+    is_answered_by_key, is_evaluable, key_condition,
 };
 use super::remote_table::{Projection, RemoteTable};
 use crate::connectors::{Scan, ScanPartition, ScanPlan, ScanRequest};
@@ -52,7 +53,7 @@ impl DynamoDbScan {
     }
 
     /// The access path and what of the filters DynamoDB is asked.
-    async fn prepare(&self, request: &ScanRequest) -> Result<(Arc<Read>, Access, Vec<Expr>)> {
+    async fn prepare(&self, request: &ScanRequest) -> Result<(Arc<Read>, Access, String)> {
         let table = &self.table;
         let conjuncts = conjuncts(&request.filters);
         let mut columns = request.projection.clone();
@@ -65,11 +66,12 @@ impl DynamoDbScan {
         let key = table.key().await?;
         let access = access(&conjuncts, key, &table.schema);
         let key_names: Vec<&str> = key.attributes().map(|attribute| attribute.name.as_str()).collect();
-        let filter = match &access {
+        let (filter, is_sent) = match &access {
             Access::Scan => filter_expression(&conjuncts, &table.schema, &[]),
             Access::Query { .. } => filter_expression(&conjuncts, &table.schema, &key_names),
-            Access::Get(_) => None,
+            Access::Get(_) => (None, vec![false; conjuncts.len()]),
         };
+        let described = describe(&conjuncts, &is_sent, &access, key, &table.schema);
         let output = request
             .projection
             .iter()
@@ -85,8 +87,23 @@ impl DynamoDbScan {
             filter,
             limit: request.limit,
         };
-        Ok((Arc::new(read), access, conjuncts))
+        Ok((Arc::new(read), access, described))
     }
+}
+
+/// The filters for EXPLAIN: what DynamoDB is asked (`filter`), what is only evaluated here (`then`). Key conditions are shown apart.
+fn describe(conjuncts: &[Expr], is_sent: &[bool], access: &Access, key: &KeySchema, schema: &Schema) -> String {
+    let of = |sent: bool| {
+        let chosen = conjuncts.iter().zip(is_sent).filter(move |(_, is_sent)| **is_sent == sent);
+        chosen.map(|(conjunct, _)| conjunct).filter(|conjunct| !is_answered_by_key(conjunct, access, key, schema))
+    };
+    [("filter", true), ("then", false)]
+        .into_iter()
+        .map(|(word, sent)| match describe_filter(of(sent)) {
+            text if text.is_empty() => text,
+            text => format!(", {word} {text}"),
+        })
+        .collect()
 }
 
 fn physical_predicate(conjuncts: &[Expr], schema: &Schema) -> Result<Option<Arc<dyn PhysicalExpr>>> {
@@ -108,7 +125,7 @@ impl Scan for DynamoDbScan {
     }
 
     async fn plan(&self, request: ScanRequest) -> Result<ScanPlan> {
-        let (read, access, conjuncts) = self.prepare(&request).await?;
+        let (read, access, filters) = self.prepare(&request).await?;
         let key = self.table.key().await?;
         let how = match &access {
             Access::Get(keys) if keys.len() == 1 => "GetItem".to_owned(),
@@ -117,9 +134,7 @@ impl Scan for DynamoDbScan {
             Access::Scan => format!("Scan ({} segments)", segments(&read)),
         };
         let mut description = format!("{how} table={}{}", self.table.table_name(), describe_access(&access, key));
-        if !conjuncts.is_empty() {
-            description += &format!(", filter {}", describe_filter(&conjuncts));
-        }
+        description += &filters;
         let names: Vec<_> = read.schema.fields().iter().map(|field| field.name().as_str()).collect();
         description += &format!(", projection [{}]", names.join(", "));
         if let Some(limit) = request.limit {

@@ -178,9 +178,13 @@ async fn names_resolve() {
             +-------+---+------+---------+------+---+-----+-----------------------+--------+----------+-------------------------+"#]],
     )
     .await;
-    check("SELECT 'nowhere'::regclass", expect![[r#"
+    check(
+        "SELECT 'nowhere'::regclass",
+        expect![[r#"
         run: External error: relation "nowhere" does not exist
-          SELECT regclassout(regclassin('nowhere')) AS regclass"#]]).await;
+          SELECT regclassout(regclassin('nowhere')) AS regclass"#]],
+    )
+    .await;
 }
 
 #[tokio::test]

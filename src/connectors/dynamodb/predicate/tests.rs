@@ -34,7 +34,7 @@ fn a_timestamp_sort_key_is_widened_to_dates() {
 
 #[test]
 fn only_what_dynamodb_compares_alike_is_sent() {
-    let text = |expr: Expr| filter_expression(&[expr], &schema(), &["id"]).map(|filter| filter.text);
+    let text = |expr: Expr| filter_expression(&[expr], &schema(), &["id"]).0.map(|filter| filter.text);
     assert_eq!(text(col("score").eq(lit(0.1))), None, "many numbers are one float");
     assert_eq!(text(col("name").not_eq(lit("a"))), None);
     assert_eq!(text(col("id").gt(lit(1))), None, "a key attribute in a Query");

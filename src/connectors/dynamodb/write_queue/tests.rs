@@ -100,7 +100,7 @@ proptest! {
         // For each ticket, the key and serial of each of its rows.
         let mut rows: Vec<Vec<(u8, u64)>> = Vec::new();
         let mut requests: Vec<Vec<(u8, u64)>> = Vec::new();
-        let mut end = |queue: &mut WriteQueue<u8, u64>, requests: &mut Vec<Vec<(u8, u64)>>, stored: &mut HashMap<u8, u64>, index: usize, mask: u32| {
+        let end = |queue: &mut WriteQueue<u8, u64>, requests: &mut Vec<Vec<(u8, u64)>>, stored: &mut HashMap<u8, u64>, index: usize, mask: u32| {
             if requests.is_empty() { return; }
             let request = requests.remove(index % requests.len());
             for (bit, (key, value)) in request.into_iter().enumerate() {

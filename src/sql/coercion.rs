@@ -1,0 +1,118 @@
+//! Strings in arithmetic, and exact numerics: rules that DataFusion's own type coercion does not have.
+//! A string with a string or a number is an exact decimal; a timestamp with a string stays an interval.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::DFSchema;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::error::Result;
+use datafusion::logical_expr::expr::{Cast, ScalarFunction};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, binary_expr, cast};
+use datafusion::optimizer::AnalyzerRule;
+use datafusion::sql::sqlparser::ast::BinaryOperator;
+
+use crate::data_type::{is_unconstrained_numeric, unconstrained_numeric};
+use crate::functions::numeric;
+
+/// The planners that come before DataFusion's.
+pub fn planners() -> Vec<Arc<dyn ExprPlanner>> {
+    vec![Arc::new(Arithmetic)]
+}
+
+/// Plans `+ - * / %` with strings and exact numerics.
+#[derive(Debug)]
+pub struct Arithmetic;
+
+fn is_string(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+impl ExprPlanner for Arithmetic {
+    fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        if !matches!(
+            raw.op,
+            BinaryOperator::Plus
+                | BinaryOperator::Minus
+                | BinaryOperator::Multiply
+                | BinaryOperator::Divide
+                | BinaryOperator::Modulo
+        ) {
+            return Ok(PlannerResult::Original(raw));
+        }
+        let (Ok(left), Ok(right)) = (raw.left.get_type(schema), raw.right.get_type(schema)) else {
+            return Ok(PlannerResult::Original(raw));
+        };
+        let takes_part = |data_type: &DataType| is_string(data_type) || data_type.is_numeric();
+        let wanted = |data_type: &DataType| is_string(data_type) || is_unconstrained_numeric(data_type);
+        if !(takes_part(&left) && takes_part(&right) && (wanted(&left) || wanted(&right))) {
+            return Ok(PlannerResult::Original(raw));
+        }
+        let left = to_numeric(raw.left, &left);
+        let right = to_numeric(raw.right, &right);
+        Ok(PlannerResult::Planned(match raw.op {
+            BinaryOperator::Plus => binary_expr(left, Operator::Plus, right),
+            BinaryOperator::Minus => binary_expr(left, Operator::Minus, right),
+            BinaryOperator::Multiply => numeric::multiply().call(vec![left, right]),
+            BinaryOperator::Divide => numeric::divide().call(vec![left, right]),
+            _ => numeric::modulo().call(vec![left, right]),
+        }))
+    }
+}
+
+fn to_numeric(expr: Expr, data_type: &DataType) -> Expr {
+    if is_unconstrained_numeric(data_type) {
+        expr
+    } else if is_string(data_type) || data_type.is_floating() {
+        numeric::to_numeric().call(vec![expr])
+    } else {
+        cast(expr, unconstrained_numeric())
+    }
+}
+
+/// Casts from and to exact numerics: text is read exactly or refused, printing trims zeros, floats go by their shortest text.
+#[derive(Debug)]
+pub struct Numerics;
+
+impl AnalyzerRule for Numerics {
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        let plan = plan.transform_up_with_subqueries(|plan| {
+            let schema = datafusion::logical_expr::utils::merge_schema(&plan.inputs());
+            let preserver = NamePreserver::new(&plan);
+            plan.map_expressions(|expr| {
+                let name = preserver.save(&expr);
+                let rewritten = expr.transform_up(|expr| rewrite(expr, &schema))?;
+                Ok(if rewritten.transformed { rewritten.update_data(|expr| name.restore(expr)) } else { rewritten })
+            })?
+            .map_data(LogicalPlan::recompute_schema)
+        })?;
+        Ok(plan.data)
+    }
+
+    fn name(&self) -> &'static str {
+        "exact_numerics"
+    }
+}
+
+fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let Expr::Cast(Cast { expr: inner, field }) = &expr else { return Ok(Transformed::no(expr)) };
+    let Ok(from) = inner.get_type(schema) else { return Ok(Transformed::no(expr)) };
+    let to = field.data_type();
+    let call = |function: Arc<datafusion::logical_expr::ScalarUDF>, argument: &Expr| {
+        Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![argument.clone()]))
+    };
+    let replacement = if is_unconstrained_numeric(&from) && is_string(to) {
+        let text = call(numeric::numeric_text(), inner);
+        if *to == DataType::Utf8 { text } else { cast(text, to.clone()) }
+    } else if is_unconstrained_numeric(to) && (is_string(&from) || from.is_floating()) {
+        call(numeric::to_numeric(), inner)
+    } else if matches!(to, DataType::Decimal128(..) | DataType::Decimal256(..)) && from.is_floating() {
+        cast(call(numeric::to_numeric(), inner), to.clone())
+    } else {
+        return Ok(Transformed::no(expr));
+    };
+    Ok(Transformed::yes(replacement))
+}

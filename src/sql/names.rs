@@ -1,0 +1,216 @@
+//! Names of schemas, relations and functions: how they fold, where they are looked up, what was meant.
+//! Exact first, else uniquely without regard to case; unquoted names fold to lower case before.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::Ident;
+
+use super::dialect::fold;
+use crate::catalog::Snapshot;
+use crate::error::{Error, Result};
+
+/// Schema of a session's temporary tables; never stored.
+pub const TEMPORARY_SCHEMA: &str = "pg_temp";
+
+/// A relation, fully named.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Target {
+    /// Database.
+    pub database: String,
+    /// Schema.
+    pub schema: String,
+    /// Name.
+    pub name: String,
+}
+
+impl Target {
+    /// `schema`.`name` in backticks, for SHOW CREATE TABLE.
+    pub fn qualified(&self) -> String {
+        let quote = |name: &str| format!("`{}`", name.replace('`', "``"));
+        if self.schema == TEMPORARY_SCHEMA {
+            return quote(&self.name);
+        }
+        format!("{}.{}", quote(&self.schema), quote(&self.name))
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.database, self.schema, self.name)
+    }
+}
+
+/// What names mean in a session, at a moment.
+#[derive(Clone)]
+pub struct Names {
+    /// The catalog with the transaction's own changes.
+    pub snapshot: Arc<Snapshot>,
+    /// The connected database.
+    pub database: String,
+    /// Schemas searched, in order.
+    pub search_path: Vec<String>,
+    /// System schemas with their relations.
+    pub system: Arc<Vec<(String, Vec<String>)>>,
+    /// Names of temporary tables.
+    pub temporary: BTreeSet<String>,
+}
+
+/// Picks a name: exact first, else the only one that differs in case alone.
+pub fn pick<'a>(wanted: &str, names: impl Iterator<Item = &'a String> + Clone) -> Option<&'a String> {
+    if let Some(exact) = names.clone().find(|name| *name == wanted) {
+        return Some(exact);
+    }
+    let folded = wanted.to_lowercase();
+    let mut similar = names.filter(|name| name.to_lowercase() == folded);
+    match (similar.next(), similar.next()) {
+        (Some(name), None) => Some(name),
+        _ => None,
+    }
+}
+
+impl Names {
+    /// The schema that a name means.
+    pub fn find_schema(&self, ident: &Ident) -> Option<String> {
+        let wanted = fold(ident);
+        if let Some((name, _)) = self.system.iter().find(|(name, _)| name.eq_ignore_ascii_case(&wanted)) {
+            return Some(name.clone());
+        }
+        pick(&wanted, self.snapshot.databases.get(&self.database)?.schemas.keys()).cloned()
+    }
+
+    /// The first schema of the search path that exists.
+    pub fn current_schema(&self) -> Option<String> {
+        let schemas = &self.snapshot.databases.get(&self.database)?.schemas;
+        self.search_path.iter().find(|schema| schemas.contains_key(*schema)).cloned()
+    }
+
+    fn refuse_other_database(&self, ident: &Ident) -> Result<()> {
+        let written = fold(ident);
+        if written.eq_ignore_ascii_case(&self.database) || written == "default_catalog" {
+            return Ok(());
+        }
+        Err(Error::unsupported(format!("cross-database references are not implemented: \"{written}\"")))
+    }
+
+    /// Where a new object with that name goes.
+    ///
+    /// # Errors
+    /// The schema does not exist.
+    pub fn target(&self, name: &[Ident]) -> Result<Target> {
+        let (schema, object) = match name {
+            [object] => {
+                let schema = self
+                    .current_schema()
+                    .ok_or_else(|| Error::not_found("no schema has been selected to create in").code("3F000"))?;
+                (schema, object)
+            }
+            [schema, object] => (self.existing_schema(schema)?, object),
+            [database, schema, object] => {
+                self.refuse_other_database(database)?;
+                (self.existing_schema(schema)?, object)
+            }
+            _ => return Err(Error::invalid("improper qualified name (too many dotted names)").code("42601")),
+        };
+        if self.system.iter().any(|(name, _)| *name == schema) {
+            return Err(Error::invalid(format!("permission denied for schema {schema}")).code("42501"));
+        }
+        Ok(Target { database: self.database.clone(), schema, name: fold(object) })
+    }
+
+    fn existing_schema(&self, ident: &Ident) -> Result<String> {
+        self.find_schema(ident).ok_or_else(|| {
+            Error::not_found(format!("schema \"{}\" does not exist", fold(ident)))
+                .code("3F000")
+                .hint(format!("CREATE SCHEMA {} (or CREATE DATABASE) makes it.", fold(ident)))
+        })
+    }
+
+    /// The relation that a name means.
+    ///
+    /// # Errors
+    /// It names another database.
+    pub fn find_relation(&self, name: &[Ident]) -> Result<Option<Target>> {
+        let target = |schema: &str, name: &String| Target {
+            database: self.database.clone(),
+            schema: schema.to_owned(),
+            name: name.clone(),
+        };
+        let in_schema = |schema: &str, wanted: &str| -> Option<Target> {
+            if let Some((_, relations)) = self.system.iter().find(|(name, _)| name == schema) {
+                return pick(wanted, relations.iter()).map(|name| target(schema, name));
+            }
+            if schema == TEMPORARY_SCHEMA {
+                return pick(wanted, self.temporary.iter()).map(|name| target(schema, name));
+            }
+            let entry = self.snapshot.schema(&self.database, schema)?;
+            pick(wanted, entry.tables.keys().chain(entry.views.keys())).map(|name| target(schema, name))
+        };
+        let (schema, object) = match name {
+            [object] => {
+                let wanted = fold(object);
+                let path = [TEMPORARY_SCHEMA, "pg_catalog"].into_iter().map(str::to_owned);
+                let mut path = path.chain(self.search_path.iter().cloned());
+                return Ok(path.find_map(|schema| in_schema(&schema, &wanted)));
+            }
+            [schema, object] => (schema, object),
+            [database, schema, object] => {
+                self.refuse_other_database(database)?;
+                (schema, object)
+            }
+            _ => return Err(Error::invalid("improper qualified name (too many dotted names)").code("42601")),
+        };
+        Ok(self.find_schema(schema).and_then(|schema| in_schema(&schema, &fold(object))))
+    }
+
+    /// The function of a user that a name means.
+    pub fn find_function(&self, name: &[Ident]) -> Option<(String, String, String)> {
+        let in_schema = |schema: &str, wanted: &str| {
+            let entry = self.snapshot.schema(&self.database, schema)?;
+            pick(wanted, entry.functions.keys()).map(|name| (self.database.clone(), schema.to_owned(), name.clone()))
+        };
+        match name {
+            [function] => self.search_path.iter().find_map(|schema| in_schema(schema, &fold(function))),
+            [.., schema, function] => self.find_schema(schema).and_then(|schema| in_schema(&schema, &fold(function))),
+            [] => None,
+        }
+    }
+
+    /// Relations with a name near to this one, for hints.
+    pub fn near_relations(&self, wanted: &str) -> Option<String> {
+        let schemas = &self.snapshot.databases.get(&self.database)?.schemas;
+        let names = self
+            .search_path
+            .iter()
+            .filter_map(|schema| schemas.get(schema))
+            .flat_map(|schema| schema.tables.keys().chain(schema.views.keys()));
+        nearest(wanted, names.map(String::as_str)).map(str::to_owned)
+    }
+}
+
+/// The nearest of some names, if one is near.
+pub fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let wanted = wanted.to_lowercase();
+    let limit = (wanted.chars().count() / 3).max(1);
+    names
+        .map(|name| (distance(&wanted, &name.to_lowercase()), name))
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|(_, name)| name)
+}
+
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, l) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, r) in right.iter().enumerate() {
+            let substituted = diagonal + usize::from(l != *r);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[right.len()]
+}

@@ -1,0 +1,28 @@
+//! The step from an optimised plan to a physical one: look-up functions take the form in which a query awaits them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::error::Result;
+use datafusion::execution::context::{QueryPlanner, SessionState};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
+
+use crate::engine::lookup_function;
+
+/// DataFusion's physical planner behind [`lookup_function::for_query`].
+#[derive(Debug)]
+pub struct LookUpQueryPlanner;
+
+#[async_trait]
+impl QueryPlanner for LookUpQueryPlanner {
+    async fn create_physical_plan(
+        &self,
+        logical_plan: &LogicalPlan,
+        session_state: &SessionState,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = lookup_function::for_query(logical_plan.clone())?;
+        DefaultPhysicalPlanner::default().create_physical_plan(&plan, session_state).await
+    }
+}

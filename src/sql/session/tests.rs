@@ -1,0 +1,368 @@
+use std::collections::BTreeMap;
+
+use datafusion::arrow::array::AsArray;
+use datafusion::arrow::compute::cast;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::connectors::ConnectorDefaults;
+
+struct Harness {
+    session: Session,
+    directory: tempfile::TempDir,
+}
+
+fn jobs() -> Jobs {
+    Jobs {}
+}
+
+fn server(directory: &std::path::Path) -> Arc<SqlServer> {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1_700_000_000_000));
+    let defaults = ConnectorDefaults {
+        kafka_bootstrap_servers: Some("127.0.0.1:1".to_owned()),
+        kafka_properties: BTreeMap::new(),
+        kafka_is_embedded: true,
+        dynamodb_endpoint: Some("http://127.0.0.1:1".to_owned()),
+        aws_region: Some("us-east-1".to_owned()),
+        aws_credentials: Some(("a".to_owned(), "b".to_owned())),
+        dynamodb_is_embedded: true,
+        clock: clock.clone(),
+    };
+    let catalog = Catalog::open(directory).unwrap();
+    Arc::new(SqlServer::new(catalog, jobs(), Registry::new(&defaults), Vec::new(), clock, BTreeMap::new()))
+}
+
+fn open(server: &Arc<SqlServer>) -> Session {
+    let options = SessionOptions {
+        user: "me".to_owned(),
+        database: "streamgate".to_owned(),
+        settings: Vec::new(),
+        process_id: 7,
+    };
+    Session::open(server.clone(), options).unwrap()
+}
+
+impl Harness {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let session = open(&server(directory.path()));
+        Self { session, directory }
+    }
+
+    /// Runs a message as a simple query does; gives rows as text, tags, and the error at last.
+    async fn run(&mut self, message: &str) -> Vec<String> {
+        run(&mut self.session, message).await
+    }
+
+    async fn error(&mut self, message: &str) -> Error {
+        let statements = self.session.split(message).unwrap();
+        let mut result = Ok(());
+        for statement in &statements {
+            result = execute(&mut self.session, statement, &[], Vec::new()).await.map(|_| ());
+            if result.is_err() {
+                break;
+            }
+        }
+        self.session.end_of_message().await.unwrap();
+        result.expect_err(message)
+    }
+}
+
+async fn execute(
+    session: &mut Session,
+    statement: &StatementText,
+    types: &[Option<DataType>],
+    parameters: Vec<ScalarValue>,
+) -> Result<Vec<String>> {
+    let prepared = session.prepare(statement, types).await?;
+    let outcome = session.execute(&prepared, parameters).await?;
+    lines(prepared, outcome).await
+}
+
+async fn lines(prepared: Prepared, outcome: Outcome) -> Result<Vec<String>> {
+    match outcome {
+        Outcome::Empty => Ok(vec!["(empty)".to_owned()]),
+        Outcome::Done { tag } => Ok(vec![tag]),
+        Outcome::Rows { schema, mut stream, .. } => {
+            let told = prepared.result.expect("rows have columns");
+            let names = |schema: &SchemaRef| schema.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
+            assert_eq!(names(&told), names(&schema));
+            let types = |schema: &SchemaRef| schema.fields().iter().map(|f| f.data_type().clone()).collect::<Vec<_>>();
+            assert_eq!(types(&told), types(&schema));
+            let mut lines = vec![names(&schema).join("|")];
+            while let Some(batch) = stream.next().await {
+                let batch = batch?;
+                let texts: Vec<_> = batch
+                    .columns()
+                    .iter()
+                    .map(|column| {
+                        if crate::data_type::is_unconstrained_numeric(column.data_type()) {
+                            let numbers = column.as_primitive::<datafusion::arrow::datatypes::Decimal256Type>().clone();
+                            let texts: datafusion::arrow::array::StringArray =
+                                numbers.iter().map(|number| number.map(crate::functions::numeric::print)).collect();
+                            Arc::new(texts) as datafusion::arrow::array::ArrayRef
+                        } else {
+                            cast(column, &DataType::Utf8).unwrap()
+                        }
+                    })
+                    .collect();
+                for row in 0..batch.num_rows() {
+                    let values: Vec<&str> = texts
+                        .iter()
+                        .map(|text| if text.is_null(row) { "NULL" } else { text.as_string::<i32>().value(row) })
+                        .collect();
+                    lines.push(values.join("|"));
+                }
+            }
+            Ok(lines)
+        }
+    }
+}
+
+async fn run(session: &mut Session, message: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    for statement in session.split(message).unwrap() {
+        match execute(session, &statement, &[], Vec::new()).await {
+            Ok(lines) => all.extend(lines),
+            Err(error) => {
+                all.push(format!("{}: {}", error.sqlstate(), error.message()));
+                break;
+            }
+        }
+    }
+    if let Err(error) = session.end_of_message().await {
+        all.push(format!("{}: {}", error.sqlstate(), error.message()));
+    }
+    all
+}
+
+const TABLE: &str = "CREATE TABLE orders (order_id INT, userId STRING, amount FLOAT, created_at TIMESTAMP(3)) \
+                     WITH ('connector' = 'blackhole')";
+
+#[tokio::test]
+async fn constants_and_names_of_columns() {
+    let mut h = Harness::new();
+    assert_eq!(h.run("select 1").await, ["?column?", "1"]);
+    assert_eq!(h.run("select 1, 1, 'a' as x, 2 as x").await, ["?column?|?column?|x|x", "1|1|a|2"]);
+    assert_eq!(h.run("select count(*), lower('A')").await, ["count|lower", "1|a"]);
+    assert_eq!(h.run("select 1 as \"Total\"; select 2").await, ["Total", "1", "?column?", "2"]);
+    assert_eq!(h.run("-- nothing").await, Vec::<String>::new());
+    assert_eq!(h.run("values (1, 'a'), (2, 'b')").await, ["column1|column2", "1|a", "2|b"]);
+    assert_eq!(h.run("with A as (select 1 as Xy) select xY from a order by XY").await, ["Xy", "1"]);
+}
+
+#[tokio::test]
+async fn string_arithmetic_is_exact() {
+    let mut h = Harness::new();
+    for (expression, expected) in [
+        ("'2' + '3'", "5"),
+        ("'1.10' + 2", "3.1"),
+        ("'10' * '0.1'", "1"),
+        ("'1' / '3'", "0.33333333333333333333"),
+        ("'7' % 4", "3"),
+        ("'0.1' + 0.2", "0.3"),
+        ("cast('2' + '3' as string)", "5"),
+        ("cast('1.50' as numeric)", "1.5"),
+        ("cast(cast(12.1 as float) as numeric)", "12.1"),
+        ("cast(null as string) + 1", "NULL"),
+        ("1.5 + 1", "2.5"),
+        ("cast('12.345' as decimal(10, 2))", "12.35"),
+        ("sum(cast(x as numeric))", "0.3"),
+    ] {
+        let from = if expression.starts_with("sum") { " from (values ('0.1'), ('0.2')) t(x)" } else { "" };
+        assert_eq!(h.run(&format!("select {expression} as v{from}")).await, ["v", expected], "{expression}");
+    }
+    assert_eq!(h.run("select 'x' + '2'").await[..], ["22P02: invalid input syntax for type numeric: \"x\""]);
+    assert_eq!(h.run("select '1' / '0'").await[..], ["22012: division by zero"]);
+}
+
+#[tokio::test]
+async fn functions_of_flink() {
+    let mut h = Harness::new();
+    for (expression, expected) in [
+        ("SPLIT_INDEX('1_2_3', '_', 1)", "2"),
+        ("SPLIT_INDEX('1_2_3', '_', 3)", "NULL"),
+        ("SPLIT_INDEX('1_2_3', '_', -1)", "NULL"),
+        ("SPLIT_INDEX('1_2_3', 95, 0)", "1"),
+        ("DATE_FORMAT(TIMESTAMP '2024-03-05 14:07:09.123', 'yyyy-MM-dd HH:mm:ss.SSS')", "2024-03-05 14:07:09.123"),
+        ("DATE_FORMAT('2024-03-05 14:07:09', 'yy/M/d h a ''o''''clock'' EEE')", "24/3/5 2 PM o'clock Tue"),
+        ("CONCAT_WS('-', 'a', NULL, 1)", "a-1"),
+        ("CONCAT_WS(NULL, 'a')", "NULL"),
+        ("IFNULL(NULL, 'b')", "b"),
+        ("CAST(now() AS STRING)", "2023-11-14T22:13:20Z"),
+        ("UNIX_TIMESTAMP()", "1700000000"),
+        ("FROM_UNIXTIME(0)", "1970-01-01 00:00:00"),
+    ] {
+        assert_eq!(h.run(&format!("select {expression} as v")).await, ["v", expected], "{expression}");
+    }
+    h.run("SET 'table.local-time-zone' = 'Asia/Shanghai'").await;
+    assert_eq!(h.run("select DATE_FORMAT(now(), 'yyyy-MM-dd HH') as v").await, ["v", "2023-11-15 06"]);
+    assert_eq!(h.run("show timezone").await, ["TimeZone", "Asia/Shanghai"]);
+}
+
+#[tokio::test]
+async fn tables_fold_and_columns_keep_their_case() {
+    let mut h = Harness::new();
+    assert_eq!(h.run(&TABLE.replace("orders", "Orders")).await, ["CREATE TABLE"]);
+    assert_eq!(h.run("SHOW TABLES").await, ["table name", "orders"]);
+    let error = h.error("select nope from ORDERS").await;
+    assert_eq!((error.sqlstate(), error.position()), ("42703", Some(8)));
+    let error = h.error("select usrId from orders").await;
+    assert_eq!(error.hint_text(), Some("Perhaps you meant to reference the column \"userId\"."));
+    let error = h.error("select * from order_s").await;
+    assert_eq!((error.sqlstate(), error.message()), ("42P01", "relation \"order_s\" does not exist"));
+    assert_eq!(error.position(), Some(15));
+    assert_eq!(error.hint_text(), Some("Perhaps you mean \"orders\"."));
+    assert_eq!(h.run("DROP TABLE \"Orders\"").await, ["DROP TABLE"]);
+    assert_eq!(h.run("DROP TABLE orders").await, ["42P01: table \"orders\" does not exist"]);
+    assert_eq!(h.run("DROP TABLE IF EXISTS orders").await, ["DROP TABLE"]);
+    assert_eq!(h.session.take_notices().last().unwrap().message, "table \"orders\" does not exist, skipping");
+}
+
+#[tokio::test]
+async fn blocks_commit_together_or_not_at_all() {
+    let mut h = Harness::new();
+    h.run("begin").await;
+    h.run(TABLE).await;
+    assert_eq!(h.run("show tables").await, ["table name", "orders"]);
+    assert!(h.session.server().catalog.snapshot().schema("streamgate", "public").unwrap().tables.is_empty());
+    assert_eq!(h.run("rollback; show tables").await, ["ROLLBACK", "table name"]);
+    h.run("begin").await;
+    h.run(TABLE).await;
+    h.run("savepoint a").await;
+    h.run("create schema s").await;
+    assert_eq!(h.run("select nope").await, ["42703: column \"nope\" does not exist"]);
+    assert_eq!(h.session.transaction_status(), TransactionStatus::Failed);
+    assert!(h.run("select 1").await[0].starts_with("25P02"));
+    assert_eq!(h.run("rollback to a").await, ["ROLLBACK"]);
+    assert_eq!(h.run("commit").await, ["COMMIT"]);
+    assert_eq!(h.run("show databases").await, ["database name", "public"]);
+    assert_eq!(h.run("show tables").await, ["table name", "orders"]);
+    // A failed message leaves nothing, a failed block ends in ROLLBACK.
+    assert_eq!(h.run("create schema t; select nope").await.len(), 2);
+    assert_eq!(h.run("show databases").await, ["database name", "public"]);
+    h.run("begin").await;
+    h.run("select nope").await;
+    assert_eq!(h.run("commit").await, ["ROLLBACK"]);
+}
+
+#[tokio::test]
+async fn secrets_are_never_shown_or_stored_in_the_clear() {
+    let mut h = Harness::new();
+    let create = "CREATE TABLE k (a INT) WITH ('connector' = 'blackhole', \
+                  'aws.credentials.basic.secretkey' = 'canary-1', 'aws.credentials.basic.accesskeyid' = '')";
+    h.run(create).await;
+    let shown = h.run("SHOW CREATE TABLE k").await.join("\n");
+    if shown.contains("CREATE TABLE") {
+        assert!(shown.contains("'aws.credentials.basic.secretkey' = '******'"), "{shown}");
+        assert!(shown.contains("'aws.credentials.basic.accesskeyid' = ''"), "{shown}");
+    }
+    assert!(!shown.contains("canary"));
+    for entry in std::fs::read_dir(h.directory.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(!String::from_utf8_lossy(&bytes).contains("canary"));
+    }
+}
+
+#[tokio::test]
+async fn the_blanked_value_points_at_the_place() {
+    let mut h = Harness::new();
+    let text = "CREATE TABLE t (a INT) WITH ('connector' = 'kafka', 'key' =,\n'b' = 'c')";
+    let error = h.error(text).await;
+    assert_eq!(error.sqlstate(), "42601");
+    assert_eq!(error.position(), Some(text.find("=,").unwrap() + 2));
+    assert!(error.hint_text().unwrap().contains("'key' = '…'"));
+}
+
+#[tokio::test]
+async fn settings_of_both_worlds() {
+    let mut h = Harness::new();
+    assert_eq!(h.run("show transaction isolation level").await, ["transaction_isolation", "read committed"]);
+    assert_eq!(
+        h.run("set statement_timeout = '5min'; show statement_timeout").await[1..],
+        ["statement_timeout", "5min"]
+    );
+    assert_eq!(h.session.statement_timeout(), Some(std::time::Duration::from_secs(300)));
+    assert_eq!(h.run("set statement_timeout to 1500; show statement_timeout").await[2], "1500ms");
+    assert_eq!(h.run("set execution.checkpointing.interval = '500 ms'").await, ["SET"]);
+    assert_eq!(h.run("set 'pipeline.name' = 'x'; show pipeline.name").await[2], "x");
+    assert!(h.run("set 'parallelism.default' = '4'").await[0].starts_with("0A000"));
+    let error = h.error("set statement_timout = 1").await;
+    assert_eq!((error.sqlstate(), error.hint_text()), ("42704", Some("Perhaps you mean \"statement_timeout\".")));
+    h.run("begin; set local timezone = 'Europe/Berlin'; commit").await;
+    assert_eq!(h.run("show timezone").await[1], "UTC");
+    h.session.take_parameter_changes();
+    h.run("set application_name = 'a'; set extra_float_digits = 3").await;
+    assert_eq!(h.session.take_parameter_changes(), [("application_name".to_owned(), "a".to_owned())]);
+}
+
+#[tokio::test]
+async fn parameters_are_inferred_and_bound() {
+    let mut h = Harness::new();
+    let statement = StatementText {
+        text: "select x from (values (1), (2), (3)) t(x) where x >= $1 limit $2".to_owned(),
+        offset: 0,
+    };
+    let prepared = h.session.prepare(&statement, &[]).await.unwrap();
+    assert_eq!(prepared.parameter_types, [DataType::Int64, DataType::Int64]);
+    for _ in 0..2 {
+        let values = vec![ScalarValue::Int64(Some(2)), ScalarValue::Int64(Some(1))];
+        let outcome = h.session.execute(&prepared, values).await.unwrap();
+        assert_eq!(lines(prepared.clone(), outcome).await.unwrap(), ["x", "2"]);
+    }
+    let statement = StatementText { text: "select $1".to_owned(), offset: 0 };
+    let prepared = h.session.prepare(&statement, &[Some(DataType::Int32)]).await.unwrap();
+    assert_eq!(prepared.parameter_types, [DataType::Int32]);
+    assert_eq!(prepared.result.unwrap().field(0).data_type(), &DataType::Int32);
+    assert_eq!(
+        h.run("prepare p (int) as select $1 + 1 as y; execute p (4); deallocate p").await,
+        ["PREPARE", "y", "5", "DEALLOCATE"]
+    );
+}
+
+#[tokio::test]
+async fn sql_functions_are_inlined() {
+    let mut h = Harness::new();
+    assert_eq!(
+        h.run("CREATE FUNCTION plus_tax(amount DECIMAL(10,2)) RETURNS DECIMAL(12,3) LANGUAGE SQL AS $$ SELECT amount * 1.1 $$").await,
+        ["CREATE FUNCTION"]
+    );
+    assert_eq!(h.run("select plus_tax(10) as v").await, ["v", "11.000"]);
+    assert_eq!(h.run("select PLUS_TAX(x) as v from (values (1), (2)) t(x)").await, ["v", "1.100", "2.200"]);
+    assert!(h.run("CREATE FUNCTION bad(a INT) RETURNS INT LANGUAGE SQL AS 'SELECT b'").await[0].starts_with("42703"));
+    assert_eq!(h.run("select nope(1)").await[0].split(':').next(), Some("42883"));
+}
+
+#[tokio::test]
+async fn views_are_planned_where_they_are_used() {
+    let mut h = Harness::new();
+    assert_eq!(h.run("CREATE VIEW v (A, b) AS SELECT 1, 'x' AS y").await, ["CREATE VIEW"]);
+    assert_eq!(h.run("SELECT a, B FROM V").await, ["A|b", "1|x"]);
+    assert_eq!(h.run("CREATE OR REPLACE VIEW v AS SELECT 2 AS z; SELECT * FROM v").await, ["CREATE VIEW", "z", "2"]);
+}
+
+#[tokio::test]
+async fn what_is_not_there_says_so() {
+    let mut h = Harness::new();
+    h.run(TABLE).await;
+    for statement in [
+        "COPY orders TO STDOUT",
+        "LISTEN x",
+        "DECLARE c CURSOR FOR SELECT 1",
+        "BEGIN STATEMENT SET; INSERT INTO a SELECT 1; END",
+        "EXECUTE STATEMENT SET BEGIN INSERT INTO a SELECT 1; END",
+        "STOP JOB j WITH SAVEPOINT",
+        "SELECT * FROM orders /*+ STATE_TTL('a'='1d') */",
+        "SELECT * FROM orders FOR SYSTEM_TIME AS OF created_at",
+        "SELECT * FROM TABLE(TUMBLE(TABLE orders, DESCRIPTOR(created_at), INTERVAL '1' MINUTE))",
+        "CREATE TABLE x LIKE orders",
+        "CREATE TABLE x AS SELECT 1",
+    ] {
+        let error = h.error(statement).await;
+        assert_eq!(error.sqlstate(), "0A000", "{statement}: {error}");
+    }
+    assert_eq!(h.error("SELEC 1").await.sqlstate(), "42601");
+    assert_eq!(h.error("select 1 from").await.sqlstate(), "42601");
+    assert_eq!(h.error("select 1/0").await.sqlstate(), "22012");
+    assert_eq!(h.error("select cast('x' as int)").await.sqlstate(), "22P02");
+}

@@ -1,0 +1,151 @@
+//! DROP TABLE, VIEW, FUNCTION, DATABASE and SCHEMA: forgets declarations, never the data, and no running job notices.
+
+use datafusion::sql::sqlparser::ast::Ident;
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+use super::super::dialect::{Cursor, fold};
+use super::super::session::{Outcome, Session};
+use super::{done, refused};
+use crate::catalog::Change;
+use crate::error::{Error, Result};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Table,
+    View,
+    Function,
+    Schema,
+}
+
+/// DROP … [IF EXISTS] name [, …] [CASCADE | RESTRICT]
+#[derive(Debug, Clone)]
+pub struct DropObject {
+    kind: Kind,
+    names: Vec<Vec<Ident>>,
+    if_exists: bool,
+    cascade: bool,
+    tag: &'static str,
+}
+
+impl DropObject {
+    /// Reads the statement.
+    ///
+    /// # Errors
+    /// A syntax error.
+    pub fn parse(cursor: &mut Cursor) -> Result<Self> {
+        for (words, kind, tag) in [
+            (&["DROP", "TABLE"][..], Kind::Table, "DROP TABLE"),
+            (&["DROP", "TEMPORARY", "TABLE"], Kind::Table, "DROP TABLE"),
+            (&["DROP", "VIEW"], Kind::View, "DROP VIEW"),
+            (&["DROP", "TEMPORARY", "VIEW"], Kind::View, "DROP VIEW"),
+            (&["DROP", "FUNCTION"], Kind::Function, "DROP FUNCTION"),
+            (&["DROP", "DATABASE"], Kind::Schema, "DROP DATABASE"),
+            (&["DROP", "SCHEMA"], Kind::Schema, "DROP SCHEMA"),
+        ] {
+            if cursor.words(words) {
+                let if_exists = cursor.words(&["IF", "EXISTS"]);
+                let mut names = vec![cursor.name()?];
+                loop {
+                    if kind == Kind::Function && cursor.token(&Token::LParen) {
+                        while !cursor.token(&Token::RParen) {
+                            if cursor.peek() == Token::EOF {
+                                return Err(cursor.error());
+                            }
+                            cursor.next();
+                        }
+                    }
+                    if !cursor.token(&Token::Comma) {
+                        break;
+                    }
+                    names.push(cursor.name()?);
+                }
+                let cascade = cursor.word("CASCADE");
+                if !cascade {
+                    cursor.word("RESTRICT");
+                }
+                return Ok(Self { kind, names, if_exists, cascade, tag });
+            }
+        }
+        Err(refused::refused(cursor))
+    }
+
+    /// Removes the objects.
+    ///
+    /// # Errors
+    /// One does not exist, or is of another kind.
+    pub fn execute(&self, session: &mut Session) -> Result<Outcome> {
+        for name in &self.names {
+            match self.change(session, name) {
+                Ok(Some(change)) => session.change(change)?,
+                Ok(None) => {}
+                Err(error) if self.if_exists && matches!(error.sqlstate(), "42P01" | "42883" | "3F000" | "3D000") => {
+                    let message = match error.sqlstate() {
+                        "3F000" => error.message().to_owned(),
+                        _ => error.message().replacen("relation", self.noun(), 1),
+                    };
+                    session.notice(format!("{message}, skipping"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done(self.tag))
+    }
+
+    fn noun(&self) -> &'static str {
+        match self.kind {
+            Kind::Table => "table",
+            Kind::View => "view",
+            Kind::Function => "function",
+            Kind::Schema => "schema",
+        }
+    }
+
+    fn change(&self, session: &mut Session, name: &[Ident]) -> Result<Option<Change>> {
+        let written = name.iter().map(fold).collect::<Vec<_>>().join(".");
+        if self.kind == Kind::Table
+            && let [table] = name
+            && session.drop_temporary(&fold(table))
+        {
+            return Ok(None);
+        }
+        let names = session.names()?;
+        match self.kind {
+            Kind::Schema => {
+                let schema = name
+                    .last()
+                    .and_then(|schema| names.find_schema(schema))
+                    .ok_or_else(|| Error::not_found(format!("schema \"{written}\" does not exist")).code("3F000"))?;
+                if session.server().system_schemas.iter().any(|system| system.name() == schema) || schema == "public" {
+                    return Err(Error::invalid(format!("schema \"{schema}\" cannot be dropped")).code("2BP01"));
+                }
+                let database = session.database().to_owned();
+                Ok(Some(Change::DropSchema { database, schema, cascade: self.cascade }))
+            }
+            Kind::Function => {
+                let (database, schema, name) = names
+                    .find_function(name)
+                    .ok_or_else(|| Error::not_found(format!("function {written} does not exist")).code("42883"))?;
+                Ok(Some(Change::DropFunction { database, schema, name }))
+            }
+            Kind::Table | Kind::View => {
+                let missing =
+                    || Error::not_found(format!("{} \"{written}\" does not exist", self.noun())).code("42P01");
+                let found = names.find_relation(name)?.ok_or_else(missing)?;
+                let snapshot = session.snapshot()?;
+                let schema = snapshot.schema(&found.database, &found.schema).ok_or_else(missing)?;
+                let is_view = schema.views.contains_key(&found.name);
+                if is_view != (self.kind == Kind::View) {
+                    let noun = if is_view { "view" } else { "table" };
+                    return Err(Error::invalid(format!("\"{written}\" is not a {}", self.noun()))
+                        .code("42809")
+                        .hint(format!("Use DROP {} to remove a {noun}.", noun.to_uppercase())));
+                }
+                let (database, schema, name) = (found.database, found.schema, found.name);
+                Ok(Some(match self.kind {
+                    Kind::Table => Change::DropTable { database, schema, name },
+                    _ => Change::DropView { database, schema, name },
+                }))
+            }
+        }
+    }
+}

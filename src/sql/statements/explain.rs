@@ -1,0 +1,128 @@
+//! EXPLAIN of a query or an INSERT: the plan as text, without running it; ANALYZE runs it.
+
+use datafusion::physical_plan::displayable;
+use futures::StreamExt;
+
+use super::super::dialect::Cursor;
+use super::super::planner::Planned;
+use super::super::session::{Outcome, Session};
+use super::insert::Insert;
+use super::query::Query;
+use super::{text_rows, text_schema};
+use crate::error::{Error, Result};
+
+/// What is explained.
+#[derive(Debug, Clone)]
+pub enum Explained {
+    /// A query.
+    Query(Query),
+    /// An INSERT.
+    Insert(Insert),
+}
+
+/// EXPLAIN [PLAN FOR | ANALYZE | VERBOSE]
+#[derive(Debug, Clone)]
+pub struct Explain {
+    /// The statement.
+    pub explained: Explained,
+    /// Run it and show what each operator did.
+    pub analyze: bool,
+    /// Show the logical plan too.
+    pub verbose: bool,
+}
+
+impl Explain {
+    /// Reads EXPLAIN.
+    ///
+    /// # Errors
+    /// A syntax error.
+    pub fn parse(cursor: &mut Cursor) -> Result<Self> {
+        cursor.expect_word("EXPLAIN")?;
+        let (mut analyze, mut verbose) = (false, false);
+        if cursor.peek() == datafusion::sql::sqlparser::tokenizer::Token::LParen
+            && !matches!(cursor.peek_nth(1), datafusion::sql::sqlparser::tokenizer::Token::LParen)
+            && !["SELECT", "WITH", "VALUES"].iter().any(|word| {
+                matches!(cursor.peek_nth(1), datafusion::sql::sqlparser::tokenizer::Token::Word(w) if w.value.eq_ignore_ascii_case(word))
+            })
+        {
+            for option in cursor.idents().map_err(|_| Error::unsupported("EXPLAIN knows ANALYZE and VERBOSE"))? {
+                match option.value.to_ascii_uppercase().as_str() {
+                    "ANALYZE" => analyze = true,
+                    "VERBOSE" => verbose = true,
+                    other => return Err(Error::unsupported(format!("EXPLAIN option {other} is not supported"))),
+                }
+            }
+        }
+        loop {
+            if cursor.words(&["PLAN", "FOR"]) {
+            } else if cursor.word("ANALYZE") {
+                analyze = true;
+            } else if cursor.word("VERBOSE") {
+                verbose = true;
+            } else if cursor.peek_words(&["ESTIMATED_COST"])
+                || cursor.peek_words(&["CHANGELOG_MODE"])
+                || cursor.peek_words(&["JSON_EXECUTION_PLAN"])
+                || cursor.peek_words(&["PLAN_ADVICE"])
+            {
+                return Err(Error::unsupported("EXPLAIN knows PLAN FOR, ANALYZE and VERBOSE").at(cursor.position()));
+            } else {
+                break;
+            }
+        }
+        let explained = if cursor.peek_words(&["INSERT"]) {
+            Explained::Insert(Insert::parse(cursor)?)
+        } else {
+            Explained::Query(Query::parse(cursor)?)
+        };
+        Ok(Self { explained, analyze, verbose })
+    }
+
+    /// Shows the plan.
+    ///
+    /// # Errors
+    /// The plan cannot be made, or its run fails.
+    pub async fn execute(&self, session: &Session, planned: &Planned) -> Result<Outcome> {
+        let mut lines = Vec::new();
+        match planned {
+            Planned::Query { plan, .. } | Planned::BoundedInsert { plan, .. } => {
+                let state = session.state();
+                let plan = state.optimize(plan)?;
+                if self.verbose {
+                    lines.push("Logical plan".to_owned());
+                    lines.extend(plan.display_indent().to_string().lines().map(|line| format!("  {line}")));
+                    lines.push("Physical plan".to_owned());
+                }
+                let physical = state.query_planner().create_physical_plan(&plan, &state).await?;
+                if self.analyze {
+                    let mut stream = datafusion::physical_plan::execute_stream(physical.clone(), state.task_ctx())?;
+                    while let Some(batch) = stream.next().await {
+                        batch?;
+                    }
+                    let text =
+                        datafusion::physical_plan::display::DisplayableExecutionPlan::with_metrics(physical.as_ref())
+                            .indent(self.verbose)
+                            .to_string();
+                    lines.extend(text.lines().map(str::to_owned));
+                } else {
+                    let text = displayable(physical.as_ref()).indent(self.verbose).to_string();
+                    let indent = if self.verbose { "  " } else { "" };
+                    lines.extend(text.lines().map(|line| format!("{indent}{line}")));
+                }
+            }
+            Planned::Job { dataflow, query, .. } => {
+                if self.analyze {
+                    return Err(Error::unsupported("EXPLAIN ANALYZE of a job is not supported")
+                        .hint("Submit it and read streamgate.job_operators."));
+                }
+                if self.verbose {
+                    lines.push("Logical plan".to_owned());
+                    lines.extend(query.display_indent().to_string().lines().map(|line| format!("  {line}")));
+                    lines.push("Dataflow".to_owned());
+                }
+                lines.extend(dataflow.explain());
+            }
+        }
+        let rows: Vec<Vec<Option<String>>> = lines.into_iter().map(|line| vec![Some(line)]).collect();
+        text_rows("EXPLAIN", text_schema(&["QUERY PLAN"]), &rows)
+    }
+}

@@ -1,0 +1,246 @@
+//! The statements, one file each: its struct, how it is read, what it does.
+
+pub mod create_function;
+pub mod create_job;
+pub mod create_schema;
+pub mod create_table;
+pub mod create_view;
+pub mod describe;
+pub mod discard;
+pub mod drop_object;
+pub mod explain;
+pub mod insert;
+pub mod job_control;
+pub mod prepared;
+pub mod query;
+pub mod refused;
+pub mod reset;
+pub mod set;
+pub mod show;
+pub mod show_create_table;
+pub mod show_setting;
+pub mod transaction;
+pub mod use_schema;
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, StringArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::physical_plan::memory::MemoryStream;
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+use super::dialect::Cursor;
+use super::session::{Outcome, Session};
+use crate::error::Result;
+
+/// A statement of either dialect.
+#[derive(Debug, Clone)]
+pub enum Statement {
+    /// Nothing but comments.
+    Empty,
+    /// SELECT, VALUES, WITH …
+    Query(query::Query),
+    /// INSERT INTO … SELECT
+    Insert(insert::Insert),
+    /// EXPLAIN
+    Explain(explain::Explain),
+    /// CREATE TABLE
+    CreateTable(create_table::CreateTable),
+    /// CREATE VIEW
+    CreateView(create_view::CreateView),
+    /// CREATE DATABASE | SCHEMA
+    CreateSchema(create_schema::CreateSchema),
+    /// CREATE FUNCTION
+    CreateFunction(create_function::CreateFunction),
+    /// CREATE JOB
+    CreateJob(create_job::CreateJob),
+    /// DROP TABLE | VIEW | FUNCTION | DATABASE | SCHEMA
+    DropObject(drop_object::DropObject),
+    /// USE
+    UseSchema(use_schema::UseSchema),
+    /// SHOW JOBS | TABLES | …
+    Show(show::Show),
+    /// SHOW CREATE TABLE
+    ShowCreateTable(show_create_table::ShowCreateTable),
+    /// DESCRIBE
+    Describe(describe::Describe),
+    /// STOP | PAUSE | RESUME | DROP JOB, DESCRIBE JOB
+    JobControl(job_control::JobControl),
+    /// SET
+    Set(set::Set),
+    /// RESET
+    Reset(reset::Reset),
+    /// SHOW setting | ALL
+    ShowSetting(show_setting::ShowSetting),
+    /// DISCARD
+    Discard(discard::Discard),
+    /// BEGIN, COMMIT, ROLLBACK, SAVEPOINT …
+    Transaction(transaction::Transaction),
+    /// PREPARE, EXECUTE, DEALLOCATE
+    Prepared(prepared::PreparedControl),
+}
+
+impl Statement {
+    /// Reads any statement.
+    ///
+    /// # Errors
+    /// A syntax error, or a statement that is refused.
+    pub fn parse(cursor: &mut Cursor) -> Result<Self> {
+        if cursor.is_at_end() {
+            return Ok(Self::Empty);
+        }
+        let Token::Word(first) = cursor.peek() else {
+            return Ok(Self::Query(query::Query::parse(cursor)?));
+        };
+        let keyword = if first.quote_style.is_none() { first.value.to_ascii_uppercase() } else { String::new() };
+        Ok(match keyword.as_str() {
+            "SELECT" | "WITH" | "VALUES" | "TABLE" => Self::Query(query::Query::parse(cursor)?),
+            "INSERT" => Self::Insert(insert::Insert::parse(cursor)?),
+            "EXPLAIN" => Self::Explain(explain::Explain::parse(cursor)?),
+            "CREATE" => Self::parse_create(cursor)?,
+            "DROP" if cursor.peek_words(&["DROP", "JOB"]) => Self::JobControl(job_control::JobControl::parse(cursor)?),
+            "DROP" => Self::DropObject(drop_object::DropObject::parse(cursor)?),
+            "USE" => Self::UseSchema(use_schema::UseSchema::parse(cursor)?),
+            "STOP" | "PAUSE" | "RESUME" => Self::JobControl(job_control::JobControl::parse(cursor)?),
+            "DESCRIBE" | "DESC" if cursor.peek_words(&[&keyword, "JOB"]) => {
+                Self::JobControl(job_control::JobControl::parse(cursor)?)
+            }
+            "DESCRIBE" | "DESC" => Self::Describe(describe::Describe::parse(cursor)?),
+            "SHOW" if show::Show::is_next(cursor) => Self::Show(show::Show::parse(cursor)?),
+            "SHOW" if cursor.peek_words(&["SHOW", "CREATE"]) => {
+                Self::ShowCreateTable(show_create_table::ShowCreateTable::parse(cursor)?)
+            }
+            "SHOW" => Self::ShowSetting(show_setting::ShowSetting::parse(cursor)?),
+            "SET" if cursor.peek_words(&["SET", "TRANSACTION"]) => {
+                Self::Transaction(transaction::Transaction::parse(cursor)?)
+            }
+            "SET" if matches!(cursor.peek_nth(1), Token::EOF | Token::SemiColon) => {
+                Self::ShowSetting(show_setting::ShowSetting::parse(cursor)?)
+            }
+            "SET" => Self::Set(set::Set::parse(cursor)?),
+            "RESET" => Self::Reset(reset::Reset::parse(cursor)?),
+            "DISCARD" => Self::Discard(discard::Discard::parse(cursor)?),
+            "PREPARE" | "DEALLOCATE" => Self::Prepared(prepared::PreparedControl::parse(cursor)?),
+            "EXECUTE" if !cursor.peek_words(&["EXECUTE", "STATEMENT", "SET"]) => {
+                Self::Prepared(prepared::PreparedControl::parse(cursor)?)
+            }
+            "BEGIN" if cursor.peek_words(&["BEGIN", "STATEMENT"]) => return Err(refused::refused(cursor)),
+            "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT" | "RELEASE" => {
+                Self::Transaction(transaction::Transaction::parse(cursor)?)
+            }
+            _ => return Err(refused::refused(cursor)),
+        })
+    }
+
+    fn parse_create(cursor: &mut Cursor) -> Result<Self> {
+        let mut at = 1;
+        let word = |at: usize| match cursor.peek_nth(at) {
+            Token::Word(word) => word.value.to_ascii_uppercase(),
+            _ => String::new(),
+        };
+        while matches!(word(at).as_str(), "OR" | "REPLACE" | "TEMPORARY" | "TEMP" | "LOCAL" | "GLOBAL" | "SYSTEM") {
+            at += 1;
+        }
+        Ok(match word(at).as_str() {
+            "TABLE" => Self::CreateTable(create_table::CreateTable::parse(cursor)?),
+            "VIEW" => Self::CreateView(create_view::CreateView::parse(cursor)?),
+            "DATABASE" | "SCHEMA" => Self::CreateSchema(create_schema::CreateSchema::parse(cursor)?),
+            "FUNCTION" => Self::CreateFunction(create_function::CreateFunction::parse(cursor)?),
+            "JOB" => Self::CreateJob(create_job::CreateJob::parse(cursor)?),
+            _ => return Err(refused::refused(cursor)),
+        })
+    }
+
+    /// The columns that the statement gives; queries are planned for that elsewhere.
+    pub fn result(&self, session: &Session) -> Option<SchemaRef> {
+        match self {
+            Self::Explain(_) => Some(text_schema(&["QUERY PLAN"])),
+            Self::Show(show) => Some(show.schema()),
+            Self::ShowCreateTable(show) => Some(show.schema()),
+            Self::Describe(_) => Some(describe::schema()),
+            Self::JobControl(control) => control.schema(),
+            Self::ShowSetting(show) => Some(show.schema(session)),
+            _ => None,
+        }
+    }
+
+    /// Whether the statement is allowed in a failed transaction block.
+    pub fn ends_block(&self) -> bool {
+        match self {
+            Self::Transaction(transaction) => transaction.ends_block(),
+            Self::Empty => true,
+            _ => false,
+        }
+    }
+
+    /// Runs any statement but queries, INSERT and EXPLAIN, which need their plan.
+    ///
+    /// # Errors
+    /// Whatever the statement may raise.
+    pub async fn execute(&self, session: &mut Session) -> Result<Outcome> {
+        match self {
+            Self::Empty => Ok(Outcome::Empty),
+            Self::Query(_) | Self::Insert(_) | Self::Explain(_) => {
+                Err(crate::error::Error::internal("a query runs through its plan"))
+            }
+            Self::CreateTable(statement) => statement.execute(session).await,
+            Self::CreateView(statement) => statement.execute(session),
+            Self::CreateSchema(statement) => statement.execute(session),
+            Self::CreateFunction(statement) => statement.execute(session),
+            Self::CreateJob(statement) => statement.execute(session).await,
+            Self::DropObject(statement) => statement.execute(session),
+            Self::UseSchema(statement) => statement.execute(session),
+            Self::Show(statement) => statement.execute(session),
+            Self::ShowCreateTable(statement) => statement.execute(session),
+            Self::Describe(statement) => statement.execute(session),
+            Self::JobControl(statement) => statement.execute(session).await,
+            Self::Set(statement) => statement.execute(session),
+            Self::Reset(statement) => statement.execute(session),
+            Self::ShowSetting(statement) => statement.execute(session),
+            Self::Discard(statement) => statement.execute(session),
+            Self::Transaction(statement) => statement.execute(session).await,
+            Self::Prepared(statement) => Box::pin(statement.execute(session)).await,
+        }
+    }
+}
+
+/// Columns of text.
+pub fn text_schema(names: &[&str]) -> SchemaRef {
+    Arc::new(Schema::new(names.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect::<Vec<_>>()))
+}
+
+/// An outcome of rows that are there already, all text.
+///
+/// # Errors
+/// The rows do not fit the schema.
+pub fn text_rows(verb: &'static str, schema: SchemaRef, rows: &[Vec<Option<String>>]) -> Result<Outcome> {
+    let columns: Vec<ArrayRef> = (0..schema.fields().len())
+        .map(|column| {
+            let values: StringArray = rows.iter().map(|row| row.get(column).cloned().flatten()).collect();
+            Arc::new(values) as ArrayRef
+        })
+        .collect();
+    let options = datafusion::arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    let batch = RecordBatch::try_new_with_options(schema.clone(), columns, &options)?;
+    let stream = MemoryStream::try_new(vec![batch], schema.clone(), None)?;
+    Ok(Outcome::Rows { verb, schema, stream: Box::pin(stream) })
+}
+
+/// An outcome without rows.
+pub fn done(tag: impl Into<String>) -> Outcome {
+    Outcome::Done { tag: tag.into() }
+}
+
+/// A parameter's value as text, for EXECUTE.
+pub fn literal(value: &ScalarValue) -> String {
+    match value {
+        value if value.is_null() => "NULL".to_owned(),
+        ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) => format!("'{}'", text.replace('\'', "''")),
+        value => format!("'{value}'"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

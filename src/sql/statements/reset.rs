@@ -1,0 +1,47 @@
+//! RESET of one setting or of all.
+
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+use super::super::dialect::Cursor;
+use super::super::session::{Outcome, Session};
+use super::done;
+use crate::error::Result;
+
+/// RESET [name | ALL]
+#[derive(Debug, Clone)]
+pub struct Reset {
+    name: Option<String>,
+}
+
+impl Reset {
+    /// Reads the statement.
+    ///
+    /// # Errors
+    /// A syntax error.
+    pub fn parse(cursor: &mut Cursor) -> Result<Self> {
+        cursor.expect_word("RESET")?;
+        if cursor.is_at_end() || cursor.word("ALL") {
+            return Ok(Self { name: None });
+        }
+        if cursor.words(&["TIME", "ZONE"]) {
+            return Ok(Self { name: Some("timezone".to_owned()) });
+        }
+        let name = match cursor.peek() {
+            Token::SingleQuotedString(_) => cursor.string()?,
+            _ => cursor.rest().chars().filter(|c| !c.is_whitespace() && *c != '"').collect(),
+        };
+        Ok(Self { name: Some(name) })
+    }
+
+    /// Resets.
+    ///
+    /// # Errors
+    /// The setting is unknown.
+    pub fn execute(&self, session: &mut Session) -> Result<Outcome> {
+        match &self.name {
+            Some(name) => session.settings_mut().reset(name)?,
+            None => session.settings_mut().reset_all(),
+        }
+        Ok(done("RESET"))
+    }
+}

@@ -1,0 +1,145 @@
+//! SET of both dialects: `SET 'k' = 'v'` (Flink), `SET [SESSION | LOCAL] k = v | TO v`, SET TIME ZONE (Postgres).
+
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+use super::super::dialect::Cursor;
+use super::super::session::{Outcome, Session, TransactionStatus};
+use super::done;
+use crate::error::{Error, Result};
+
+/// SET
+#[derive(Debug, Clone)]
+pub struct Set {
+    name: String,
+    /// `None` for DEFAULT.
+    value: Option<String>,
+    local: bool,
+    position: usize,
+}
+
+impl Set {
+    /// Reads the statement.
+    ///
+    /// # Errors
+    /// A syntax error.
+    pub fn parse(cursor: &mut Cursor) -> Result<Self> {
+        cursor.expect_word("SET")?;
+        let position = cursor.position();
+        let fixed = |name: &str, value: Option<String>, local| Self { name: name.to_owned(), value, local, position };
+        if cursor.words(&["SESSION", "CHARACTERISTICS", "AS", "TRANSACTION"]) {
+            let value = isolation(cursor)?;
+            return Ok(match value {
+                Some(level) => fixed("default_transaction_isolation", Some(level), false),
+                None => fixed("default_transaction_isolation", None, false),
+            });
+        }
+        if cursor.words(&["SESSION", "AUTHORIZATION"]) || cursor.peek_words(&["ROLE"]) {
+            cursor.word("ROLE");
+            if cursor.word("DEFAULT") || cursor.word("NONE") {
+                return Ok(fixed("role", None, false));
+            }
+            return Err(Error::unsupported("SET ROLE is not supported yet: there are no roles").at(position));
+        }
+        let local = cursor.word("LOCAL");
+        if !local {
+            cursor.word("SESSION");
+        }
+        if cursor.words(&["TIME", "ZONE"]) {
+            let value = if cursor.word("LOCAL") || cursor.word("DEFAULT") { None } else { Some(value(cursor)?) };
+            return Ok(fixed("timezone", value, local));
+        }
+        if cursor.word("NAMES") {
+            let value = if cursor.word("DEFAULT") { None } else { Some(value(cursor)?) };
+            return Ok(fixed("client_encoding", value, local));
+        }
+        if cursor.words(&["CONSTRAINTS", "ALL"]) {
+            cursor.rest();
+            return Ok(fixed("role", None, local)); // constraints are declared only: deferred or not is the same
+        }
+        let name = match cursor.peek() {
+            Token::SingleQuotedString(_) => cursor.string()?,
+            _ => {
+                let from = cursor.position();
+                while !matches!(cursor.peek(), Token::Eq | Token::EOF) && !cursor.peek_words(&["TO"]) {
+                    cursor.next();
+                }
+                cursor.slice(from, cursor.last_end()).chars().filter(|c| !c.is_whitespace() && *c != '"').collect()
+            }
+        };
+        if !cursor.token(&Token::Eq) && !cursor.word("TO") {
+            return Err(cursor.expected("= or TO"));
+        }
+        let value = if cursor.peek_words(&["DEFAULT"]) {
+            cursor.next();
+            None
+        } else {
+            Some(value(cursor)?)
+        };
+        Ok(Self { name, value, local, position })
+    }
+
+    /// Sets.
+    ///
+    /// # Errors
+    /// The setting is unknown, or does not take the value.
+    pub fn execute(&self, session: &mut Session) -> Result<Outcome> {
+        if self.local && session.transaction_status() == TransactionStatus::Idle {
+            session.warning("SET LOCAL can only be used in transaction blocks".to_owned());
+            return Ok(done("SET"));
+        }
+        let at = |error: Error| error.at(self.position);
+        if self.local {
+            session.settings_mut().begin_local(&self.name).map_err(at)?;
+        }
+        match &self.value {
+            Some(value) => session.settings_mut().set(&self.name, value).map_err(at)?,
+            None => session.settings_mut().reset(&self.name).map_err(at)?,
+        }
+        Ok(done("SET"))
+    }
+}
+
+/// Reads `ISOLATION LEVEL … [, READ ONLY]`; gives the level.
+///
+/// # Errors
+/// A syntax error.
+pub fn isolation(cursor: &mut Cursor) -> Result<Option<String>> {
+    let mut level = None;
+    loop {
+        if cursor.words(&["ISOLATION", "LEVEL"]) {
+            let known = ["READ COMMITTED", "READ UNCOMMITTED", "REPEATABLE READ", "SERIALIZABLE"];
+            let found = known.iter().find(|known| cursor.words(&known.split(' ').collect::<Vec<_>>()));
+            level = Some(found.ok_or_else(|| cursor.error())?.to_lowercase());
+        } else if !(cursor.words(&["READ", "ONLY"])
+            || cursor.words(&["READ", "WRITE"])
+            || cursor.words(&["NOT", "DEFERRABLE"])
+            || cursor.word("DEFERRABLE"))
+        {
+            return Ok(level);
+        }
+        cursor.token(&Token::Comma);
+    }
+}
+
+fn value(cursor: &mut Cursor) -> Result<String> {
+    let mut values = Vec::new();
+    loop {
+        let part = match cursor.peek() {
+            Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_) | Token::DollarQuotedString(_) => {
+                cursor.string()?
+            }
+            Token::EOF | Token::SemiColon | Token::Comma => return Err(cursor.error()),
+            _ => {
+                let from = cursor.position();
+                while !matches!(cursor.peek(), Token::Comma | Token::EOF | Token::SemiColon) {
+                    cursor.next();
+                }
+                cursor.slice(from, cursor.last_end())
+            }
+        };
+        values.push(part);
+        if !cursor.token(&Token::Comma) {
+            return Ok(values.join(", "));
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! SHOW JOBS, TABLES, VIEWS, FUNCTIONS, DATABASES and SCHEMAS: what there is, by name.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::sql::sqlparser::ast::Ident;
+
+use super::super::dialect::{Cursor, fold};
+use super::super::session::{Outcome, Session};
+use super::text_rows;
+use crate::error::{Error, Result};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Jobs,
+    Tables,
+    Views,
+    Functions,
+    Schemas,
+    Catalogs,
+}
+
+const KINDS: &[(&[&str], Kind)] = &[
+    (&["JOBS"], Kind::Jobs),
+    (&["TABLES"], Kind::Tables),
+    (&["VIEWS"], Kind::Views),
+    (&["USER", "FUNCTIONS"], Kind::Functions),
+    (&["FUNCTIONS"], Kind::Functions),
+    (&["DATABASES"], Kind::Schemas),
+    (&["SCHEMAS"], Kind::Schemas),
+    (&["CATALOGS"], Kind::Catalogs),
+];
+
+/// SHOW … [FROM | IN schema] [LIKE 'pattern']
+#[derive(Debug, Clone)]
+pub struct Show {
+    kind: Kind,
+    schema: Option<Ident>,
+    like: Option<String>,
+}
+
+impl Show {
+    /// Whether one of these statements begins here.
+    pub fn is_next(cursor: &Cursor) -> bool {
+        KINDS.iter().any(|(words, _)| {
+            let words: Vec<&str> = std::iter::once("SHOW").chain(words.iter().copied()).collect();
+            cursor.peek_words(&words)
+        })
+    }
+
+    /// Reads the statement.
+    ///
+    /// # Errors
+    /// A syntax error.
+    pub fn parse(cursor: &mut Cursor) -> Result<Self> {
+        cursor.expect_word("SHOW")?;
+        let kind = KINDS.iter().find(|(words, _)| cursor.words(words)).map(|(_, kind)| *kind);
+        let kind = kind.ok_or_else(|| cursor.error())?;
+        let schema = if cursor.word("FROM") || cursor.word("IN") { cursor.name()?.pop() } else { None };
+        let like = if cursor.word("LIKE") { Some(cursor.string()?) } else { None };
+        Ok(Self { kind, schema, like })
+    }
+
+    /// Its columns.
+    pub fn schema(&self) -> SchemaRef {
+        let names: &[&str] = match self.kind {
+            Kind::Jobs => &["name", "id", "state", "last_error", "statement"],
+            Kind::Tables => &["table name"],
+            Kind::Views => &["view name"],
+            Kind::Functions => &["function name"],
+            Kind::Schemas => &["database name"],
+            Kind::Catalogs => &["catalog name"],
+        };
+        Arc::new(Schema::new(names.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect::<Vec<_>>()))
+    }
+
+    /// Shows them.
+    ///
+    /// # Errors
+    /// The schema does not exist.
+    pub fn execute(&self, session: &mut Session) -> Result<Outcome> {
+        let snapshot = session.snapshot()?;
+        let database = session.database().to_owned();
+        let mut rows: Vec<Vec<Option<String>>> = Vec::new();
+        let mut name = |name: &String| rows.push(vec![Some(name.clone())]);
+        match self.kind {
+            Kind::Jobs => {
+                let status = session.server().jobs.status();
+                for job in snapshot.jobs.values() {
+                    let now = status.iter().find(|status| status.name == job.name);
+                    let state = now.map_or_else(|| "CREATED".to_owned(), |now| now.state.to_owned());
+                    rows.push(vec![
+                        Some(job.name.clone()),
+                        Some(job.id.clone()),
+                        Some(state),
+                        now.and_then(|now| now.last_error.clone()),
+                        Some(job.statement.clone()),
+                    ]);
+                }
+            }
+            Kind::Schemas => {
+                snapshot.databases.get(&database).into_iter().flat_map(|db| db.schemas.keys()).for_each(&mut name);
+            }
+            Kind::Catalogs => snapshot.databases.keys().for_each(&mut name),
+            Kind::Tables | Kind::Views | Kind::Functions => {
+                let names = session.names()?;
+                let schema = match &self.schema {
+                    Some(ident) => names.find_schema(ident).ok_or_else(|| {
+                        Error::not_found(format!("schema \"{}\" does not exist", fold(ident))).code("3F000")
+                    })?,
+                    None => names.current_schema().unwrap_or_else(|| "public".to_owned()),
+                };
+                let Some(entry) = snapshot.schema(&database, &schema) else {
+                    return text_rows("SHOW", self.schema(), &[]);
+                };
+                match self.kind {
+                    Kind::Views => entry.views.keys().for_each(&mut name),
+                    Kind::Functions => entry.functions.keys().for_each(&mut name),
+                    _ => {
+                        let mut all: Vec<&String> = entry.tables.keys().chain(entry.views.keys()).collect();
+                        let temporary = session.temporary_names();
+                        if self.schema.is_none() {
+                            all.extend(temporary.iter());
+                        }
+                        all.sort();
+                        all.into_iter().for_each(&mut name);
+                    }
+                }
+            }
+        }
+        if let Some(pattern) = &self.like {
+            rows.retain(|row| row[0].as_deref().is_some_and(|name| like(pattern, name)));
+        }
+        text_rows("SHOW", self.schema(), &rows)
+    }
+}
+
+fn like(pattern: &str, text: &str) -> bool {
+    let pattern: String = pattern
+        .chars()
+        .map(|c| match c {
+            '%' => ".*".to_owned(),
+            '_' => ".".to_owned(),
+            c => regex::escape(&c.to_string()),
+        })
+        .collect();
+    regex::Regex::new(&format!("^(?s){pattern}$")).is_ok_and(|regex| regex.is_match(text))
+}

@@ -1,0 +1,137 @@
+//! BEGIN, COMMIT, ROLLBACK and savepoints: DDL and jobs of a block take effect together at COMMIT. Rows written by INSERT do not
+//! take part: they go to outside systems at once.
+
+use super::super::dialect::{Cursor, fold};
+use super::super::session::{Outcome, Session, TransactionStatus};
+use super::done;
+use super::set::isolation;
+use crate::error::{Error, Result};
+
+/// Transaction control.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transaction {
+    /// BEGIN, START TRANSACTION
+    Begin {
+        /// Command tag.
+        tag: &'static str,
+        /// Isolation level, if given.
+        isolation: Option<String>,
+    },
+    /// COMMIT, END
+    Commit,
+    /// ROLLBACK, ABORT
+    Rollback,
+    /// SAVEPOINT
+    Savepoint(String),
+    /// RELEASE
+    Release(String),
+    /// ROLLBACK TO
+    RollbackTo(String),
+    /// SET TRANSACTION
+    Set(Option<String>),
+}
+
+impl Transaction {
+    /// Reads the statement.
+    ///
+    /// # Errors
+    /// A syntax error.
+    pub fn parse(cursor: &mut Cursor) -> Result<Self> {
+        if cursor.words(&["START", "TRANSACTION"]) {
+            return Ok(Self::Begin { tag: "START TRANSACTION", isolation: isolation(cursor)? });
+        }
+        if cursor.words(&["SET", "TRANSACTION"]) {
+            return Ok(Self::Set(isolation(cursor)?));
+        }
+        if cursor.word("SAVEPOINT") {
+            return Ok(Self::Savepoint(fold(&cursor.ident()?)));
+        }
+        if cursor.word("RELEASE") {
+            cursor.word("SAVEPOINT");
+            return Ok(Self::Release(fold(&cursor.ident()?)));
+        }
+        let begins = cursor.word("BEGIN");
+        let commits = !begins && (cursor.word("COMMIT") || cursor.word("END"));
+        let rolls_back = !begins && !commits && (cursor.word("ROLLBACK") || cursor.word("ABORT"));
+        if !begins && !commits && !rolls_back {
+            return Err(cursor.error());
+        }
+        if cursor.peek_words(&["PREPARED"]) {
+            return Err(Error::unsupported("two-phase commit is not supported").at(cursor.position()));
+        }
+        if !cursor.word("WORK") {
+            cursor.word("TRANSACTION");
+        }
+        if begins {
+            return Ok(Self::Begin { tag: "BEGIN", isolation: isolation(cursor)? });
+        }
+        if rolls_back && cursor.word("TO") {
+            cursor.word("SAVEPOINT");
+            return Ok(Self::RollbackTo(fold(&cursor.ident()?)));
+        }
+        if cursor.peek_words(&["AND", "CHAIN"]) {
+            return Err(Error::unsupported("AND CHAIN is not supported").at(cursor.position()));
+        }
+        cursor.words(&["AND", "NO", "CHAIN"]);
+        Ok(if commits { Self::Commit } else { Self::Rollback })
+    }
+
+    /// Whether it is allowed in a failed block.
+    pub fn ends_block(&self) -> bool {
+        matches!(self, Self::Commit | Self::Rollback | Self::RollbackTo(_))
+    }
+
+    /// Acts.
+    ///
+    /// # Errors
+    /// The commit fails, or there is no such savepoint.
+    pub async fn execute(&self, session: &mut Session) -> Result<Outcome> {
+        match self {
+            Self::Begin { tag, isolation } => {
+                if session.transaction_status() == TransactionStatus::Idle {
+                    session.begin().await?;
+                } else {
+                    session.warning("there is already a transaction in progress".to_owned());
+                }
+                if let Some(level) = isolation {
+                    session.settings_mut().begin_local("transaction_isolation")?;
+                    session.settings_mut().set("transaction_isolation", level)?;
+                }
+                Ok(done(*tag))
+            }
+            Self::Set(isolation) => {
+                if session.transaction_status() == TransactionStatus::Idle {
+                    session.warning("SET TRANSACTION can only be used in transaction blocks".to_owned());
+                } else if let Some(level) = isolation {
+                    session.settings_mut().begin_local("transaction_isolation")?;
+                    session.settings_mut().set("transaction_isolation", level)?;
+                }
+                Ok(done("SET"))
+            }
+            Self::Commit => match session.transaction_status() {
+                TransactionStatus::Idle => {
+                    session.warning("there is no transaction in progress".to_owned());
+                    Ok(done("COMMIT"))
+                }
+                TransactionStatus::Failed => {
+                    session.roll_back();
+                    Ok(done("ROLLBACK"))
+                }
+                TransactionStatus::Open => {
+                    session.commit().await?;
+                    Ok(done("COMMIT"))
+                }
+            },
+            Self::Rollback => {
+                if session.transaction_status() == TransactionStatus::Idle {
+                    session.warning("there is no transaction in progress".to_owned());
+                }
+                session.roll_back();
+                Ok(done("ROLLBACK"))
+            }
+            Self::Savepoint(name) => session.savepoint(name).map(|()| done("SAVEPOINT")),
+            Self::Release(name) => session.release(name).map(|()| done("RELEASE")),
+            Self::RollbackTo(name) => session.roll_back_to(name).map(|()| done("ROLLBACK")),
+        }
+    }
+}
