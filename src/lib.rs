@@ -2,8 +2,11 @@
 //!
 //! The modules are listed in the order in which data passes them; imports point down only (tests/it/tidy.rs checks it).
 
-pub mod config;
+pub mod demo;
+
 pub mod server;
+
+pub mod config;
 
 pub mod wire;
 

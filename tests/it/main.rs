@@ -4,4 +4,9 @@
 
 mod backends;
 mod conformance;
+mod demo;
+mod recovery;
+mod scripts;
+mod server;
+mod tidy;
 mod wire;

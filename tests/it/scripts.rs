@@ -1,0 +1,281 @@
+//! The users' four scripts of tests/seed, unchanged, through `psql -f` against a server process with nothing but defaults.
+//! What they presuppose is there first: the DynamoDB tables, the source table of the first file, the functions.
+
+use std::env;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use streamgate::clock::{Clock, SystemClock};
+use tempfile::TempDir;
+
+use crate::server::{BackEndsOfProcess, JOB_PATIENCE, SOURCE_TOPIC, ServerProcess, TOPIC, until};
+
+/// psql, unless the machine has none. CI sets STREAMGATE_TEST_PSQL=required.
+struct Psql {
+    port: u16,
+}
+
+impl Psql {
+    fn is_there() -> bool {
+        let there = Command::new("psql").arg("--version").output().is_ok_and(|output| output.status.success());
+        assert!(there || env::var("STREAMGATE_TEST_PSQL").as_deref() != Ok("required"), "psql is required");
+        if !there {
+            eprintln!("skipped: there is no psql");
+        }
+        there
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new("psql");
+        command
+            .args(["-X", "-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "test", "-d", "streamgate"])
+            .args(["-v", "ON_ERROR_STOP=1"])
+            .args(arguments)
+            .env("PGTZ", "UTC")
+            .env("PGCONNECT_TIMEOUT", "10")
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    }
+
+    /// Runs a file; gives standard output, then standard error.
+    async fn file(&self, path: &str) -> (String, String) {
+        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(path).exists(), "{path}");
+        Self::good(path, self.run(&["-f", path]).await)
+    }
+
+    /// Values of a query, unaligned.
+    async fn values(&self, query: &str) -> String {
+        Self::good(query, self.run(&["-A", "-t", "-c", query]).await).0.trim().to_owned()
+    }
+
+    fn good(what: &str, output: Output) -> (String, String) {
+        let out = String::from_utf8(output.stdout).unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{what}\n{out}\n{err}");
+        (out, err)
+    }
+}
+
+#[tokio::test]
+async fn the_users_scripts_run_unchanged() {
+    if !Psql::is_there() {
+        return;
+    }
+    let back_ends = BackEndsOfProcess::take().await;
+    let folder = TempDir::new().unwrap();
+    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let psql = Psql { port: server.port };
+    let dynamodb = back_ends.dynamodb();
+    create_table(&dynamodb, "order_detail_latest_month", &[("user_id", "N"), ("order_id", "N")]).await;
+    create_table(&dynamodb, "order_sum_monthly", &[("user_id", "N"), ("month", "S")]).await;
+    create_table(&dynamodb, "user_features", &[("user_id", "N")]).await;
+    create_table(&dynamodb, "test_table", &[("field1", "S")]).await;
+    crate::conformance::kafka::create_topic(&back_ends.kafka(), TOPIC, 2).await;
+
+    // 1: an empty table is shown, then filled from the source table.
+    server
+        .execute(
+            "CREATE DATABASE test_database; CREATE DATABASE test_database_source; \
+             CREATE TABLE test_database_source.test_source_table (field1 STRING, field2 STRING, field3 STRING) \
+             WITH ('connector' = 'kafka', 'topic' = 'test_source', 'format' = 'json', \
+                   'scan.startup.mode' = 'earliest-offset', 'scan.bounded.mode' = 'latest-offset')",
+        )
+        .await;
+    crate::conformance::kafka::create_topic(&back_ends.kafka(), SOURCE_TOPIC, 1).await;
+    let source = [r#"{"field1":"a","field2":"1","field3":"x"}"#, r#"{"field1":"b","field2":"2","field3":null}"#];
+    produce(&back_ends, SOURCE_TOPIC, &source.map(|row| (None, row.to_owned()))).await;
+    let (out, err) = psql.file("tests/seed/1_connector_v2.sql").await;
+    assert!(out.contains("CREATE TABLE") && out.contains("(0 rows)") && out.contains("INSERT 0 2"), "{out}\n{err}");
+    assert_eq!(psql.values("SELECT * FROM test_database.test_dynamodb_table ORDER BY field1").await, "a|1|x\nb|2|");
+
+    // 2 and 3: the tables, over what is there.
+    let (out, err) = psql.file("tests/seed/2_dynamodb_orders.sql").await;
+    assert!(out.contains("CREATE TABLE"), "{out}\n{err}");
+    let (out, err) = psql.file("tests/seed/3_kafka_orders.sql").await;
+    assert!(out.contains("CREATE TABLE"), "{out}\n{err}");
+
+    // What the feature job needs besides: functions, the monthly table, the target.
+    for script in [
+        "sql/tables/order_sum_monthly.sql",
+        "sql/tables/user_features.sql",
+        "sql/functions/latest_month_order_sum.sql",
+        "sql/functions/latest_year_order_sum.sql",
+    ] {
+        psql.file(script).await;
+    }
+    let month = Months::now();
+    produce(
+        &back_ends,
+        TOPIC,
+        &[
+            order(1, 7, "99.99", "10.00", &month.ago(3)),
+            order(2, 7, "0.01", "null", &month.ago(11)),
+            order(3, 7, "5000.00", "null", &month.ago(12)),
+            order(4, 8, "20.05", "null", &month.ago(1)),
+        ],
+    )
+    .await;
+    let (out, err) = psql.file("sql/jobs/order_sum_monthly.sql").await;
+    assert!(out.contains("INSERT 0 4"), "{out}\n{err}");
+    server.execute("INSERT INTO dynamodb_orders SELECT * FROM kafka_orders").await;
+
+    // 4: the feature job returns at once and goes on by itself.
+    let (out, err) = psql.file("tests/seed/4_feature_job.sql").await;
+    assert!(out.contains("INSERT 0 0") || err.contains("NOTICE"), "{out}\n{err}");
+    produce(
+        &back_ends,
+        TOPIC,
+        &[
+            order(5, 7, "12.34", "1.05", &month.ago(0)),
+            order(6, 7, "0.10", "null", &month.ago(0)),
+            order(7, 9, "7.70", "0.70", &month.ago(0)),
+            (None, r#"{"order_id":8,"user_id":null,"order_amount":1.00}"#.to_owned()),
+            (None, "{broken".to_owned()),
+        ],
+    )
+    .await;
+    let expected = [
+        "7|2|12.44|1.05|4|112.44|11.05", // the order of twelve months ago is out
+        "8|0|0|0|1|20.05|0",
+        "9|1|7.7|0.7|1|7.7|0.7",
+    ];
+    let deadline = std::time::Instant::now() + JOB_PATIENCE;
+    loop {
+        let found = items(&dynamodb).await;
+        if found == expected {
+            break;
+        }
+        assert!(
+            std::time::Instant::now() < deadline,
+            "expected {expected:?}\nfound {found:?}\n{}\n{}",
+            psql.values("SHOW JOBS").await,
+            server.log()
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    // The same through SQL, one Query for one key.
+    assert_eq!(psql.values("SELECT total_orders_latest_year FROM user_features WHERE user_id = 7").await, "4");
+    assert_eq!(
+        psql.values("SELECT latest_month_order_sum(7), latest_year_order_sum('7')").await,
+        "2_12.44_1.05|2_100_10"
+    );
+    assert_eq!(psql.values("SELECT latest_month_order_sum(404), latest_year_order_sum(404)").await, "0_0_0|0_0_0");
+}
+
+#[tokio::test]
+async fn the_scripts_of_the_pipeline_run_in_order_and_again() {
+    if !Psql::is_there() {
+        return;
+    }
+    let back_ends = BackEndsOfProcess::take().await;
+    let folder = TempDir::new().unwrap();
+    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let psql = Psql { port: server.port };
+    crate::conformance::kafka::create_topic(&back_ends.kafka(), TOPIC, 2).await;
+    psql.file("sql/pipeline.sql").await;
+    produce(&back_ends, TOPIC, &[order(1, 7, "12.34", "null", &Months::now().ago(0))]).await;
+    let found = until(JOB_PATIENCE, "the order is in the features", async || {
+        let found = items(&back_ends.dynamodb()).await;
+        (!found.is_empty()).then_some(found)
+    })
+    .await;
+    assert_eq!(found, ["7|1|12.34|0|1|12.34|0"]);
+    // Tables and functions may be declared again.
+    psql.file("sql/tables/kafka_orders.sql").await;
+    psql.file("sql/functions/latest_month_order_sum.sql").await;
+    assert_eq!(psql.values("SELECT count(*) FROM streamgate.jobs").await, "2");
+}
+
+/// The current month of UTC, and months before it.
+struct Months(chrono::NaiveDate);
+
+impl Months {
+    fn now() -> Self {
+        Self(chrono::DateTime::from_timestamp_millis(SystemClock.now_ms()).unwrap().date_naive())
+    }
+
+    /// A time in the month `months` before this one; the month's first day, which is never in the future.
+    fn ago(&self, months: u32) -> String {
+        let day = self.0 - chrono::Months::new(months);
+        format!("{}-01 00:00:00.000", day.format("%Y-%m"))
+    }
+}
+
+fn order(order_id: i32, user_id: i32, amount: &str, discount: &str, created_at: &str) -> (Option<String>, String) {
+    let payload = format!(
+        r#"{{"order_id":{order_id},"order_amount":{amount},"coupon_code":null,"coupon_discount_amount":{discount},"user_id":{user_id},"order_status":"1","created_at":"{created_at}","updated_at":"{created_at}","product_id":1}}"#
+    );
+    (Some(user_id.to_string()), payload)
+}
+
+async fn produce(back_ends: &BackEndsOfProcess, topic: &str, records: &[(Option<String>, String)]) {
+    let producer: ThreadedProducer<DefaultProducerContext> = back_ends.kafka().create().unwrap();
+    for (key, payload) in records {
+        let mut record = BaseRecord::to(topic).payload(payload);
+        if let Some(key) = key {
+            record = record.key(key);
+        }
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    tokio::task::spawn_blocking(move || producer.flush(JOB_PATIENCE)).await.unwrap().unwrap();
+}
+
+/// user_features: user and six features of each item, sorted.
+async fn items(dynamodb: &aws_sdk_dynamodb::Client) -> Vec<String> {
+    let answer = dynamodb.scan().table_name("user_features").consistent_read(true).send().await.unwrap();
+    let mut rows: Vec<String> = answer
+        .items()
+        .iter()
+        .map(|item| {
+            let text = |name: &str| match item.get(name) {
+                Some(AttributeValue::N(text) | AttributeValue::S(text)) => text.clone(),
+                other => format!("{other:?}"),
+            };
+            [
+                "user_id",
+                "total_orders_lastest_month",
+                "total_order_amount_latest_month",
+                "total_discount_amount_latest_month",
+                "total_orders_latest_year",
+                "total_order_amount_latest_year",
+                "total_discount_amount_latest_year",
+            ]
+            .map(|name| trim_zeros(&text(name)))
+            .join("|")
+        })
+        .collect();
+    rows.sort();
+    rows
+}
+
+/// DynamoDB's numbers have no trailing zeros; emulators keep them.
+fn trim_zeros(number: &str) -> String {
+    match number.contains('.') {
+        true => number.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => number.to_owned(),
+    }
+}
+
+async fn create_table(dynamodb: &aws_sdk_dynamodb::Client, name: &str, key: &[(&str, &str)]) {
+    let mut request = dynamodb.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
+    for ((attribute, kind), role) in key.iter().zip([KeyType::Hash, KeyType::Range]) {
+        let definition = AttributeDefinition::builder()
+            .attribute_name(*attribute)
+            .attribute_type(ScalarAttributeType::from(*kind))
+            .build()
+            .unwrap();
+        let element = KeySchemaElement::builder().attribute_name(*attribute).key_type(role).build().unwrap();
+        request = request.attribute_definitions(definition).key_schema(element);
+    }
+    request.send().await.unwrap();
+    until(JOB_PATIENCE, "the table is there", async || {
+        let answer = dynamodb.describe_table().table_name(name).send().await.unwrap();
+        let status = answer.table()?.table_status()?.as_str().to_owned();
+        (status == "ACTIVE").then_some(())
+    })
+    .await;
+}
