@@ -245,3 +245,17 @@ async fn duplicate_and_registered_columns_are_named() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn escape_of_like_and_subscripts_are_planned() {
+    check(
+        "SELECT nspname, nspname LIKE 'pg/_%' ESCAPE '/' AS x FROM pg_namespace WHERE nspname NOT LIKE 'i' || '%' ESCAPE '/' ORDER BY 1",
+        expect![[""]],
+    )
+    .await;
+    check(
+        "SELECT unnest(i.indkey) AS number, generate_subscripts(i.indkey, 1) AS place FROM pg_catalog.pg_index i",
+        expect![[""]],
+    )
+    .await;
+}
