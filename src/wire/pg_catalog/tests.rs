@@ -240,7 +240,7 @@ async fn duplicate_and_registered_columns_are_named() {
         | t          | at          | timestamp without time zone | YES         |
         +------------+-------------+-----------------------------+-------------+"#]]).await;
     check(
-        "SELECT 's'::name COLLATE \"C\" OPERATOR(pg_catalog.~) '^s' AS x, 5::oid AS y, 'a'::\"char\" AS z",
+        "SELECT 's'::name OPERATOR(pg_catalog.~) '^s' AS x, 5::oid AS y, 'a'::\"char\" AS z",
         expect![[r#"parse: sql parser error: No infix parser for token Word(Word { value: "COLLATE", quote_style: None, keyword: COLLATE }) at Line: 1, Column: 18"#]],
     )
     .await;
