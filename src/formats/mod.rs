@@ -105,6 +105,11 @@ impl EncodedRows {
         &self.data[start..self.ends[index]]
     }
 
+    /// Bytes of all records.
+    pub fn bytes(&self) -> usize {
+        self.data.len()
+    }
+
     /// Number of records.
     pub fn len(&self) -> usize {
         self.ends.len()
