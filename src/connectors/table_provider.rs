@@ -4,8 +4,9 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Constraint, Constraints};
@@ -148,9 +149,19 @@ impl TableProvider for ConnectorTable {
             .as_deref()
             .and_then(|name| name.parse().ok())
             .unwrap_or(chrono_tz::UTC);
+        // Rows with a NULL in the key are the sink's to leave out and count, as in a job; other NOT NULL columns are enforced.
+        let fields: Vec<_> = self
+            .schema
+            .fields()
+            .iter()
+            .map(|field| {
+                let is_key = self.declaration.primary_key.iter().any(|name| name.eq_ignore_ascii_case(field.name()));
+                field.as_ref().clone().with_nullable(is_key || field.is_nullable())
+            })
+            .collect();
         let sink = BoundedSink {
             name: self.declaration.name.clone(),
-            schema: self.schema.clone(),
+            schema: Arc::new(Schema::new(fields)),
             sink: self.sink()?,
             time_zone,
         };
@@ -257,9 +268,10 @@ impl DataSink for BoundedSink {
         mut rows: SendableRecordBatchStream,
         _context: &Arc<TaskContext>,
     ) -> DataFusionResult<u64> {
+        let metrics = Arc::new(ConnectorMetrics::default());
         let context = SinkContext {
             owner: format!("insert into {}", self.name),
-            metrics: Arc::new(ConnectorMetrics::default()),
+            metrics: Arc::clone(&metrics),
             time_zone: self.time_zone,
         };
         let mut writer = self.sink.open(context).await?;
@@ -272,6 +284,6 @@ impl DataSink for BoundedSink {
             }
         }
         writer.flush().await?;
-        Ok(count)
+        Ok(count - metrics.skipped.load(Ordering::Relaxed))
     }
 }
