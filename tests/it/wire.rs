@@ -39,7 +39,11 @@ fn sql_server(directory: &std::path::Path) -> Arc<SqlServer> {
     let catalog = Catalog::open(directory).unwrap();
     let (pg_catalog, information_schema) = system_schemas(catalog.clone(), Vec::new());
     let schemas: Vec<Arc<dyn streamgate::sql::SystemSchema>> = vec![Arc::new(pg_catalog), Arc::new(information_schema)];
-    Arc::new(SqlServer::new(catalog, Jobs {}, Registry::new(&defaults), schemas, clock, BTreeMap::new()))
+    let connectors = Registry::new(&defaults);
+    let runtime = tokio::runtime::Handle::current();
+    let folder = directory.join("jobs");
+    let jobs = Jobs::new(runtime, catalog.clone(), connectors.clone(), Arc::clone(&clock), folder);
+    Arc::new(SqlServer::new(catalog, jobs, connectors, schemas, clock, BTreeMap::new()))
 }
 
 struct Server {

@@ -12,10 +12,6 @@ struct Harness {
     directory: tempfile::TempDir,
 }
 
-fn jobs() -> Jobs {
-    Jobs {}
-}
-
 fn server(directory: &std::path::Path) -> Arc<SqlServer> {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1_700_000_000_000));
     let defaults = ConnectorDefaults {
@@ -29,7 +25,10 @@ fn server(directory: &std::path::Path) -> Arc<SqlServer> {
         clock: clock.clone(),
     };
     let catalog = Catalog::open(directory).unwrap();
-    Arc::new(SqlServer::new(catalog, jobs(), Registry::new(&defaults).with(Arc::new(super::memory_connector::MemoryConnector::default())), Vec::new(), clock, BTreeMap::new()))
+    let connectors = Registry::new(&defaults).with(Arc::new(super::memory_connector::MemoryConnector::default()));
+    let runtime = tokio::runtime::Handle::current();
+    let jobs = Jobs::new(runtime, catalog.clone(), connectors.clone(), clock.clone(), directory.join("jobs"));
+    Arc::new(SqlServer::new(catalog, jobs, connectors, Vec::new(), clock, BTreeMap::new()))
 }
 
 fn open(server: &Arc<SqlServer>) -> Session {
