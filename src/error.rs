@@ -214,7 +214,10 @@ fn of_text(text: String, sqlstate: &'static str) -> Error {
         };
         return Error::invalid(format!("invalid input syntax for type {name}: \"{value}\"")).code("22P02");
     }
-    if text.contains("rror parsing timestamp") || text.contains("rror parsing date") || text.contains("rror parsing time") {
+    if text.contains("rror parsing timestamp")
+        || text.contains("rror parsing date")
+        || text.contains("rror parsing time")
+    {
         let value = quoted(&text).unwrap_or_default();
         return Error::invalid(format!("invalid input syntax for type timestamp: \"{value}\"")).code("22007");
     }

@@ -384,18 +384,19 @@ async fn bounded_inserts_are_counted_and_read_back() {
             "NULL|3.5|5.0|NULL|3.5|5.0|NULL",
         ]
     );
-    assert_eq!(h.run("select userid, sum(amount) as S from orders group by USERID having sum(AMOUNT) > 2 order by s").await, [
-        "userId|S",
-        "7|2.25",
-        "3.5|5.0"
-    ]);
-    assert_eq!(h.run("INSERT INTO orders (order_id) SELECT 'x'").await, [
-        "22P02: invalid input syntax for type integer: \"x\""
-    ]);
+    assert_eq!(
+        h.run("select userid, sum(amount) as S from orders group by USERID having sum(AMOUNT) > 2 order by s").await,
+        ["userId|S", "7|2.25", "3.5|5.0"]
+    );
+    assert_eq!(
+        h.run("INSERT INTO orders (order_id) SELECT 'x'").await,
+        ["22P02: invalid input syntax for type integer: \"x\""]
+    );
     assert_eq!(h.error("INSERT INTO orders SELECT 1").await.sqlstate(), "42601");
     assert_eq!(h.error("INSERT INTO orders (nope) SELECT 1").await.position(), Some(21));
     assert_eq!(h.error("INSERT INTO orders (created_at) SELECT true").await.sqlstate(), "42804");
-    let insert = StatementText { text: "insert into orders (order_id, created_at) values ($1, $2)".to_owned(), offset: 0 };
+    let insert =
+        StatementText { text: "insert into orders (order_id, created_at) values ($1, $2)".to_owned(), offset: 0 };
     let prepared = h.session.prepare(&insert, &[]).await.unwrap();
     assert_eq!(prepared.parameter_types[0], DataType::Int32);
     let values = vec![ScalarValue::Int32(Some(9)), ScalarValue::TimestampMillisecond(Some(0), None)];
