@@ -1,1 +1,161 @@
-//! formats
+//! Formats: how the bytes of a record become columns and back. The registry is here.
+//! Knows nothing of topics, offsets or tables; whoever calls adds where a bad record was.
+
+pub mod columns;
+pub mod json;
+pub mod time_text;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::ArrayRef;
+use datafusion::arrow::datatypes::Fields;
+use datafusion::arrow::record_batch::RecordBatch;
+
+use crate::error::{Error, Result};
+
+/// A way to write rows as bytes, with its options.
+pub trait Format: Send + Sync {
+    /// As in `WITH ('format' = 'json')`.
+    fn name(&self) -> &'static str;
+
+    /// A decoder of records that hold `fields`, which gives the columns of `projection` (indexes into `fields`).
+    ///
+    /// # Errors
+    /// A field has a type that the format cannot hold.
+    fn decoder(&self, fields: &Fields, projection: &[usize]) -> Result<Box<dyn Decoder>>;
+
+    /// An encoder of rows that have `fields`.
+    ///
+    /// # Errors
+    /// A field has a type that the format cannot hold.
+    fn encoder(&self, fields: &Fields) -> Result<Box<dyn Encoder>>;
+}
+
+/// What became of one record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Decoded {
+    /// Rows that were added.
+    pub rows: usize,
+    /// Rows (or records) that were left out, as the options say.
+    pub skipped: usize,
+}
+
+/// Collects the columns of many records. A record that fails leaves the columns as they were before it.
+pub trait Decoder: Send {
+    /// Adds a record's rows.
+    ///
+    /// # Errors
+    /// The record cannot be read and the options do not skip it; the message names the field.
+    fn decode(&mut self, record: &[u8]) -> Result<Decoded>;
+
+    /// Rows collected since the last `finish`.
+    fn len(&self) -> usize;
+
+    /// Whether no rows were collected.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes back the last rows, so that `len` are left.
+    fn truncate(&mut self, len: usize);
+
+    /// Gives the projected columns and begins anew.
+    ///
+    /// # Errors
+    /// A defect of ours: the columns do not fit their types.
+    fn finish(&mut self) -> Result<Vec<ArrayRef>>;
+}
+
+/// Writes rows as records.
+pub trait Encoder: Send {
+    /// One record for each row.
+    ///
+    /// # Errors
+    /// A value that the format cannot hold (NaN in JSON).
+    fn encode(&mut self, rows: &RecordBatch) -> Result<EncodedRows>;
+}
+
+/// Records one behind the other in one buffer.
+#[derive(Debug, Default)]
+pub struct EncodedRows {
+    data: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl EncodedRows {
+    /// An empty buffer with room for `rows` records.
+    pub fn with_capacity(rows: usize) -> Self {
+        Self { data: Vec::with_capacity(rows * 128), ends: Vec::with_capacity(rows) }
+    }
+
+    /// Lets `write` add a record's bytes.
+    ///
+    /// # Errors
+    /// What `write` gave.
+    pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
+        write(&mut self.data)?;
+        self.ends.push(self.data.len());
+        Ok(())
+    }
+
+    /// The bytes of record `index`.
+    pub fn record(&self, index: usize) -> &[u8] {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        &self.data[start..self.ends[index]]
+    }
+
+    /// Bytes of all records.
+    pub fn bytes(&self) -> usize {
+        self.data.len()
+    }
+
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are no records.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+}
+
+/// Formats of Flink that are not here yet.
+const NOT_YET: &[&str] = &[
+    "csv",
+    "avro",
+    "avro-confluent",
+    "raw",
+    "protobuf",
+    "debezium-json",
+    "debezium-avro-confluent",
+    "canal-json",
+    "maxwell-json",
+    "ogg-json",
+    "parquet",
+    "orc",
+];
+
+/// Names of the options of a format, without its prefix.
+///
+/// # Errors
+/// The format is unknown, or not there yet (SQLSTATE 0A000).
+pub fn option_names(format: &str) -> Result<&'static [&'static str]> {
+    match format.to_ascii_lowercase().as_str() {
+        "json" => Ok(json::OPTION_NAMES),
+        name if NOT_YET.contains(&name) => {
+            Err(Error::unsupported(format!("format \"{name}\" is not supported yet")).hint("Known formats: json."))
+        }
+        _ => Err(Error::invalid(format!("unknown format \"{format}\"")).hint("Known formats: json.")),
+    }
+}
+
+/// Opens a format with its options (named as in [`option_names`]).
+///
+/// # Errors
+/// As [`option_names`]; an option cannot be read.
+pub fn open(format: &str, options: &BTreeMap<&'static str, String>) -> Result<Arc<dyn Format>> {
+    option_names(format)?;
+    Ok(Arc::new(json::Json::open(options)?))
+}

@@ -40,9 +40,8 @@ fn sql_server(directory: &std::path::Path) -> Arc<SqlServer> {
     let (pg_catalog, information_schema) = system_schemas(catalog.clone(), Vec::new());
     let schemas: Vec<Arc<dyn streamgate::sql::SystemSchema>> = vec![Arc::new(pg_catalog), Arc::new(information_schema)];
     let connectors = Registry::new(&defaults);
-    let runtime = tokio::runtime::Handle::current();
-    let folder = directory.join("jobs");
-    let jobs = Jobs::new(runtime, catalog.clone(), connectors.clone(), Arc::clone(&clock), folder);
+    let folder = std::env::temp_dir().join("streamgate-wire-tests-run-no-jobs");
+    let jobs = Jobs::new(tokio::runtime::Handle::current(), catalog.clone(), connectors.clone(), clock.clone(), folder);
     Arc::new(SqlServer::new(catalog, jobs, connectors, schemas, clock, BTreeMap::new()))
 }
 

@@ -1,15 +1,51 @@
-//! kafka
+//! Kafka topics as tables: `options` reads what was declared, `client` makes librdkafka's settings of it, `consumer` and
+//! `reader` take records from partitions, `rows` makes rows of them, `scan` and `source` serve queries and jobs, `sink` writes.
 
-use super::{Connector, ConnectorDefaults, OptionReader, Table, TableDeclaration};
-use crate::error::Result;
+mod client;
+mod consumer;
+mod offsets;
+mod options;
+mod pushdown;
+mod reader;
+mod rows;
+mod scan;
+mod sink;
+mod source;
 
-/// kafka
-pub struct KafkaConnector;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+pub use options::KafkaOptions;
+
+use super::{Advice, Connector, ConnectorDefaults, OptionReader, Table, TableDeclaration};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Options whose values are secrets: kept apart from the catalog and never shown.
+pub const SECRET_OPTIONS: &[&str] = &[
+    "properties.sasl.jaas.config",
+    "properties.sasl.password",
+    "properties.ssl.key.password",
+    "properties.ssl.key.pem",
+    "properties.ssl.keystore.key",
+    "properties.ssl.keystore.password",
+    "properties.ssl.truststore.password",
+    "properties.sasl.oauthbearer.client.secret",
+];
+
+/// How long CREATE TABLE waits for the brokers.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The connector `kafka`.
+pub struct KafkaConnector {
+    defaults: ConnectorDefaults,
+}
 
 impl KafkaConnector {
-    /// kafka
-    pub fn new(_defaults: ConnectorDefaults) -> Self {
-        Self
+    /// The connector with the server's defaults for blank bootstrap servers.
+    pub fn new(defaults: ConnectorDefaults) -> Self {
+        Self { defaults }
     }
 }
 
@@ -18,7 +54,59 @@ impl Connector for KafkaConnector {
         "kafka"
     }
 
-    fn open(&self, _options: &mut OptionReader, _table: &TableDeclaration) -> Result<Table> {
-        Ok(Table::default())
+    fn open(&self, options: &mut OptionReader, table: &TableDeclaration) -> Result<Table> {
+        let options = Arc::new(KafkaOptions::take(options, table, &self.defaults)?);
+        Ok(Table {
+            source: Some(Arc::new(source::KafkaSource::new(options.clone()))),
+            scan: Some(Arc::new(scan::KafkaScan::new(options.clone()))),
+            lookup: None,
+            sink: Some(Arc::new(sink::KafkaSink::new(options))),
+        })
+    }
+
+    fn create<'a>(
+        &'a self,
+        options: &'a mut OptionReader,
+        table: &'a TableDeclaration,
+    ) -> BoxFuture<'a, Result<Vec<Advice>>> {
+        let options = KafkaOptions::take(options, table, &self.defaults);
+        Box::pin(async move {
+            let options = options?;
+            let mut advice = Vec::new();
+            if options.is_embedded {
+                advice.push(Advice::Notice(format!(
+                    "table \"{}\" lives in the embedded Kafka of this server (for development)",
+                    options.table
+                )));
+            }
+            let asked = tokio::task::spawn_blocking(move || ask(&options))
+                .await
+                .map_err(|error| Error::internal(format!("asking Kafka: {error}")))?;
+            advice.extend(asked?);
+            Ok(advice)
+        })
     }
 }
+
+/// Whether the topics are there. A broker that does not answer does not hinder CREATE TABLE.
+fn ask(options: &KafkaOptions) -> Result<Vec<Advice>> {
+    let config = client::consumer_config(&options.bootstrap_servers, &options.properties, &options.group_id, "error");
+    let consumer = consumer::Consumer::start(&config)?;
+    let mut advice = Vec::new();
+    for topic in &options.topics {
+        match offsets::partitions(&consumer, topic, CREATE_TIMEOUT) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => advice.push(Advice::Notice(format!(
+                "topic \"{topic}\" does not exist yet; Kafka creates it with the first record, if its settings permit"
+            ))),
+            Err(error) => {
+                advice.push(Advice::Warning(format!("Kafka at {}: {error}", options.bootstrap_servers)));
+                break;
+            }
+        }
+    }
+    Ok(advice)
+}
+
+#[cfg(test)]
+mod tests;

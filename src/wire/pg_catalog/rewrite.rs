@@ -92,13 +92,17 @@ fn text_array() -> Expr {
 }
 
 fn call(name: &str, argument: Expr) -> Expr {
+    call_with(name, vec![argument])
+}
+
+fn call_with(name: &str, arguments: Vec<Expr>) -> Expr {
     Expr::Function(Function {
         name: ObjectName(vec![ObjectNamePart::Identifier(Ident::new(name))]),
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
         args: FunctionArguments::List(FunctionArgumentList {
             duplicate_treatment: None,
-            args: vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))],
+            args: arguments.into_iter().map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))).collect(),
             clauses: Vec::new(),
         }),
         filter: None,
@@ -129,6 +133,18 @@ fn rewrite_expr(expr: &mut Expr) {
                 *expr = cast(null(), DataType::Text);
             } else {
                 single_row(query);
+            }
+        }
+        // DataFusion knows the backslash only; psycopg and SQLAlchemy write `ESCAPE '/'`.
+        Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+            if let Some(Value::SingleQuotedString(escape)) = escape_char.as_ref().map(|value| &value.value)
+                && escape.chars().count() == 1
+                && escape != "\\"
+            {
+                let text = |text: &str| Expr::Value(Value::SingleQuotedString(text.to_owned()).into());
+                let doubled = call_with("replace", vec![take(pattern), text("\\"), text("\\\\")]);
+                **pattern = call_with("replace", vec![doubled, text(escape), text("\\")]);
+                *escape_char = None;
             }
         }
         Expr::Exists { subquery, negated } if is_empty_query(subquery) => {
@@ -177,6 +193,16 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
         && let FunctionArguments::Subquery(query) = &mut function.args
     {
         return Some(array_of(query));
+    }
+    if function.name.0.len() == 1
+        && is_word(&function.name.0[0], "generate_subscripts")
+        && let FunctionArguments::List(list) = &mut function.args
+        && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(array))) = list.args.first_mut()
+    {
+        // The numbers from 1 to the array's length, a row each.
+        let length = cast(call("array_length", take(array)), DataType::BigInt(None));
+        let one = Expr::Value(Value::Number("1".to_owned(), false).into());
+        return Some(call("unnest", call_with("generate_series", vec![one, length])));
     }
     None
 }
@@ -318,7 +344,7 @@ fn count_instead_of_exists(item: &mut SelectItem) {
     let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { return };
     let _ = visit_expressions_mut(expr, |expr| {
         if let Expr::Exists { subquery, negated } = expr
-            && let SetExpr::Select(select) = subquery.body.as_mut()
+            && let SetExpr::Select(select) = subquery.body.as_ref()
             && !is_aggregate(select)
         {
             let mut counted = subquery.clone();

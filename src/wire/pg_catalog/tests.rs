@@ -240,8 +240,22 @@ async fn duplicate_and_registered_columns_are_named() {
         | t          | at          | timestamp without time zone | YES         |
         +------------+-------------+-----------------------------+-------------+"#]]).await;
     check(
-        "SELECT 's'::name COLLATE \"C\" OPERATOR(pg_catalog.~) '^s' AS x, 5::oid AS y, 'a'::\"char\" AS z",
+        "SELECT 's'::name OPERATOR(pg_catalog.~) '^s' AS x, 5::oid AS y, 'a'::\"char\" AS z",
         expect![[r#"parse: sql parser error: No infix parser for token Word(Word { value: "COLLATE", quote_style: None, keyword: COLLATE }) at Line: 1, Column: 18"#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn escape_of_like_and_subscripts_are_planned() {
+    check(
+        "SELECT nspname, nspname LIKE 'pg/_%' ESCAPE '/' AS x FROM pg_namespace WHERE nspname NOT LIKE 'i' || '%' ESCAPE '/' ORDER BY 1",
+        expect![[""]],
+    )
+    .await;
+    check(
+        "SELECT unnest(i.indkey) AS number, generate_subscripts(i.indkey, 1) AS place FROM pg_catalog.pg_index i",
+        expect![[""]],
     )
     .await;
 }

@@ -1,0 +1,174 @@
+//! Asks the broker for partitions and offsets, and decides from the options where reading begins and ends. All calls block.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::client::REQUEST_TIMEOUT;
+use super::consumer::Consumer;
+use super::options::{Bounded, Startup};
+use crate::error::{Error, Result};
+
+/// Offsets by partition.
+pub(super) type Offsets = BTreeMap<i32, i64>;
+
+/// The partitions of a topic.
+///
+/// # Errors
+/// The topic does not exist (`NotFound`); no broker answers (`Unavailable`).
+pub(super) fn partitions(consumer: &Consumer, topic: &str, timeout: Duration) -> Result<Vec<i32>> {
+    let doing = format!("reading the partitions of topic \"{topic}\"");
+    for attempt in 0.. {
+        let metadata =
+            consumer.client().fetch_metadata(Some(topic), timeout).map_err(|error| consumer.told(&error, &doing))?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let error = match found {
+            Some(found) => found.error().map(RDKafkaErrorCode::from),
+            None => Some(RDKafkaErrorCode::UnknownTopicOrPartition),
+        };
+        match (error, found) {
+            (None, Some(found)) if !found.partitions().is_empty() => {
+                let mut partitions: Vec<i32> = found.partitions().iter().map(|partition| partition.id()).collect();
+                partitions.sort_unstable();
+                return Ok(partitions);
+            }
+            (Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic), _) => {
+                return Err(Error::not_found(format!("topic \"{topic}\" does not exist")));
+            }
+            // A topic that is just being made has no leaders yet.
+            (None | Some(RDKafkaErrorCode::LeaderNotAvailable), _) if attempt < 20 => {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            (Some(code), _) => return Err(super::client::told_code(code, &doing)),
+            (None, _) => return Err(Error::unavailable(format!("{doing}: no partitions yet"))),
+        }
+    }
+    unreachable!("the loop returns")
+}
+
+/// Where reading begins, for each partition.
+///
+/// # Errors
+/// No broker answers.
+pub(super) fn starts(consumer: &Consumer, topic: &str, partitions: &[i32], startup: &Startup) -> Result<Offsets> {
+    match startup {
+        Startup::Earliest => list(consumer, topic, partitions, Offset::Beginning),
+        Startup::Latest => list(consumer, topic, partitions, Offset::End),
+        Startup::Timestamp(millis) => at_time(consumer, topic, partitions, *millis),
+        Startup::Group { else_latest } => {
+            let otherwise = if *else_latest { Offset::End } else { Offset::Beginning };
+            group_or(consumer, topic, partitions, otherwise)
+        }
+        Startup::Offsets(given) => {
+            let others: Vec<i32> = partitions.iter().copied().filter(|id| !given.contains_key(id)).collect();
+            let mut starts = group_or(consumer, topic, &others, Offset::Beginning)?;
+            starts.extend(given.iter().filter(|(id, _)| partitions.contains(id)));
+            Ok(starts)
+        }
+    }
+}
+
+/// Where reading ends, for each partition that is read; `None` when it does not end.
+///
+/// # Errors
+/// No broker answers; the group has committed nothing.
+pub(super) fn ends(consumer: &Consumer, topic: &str, partitions: &[i32], bounded: &Bounded) -> Result<Option<Offsets>> {
+    Ok(Some(match bounded {
+        Bounded::No => return Ok(None),
+        Bounded::Latest => list(consumer, topic, partitions, Offset::End)?,
+        Bounded::Timestamp(millis) => at_time(consumer, topic, partitions, *millis)?,
+        Bounded::Offsets(given) => {
+            given.iter().filter(|(id, _)| partitions.contains(id)).map(|(id, offset)| (*id, *offset)).collect()
+        }
+        Bounded::Group => {
+            let committed = committed(consumer, topic, partitions)?;
+            if let Some(id) = partitions.iter().find(|id| !committed.contains_key(id)) {
+                return Err(Error::invalid(format!(
+                    "'scan.bounded.mode' = 'group-offsets': the group has committed no offset for topic \"{topic}\", partition {id}"
+                )));
+            }
+            committed
+        }
+    }))
+}
+
+/// The ends of all partitions now.
+///
+/// # Errors
+/// No broker answers.
+pub(super) fn latest(consumer: &Consumer, topic: &str, partitions: &[i32]) -> Result<Offsets> {
+    list(consumer, topic, partitions, Offset::End)
+}
+
+fn group_or(consumer: &Consumer, topic: &str, partitions: &[i32], otherwise: Offset) -> Result<Offsets> {
+    let mut offsets = committed(consumer, topic, partitions)?;
+    let others: Vec<i32> = partitions.iter().copied().filter(|id| !offsets.contains_key(id)).collect();
+    offsets.extend(list(consumer, topic, &others, otherwise)?);
+    Ok(offsets)
+}
+
+fn committed(consumer: &Consumer, topic: &str, partitions: &[i32]) -> Result<Offsets> {
+    if partitions.is_empty() {
+        return Ok(Offsets::new());
+    }
+    let list = offsets_list(topic, partitions, Offset::Invalid)?;
+    let doing = format!("reading the group's offsets in topic \"{topic}\"");
+    let found = consumer
+        .client()
+        .committed_offsets(list, REQUEST_TIMEOUT)
+        .map_err(|error| consumer.told(&error, &doing))?;
+    let mut offsets = Offsets::new();
+    for element in found.elements() {
+        element.error().map_err(|error| consumer.told(&error, &doing))?;
+        if let Offset::Offset(offset) = element.offset() {
+            offsets.insert(element.partition(), offset);
+        }
+    }
+    Ok(offsets)
+}
+
+/// Offsets of the first records of a time or later; the end where there are none.
+fn at_time(consumer: &Consumer, topic: &str, partitions: &[i32], millis: i64) -> Result<Offsets> {
+    if millis < 0 {
+        return list(consumer, topic, partitions, Offset::Beginning);
+    }
+    let mut offsets = list(consumer, topic, partitions, Offset::Offset(millis))?;
+    let missing: Vec<i32> = partitions.iter().copied().filter(|id| !offsets.contains_key(id)).collect();
+    offsets.extend(list(consumer, topic, &missing, Offset::End)?);
+    Ok(offsets)
+}
+
+/// One ListOffsets request a broker; `Beginning` and `End` are -2 and -1 in Kafka's protocol as in librdkafka.
+fn list(consumer: &Consumer, topic: &str, partitions: &[i32], which: Offset) -> Result<Offsets> {
+    if partitions.is_empty() {
+        return Ok(Offsets::new());
+    }
+    let doing = format!("reading the offsets of topic \"{topic}\"");
+    let list = offsets_list(topic, partitions, which)?;
+    let found =
+        consumer.client().offsets_for_times(list, REQUEST_TIMEOUT).map_err(|error| consumer.told(&error, &doing))?;
+    let mut offsets = Offsets::new();
+    for element in found.elements() {
+        element.error().map_err(|error| consumer.told(&error, &doing))?;
+        if let Offset::Offset(offset) = element.offset() {
+            offsets.insert(element.partition(), offset);
+        } else if !matches!(which, Offset::Offset(_)) {
+            let error = KafkaError::OffsetFetch(RDKafkaRespErr::RD_KAFKA_RESP_ERR__NO_OFFSET.into());
+            return Err(consumer.told(&error, &doing));
+        }
+    }
+    Ok(offsets)
+}
+
+fn offsets_list(topic: &str, partitions: &[i32], offset: Offset) -> Result<TopicPartitionList> {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        list.add_partition_offset(topic, *partition, offset)
+            .map_err(|error| Error::internal(format!("offset {offset:?} of topic \"{topic}\": {error}")))?;
+    }
+    Ok(list)
+}

@@ -1,0 +1,497 @@
+//! The options of a Kafka table, and which part of a record gives each column. Makes no request.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::arrow::compute::can_cast_types;
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef, TimeUnit};
+
+use super::client;
+use crate::connectors::{ColumnKind, ConnectorDefaults, OptionReader, TableDeclaration};
+use crate::error::{Error, Result};
+use crate::formats::{self, Format};
+
+/// Where reading begins (`scan.startup.mode`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Startup {
+    /// The oldest record.
+    Earliest,
+    /// Behind the newest record.
+    Latest,
+    /// Where the group has committed; where it has not, the oldest record (or the newest, by `auto.offset.reset`).
+    Group {
+        /// `properties.auto.offset.reset` = latest.
+        else_latest: bool,
+    },
+    /// The first record of this time or later.
+    Timestamp(i64),
+    /// An offset for each partition; others as `Group`.
+    Offsets(BTreeMap<i32, i64>),
+}
+
+/// Where reading ends (`scan.bounded.mode`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bounded {
+    /// Never.
+    No,
+    /// At what is the end when reading begins.
+    Latest,
+    /// Where the group has committed.
+    Group,
+    /// Before the first record of this time or later.
+    Timestamp(i64),
+    /// Before an offset for each partition; others are not read.
+    Offsets(BTreeMap<i32, i64>),
+}
+
+/// Which partition a record goes to (`sink.partitioner`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Partitioner {
+    /// By the key's hash, as the Java client; without a key, any.
+    Default,
+    /// One writer, one partition.
+    Fixed,
+    /// One after the other.
+    RoundRobin,
+}
+
+/// Parts of a record beside key and value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "Kafka's own names")]
+pub enum Metadata {
+    Topic,
+    Partition,
+    Offset,
+    Timestamp,
+    TimestampType,
+    Headers,
+    LeaderEpoch,
+}
+
+impl Metadata {
+    fn parse(key: &str) -> Result<Self> {
+        Ok(match key {
+            "topic" => Self::Topic,
+            "partition" => Self::Partition,
+            "offset" => Self::Offset,
+            "timestamp" => Self::Timestamp,
+            "timestamp-type" => Self::TimestampType,
+            "headers" => Self::Headers,
+            "leader-epoch" => Self::LeaderEpoch,
+            "header-list" => {
+                return Err(Error::unsupported("metadata key \"header-list\" is not supported yet")
+                    .hint("\"headers\" gives them as a MAP."));
+            }
+            _ => {
+                return Err(Error::invalid(format!("connector \"kafka\" has no metadata key \"{key}\"")).hint(
+                    "Known keys: topic, partition, offset, timestamp, timestamp-type, headers, leader-epoch.",
+                ));
+            }
+        })
+    }
+
+    /// The type that it has by itself; `Headers` are built in the declared type.
+    pub(super) fn own_type(self) -> Option<DataType> {
+        Some(match self {
+            Self::Topic | Self::TimestampType => DataType::Utf8,
+            Self::Partition | Self::LeaderEpoch => DataType::Int32,
+            Self::Offset => DataType::Int64,
+            Self::Timestamp => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
+            Self::Headers => return None,
+        })
+    }
+}
+
+/// The part of a record that gives a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnSource {
+    /// Field of the value, by index into `value_fields`.
+    Value(usize),
+    /// Field of the key, by index into `key_fields`.
+    Key(usize),
+    /// Neither.
+    Metadata {
+        /// Which.
+        metadata: Metadata,
+        /// Read only.
+        is_virtual: bool,
+    },
+}
+
+/// A Kafka table, resolved.
+pub struct KafkaOptions {
+    /// The declared table's name.
+    pub table: String,
+    /// Topics to read; exactly one can be written.
+    pub topics: Vec<String>,
+    /// `bootstrap.servers`.
+    pub bootstrap_servers: String,
+    /// Whether the table lives in the embedded broker.
+    pub is_embedded: bool,
+    /// Consumer group under which progress is shown.
+    pub group_id: String,
+    /// librdkafka's properties.
+    pub properties: BTreeMap<String, String>,
+    /// `scan.startup.mode`.
+    pub startup: Startup,
+    /// `scan.bounded.mode`.
+    pub bounded: Bounded,
+    /// How often new partitions are looked for; absent: never.
+    pub discovery_interval: Option<Duration>,
+    /// `sink.partitioner`.
+    pub partitioner: Partitioner,
+    /// The declared schema.
+    pub schema: SchemaRef,
+    /// For each declared column, where it is in a record.
+    pub columns: Vec<ColumnSource>,
+    /// The value's format.
+    pub value_format: Arc<dyn Format>,
+    /// The value's fields.
+    pub value_fields: Fields,
+    /// For each field of the value, its column.
+    pub value_columns: Vec<usize>,
+    /// The key's format, if the key is used.
+    pub key_format: Option<Arc<dyn Format>>,
+    /// The key's fields (named without `key.fields-prefix`).
+    pub key_fields: Fields,
+    /// For each field of the key, its column.
+    pub key_columns: Vec<usize>,
+}
+
+impl KafkaOptions {
+    /// Takes the options of a table.
+    ///
+    /// # Errors
+    /// An option is missing, malformed or not supported.
+    pub fn take(options: &mut OptionReader, table: &TableDeclaration, defaults: &ConnectorDefaults) -> Result<Self> {
+        let topics = match (options.take("topic"), options.take("topic-pattern")) {
+            (Some(_), Some(_)) => {
+                return Err(Error::invalid("options \"topic\" and \"topic-pattern\" exclude each other"));
+            }
+            (None, Some(_)) => {
+                return Err(Error::unsupported("option \"topic-pattern\" is not supported yet")
+                    .hint("List the topics: 'topic' = 'a;b'."));
+            }
+            (topic, None) => list(topic.as_deref().unwrap_or_default()),
+        };
+        if topics.is_empty() {
+            return Err(Error::invalid("option \"topic\" is required").hint("Add 'topic' = '…' to WITH."));
+        }
+        let topics: Vec<String> = topics.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+
+        let given_servers = options.take_non_blank("properties.bootstrap.servers");
+        let group_id = options
+            .take_non_blank("properties.group.id")
+            .unwrap_or_else(|| format!("KafkaSource-{}", table.name));
+        let reset = options.take("properties.auto.offset.reset");
+        let given_properties = client::translate(options.take_prefix("properties."))?;
+        let (bootstrap_servers, mut properties, is_embedded) = match given_servers {
+            Some(servers) => (servers, BTreeMap::new(), false),
+            None => {
+                let servers = defaults.kafka_bootstrap_servers.clone().ok_or_else(|| {
+                    Error::invalid("option \"properties.bootstrap.servers\" is required: the server has no default Kafka")
+                })?;
+                // The operator's own properties may name files.
+                (servers, defaults.kafka_properties.clone(), defaults.kafka_is_embedded)
+            }
+        };
+        properties.extend(given_properties);
+
+        let startup = take_startup(options, reset.as_deref())?;
+        let bounded = take_bounded(options)?;
+        let discovery_interval = options
+            .take_duration("scan.topic-partition-discovery.interval")?
+            .unwrap_or(Duration::from_secs(300));
+        let partitioner = match options.take("sink.partitioner").map(|value| normal(&value)).as_deref() {
+            None | Some("" | "default") => Partitioner::Default,
+            Some("fixed") => Partitioner::Fixed,
+            Some("round-robin") => Partitioner::RoundRobin,
+            Some(other) => {
+                return Err(Error::unsupported(format!("option \"sink.partitioner\" = '{other}' is not supported"))
+                    .hint("Known values: default, fixed, round-robin."));
+            }
+        };
+        match options
+            .take_alias(&["sink.delivery-guarantee", "sink.semantic"])?
+            .map(|value| normal(&value))
+            .as_deref()
+        {
+            // `none` gets more than it asks for.
+            None | Some("at-least-once" | "none") => {}
+            Some("exactly-once") => {
+                return Err(Error::unsupported(
+                    "option \"sink.delivery-guarantee\" = 'exactly-once' is not supported yet",
+                ));
+            }
+            Some(other) => {
+                return Err(Error::invalid(format!("option \"sink.delivery-guarantee\" cannot be '{other}'"))
+                    .hint("Known values: none, at-least-once, exactly-once."));
+            }
+        }
+        options.refuse(&[
+            ("sink.transactional-id-prefix", ""),
+            ("sink.transaction-naming-strategy", "default"),
+            ("error-handling.mode", "off"),
+            ("scan.parallelism", ""),
+            ("sink.parallelism", ""),
+        ])?;
+
+        let schema = table.schema()?;
+        let mut read = Self {
+            table: table.name.clone(),
+            topics,
+            bootstrap_servers,
+            is_embedded,
+            group_id,
+            properties,
+            startup,
+            bounded,
+            discovery_interval: Some(discovery_interval).filter(|interval| !interval.is_zero()),
+            partitioner,
+            columns: Vec::new(),
+            value_format: take_format(options, "format", "value.format", "value.")?.ok_or_else(|| {
+                Error::invalid("option \"format\" is required").hint("Add 'format' = 'json' to WITH.")
+            })?,
+            value_fields: Fields::empty(),
+            value_columns: Vec::new(),
+            key_format: take_format(options, "", "key.format", "key.")?,
+            key_fields: Fields::empty(),
+            key_columns: Vec::new(),
+            schema,
+        };
+        read.lay_out(options, table)?;
+        Ok(read)
+    }
+
+    /// Sorts the declared columns into key, value and metadata.
+    fn lay_out(&mut self, options: &mut OptionReader, table: &TableDeclaration) -> Result<()> {
+        let key_names = list(&options.take("key.fields").unwrap_or_default());
+        let prefix = options.take("key.fields-prefix").unwrap_or_default();
+        let is_except_key = match options.take("value.fields-include").map(|value| normal(&value)).as_deref() {
+            None | Some("all") => false,
+            Some("except-key") => true,
+            Some(other) => {
+                return Err(Error::invalid(format!("option \"value.fields-include\" cannot be '{other}'"))
+                    .hint("Known values: ALL, EXCEPT_KEY."));
+            }
+        };
+        if self.key_format.is_some() == key_names.is_empty() {
+            return Err(Error::invalid("options \"key.format\" and \"key.fields\" need each other"));
+        }
+        if !prefix.is_empty() && !is_except_key {
+            return Err(Error::invalid(
+                "option \"key.fields-prefix\" needs 'value.fields-include' = 'EXCEPT_KEY': the value would hold the key's columns twice",
+            ));
+        }
+        let mut key_fields: Vec<FieldRef> = Vec::new();
+        for name in &key_names {
+            let index = table.column_index(name).ok_or_else(|| {
+                Error::invalid(format!("option \"key.fields\": table \"{}\" has no column \"{name}\"", table.name))
+                    .code("42703")
+            })?;
+            if table.columns[index].kind != ColumnKind::Physical {
+                return Err(Error::invalid(format!("option \"key.fields\": column \"{name}\" is not stored")));
+            }
+            let field = self.schema.field(index);
+            let bare = field.name().strip_prefix(prefix.as_str()).ok_or_else(|| {
+                Error::invalid(format!("option \"key.fields\": column \"{name}\" does not begin with '{prefix}'"))
+            })?;
+            key_fields.push(Arc::new(Field::new(bare, field.data_type().clone(), field.is_nullable())));
+            self.key_columns.push(index);
+        }
+        let mut value_fields: Vec<FieldRef> = Vec::new();
+        for (index, column) in table.columns.iter().enumerate() {
+            let field = &self.schema.fields()[index];
+            let source = match &column.kind {
+                ColumnKind::Metadata { key, is_virtual } => {
+                    let metadata = Metadata::parse(key)?;
+                    check_metadata_type(metadata, field)?;
+                    ColumnSource::Metadata { metadata, is_virtual: *is_virtual }
+                }
+                ColumnKind::Physical => match self.key_columns.iter().position(|key| *key == index) {
+                    Some(position) if is_except_key => ColumnSource::Key(position),
+                    _ => {
+                        value_fields.push(field.clone());
+                        self.value_columns.push(index);
+                        ColumnSource::Value(value_fields.len() - 1)
+                    }
+                },
+            };
+            self.columns.push(source);
+        }
+        self.key_fields = key_fields.into();
+        self.value_fields = value_fields.into();
+        // Types that the formats cannot hold are an error of CREATE.
+        self.value_format.decoder(&self.value_fields, &[])?;
+        Ok(())
+    }
+
+    /// `kafka://host:9092/topic`: the same for every declaration of the topic.
+    pub fn resource(&self, topic: &str) -> String {
+        let mut servers = list_of(&self.bootstrap_servers, ',');
+        servers.sort_unstable();
+        format!("kafka://{}/{topic}", servers.join(","))
+    }
+}
+
+fn check_metadata_type(metadata: Metadata, field: &Field) -> Result<()> {
+    let declared = field.data_type();
+    let fits = match metadata.own_type() {
+        Some(own) => match metadata {
+            Metadata::Timestamp => matches!(declared, DataType::Timestamp(..)),
+            Metadata::Topic | Metadata::TimestampType => declared == &DataType::Utf8,
+            _ => declared.is_integer() && can_cast_types(&own, declared),
+        },
+        None => match declared {
+            DataType::Map(entries, _) => match entries.data_type() {
+                DataType::Struct(pair) => {
+                    pair[0].data_type() == &DataType::Utf8 && pair[1].data_type() == &DataType::Binary
+                }
+                _ => false,
+            },
+            _ => false,
+        },
+    };
+    if fits {
+        return Ok(());
+    }
+    let wanted = match metadata {
+        Metadata::Topic | Metadata::TimestampType => "STRING",
+        Metadata::Partition | Metadata::LeaderEpoch => "INT",
+        Metadata::Offset => "BIGINT",
+        Metadata::Timestamp => "TIMESTAMP_LTZ(3)",
+        Metadata::Headers => "MAP<STRING, BYTES>",
+    };
+    Err(Error::invalid(format!("column \"{}\" must have type {wanted}: it is metadata of a record", field.name())))
+}
+
+fn take_format(
+    options: &mut OptionReader,
+    plain: &str,
+    prefixed: &str,
+    prefix: &str,
+) -> Result<Option<Arc<dyn Format>>> {
+    let (name, prefix) = match (if plain.is_empty() { None } else { options.take(plain) }, options.take(prefixed)) {
+        (Some(_), Some(_)) => {
+            return Err(Error::invalid(format!("options \"{plain}\" and \"{prefixed}\" mean the same; give one")));
+        }
+        (Some(name), None) => (name, ""),
+        (None, Some(name)) => (name, prefix),
+        (None, None) => return Ok(None),
+    };
+    let mut given = BTreeMap::new();
+    for option in formats::option_names(name.trim())? {
+        if let Some(value) = options.take(&format!("{prefix}{}.{option}", name.trim().to_ascii_lowercase())) {
+            given.insert(*option, value);
+        }
+    }
+    formats::open(name.trim(), &given).map(Some)
+}
+
+fn take_startup(options: &mut OptionReader, reset: Option<&str>) -> Result<Startup> {
+    let mode = options.take("scan.startup.mode").map(|value| normal(&value));
+    let offsets = options.take("scan.startup.specific-offsets");
+    let timestamp: Option<i64> = options.take_parsed("scan.startup.timestamp-millis")?;
+    let mode = mode.as_deref().unwrap_or("group-offsets");
+    if offsets.is_some() && mode != "specific-offsets" {
+        return Err(Error::invalid(
+            "option \"scan.startup.specific-offsets\" needs 'scan.startup.mode' = 'specific-offsets'",
+        ));
+    }
+    if timestamp.is_some() && mode != "timestamp" {
+        return Err(Error::invalid("option \"scan.startup.timestamp-millis\" needs 'scan.startup.mode' = 'timestamp'"));
+    }
+    Ok(match mode {
+        "earliest-offset" => Startup::Earliest,
+        "latest-offset" => Startup::Latest,
+        "group-offsets" => Startup::Group {
+            else_latest: match reset.map(normal).as_deref() {
+                None | Some("earliest" | "none") => false,
+                Some("latest") => true,
+                Some(other) => {
+                    return Err(Error::invalid(format!("option \"properties.auto.offset.reset\" cannot be '{other}'")));
+                }
+            },
+        },
+        "timestamp" => Startup::Timestamp(timestamp.ok_or_else(|| {
+            Error::invalid("'scan.startup.mode' = 'timestamp' needs option \"scan.startup.timestamp-millis\"")
+        })?),
+        "specific-offsets" => Startup::Offsets(parse_offsets(
+            "scan.startup.specific-offsets",
+            &offsets.ok_or_else(|| {
+                Error::invalid("'scan.startup.mode' = 'specific-offsets' needs option \"scan.startup.specific-offsets\"")
+            })?,
+        )?),
+        other => {
+            return Err(Error::invalid(format!("option \"scan.startup.mode\" cannot be '{other}'")).hint(
+                "Known values: earliest-offset, latest-offset, group-offsets, timestamp, specific-offsets.",
+            ));
+        }
+    })
+}
+
+fn take_bounded(options: &mut OptionReader) -> Result<Bounded> {
+    let mode = options.take("scan.bounded.mode").map(|value| normal(&value));
+    let offsets = options.take("scan.bounded.specific-offsets");
+    let timestamp: Option<i64> = options.take_parsed("scan.bounded.timestamp-millis")?;
+    let mode = mode.as_deref().unwrap_or("unbounded");
+    if offsets.is_some() && mode != "specific-offsets" {
+        return Err(Error::invalid(
+            "option \"scan.bounded.specific-offsets\" needs 'scan.bounded.mode' = 'specific-offsets'",
+        ));
+    }
+    if timestamp.is_some() && mode != "timestamp" {
+        return Err(Error::invalid("option \"scan.bounded.timestamp-millis\" needs 'scan.bounded.mode' = 'timestamp'"));
+    }
+    Ok(match mode {
+        "unbounded" => Bounded::No,
+        "latest-offset" => Bounded::Latest,
+        "group-offsets" => Bounded::Group,
+        "timestamp" => Bounded::Timestamp(timestamp.ok_or_else(|| {
+            Error::invalid("'scan.bounded.mode' = 'timestamp' needs option \"scan.bounded.timestamp-millis\"")
+        })?),
+        "specific-offsets" => Bounded::Offsets(parse_offsets(
+            "scan.bounded.specific-offsets",
+            &offsets.ok_or_else(|| {
+                Error::invalid("'scan.bounded.mode' = 'specific-offsets' needs option \"scan.bounded.specific-offsets\"")
+            })?,
+        )?),
+        other => {
+            return Err(Error::invalid(format!("option \"scan.bounded.mode\" cannot be '{other}'"))
+                .hint("Known values: unbounded, latest-offset, group-offsets, timestamp, specific-offsets."));
+        }
+    })
+}
+
+/// Reads `partition:0,offset:42;partition:1,offset:300`.
+fn parse_offsets(option: &str, text: &str) -> Result<BTreeMap<i32, i64>> {
+    let read = |pair: &str| -> Option<(i32, i64)> {
+        let (partition, offset) = pair.split_once(',')?;
+        let partition = partition.trim().strip_prefix("partition:")?.trim().parse().ok()?;
+        let offset = offset.trim().strip_prefix("offset:")?.trim().parse().ok()?;
+        (partition >= 0 && offset >= 0).then_some((partition, offset))
+    };
+    list(text)
+        .iter()
+        .map(|pair| {
+            read(pair).ok_or_else(|| {
+                Error::invalid(format!("option \"{option}\": cannot read '{pair}'"))
+                    .hint("Write partition:0,offset:42;partition:1,offset:300.")
+            })
+        })
+        .collect()
+}
+
+/// Enumerations are read without regard to case, `-` and `_` alike.
+fn normal(value: &str) -> String {
+    value.trim().to_ascii_lowercase().replace('_', "-")
+}
+
+fn list(text: &str) -> Vec<String> {
+    list_of(text, ';').into_iter().map(str::to_owned).collect()
+}
+
+fn list_of(text: &str, separator: char) -> Vec<&str> {
+    text.split(separator).map(str::trim).filter(|part| !part.is_empty()).collect()
+}

@@ -1,0 +1,174 @@
+//! Unbounded reading for jobs: a split for each partition, positions owned by the job's checkpoint and shown to the group.
+//! An offset that is not there any more is an error, never a jump.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::client::{self, REQUEST_TIMEOUT};
+use super::consumer::Consumer;
+use super::offsets;
+use super::options::{Bounded, KafkaOptions};
+use super::reader::{self, Batches, Read};
+use super::rows::RowReader;
+use crate::connectors::{ConnectorMetrics, Position, Source, SourceBatch, Split, SplitReader};
+use crate::error::{Error, Result};
+
+/// Rows of a batch at most.
+const BATCH_ROWS_MAX: usize = 8192;
+
+pub(super) struct KafkaSource {
+    options: Arc<KafkaOptions>,
+    /// The consumer that the open readers share.
+    consumer: Arc<Mutex<Weak<Consumer>>>,
+}
+
+impl KafkaSource {
+    pub fn new(options: Arc<KafkaOptions>) -> Self {
+        Self { options, consumer: Arc::default() }
+    }
+}
+
+/// The consumer in use if it suits, else a new one, which is then the one in use.
+fn shared(options: &KafkaOptions, slot: &Mutex<Weak<Consumer>>, suits: impl Fn(&Consumer) -> bool) -> Result<Arc<Consumer>> {
+    let mut slot = slot.lock();
+    if let Some(consumer) = slot.upgrade().filter(|consumer| suits(consumer)) {
+        return Ok(consumer);
+    }
+    let config =
+        client::consumer_config(&options.bootstrap_servers, &options.properties, &options.group_id, "error");
+    let consumer = Consumer::start(&config)?;
+    *slot = Arc::downgrade(&consumer);
+    Ok(consumer)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::internal(format!("a request to Kafka: {error}")))?
+}
+
+fn parse_split(id: &str) -> Result<(String, i32)> {
+    id.rsplit_once('/')
+        .and_then(|(topic, partition)| Some((topic.to_owned(), partition.parse().ok()?)))
+        .ok_or_else(|| Error::corrupt(format!("\"{id}\" is no split of a Kafka source")))
+}
+
+#[async_trait]
+impl Source for KafkaSource {
+    fn is_bounded(&self) -> bool {
+        self.options.bounded != Bounded::No
+    }
+
+    async fn splits(&self) -> Result<Vec<Split>> {
+        let (options, slot) = (self.options.clone(), self.consumer.clone());
+        blocking(move || {
+            let consumer = shared(&options, &slot, |_| true)?;
+            let mut splits = Vec::new();
+            for topic in &options.topics {
+                for partition in offsets::partitions(&consumer, topic, REQUEST_TIMEOUT)? {
+                    if let Bounded::Offsets(given) = &options.bounded
+                        && !given.contains_key(&partition)
+                    {
+                        continue;
+                    }
+                    splits.push(Split {
+                        id: format!("{topic}/{partition}"),
+                        resource: format!("{}/{partition}", options.resource(topic)),
+                    });
+                }
+            }
+            Ok(splits)
+        })
+        .await
+    }
+
+    async fn open(
+        &self,
+        split: &Split,
+        position: Option<Position>,
+        projection: &[usize],
+        metrics: Arc<ConnectorMetrics>,
+    ) -> Result<Box<dyn SplitReader>> {
+        let (topic, partition) = parse_split(&split.id)?;
+        let (options, slot) = (self.options.clone(), self.consumer.clone());
+        let rows = RowReader::new(&options, projection)?;
+        blocking(move || {
+            let consumer = shared(&options, &slot, |consumer| consumer.can_open(&topic, partition))?;
+            let ids = [partition];
+            let start = match position {
+                Some(position) => position,
+                None => *offsets::starts(&consumer, &topic, &ids, &options.startup)?
+                    .get(&partition)
+                    .ok_or_else(|| Error::not_found(format!("topic \"{topic}\" has no partition {partition}")))?,
+            };
+            let end = offsets::ends(&consumer, &topic, &ids, &options.bounded)?
+                .map(|ends| ends.get(&partition).copied().unwrap_or(0));
+            let batches = if end.is_some_and(|end| start >= end) {
+                reader::ended()
+            } else {
+                reader::start(Read {
+                    queue: consumer.open(&topic, partition, start)?,
+                    rows,
+                    position: start,
+                    end,
+                    ends_with_log: false,
+                    batch_rows: BATCH_ROWS_MAX,
+                    limit: None,
+                    patience: None,
+                    metrics,
+                })?
+            };
+            Ok(Box::new(KafkaReader { batches, position: start }) as Box<dyn SplitReader>)
+        })
+        .await
+    }
+
+    async fn commit(&self, positions: &[(Split, Position)]) -> Result<()> {
+        // Nobody reads any more: then nobody looks at the lag.
+        let Some(consumer) = self.consumer.lock().upgrade() else { return Ok(()) };
+        let mut latest: HashMap<&str, Position> = HashMap::new();
+        for (split, position) in positions {
+            latest.insert(&split.id, *position);
+        }
+        let mut list = TopicPartitionList::with_capacity(latest.len());
+        for (id, position) in latest {
+            let (topic, partition) = parse_split(id)?;
+            list.add_partition_offset(&topic, partition, Offset::Offset(position))
+                .map_err(|error| Error::internal(format!("position {position} of {id}: {error}")))?;
+        }
+        // Only queues the request; its outcome comes to the context's callback.
+        consumer
+            .client()
+            .commit(&list, CommitMode::Async)
+            .map_err(|error| consumer.told(&error, "committing offsets to the group"))
+    }
+}
+
+struct KafkaReader {
+    batches: Batches,
+    position: Position,
+}
+
+#[async_trait]
+impl SplitReader for KafkaReader {
+    fn position(&self) -> Position {
+        self.position
+    }
+
+    async fn next(&mut self) -> Result<Option<SourceBatch>> {
+        let next = self.batches.next().await?;
+        if let Some(batch) = &next {
+            self.position = batch.position;
+        }
+        Ok(next)
+    }
+
+    fn lag(&self) -> Option<u64> {
+        self.batches.log_end().map(|end| u64::try_from(end - self.position).unwrap_or(0))
+    }
+}
