@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::datatypes::{Fields, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Constraint, Constraints};
@@ -149,19 +149,15 @@ impl TableProvider for ConnectorTable {
             .as_deref()
             .and_then(|name| name.parse().ok())
             .unwrap_or(chrono_tz::UTC);
-        // Rows with a NULL in the key are the sink's to leave out and count, as in a job; other NOT NULL columns are enforced.
-        let fields: Vec<_> = self
-            .schema
-            .fields()
-            .iter()
-            .map(|field| {
-                let is_key = self.declaration.primary_key.iter().any(|name| name.eq_ignore_ascii_case(field.name()));
-                field.as_ref().clone().with_nullable(is_key || field.is_nullable())
-            })
-            .collect();
+        // Rows whose key is NULL are the sink's to skip and count; DataFusion would fail the statement over them.
+        let key = &self.declaration.primary_key;
+        let fields = self.schema.fields().iter().map(|field| match key.contains(field.name()) {
+            true => Arc::new(field.as_ref().clone().with_nullable(true)),
+            false => Arc::clone(field),
+        });
         let sink = BoundedSink {
             name: self.declaration.name.clone(),
-            schema: Arc::new(Schema::new(fields)),
+            schema: Arc::new(Schema::new(fields.collect::<Fields>())),
             sink: self.sink()?,
             time_zone,
         };
@@ -268,14 +264,14 @@ impl DataSink for BoundedSink {
         mut rows: SendableRecordBatchStream,
         _context: &Arc<TaskContext>,
     ) -> DataFusionResult<u64> {
-        let metrics = Arc::new(ConnectorMetrics::default());
         let context = SinkContext {
             owner: format!("insert into {}", self.name),
-            metrics: Arc::clone(&metrics),
+            metrics: Arc::new(ConnectorMetrics::default()),
             time_zone: self.time_zone,
         };
+        let metrics = Arc::clone(&context.metrics);
         let mut writer = self.sink.open(context).await?;
-        let mut count = 0;
+        let mut count: u64 = 0;
         while let Some(batch) = rows.next().await {
             let batch = batch?;
             if batch.num_rows() > 0 {
@@ -284,6 +280,6 @@ impl DataSink for BoundedSink {
             }
         }
         writer.flush().await?;
-        Ok(count - metrics.skipped.load(Ordering::Relaxed))
+        Ok(count.saturating_sub(metrics.skipped.load(Ordering::Relaxed)))
     }
 }
