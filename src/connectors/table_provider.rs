@@ -5,7 +5,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Constraint, Constraints};
@@ -82,6 +82,19 @@ impl ConnectorTable {
         Ok(ScanExec::new(schema, plan.partitions, format!("{}: {}", self.declaration.name, plan.description)))
     }
 
+    /// The schema that written rows must fit. A key is never NULL in a table, but rows whose key is NULL may be written:
+    /// the sink leaves them out and counts them.
+    fn schema_of_writes(&self) -> SchemaRef {
+        let is_key = |name: &str| self.declaration.primary_key.iter().any(|key| key == name);
+        let fields: Vec<Field> = self
+            .schema
+            .fields()
+            .iter()
+            .map(|field| field.as_ref().clone().with_nullable(field.is_nullable() || is_key(field.name())))
+            .collect();
+        Arc::new(Schema::new(fields))
+    }
+
     fn sink(&self) -> Result<Arc<dyn Sink>> {
         self.table.sink.clone().ok_or_else(|| {
             Error::unsupported(format!(
@@ -150,7 +163,7 @@ impl TableProvider for ConnectorTable {
             .unwrap_or(chrono_tz::UTC);
         let sink = BoundedSink {
             name: self.declaration.name.clone(),
-            schema: self.schema.clone(),
+            schema: self.schema_of_writes(),
             sink: self.sink()?,
             time_zone,
         };

@@ -257,7 +257,7 @@ pub fn session(tables: &[&Arc<Memory>]) -> SessionContext {
     for function in crate::functions::all(&clock) {
         context.register_udf(function.as_ref().clone());
     }
-    for planner in crate::sql::coercion::planners() {
+    for planner in crate::functions::coercion::planners() {
         context.register_expr_planner(planner).unwrap();
     }
     for table in tables {
