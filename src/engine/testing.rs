@@ -260,6 +260,7 @@ pub fn session(tables: &[&Arc<Memory>]) -> SessionContext {
     for planner in crate::functions::coercion::planners() {
         context.register_expr_planner(planner).unwrap();
     }
+    context.add_analyzer_rule(Arc::new(crate::functions::coercion::Numerics));
     for table in tables {
         context.register_table(table.declaration.name.as_str(), table.provider()).unwrap();
     }
