@@ -4,8 +4,9 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{Fields, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Constraint, Constraints};
@@ -82,19 +83,6 @@ impl ConnectorTable {
         Ok(ScanExec::new(schema, plan.partitions, format!("{}: {}", self.declaration.name, plan.description)))
     }
 
-    /// The schema that written rows must fit. A key is never NULL in a table, but rows whose key is NULL may be written:
-    /// the sink leaves them out and counts them.
-    fn schema_of_writes(&self) -> SchemaRef {
-        let is_key = |name: &str| self.declaration.primary_key.iter().any(|key| key == name);
-        let fields: Vec<Field> = self
-            .schema
-            .fields()
-            .iter()
-            .map(|field| field.as_ref().clone().with_nullable(field.is_nullable() || is_key(field.name())))
-            .collect();
-        Arc::new(Schema::new(fields))
-    }
-
     fn sink(&self) -> Result<Arc<dyn Sink>> {
         self.table.sink.clone().ok_or_else(|| {
             Error::unsupported(format!(
@@ -161,9 +149,15 @@ impl TableProvider for ConnectorTable {
             .as_deref()
             .and_then(|name| name.parse().ok())
             .unwrap_or(chrono_tz::UTC);
+        // Rows whose key is NULL are the sink's to skip and count; DataFusion would fail the statement over them.
+        let key = &self.declaration.primary_key;
+        let fields = self.schema.fields().iter().map(|field| match key.contains(field.name()) {
+            true => Arc::new(field.as_ref().clone().with_nullable(true)),
+            false => Arc::clone(field),
+        });
         let sink = BoundedSink {
             name: self.declaration.name.clone(),
-            schema: self.schema_of_writes(),
+            schema: Arc::new(Schema::new(fields.collect::<Fields>())),
             sink: self.sink()?,
             time_zone,
         };
@@ -275,8 +269,9 @@ impl DataSink for BoundedSink {
             metrics: Arc::new(ConnectorMetrics::default()),
             time_zone: self.time_zone,
         };
+        let metrics = Arc::clone(&context.metrics);
         let mut writer = self.sink.open(context).await?;
-        let mut count = 0;
+        let mut count: u64 = 0;
         while let Some(batch) = rows.next().await {
             let batch = batch?;
             if batch.num_rows() > 0 {
@@ -285,6 +280,6 @@ impl DataSink for BoundedSink {
             }
         }
         writer.flush().await?;
-        Ok(count)
+        Ok(count.saturating_sub(metrics.skipped.load(Ordering::Relaxed)))
     }
 }

@@ -57,7 +57,7 @@ impl DemoOptions {
         }
         let mut settings = settings.clone();
         // The server's own lines would tear the table on the terminal.
-        settings.log.get_or_insert_with(|| "warn".to_owned());
+        settings.log.get_or_insert_with(|| "warn,dynoxide=error".to_owned());
         let mut config = Config::load(&settings)?;
         if settings.data_dir.is_none() && config.data_dir.as_os_str() == DEFAULT_DATA_DIR {
             config.data_dir = temporary_data_dir();
