@@ -12,16 +12,30 @@ use crate::formats::time_text;
 /// How a column's values come about.
 enum Kind {
     /// `start`, `start + 1`, … `end`.
-    Sequence { start: i64, end: i64 },
+    Sequence {
+        start: i64,
+        end: i64,
+    },
     /// Whole numbers (also of decimals' last place) from a range.
-    Whole { min: i128, max: i128 },
+    Whole {
+        min: i128,
+        max: i128,
+    },
     /// Floating-point numbers from a range.
-    Floating { min: f64, max: f64 },
+    Floating {
+        min: f64,
+        max: f64,
+    },
     /// Hexadecimal digits, or bytes.
-    Text { length: u64, is_variable: bool },
+    Text {
+        length: u64,
+        is_variable: bool,
+    },
     Boolean,
     /// Now, less up to `max_past`, in milliseconds.
-    Time { max_past: u64 },
+    Time {
+        max_past: u64,
+    },
 }
 
 /// Makes one column's values.
@@ -80,7 +94,9 @@ impl Generator {
 
     fn random(options: &mut OptionReader, field: &Field) -> Result<Kind> {
         let option = |part: &str| format!("fields.{}.{part}", field.name());
-        let bad = |part: &str| Error::invalid(format!("option \"{}\" does not fit column \"{}\"", option(part), field.name()));
+        let bad = |part: &str| {
+            Error::invalid(format!("option \"{}\" does not fit column \"{}\"", option(part), field.name()))
+        };
         Ok(match field.data_type() {
             DataType::Boolean => Kind::Boolean,
             whole @ (DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64) => {
@@ -253,8 +269,7 @@ fn append_text(column: &mut Column, length: usize, random: u64, is_binary: bool)
 
 fn append_time(column: &mut Column, millis: i64) {
     let (seconds, nanos) = time_text::from_unit(millis, TimeUnit::Millisecond);
-    let (days, second) =
-        (seconds.div_euclid(time_text::SECONDS_A_DAY), seconds.rem_euclid(time_text::SECONDS_A_DAY));
+    let (days, second) = (seconds.div_euclid(time_text::SECONDS_A_DAY), seconds.rem_euclid(time_text::SECONDS_A_DAY));
     match column.values() {
         Values::Date32(values) => values.push(days as i32),
         Values::Time32(values, unit) => {

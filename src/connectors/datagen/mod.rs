@@ -50,7 +50,8 @@ impl Connector for DatagenConnector {
         }
         // The shortest sequence ends the table.
         let rows = generators.iter().filter_map(Generator::rows).chain(number_of_rows).min();
-        let datagen = Arc::new(Datagen { name: table.name.clone(), schema, generators, rows, rows_per_second, parallelism });
+        let datagen =
+            Arc::new(Datagen { name: table.name.clone(), schema, generators, rows, rows_per_second, parallelism });
         let scan = rows.is_some().then(|| Arc::new(DatagenScan(datagen.clone())) as Arc<dyn Scan>);
         Ok(Table { source: Some(Arc::new(DatagenSource(datagen))), scan, ..Table::default() })
     }
@@ -222,9 +223,9 @@ impl ScanPartition for DatagenPart {
         let limit = self.request.limit.and_then(|limit| i64::try_from(limit).ok()).unwrap_or(i64::MAX);
         let end = datagen.end(split).unwrap_or_default().min(limit);
         let step = i64::try_from(batch_rows.max(1)).unwrap_or(BATCH_ROWS_MAX);
-        let batches = (0..end).step_by(usize::try_from(step).unwrap_or(1)).map(move |from| {
-            Ok(datagen.batch(split, from, end.min(from.saturating_add(step)), &projection)?)
-        });
+        let batches = (0..end)
+            .step_by(usize::try_from(step).unwrap_or(1))
+            .map(move |from| Ok(datagen.batch(split, from, end.min(from.saturating_add(step)), &projection)?));
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::iter(batches))))
     }
 }

@@ -46,7 +46,8 @@ async fn read(table: &Table, position: Option<Position>, batches: usize) -> Vec<
     read
 }
 
-const COLUMNS: &[(&str, &str)] = &[("id", "BIGINT"), ("v", "INT"), ("s", "STRING"), ("f", "DOUBLE"), ("t", "TIMESTAMP(3)")];
+const COLUMNS: &[(&str, &str)] =
+    &[("id", "BIGINT"), ("v", "INT"), ("s", "STRING"), ("f", "DOUBLE"), ("t", "TIMESTAMP(3)")];
 const SEQUENCE: &[(&str, &str)] = &[
     ("fields.id.kind", "sequence"),
     ("fields.id.start", "5"),
@@ -58,14 +59,18 @@ const SEQUENCE: &[(&str, &str)] = &[
     ("fields.t.max-past", "1 h"),
 ];
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_reader_that_starts_again_gives_the_same_rows() {
     let table = open(COLUMNS, SEQUENCE).unwrap();
     let all = read(&table, None, usize::MAX).await;
-    let ids: Vec<i64> = all.iter().flat_map(|batch| batch.rows.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
+    let ids: Vec<i64> =
+        all.iter().flat_map(|batch| batch.rows.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
     assert_eq!(ids, (5..=104).collect::<Vec<_>>());
     let values = |batches: &[SourceBatch]| -> Vec<Option<i32>> {
-        batches.iter().flat_map(|batch| batch.rows.column(1).as_primitive::<Int32Type>().iter().collect::<Vec<_>>()).collect()
+        batches
+            .iter()
+            .flat_map(|batch| batch.rows.column(1).as_primitive::<Int32Type>().iter().collect::<Vec<_>>())
+            .collect()
     };
     let first = values(&all);
     assert!(first.iter().flatten().all(|value| (-3..=3).contains(value)));
@@ -88,13 +93,13 @@ async fn a_bounded_table_can_be_queried() {
     assert!(open(COLUMNS, &[]).unwrap().scan.is_none(), "an unbounded one cannot");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn rows_come_at_the_rate_asked_for() {
     let table = open(&[("id", "BIGINT"), ("v", "INT")], &[("rows-per-second", "100")]).unwrap();
     let begun = Instant::now();
     let rows: usize = read(&table, None, 50).await.iter().map(|batch| batch.rows.num_rows()).sum();
     let expected = begun.elapsed().as_millis() as f64 / 10.0;
-    assert!((rows as f64 - expected).abs() <= 2.0, "{rows} rows, {expected} expected");
+    assert!((rows as f64 - expected).abs() <= 3.0, "{rows} rows, {expected} expected");
 }
 
 #[test]
