@@ -129,6 +129,9 @@ impl<'a> Demo<'a> {
         end.cancel();
         let _ = shown.await;
         let begun_in = outcome?;
+        for line in progress::left_out(self.server.jobs()) {
+            println!("{line}");
+        }
         if self.options.check {
             self.tamper().await?;
             let months = [begun_in, self.month()];
