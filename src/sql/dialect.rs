@@ -224,7 +224,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes the next token.
-    pub fn next(&mut self) -> Token {
+    pub fn take(&mut self) -> Token {
         self.parser.next_token().token
     }
 
@@ -376,7 +376,7 @@ impl<'a> Cursor<'a> {
     /// A syntax error.
     pub fn expression(&mut self) -> Result<String> {
         let from = self.position();
-        self.parser.parse_expr().map_err(|error| self.from_parser(&error))?;
+        self.parser.parse_expr().map_err(|error| self.of_parser(&error))?;
         Ok(self.slice(from, self.last_end()))
     }
 
@@ -385,7 +385,7 @@ impl<'a> Cursor<'a> {
     /// # Errors
     /// A syntax error.
     pub fn query(&mut self) -> Result<Box<ast::Query>> {
-        self.parser.parse_query().map_err(|error| self.from_parser(&error))
+        self.parser.parse_query().map_err(|error| self.of_parser(&error))
     }
 
     /// Reads an expression with sqlparser.
@@ -393,7 +393,7 @@ impl<'a> Cursor<'a> {
     /// # Errors
     /// A syntax error.
     pub fn expr(&mut self) -> Result<ast::Expr> {
-        self.parser.parse_expr().map_err(|error| self.from_parser(&error))
+        self.parser.parse_expr().map_err(|error| self.of_parser(&error))
     }
 
     /// Takes a type's tokens and gives their text, blanks reduced.
@@ -410,9 +410,9 @@ impl<'a> Cursor<'a> {
             match self.peek() {
                 Token::LParen | Token::Lt => self.skip_balanced()?,
                 Token::LBracket => {
-                    self.next();
+                    self.take();
                     if matches!(self.peek(), Token::Number(..)) {
-                        self.next();
+                        self.take();
                     }
                     self.expect(&Token::RBracket)?;
                 }
@@ -447,7 +447,7 @@ impl<'a> Cursor<'a> {
                 Token::EOF | Token::SemiColon => return Err(self.error()),
                 _ => 0,
             };
-            self.next();
+            self.take();
             if depth <= 0 {
                 return Ok(());
             }
@@ -472,12 +472,12 @@ impl<'a> Cursor<'a> {
     pub fn rest(&mut self) -> String {
         let from = self.position();
         while !matches!(self.peek(), Token::EOF | Token::SemiColon) {
-            self.next();
+            self.take();
         }
         self.slice(from, self.position()).trim().to_owned()
     }
 
-    fn from_parser(&self, error: &ParserError) -> Error {
+    fn of_parser(&self, error: &ParserError) -> Error {
         parser_error(error, &self.places)
     }
 }

@@ -64,10 +64,8 @@ pub fn pick<'a>(wanted: &str, names: impl Iterator<Item = &'a String> + Clone) -
     }
     let folded = wanted.to_lowercase();
     let mut similar = names.filter(|name| name.to_lowercase() == folded);
-    match (similar.next(), similar.next()) {
-        (Some(name), None) => Some(name),
-        _ => None,
-    }
+    let first = similar.next()?;
+    similar.all(|name| name == first).then_some(first)
 }
 
 impl Names {

@@ -23,7 +23,8 @@ const SECRET_OPTIONS: &[&str] = &[
 /// Whether an option holds a secret: it is listed, or its name says so.
 pub fn is_secret(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
-    SECRET_OPTIONS.iter().any(|secret| secret.eq_ignore_ascii_case(name))
+    let declared = SECRET_OPTIONS.iter().chain(crate::connectors::dynamodb::SECRET_OPTIONS);
+    declared.into_iter().any(|secret| secret.eq_ignore_ascii_case(name))
         || ["password", "secret", "token", "jaas", "private.key", "private_key"].iter().any(|word| {
             lower.rsplit('.').next().is_some_and(|last| last.contains(word)) || lower.contains(&format!(".{word}"))
         })

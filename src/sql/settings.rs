@@ -517,7 +517,7 @@ fn milliseconds(text: &str) -> Result<u64, ()> {
 
 fn display_milliseconds(ms: u64) -> String {
     for (unit, factor) in [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)] {
-        if ms > 0 && ms % factor == 0 {
+        if ms > 0 && ms.is_multiple_of(factor) {
             return format!("{}{unit}", ms / factor);
         }
     }

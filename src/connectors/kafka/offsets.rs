@@ -117,10 +117,8 @@ fn committed(consumer: &Consumer, topic: &str, partitions: &[i32]) -> Result<Off
     }
     let list = offsets_list(topic, partitions, Offset::Invalid)?;
     let doing = format!("reading the group's offsets in topic \"{topic}\"");
-    let found = consumer
-        .client()
-        .committed_offsets(list, REQUEST_TIMEOUT)
-        .map_err(|error| consumer.told(&error, &doing))?;
+    let found =
+        consumer.client().committed_offsets(list, REQUEST_TIMEOUT).map_err(|error| consumer.told(&error, &doing))?;
     let mut offsets = Offsets::new();
     for element in found.elements() {
         element.error().map_err(|error| consumer.told(&error, &doing))?;

@@ -84,9 +84,8 @@ impl Metadata {
                     .hint("\"headers\" gives them as a MAP."));
             }
             _ => {
-                return Err(Error::invalid(format!("connector \"kafka\" has no metadata key \"{key}\"")).hint(
-                    "Known keys: topic, partition, offset, timestamp, timestamp-type, headers, leader-epoch.",
-                ));
+                return Err(Error::invalid(format!("connector \"kafka\" has no metadata key \"{key}\""))
+                    .hint("Known keys: topic, partition, offset, timestamp, timestamp-type, headers, leader-epoch."));
             }
         })
     }
@@ -181,16 +180,17 @@ impl KafkaOptions {
         let topics: Vec<String> = topics.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
 
         let given_servers = options.take_non_blank("properties.bootstrap.servers");
-        let group_id = options
-            .take_non_blank("properties.group.id")
-            .unwrap_or_else(|| format!("KafkaSource-{}", table.name));
+        let group_id =
+            options.take_non_blank("properties.group.id").unwrap_or_else(|| format!("KafkaSource-{}", table.name));
         let reset = options.take("properties.auto.offset.reset");
         let given_properties = client::translate(options.take_prefix("properties."))?;
         let (bootstrap_servers, mut properties, is_embedded) = match given_servers {
             Some(servers) => (servers, BTreeMap::new(), false),
             None => {
                 let servers = defaults.kafka_bootstrap_servers.clone().ok_or_else(|| {
-                    Error::invalid("option \"properties.bootstrap.servers\" is required: the server has no default Kafka")
+                    Error::invalid(
+                        "option \"properties.bootstrap.servers\" is required: the server has no default Kafka",
+                    )
                 })?;
                 // The operator's own properties may name files.
                 (servers, defaults.kafka_properties.clone(), defaults.kafka_is_embedded)
@@ -200,9 +200,8 @@ impl KafkaOptions {
 
         let startup = take_startup(options, reset.as_deref())?;
         let bounded = take_bounded(options)?;
-        let discovery_interval = options
-            .take_duration("scan.topic-partition-discovery.interval")?
-            .unwrap_or(Duration::from_secs(300));
+        let discovery_interval =
+            options.take_duration("scan.topic-partition-discovery.interval")?.unwrap_or(Duration::from_secs(300));
         let partitioner = match options.take("sink.partitioner").map(|value| normal(&value)).as_deref() {
             None | Some("" | "default") => Partitioner::Default,
             Some("fixed") => Partitioner::Fixed,
@@ -212,10 +211,7 @@ impl KafkaOptions {
                     .hint("Known values: default, fixed, round-robin."));
             }
         };
-        match options
-            .take_alias(&["sink.delivery-guarantee", "sink.semantic"])?
-            .map(|value| normal(&value))
-            .as_deref()
+        match options.take_alias(&["sink.delivery-guarantee", "sink.semantic"])?.map(|value| normal(&value)).as_deref()
         {
             // `none` gets more than it asks for.
             None | Some("at-least-once" | "none") => {}
@@ -420,13 +416,14 @@ fn take_startup(options: &mut OptionReader, reset: Option<&str>) -> Result<Start
         "specific-offsets" => Startup::Offsets(parse_offsets(
             "scan.startup.specific-offsets",
             &offsets.ok_or_else(|| {
-                Error::invalid("'scan.startup.mode' = 'specific-offsets' needs option \"scan.startup.specific-offsets\"")
+                Error::invalid(
+                    "'scan.startup.mode' = 'specific-offsets' needs option \"scan.startup.specific-offsets\"",
+                )
             })?,
         )?),
         other => {
-            return Err(Error::invalid(format!("option \"scan.startup.mode\" cannot be '{other}'")).hint(
-                "Known values: earliest-offset, latest-offset, group-offsets, timestamp, specific-offsets.",
-            ));
+            return Err(Error::invalid(format!("option \"scan.startup.mode\" cannot be '{other}'"))
+                .hint("Known values: earliest-offset, latest-offset, group-offsets, timestamp, specific-offsets."));
         }
     })
 }
@@ -454,7 +451,9 @@ fn take_bounded(options: &mut OptionReader) -> Result<Bounded> {
         "specific-offsets" => Bounded::Offsets(parse_offsets(
             "scan.bounded.specific-offsets",
             &offsets.ok_or_else(|| {
-                Error::invalid("'scan.bounded.mode' = 'specific-offsets' needs option \"scan.bounded.specific-offsets\"")
+                Error::invalid(
+                    "'scan.bounded.mode' = 'specific-offsets' needs option \"scan.bounded.specific-offsets\"",
+                )
             })?,
         )?),
         other => {

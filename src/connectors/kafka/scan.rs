@@ -59,12 +59,7 @@ fn start_consumer(options: &KafkaOptions) -> Result<Arc<Consumer>> {
         Startup::Earliest | Startup::Group { .. } => "earliest",
         _ => "error",
     };
-    Consumer::start(&client::consumer_config(
-        &options.bootstrap_servers,
-        &options.properties,
-        &options.group_id,
-        reset,
-    ))
+    Consumer::start(&client::consumer_config(&options.bootstrap_servers, &options.properties, &options.group_id, reset))
 }
 
 fn plan(options: &Arc<KafkaOptions>, request: &ScanRequest) -> Result<ScanPlan> {
@@ -106,13 +101,7 @@ fn plan(options: &Arc<KafkaOptions>, request: &ScanRequest) -> Result<ScanPlan> 
     Ok(ScanPlan { partitions, description })
 }
 
-fn describe(
-    text: &mut String,
-    topic: &str,
-    count: usize,
-    starts: &BTreeMap<i32, i64>,
-    ends: &BTreeMap<i32, i64>,
-) {
+fn describe(text: &mut String, topic: &str, count: usize, starts: &BTreeMap<i32, i64>, ends: &BTreeMap<i32, i64>) {
     if !text.is_empty() {
         text.push_str("; ");
     }

@@ -120,15 +120,10 @@ fn start(options: &KafkaOptions, topic: &str, progress: Arc<Progress>) -> Result
         return Ok((producer, Vec::new()));
     }
     let doing = format!("reading the partitions of topic \"{topic}\"");
-    let metadata = producer
-        .client()
-        .fetch_metadata(Some(topic), REQUEST_TIMEOUT)
-        .map_err(|error| client::told(&error, &doing))?;
-    let mut partitions: Vec<i32> = metadata
-        .topics()
-        .iter()
-        .flat_map(|found| found.partitions().iter().map(|partition| partition.id()))
-        .collect();
+    let metadata =
+        producer.client().fetch_metadata(Some(topic), REQUEST_TIMEOUT).map_err(|error| client::told(&error, &doing))?;
+    let mut partitions: Vec<i32> =
+        metadata.topics().iter().flat_map(|found| found.partitions().iter().map(|partition| partition.id())).collect();
     partitions.sort_unstable();
     if partitions.is_empty() {
         return Err(Error::not_found(format!("topic \"{topic}\" does not exist")));

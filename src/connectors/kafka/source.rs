@@ -34,22 +34,23 @@ impl KafkaSource {
 }
 
 /// The consumer in use if it suits, else a new one, which is then the one in use.
-fn shared(options: &KafkaOptions, slot: &Mutex<Weak<Consumer>>, suits: impl Fn(&Consumer) -> bool) -> Result<Arc<Consumer>> {
+fn shared(
+    options: &KafkaOptions,
+    slot: &Mutex<Weak<Consumer>>,
+    suits: impl Fn(&Consumer) -> bool,
+) -> Result<Arc<Consumer>> {
     let mut slot = slot.lock();
     if let Some(consumer) = slot.upgrade().filter(|consumer| suits(consumer)) {
         return Ok(consumer);
     }
-    let config =
-        client::consumer_config(&options.bootstrap_servers, &options.properties, &options.group_id, "error");
+    let config = client::consumer_config(&options.bootstrap_servers, &options.properties, &options.group_id, "error");
     let consumer = Consumer::start(&config)?;
     *slot = Arc::downgrade(&consumer);
     Ok(consumer)
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Error::internal(format!("a request to Kafka: {error}")))?
+    tokio::task::spawn_blocking(work).await.map_err(|error| Error::internal(format!("a request to Kafka: {error}")))?
 }
 
 fn parse_split(id: &str) -> Result<(String, i32)> {

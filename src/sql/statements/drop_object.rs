@@ -51,7 +51,7 @@ impl DropObject {
                             if cursor.peek() == Token::EOF {
                                 return Err(cursor.error());
                             }
-                            cursor.next();
+                            cursor.take();
                         }
                     }
                     if !cursor.token(&Token::Comma) {

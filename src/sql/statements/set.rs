@@ -61,7 +61,7 @@ impl Set {
             _ => {
                 let from = cursor.position();
                 while !matches!(cursor.peek(), Token::Eq | Token::EOF) && !cursor.peek_words(&["TO"]) {
-                    cursor.next();
+                    cursor.take();
                 }
                 cursor.slice(from, cursor.last_end()).chars().filter(|c| !c.is_whitespace() && *c != '"').collect()
             }
@@ -70,7 +70,7 @@ impl Set {
             return Err(cursor.expected("= or TO"));
         }
         let value = if cursor.peek_words(&["DEFAULT"]) {
-            cursor.next();
+            cursor.take();
             None
         } else {
             Some(value(cursor)?)
@@ -132,7 +132,7 @@ fn value(cursor: &mut Cursor) -> Result<String> {
             _ => {
                 let from = cursor.position();
                 while !matches!(cursor.peek(), Token::Comma | Token::EOF | Token::SemiColon) {
-                    cursor.next();
+                    cursor.take();
                 }
                 cursor.slice(from, cursor.last_end())
             }
