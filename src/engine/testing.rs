@@ -257,10 +257,10 @@ pub fn session(tables: &[&Arc<Memory>]) -> SessionContext {
     for function in crate::functions::all(&clock) {
         context.register_udf(function.as_ref().clone());
     }
-    for planner in crate::sql::coercion::planners() {
+    for planner in crate::functions::coercion::planners() {
         context.register_expr_planner(planner).unwrap();
     }
-    context.add_analyzer_rule(Arc::new(crate::sql::coercion::Numerics));
+    context.add_analyzer_rule(Arc::new(crate::functions::coercion::Numerics));
     for table in tables {
         context.register_table(table.declaration.name.as_str(), table.provider()).unwrap();
     }

@@ -1,7 +1,6 @@
 //! SQL of both dialects: text → statements → plans → results, for one session at a time.
 //! Knows the catalog, the jobs and DataFusion; knows nothing of the wire protocol.
 
-pub mod coercion;
 pub mod dialect;
 pub mod error_map;
 pub mod job_relations;

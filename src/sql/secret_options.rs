@@ -23,7 +23,10 @@ const SECRET_OPTIONS: &[&str] = &[
 /// Whether an option holds a secret: it is listed, or its name says so.
 pub fn is_secret(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
-    let declared = SECRET_OPTIONS.iter().chain(crate::connectors::dynamodb::SECRET_OPTIONS);
+    let declared = SECRET_OPTIONS
+        .iter()
+        .chain(crate::connectors::dynamodb::SECRET_OPTIONS)
+        .chain(crate::connectors::kafka::SECRET_OPTIONS);
     declared.into_iter().any(|secret| secret.eq_ignore_ascii_case(name))
         || ["password", "secret", "token", "jaas", "private.key", "private_key"].iter().any(|word| {
             lower.rsplit('.').next().is_some_and(|last| last.contains(word)) || lower.contains(&format!(".{word}"))

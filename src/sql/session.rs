@@ -30,16 +30,17 @@ use super::names::{Names, TEMPORARY_SCHEMA, Target};
 use super::planner::{Planned, Planner};
 use super::result_names::{MARK, without_mark};
 use super::settings::Settings;
+use super::splitter;
 use super::statements::Statement;
 use super::statements::explain::Explained;
 use super::statements::insert::Insert;
-use super::{coercion, splitter};
 use crate::catalog::{Catalog, Change, DesiredState, JobEntry, Snapshot, TableEntry};
 use crate::clock::Clock;
 use crate::connectors::table_provider::ConnectorTable;
 use crate::connectors::{OptionValue, Registry, TableDeclaration};
 use crate::engine::dataflow::JobSettings;
 use crate::error::{Error, Result};
+use crate::functions::coercion;
 use crate::jobs::Jobs;
 
 /// Opened tables kept for the next statement; beyond that many all are opened anew.

@@ -15,8 +15,8 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, binar
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
+use super::numeric;
 use crate::data_type::{is_unconstrained_numeric, unconstrained_numeric};
-use crate::functions::numeric;
 
 /// The planners that come before DataFusion's.
 pub fn planners() -> Vec<Arc<dyn ExprPlanner>> {
