@@ -117,6 +117,8 @@ impl<'a> Demo<'a> {
         println!("\npsql -h {} -p {} streamgate", address.ip(), address.port());
         println!("  select * from user_features where user_id = {FIRST_USER_ID};   show jobs;\n");
         let end = CancellationToken::new();
+        // Also when this future is dropped.
+        let _ended = end.clone().drop_guard();
         let view = show::View {
             produced: Arc::clone(&self.produced),
             samples: self.latencies.shared_samples(),
@@ -128,7 +130,12 @@ impl<'a> Demo<'a> {
         let outcome = self.orders().await;
         end.cancel();
         let _ = shown.await;
-        let begun_in = outcome?;
+        // Only now, as the table is drawn over what was printed below it.
+        let (begun_in, report) = outcome?;
+        report.iter().for_each(|line| println!("{line}"));
+        for line in progress::left_out(self.server.jobs()) {
+            println!("{line}");
+        }
         if self.options.check {
             self.tamper().await?;
             let months = [begun_in, self.month()];
@@ -137,9 +144,10 @@ impl<'a> Demo<'a> {
         Ok(())
     }
 
-    /// Produces the orders and waits until they are through. Returns the month in which it began.
-    async fn orders(&mut self) -> Result<Month> {
+    /// Produces the orders and waits until they are through. Returns the month in which it began, and what was measured.
+    async fn orders(&mut self) -> Result<(Month, Vec<String>)> {
         let begun_in = self.month();
+        let mut report = Vec::new();
         // History first, so that the orders measured wait for nothing but themselves.
         progress::past(self.server.jobs(), &self.monthly_until).await?;
 
@@ -149,17 +157,17 @@ impl<'a> Demo<'a> {
         self.steady(steady, rate).await?;
         if steady.is_some() {
             self.through().await?;
-            println!(
+            report.push(format!(
                 "steady: {} orders at {rate}/s, through both jobs after {:.1} s: {:.0} rows/s",
                 steady.unwrap_or(0),
                 started.elapsed().as_secs_f64(),
                 steady.unwrap_or(0) as f64 / started.elapsed().as_secs_f64()
-            );
+            ));
         }
         self.latencies.settle().await;
         let samples = self.latencies.samples();
         if let (Some(p50), Some(p99)) = (samples.quantile(0.5), samples.quantile(0.99)) {
-            println!(
+            report.push(format!(
                 "latency order → visible item of user_features: p50 {:.1} ms, p99 {:.1} ms ({} orders sampled at {rate}/s, {} not seen; \
                  from handing the order to the Kafka client to the first GetItem that counts it, polled every {} ms)",
                 p50.as_secs_f64() * 1000.0,
@@ -167,7 +175,7 @@ impl<'a> Demo<'a> {
                 samples.count(),
                 samples.missed,
                 latency::POLL.as_millis(),
-            );
+            ));
         }
         if burst > 0 {
             let started = Instant::now();
@@ -176,12 +184,12 @@ impl<'a> Demo<'a> {
             }
             self.through().await?;
             let seconds = started.elapsed().as_secs_f64();
-            println!(
+            report.push(format!(
                 "burst: {burst} orders as fast as they go, through both jobs after {seconds:.1} s: {:.0} rows/s",
                 burst as f64 / seconds
-            );
+            ));
         }
-        Ok(begun_in)
+        Ok((begun_in, report))
     }
 
     /// Makes orders at a rate; without a count, for ever.

@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 /// Orders a second, unless `--rate` says otherwise.
 pub const DEFAULT_RATE: u32 = 200;
 
+const LOG: &str = "warn,dynoxide=error,streamgate::kafka=error,streamgate::connectors=error";
+
 /// What the demo does.
 #[derive(Debug, Clone, Args)]
 pub struct DemoOptions {
@@ -56,8 +58,8 @@ impl DemoOptions {
             return Err(Error::invalid("--users and --rate must be 1 or more"));
         }
         let mut settings = settings.clone();
-        // The server's own lines would tear the table on the terminal.
-        settings.log.get_or_insert_with(|| "warn,dynoxide=error".to_owned());
+        // The server's own lines would tear the table on the terminal; what the jobs leave out, the demo says itself.
+        settings.log.get_or_insert_with(|| LOG.to_owned());
         let mut config = Config::load(&settings)?;
         if settings.data_dir.is_none() && config.data_dir.as_os_str() == DEFAULT_DATA_DIR {
             config.data_dir = temporary_data_dir();

@@ -61,6 +61,24 @@ pub async fn past(jobs: &Jobs, ends: &EndOffsets) -> Result<()> {
     }
 }
 
+/// What each job left out by rule, for people.
+pub fn left_out(jobs: &Jobs) -> Vec<String> {
+    TARGETS
+        .iter()
+        .filter_map(|target| {
+            let job = job_for(jobs, target)?;
+            let nodes: Vec<String> = job
+                .nodes
+                .iter()
+                .filter(|node| node.skipped > 0)
+                .map(|node| format!("{} at {}", node.skipped, node.id))
+                .collect();
+            let nodes = if nodes.is_empty() { "nothing".to_owned() } else { nodes.join(", ") };
+            Some(format!("job \"{}\" left out: {nodes}; {} row errors", job.name, job.row_errors))
+        })
+        .collect()
+}
+
 fn acknowledged(job: &JobStatus, partition: i32) -> i64 {
     let partition = partition.to_string();
     job.splits

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::{ClientConfig, ClientContext, Message, Offset, TopicPartitionList};
 
 use super::super::back_ends::{TOPIC, failed};
 use crate::error::{Error, Result};
@@ -24,6 +25,17 @@ pub struct LogRecord {
     /// Its value; empty if it has none.
     pub payload: Vec<u8>,
 }
+
+/// The default context logs each partition's end as an error.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "while the log was read");
+    }
+}
+
+impl ConsumerContext for Quiet {}
 
 /// Where the log ends now.
 ///
@@ -59,7 +71,7 @@ fn read_all(kafka: &ClientConfig) -> Result<Vec<LogRecord>> {
         let message = match consumer.poll(ANSWER_MAX) {
             Some(Ok(message)) => message,
             // A partition may end in offsets without records.
-            Some(Err(rdkafka::error::KafkaError::PartitionEOF(partition))) => {
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
                 open.remove(&partition);
                 continue;
             }
@@ -81,17 +93,17 @@ fn read_all(kafka: &ClientConfig) -> Result<Vec<LogRecord>> {
     Ok(records)
 }
 
-fn consumer(kafka: &ClientConfig) -> Result<BaseConsumer> {
+fn consumer(kafka: &ClientConfig) -> Result<BaseConsumer<Quiet>> {
     let mut kafka = kafka.clone();
     kafka
         .set("group.id", "streamgate-demo-check")
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
         .set("isolation.level", "read_committed");
-    kafka.create().map_err(|error| failed("cannot open a Kafka consumer", &error))
+    kafka.create_with_context(Quiet).map_err(|error| failed("cannot open a Kafka consumer", &error))
 }
 
-fn ends(consumer: &BaseConsumer) -> Result<EndOffsets> {
+fn ends(consumer: &BaseConsumer<Quiet>) -> Result<EndOffsets> {
     let metadata = consumer
         .fetch_metadata(Some(TOPIC), ANSWER_MAX)
         .map_err(|error| failed("cannot ask Kafka for the topic", &error))?;
