@@ -95,6 +95,11 @@ pub trait Source: Send + Sync {
     /// The splits there are now; asked again from time to time, new ones are read from their beginning.
     async fn splits(&self) -> Result<Vec<Split>>;
 
+    /// How long to wait before `splits` is asked again; `None`: never.
+    fn discovery_interval(&self) -> Option<std::time::Duration> {
+        None
+    }
+
     /// Opens one split at `position`, or where the options say if there is none.
     /// `projection` holds column indexes of the declared schema; batches have exactly these, in this order.
     async fn open(

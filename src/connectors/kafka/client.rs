@@ -279,7 +279,7 @@ pub(super) fn producer_config(bootstrap: &str, properties: &BTreeMap<String, Str
         .set("bootstrap.servers", bootstrap)
         .set("client.id", "streamgate")
         .set("enable.idempotence", "true")
-        .set("linger.ms", "5")
+        .set("linger.ms", "2")
         .set("queue.buffering.max.messages", "100000")
         .set("queue.buffering.max.kbytes", "65536")
         .set("reconnect.backoff.max.ms", "2000")

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use datafusion::arrow::array::{Array, AsArray};
@@ -23,6 +24,9 @@ use crate::changelog::ChangeBatch;
 use crate::connectors::{ConnectorMetrics, Sink, SinkContext, SinkKind, SinkWriter};
 use crate::error::{Error, Result};
 use crate::formats::{EncodedRows, Encoder};
+
+/// How long a writer waits at most before it tries a full queue again.
+const ROOM_WAIT: Duration = Duration::from_millis(5);
 
 pub(super) struct KafkaSink {
     options: Arc<KafkaOptions>,
@@ -272,7 +276,11 @@ impl KafkaWriter {
             room.as_mut().enable();
             match self.try_send(records, row, partition) {
                 Ok(()) => return Ok(()),
-                Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => room.await,
+                Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
+                    // librdkafka frees the room only after the delivery report, so the last wake-up can come too early:
+                    // without the time-out a full queue could be waited for without end.
+                    let _ = tokio::time::timeout(ROOM_WAIT, room).await;
+                }
                 Err(error) => {
                     let error = client::told(&error, &format!("writing to topic \"{}\"", self.topic));
                     self.progress.fail(error.clone());

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -63,6 +64,11 @@ fn parse_split(id: &str) -> Result<(String, i32)> {
 impl Source for KafkaSource {
     fn is_bounded(&self) -> bool {
         self.options.bounded != Bounded::No
+    }
+
+    fn discovery_interval(&self) -> Option<Duration> {
+        // What a bounded source reads is settled when it begins.
+        self.options.discovery_interval.filter(|_| !self.is_bounded())
     }
 
     async fn splits(&self) -> Result<Vec<Split>> {
