@@ -232,7 +232,7 @@ fn times_have_flinks_texts() {
     ]);
     let sql = r#"{"d":"1969-12-31","t":"23:59:59.001","us":"1969-12-31 23:59:59.999999","ltz":"2024-02-29 00:00:00Z"}"#;
     assert_eq!(through(&json(&[]), &fields, &[sql]), sql);
-    let iso = sql.replace("59:59.999", "59:59.999").replace("31 23", "31T23").replace("29 00", "29T00");
+    let iso = sql.replace("31 23", "31T23").replace("29 00", "29T00");
     assert_eq!(through(&json(&[("timestamp-format.standard", "iso_8601")]), &fields, &[&iso]), iso);
     for bad in [
         r#"{"d":"2023-02-29"}"#,
