@@ -1,9 +1,15 @@
-//! blackhole
+//! blackhole: a sink that takes every change and keeps none, for measuring what comes before it.
 
-use super::{Connector, OptionReader, Table, TableDeclaration};
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use super::{
+    Connector, ConnectorMetrics, OptionReader, Sink, SinkContext, SinkKind, SinkWriter, Table, TableDeclaration,
+};
+use crate::changelog::ChangeBatch;
 use crate::error::Result;
 
-/// blackhole
+/// The connector `blackhole`.
 pub struct BlackholeConnector;
 
 impl Connector for BlackholeConnector {
@@ -11,7 +17,55 @@ impl Connector for BlackholeConnector {
         "blackhole"
     }
 
-    fn open(&self, _options: &mut OptionReader, _table: &TableDeclaration) -> Result<Table> {
-        Ok(Table::default())
+    fn open(&self, options: &mut OptionReader, table: &TableDeclaration) -> Result<Table> {
+        options.refuse(&[("sink.parallelism", "")])?;
+        let key = table.primary_key.iter().filter_map(|name| table.column_index(name)).collect();
+        let sink = Blackhole { name: table.name.clone(), key };
+        Ok(Table { sink: Some(std::sync::Arc::new(sink)), ..Table::default() })
+    }
+}
+
+struct Blackhole {
+    name: String,
+    key: Vec<usize>,
+}
+
+#[async_trait]
+impl Sink for Blackhole {
+    async fn kind(&self) -> Result<SinkKind> {
+        // Takes updates too, of the key if one is declared.
+        Ok(SinkKind::Upsert { key: self.key.clone() })
+    }
+
+    async fn open(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>> {
+        Ok(Box::new(BlackholeWriter { ticket: 0, acknowledged: watch::Sender::new(0), context }))
+    }
+
+    fn resource(&self) -> String {
+        format!("blackhole://{}", self.name)
+    }
+}
+
+struct BlackholeWriter {
+    ticket: u64,
+    acknowledged: watch::Sender<u64>,
+    context: SinkContext,
+}
+
+#[async_trait]
+impl SinkWriter for BlackholeWriter {
+    async fn write(&mut self, batch: ChangeBatch) -> Result<u64> {
+        ConnectorMetrics::add(&self.context.metrics.rows, batch.len());
+        self.ticket += 1;
+        self.acknowledged.send_replace(self.ticket);
+        Ok(self.ticket)
+    }
+
+    fn acknowledged(&self) -> watch::Receiver<u64> {
+        self.acknowledged.subscribe()
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        Ok(())
     }
 }

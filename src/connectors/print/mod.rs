@@ -1,9 +1,20 @@
-//! print
+//! print: a sink that writes every change as a line, `name> +I[1, a]`, to standard output or standard error, as Flink's does.
 
-use super::{Connector, OptionReader, Table, TableDeclaration};
-use crate::error::Result;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::Arc;
 
-/// print
+use async_trait::async_trait;
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use tokio::sync::watch;
+
+use super::{
+    Connector, ConnectorMetrics, OptionReader, Sink, SinkContext, SinkKind, SinkWriter, Table, TableDeclaration,
+};
+use crate::changelog::{ChangeBatch, RowKind};
+use crate::error::{Error, Result};
+
+/// The connector `print`.
 pub struct PrintConnector;
 
 impl Connector for PrintConnector {
@@ -11,7 +22,121 @@ impl Connector for PrintConnector {
         "print"
     }
 
-    fn open(&self, _options: &mut OptionReader, _table: &TableDeclaration) -> Result<Table> {
-        Ok(Table::default())
+    fn open(&self, options: &mut OptionReader, table: &TableDeclaration) -> Result<Table> {
+        let sink = Print {
+            name: table.name.clone(),
+            identifier: options.take("print-identifier").unwrap_or_default(),
+            is_standard_error: options.take_or("standard-error", false)?,
+            key: table.primary_key.iter().filter_map(|name| table.column_index(name)).collect(),
+        };
+        options.refuse(&[("sink.parallelism", ""), ("sink.parallelism-hint", "")])?;
+        Ok(Table { sink: Some(Arc::new(sink)), ..Table::default() })
     }
 }
+
+struct Print {
+    name: String,
+    identifier: String,
+    is_standard_error: bool,
+    key: Vec<usize>,
+}
+
+#[async_trait]
+impl Sink for Print {
+    async fn kind(&self) -> Result<SinkKind> {
+        // Every change is shown, of the key if one is declared.
+        Ok(SinkKind::Upsert { key: self.key.clone() })
+    }
+
+    async fn open(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>> {
+        Ok(Box::new(PrintWriter {
+            identifier: self.identifier.clone(),
+            is_standard_error: self.is_standard_error,
+            ticket: 0,
+            acknowledged: watch::Sender::new(0),
+            context,
+        }))
+    }
+
+    fn resource(&self) -> String {
+        format!("print://{}", self.name)
+    }
+}
+
+struct PrintWriter {
+    identifier: String,
+    is_standard_error: bool,
+    ticket: u64,
+    acknowledged: watch::Sender<u64>,
+    context: SinkContext,
+}
+
+/// The lines of a batch.
+fn lines(identifier: &str, batch: &ChangeBatch) -> Result<String> {
+    let options = FormatOptions::default().with_null("null");
+    let columns = batch
+        .rows()
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column.as_ref(), &options))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut text = String::new();
+    for row in 0..batch.len() {
+        if !identifier.is_empty() {
+            text.push_str(identifier);
+            text.push_str("> ");
+        }
+        text.push_str(match batch.kind(row) {
+            RowKind::Insert => "+I[",
+            RowKind::UpdateBefore => "-U[",
+            RowKind::UpdateAfter => "+U[",
+            RowKind::Delete => "-D[",
+        });
+        for (index, column) in columns.iter().enumerate() {
+            if index > 0 {
+                text.push_str(", ");
+            }
+            // A value that has no text is shown as such rather than ending the job.
+            if write!(text, "{}", column.value(row)).is_err() {
+                text.push('?');
+            }
+        }
+        text.push_str("]\n");
+    }
+    Ok(text)
+}
+
+#[async_trait]
+impl SinkWriter for PrintWriter {
+    async fn write(&mut self, batch: ChangeBatch) -> Result<u64> {
+        let text = lines(&self.identifier, &batch)?;
+        let is_standard_error = self.is_standard_error;
+        // A pipe that nobody empties blocks, which is the back-pressure.
+        tokio::task::spawn_blocking(move || {
+            if is_standard_error {
+                std::io::stderr().lock().write_all(text.as_bytes())
+            } else {
+                let mut output = std::io::stdout().lock();
+                output.write_all(text.as_bytes()).and_then(|()| output.flush())
+            }
+        })
+        .await
+        .map_err(|error| Error::internal(format!("printing: {error}")))?
+        .map_err(|error| Error::unavailable(format!("printing: {error}")))?;
+        ConnectorMetrics::add(&self.context.metrics.rows, batch.len());
+        self.ticket += 1;
+        self.acknowledged.send_replace(self.ticket);
+        Ok(self.ticket)
+    }
+
+    fn acknowledged(&self) -> watch::Receiver<u64> {
+        self.acknowledged.subscribe()
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
