@@ -37,7 +37,7 @@ const COUPONS: [(&str, u64); 4] = [("WELCOME5", 5), ("SPRING10", 10), ("SUMMER15
 const COUPON_SHARE: f64 = 0.3;
 const COMPLETION_SHARE: f64 = 0.2;
 const NULL_USER_SHARE: f64 = 0.005;
-const BROKEN_SHARE: f64 = 0.01;
+const BROKEN_SHARE: f64 = 0.02;
 /// Orders that wait for their completion; the oldest is forgotten beyond that.
 const OPEN_ORDERS_MAX: usize = 500;
 /// How far back history goes: further than the twelve months that features cover.

@@ -14,11 +14,11 @@ use super::back_ends::FEATURES_TABLE;
 use super::check::expected::Month;
 
 /// Time between two looks at an item.
-pub const POLL: Duration = Duration::from_millis(3);
+pub const POLL: Duration = Duration::from_millis(5);
 /// An order that has not shown by then is counted as missed.
 const SHOWS_MAX: Duration = Duration::from_secs(30);
 /// Orders watched at the same time, so that watching does not load what is watched.
-const WATCHED_MAX: usize = 2;
+const WATCHED_MAX: usize = 4;
 
 /// Samples of one run.
 pub struct Latencies {

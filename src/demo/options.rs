@@ -82,3 +82,6 @@ impl DemoOptions {
 pub(super) fn temporary_data_dir() -> PathBuf {
     std::env::temp_dir().join(format!("streamgate-demo-{}", std::process::id()))
 }
+
+#[cfg(test)]
+mod tests;

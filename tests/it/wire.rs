@@ -372,7 +372,7 @@ async fn a_vanished_client_ends_its_query_and_frees_its_place() {
     let server = server_with(WireOptions { max_connections: 1, ..WireOptions::default() }).await;
     let mut raw = server.raw().await;
     raw.send(&message(b'Q', b"select count(*) from generate_series(1, 1000000000000)\0")).await;
-    let refused = server.try_connect().await.err().expect("there is no place");
+    let refused = server.try_connect().await.expect_err("there is no place");
     assert_eq!(code(&refused), "53300");
     drop(raw);
     let started = Instant::now();
