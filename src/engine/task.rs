@@ -29,9 +29,6 @@ use crate::connectors::{
 };
 use crate::error::{Error, Result};
 
-/// How often sources are asked for new splits unless their options say otherwise.
-const DISCOVERY_INTERVAL: Duration = Duration::from_secs(60);
-
 /// How long a stopping job waits for its sink before it leaves the rest to the next start.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -266,7 +263,9 @@ impl Task {
 
     async fn read_until(&mut self, stop: &mut watch::Receiver<bool>) -> Result<Ended> {
         let mut acknowledged = self.writer.acknowledged();
-        let mut discovery = tokio::time::interval(DISCOVERY_INTERVAL);
+        let interval = self.branches.iter().filter_map(|branch| branch.source.discovery_interval()).min();
+        // Without an interval the timer is never asked; it must have one all the same.
+        let mut discovery = tokio::time::interval(interval.unwrap_or(Duration::from_secs(3600)));
         discovery.set_missed_tick_behavior(MissedTickBehavior::Delay);
         discovery.tick().await;
         loop {
@@ -292,7 +291,7 @@ impl Task {
                         return Err(Error::unavailable("the sink's writer has ended"));
                     }
                 }
-                _ = discovery.tick() => self.discover().await?,
+                _ = discovery.tick(), if interval.is_some() => self.discover().await?,
             }
         }
     }
