@@ -14,8 +14,8 @@ use crate::telemetry::LogFormat;
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:5439";
 /// Catalog, checkpoints and embedded back ends, below the working directory.
 pub const DEFAULT_DATA_DIR: &str = "streamgate-data";
-/// tracing's filter.
-pub const DEFAULT_LOG: &str = "info";
+/// tracing's filter. The embedded DynamoDB warns of every request that gives an error, which the asker is told anyway.
+pub const DEFAULT_LOG: &str = "info,dynoxide=error";
 /// Sessions at the same time.
 pub const DEFAULT_MAX_CONNECTIONS: usize = 100;
 /// Port of the embedded Kafka; 0 takes a free one.
@@ -37,7 +37,7 @@ pub struct Settings {
     /// Folder for catalog, checkpoints and embedded back ends [default: streamgate-data]
     #[arg(long, env = "STREAMGATE_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Log filter, e.g. info or streamgate=debug [default: info]
+    /// Log filter, e.g. info or streamgate=debug [default: info,dynoxide=error]
     #[arg(long, env = "STREAMGATE_LOG")]
     pub log: Option<String>,
     /// Log lines as text or json [default: text]

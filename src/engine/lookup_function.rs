@@ -137,9 +137,13 @@ impl LookupFunction {
                     let index = declaration
                         .column_index(&column)
                         .ok_or_else(|| refuse(&format!("compares an unknown column \"{column}\"")))?;
-                    if !key_columns.contains(&index) {
-                        key_columns.push(index);
-                        key_arguments.push(argument);
+                    match key_columns.iter().position(|known| *known == index) {
+                        Some(place) if key_arguments[place] == argument => {}
+                        Some(_) => return Err(refuse(&format!("compares key \"{column}\" with two parameters"))),
+                        None => {
+                            key_columns.push(index);
+                            key_arguments.push(argument);
+                        }
                     }
                 }
                 None if has_placeholder(&conjunct) => {
@@ -438,7 +442,7 @@ impl LookupEvaluator {
                 projection: self.function.projection.clone(),
                 consistent,
             };
-            let response = self.lookup.lookup(request, metrics).await?;
+            let response = self.lookup.lookup(request, metrics).await.map_err(of_the_table)?;
             self.apply_predicate(response.rows, response.key_index)?
         };
         let by_group = self.aggregate(&fetched, &group_of_fetched, groups)?;
@@ -526,6 +530,11 @@ impl LookupEvaluator {
         let aggregates = RecordBatch::try_new_with_options(Arc::clone(&self.aggregate_schema), columns, &options)?;
         Ok(self.result.evaluate(&aggregates)?.into_array(groups)?)
     }
+}
+
+/// What the outside system refuses concerns the table, unless its code says that it is the data of a row.
+fn of_the_table(error: Error) -> Error {
+    if error.sqlstate() == "22023" { error.code("55000") } else { error }
 }
 
 /// Casts arguments to the key's type: any integer or string will do. Numbers out of the key's range match nothing;

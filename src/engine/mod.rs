@@ -12,6 +12,6 @@ pub mod progress;
 pub mod task;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

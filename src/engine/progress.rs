@@ -105,6 +105,16 @@ impl ProgressBoard {
         self.changed();
     }
 
+    /// Takes a job off the board if this is still its place there, not that of a later start or of a job made anew.
+    pub fn remove_place(&self, place: &Arc<JobProgress>) {
+        let mut jobs = self.jobs.write();
+        if jobs.get(&place.job).is_some_and(|now| Arc::ptr_eq(now, place)) {
+            jobs.remove(&place.job);
+            drop(jobs);
+            self.changed();
+        }
+    }
+
     fn changed(&self) {
         self.changes.send_modify(|count| *count += 1);
     }

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
-use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
@@ -27,10 +28,13 @@ use crate::clock::Clock;
 use crate::connectors::{
     Lookup, Position, SinkContext, SinkWriter, Source, SourceBatch, Split, SplitReader, Table, TableDeclaration,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// How long a stopping job waits for its sink before it leaves the rest to the next start.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Rows of one evaluation: what more readers have ready is left for the next one. The last batch may go beyond.
+const EVALUATED_ROWS_MAX: usize = 8192;
 
 /// Opens a stored declaration.
 pub type OpenTable = Arc<dyn Fn(&TableDeclaration) -> Result<Table> + Send + Sync>;
@@ -70,7 +74,11 @@ pub enum Ended {
 /// # Errors
 /// Whatever fails; its kind says whether a restart can help.
 pub async fn run(context: TaskContext, mut stop: watch::Receiver<bool>) -> Result<Ended> {
-    let mut task = Task::open(&context).await?;
+    let mut task = tokio::select! {
+        // Opening asks outside systems, which may take long to say that they are away.
+        opened = Task::open(&context) => opened?,
+        _ = stop.wait_for(|stop| *stop) => return Ok(Ended::Stopped),
+    };
     let outcome = task.read_until(&mut stop).await;
     // Positions that are acknowledged by now are kept whatever ended the loop: a restart repeats less.
     let drained = task.drain(outcome.is_ok()).await;
@@ -99,7 +107,8 @@ struct Task {
     ledger: Arc<Ledger>,
     readers: FuturesUnordered<BoxFuture<'static, ReaderTurn>>,
     last_ticket: u64,
-    checkpoints: tokio::task::JoinHandle<()>,
+    /// Absent until the splits are open: nothing is known of positions before.
+    checkpoints: Option<tokio::task::JoinHandle<()>>,
     end_checkpoints: watch::Sender<bool>,
 }
 
@@ -109,6 +118,14 @@ struct ReaderTurn {
     split: Split,
     reader: Box<dyn SplitReader>,
     read: Result<Option<SourceBatch>>,
+}
+
+/// What the readers of one branch had ready: it is evaluated as one batch.
+#[derive(Default)]
+struct Ready {
+    rows: Vec<RecordBatch>,
+    /// Split, position after its rows.
+    positions: Vec<(Split, Position)>,
 }
 
 impl Task {
@@ -183,18 +200,17 @@ impl Task {
             declared.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<Field>>(),
         ));
 
-        let ledger = Arc::new(Ledger::new(checkpoint));
+        let ledger = Arc::new(Ledger::new(checkpoint, Arc::clone(&context.progress), Arc::clone(&context.metrics)));
         let (end_checkpoints, ended) = watch::channel(false);
         let keeper = CheckpointKeeper {
             ledger: Arc::clone(&ledger),
             store: context.checkpoints.clone(),
-            progress: Arc::clone(&context.progress),
             metrics: Arc::clone(&context.metrics),
             interval: dataflow.settings.checkpoint_interval()?,
             sources: branches.iter().map(|branch| (branch.source_id.clone(), Arc::clone(&branch.source))).collect(),
             job: context.job.clone(),
         };
-        let checkpoints = tokio::spawn(keeper.run(writer.acknowledged(), ended));
+        let acknowledged = writer.acknowledged();
         let mut task = Self {
             context: context.clone(),
             branches,
@@ -206,10 +222,13 @@ impl Task {
             ledger,
             readers: FuturesUnordered::new(),
             last_ticket: 0,
-            checkpoints,
+            checkpoints: None,
             end_checkpoints,
         };
         task.discover().await?;
+        // Where a start-up mode led is kept before anything is read: "latest" means the time of the first start.
+        keeper.save().await;
+        task.checkpoints = Some(tokio::spawn(keeper.run(acknowledged, ended)));
         Ok(task)
     }
 
@@ -245,7 +264,7 @@ impl Task {
                 self.read_next(index, split, reader);
             }
         }
-        self.context.progress.advance(self.ledger.resources());
+        self.ledger.opened();
         Ok(())
     }
 
@@ -280,7 +299,7 @@ impl Task {
                     let Some(turn) = turn else { return Ok(Ended::Finished) };
                     let mut stopping = stop.clone();
                     tokio::select! {
-                        taken = self.take_turn(turn) => taken?,
+                        taken = self.take_turns(turn) => taken?,
                         // A sink that is stuck must not keep a job from stopping; what was not acknowledged is read again.
                         _ = told_to_stop(&mut stopping) => return Ok(Ended::Stopped),
                     }
@@ -291,29 +310,64 @@ impl Task {
                         return Err(Error::unavailable("the sink's writer has ended"));
                     }
                 }
-                _ = discovery.tick(), if interval.is_some() => self.discover().await?,
+                _ = discovery.tick(), if interval.is_some() => {
+                    let mut stopping = stop.clone();
+                    let discovered = tokio::select! {
+                        discovered = self.discover() => discovered,
+                        _ = stopping.wait_for(|stop| *stop) => return Ok(Ended::Stopped),
+                    };
+                    match discovered {
+                        // The splits that are open go on; new ones are found when the source answers again.
+                        Err(error) if error.is_retryable() => {
+                            tracing::warn!(job = self.context.job, %error, "cannot look for new splits now");
+                        }
+                        discovered => discovered?,
+                    }
+                }
             }
         }
     }
 
-    async fn take_turn(&mut self, turn: ReaderTurn) -> Result<()> {
-        let ReaderTurn { branch, split, reader, read } = turn;
-        let Some(batch) = read.map_err(|error| error.context(format!("source {}", split.id)))? else {
-            return Ok(()); // a bounded split has ended
-        };
-        let position = batch.position;
-        let source = &self.branches[branch].source_metrics;
-        source.rows_out.fetch_add(batch.rows.num_rows() as u64, Ordering::Relaxed);
-        self.process(branch, batch.rows).await?;
-        if self.ledger.note(self.last_ticket, &self.branches[branch].source_id, &split, position) {
-            self.context.progress.advance(self.ledger.resources());
+    /// Takes a reader's turn, and with it what else is ready: under load batches grow instead of waiting one by one.
+    async fn take_turns(&mut self, first: ReaderTurn) -> Result<()> {
+        let mut ready: BTreeMap<usize, Ready> = BTreeMap::new();
+        let mut rows = 0;
+        let mut next = Some(first);
+        let mut failure = None;
+        while let Some(turn) = next {
+            let ReaderTurn { branch, split, reader, read } = turn;
+            match read {
+                Ok(Some(batch)) => {
+                    rows += batch.rows.num_rows();
+                    if let Some(progress) = self.context.metrics.splits.lock().get_mut(&split.id) {
+                        progress.read = batch.position;
+                        progress.lag = reader.lag();
+                    }
+                    let taken = ready.entry(branch).or_default();
+                    taken.rows.push(batch.rows);
+                    taken.positions.push((split.clone(), batch.position));
+                    self.read_next(branch, split, reader);
+                }
+                Ok(None) => {} // a bounded split has ended
+                Err(error) => {
+                    // What was read before is written first, so that less is repeated.
+                    failure = Some(error.context(format!("source {}", split.id)));
+                    break;
+                }
+            }
+            next = if rows < EVALUATED_ROWS_MAX { self.readers.next().now_or_never().flatten() } else { None };
         }
-        if let Some(progress) = self.context.metrics.splits.lock().get_mut(&split.id) {
-            progress.read = position;
-            progress.lag = reader.lag();
+        for (branch, taken) in ready {
+            let source = &self.branches[branch];
+            let rows = match taken.rows.as_slice() {
+                [one] => one.clone(),
+                many => concat_batches(&many[0].schema(), many)?,
+            };
+            source.source_metrics.rows_out.fetch_add(rows.num_rows() as u64, Ordering::Relaxed);
+            self.process(branch, rows).await?;
+            self.ledger.note(self.last_ticket, &self.branches[branch].source_id, taken.positions);
         }
-        self.read_next(branch, split, reader);
-        Ok(())
+        failure.map_or(Ok(()), Err)
     }
 
     /// Passes rows through the operators and into the sink. Rows that cannot be evaluated are found by halving the batch.
@@ -325,7 +379,7 @@ impl Task {
             }
             match self.evaluate(branch, &part).await {
                 Ok(output) => self.write(output).await?,
-                Err(error) if error.is_retryable() || self.row_errors == RowErrors::Fail => return Err(error),
+                Err(error) if !is_of_a_row(&error) || self.row_errors == RowErrors::Fail => return Err(error),
                 Err(error) if part.num_rows() == 1 => {
                     let count = self.context.metrics.row_errors.fetch_add(1, Ordering::Relaxed) + 1;
                     if count.is_power_of_two() {
@@ -403,7 +457,9 @@ impl Task {
             Ok(())
         };
         self.end_checkpoints.send_replace(true);
-        if let Err(error) = (&mut self.checkpoints).await {
+        if let Some(checkpoints) = &mut self.checkpoints
+            && let Err(error) = checkpoints.await
+        {
             return Err(Error::internal(format!("keeping checkpoints panicked: {error}")));
         }
         flushed
@@ -412,8 +468,17 @@ impl Task {
 
 impl Drop for Task {
     fn drop(&mut self) {
-        self.checkpoints.abort();
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoints.abort();
+        }
     }
+}
+
+/// Whether an error can be of one row: data that does not fit (22…) or breaks a constraint (23…). All else, a look-up's
+/// table that is gone or may not be read, say, hits every row: skipping them would lose them.
+fn is_of_a_row(error: &Error) -> bool {
+    let state = error.sqlstate();
+    error.kind() == ErrorKind::Invalid && (state.starts_with("22") || state.starts_with("23"))
 }
 
 async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
@@ -429,26 +494,40 @@ fn node(metrics: &JobMetrics, id: &str) -> Result<Arc<NodeMetrics>> {
 /// Acknowledged positions by source id.
 type PositionsBySource = BTreeMap<String, Vec<(Split, Position)>>;
 
-/// Which positions stand behind which ticket of the sink.
+/// Which positions stand behind which ticket of the sink; shows those that are acknowledged to the board and the counters.
 struct Ledger {
     inner: Mutex<LedgerState>,
+    progress: Arc<JobProgress>,
+    metrics: Arc<JobMetrics>,
 }
 
 struct LedgerState {
     /// Acknowledged, by source and split id.
     done: Checkpoint,
-    resources: BTreeMap<(String, String), Split>,
+    /// Open splits by source and split id.
+    splits: BTreeMap<(String, String), Split>,
+    /// The same by resource name: several branches may read one partition.
+    by_resource: BTreeMap<String, Vec<(String, String)>>,
     /// Not yet acknowledged, in order of tickets.
-    open: VecDeque<(u64, String, String, Position)>,
+    open: VecDeque<(u64, String, Split, Position)>,
     acknowledged: u64,
     changed: bool,
+    /// Whether all sources have opened their splits; before, nothing may be concluded from what is not there.
+    is_opened: bool,
 }
 
 impl Ledger {
-    fn new(done: Checkpoint) -> Self {
-        let inner =
-            LedgerState { done, resources: BTreeMap::new(), open: VecDeque::new(), acknowledged: 0, changed: false };
-        Self { inner: Mutex::new(inner) }
+    fn new(done: Checkpoint, progress: Arc<JobProgress>, metrics: Arc<JobMetrics>) -> Self {
+        let inner = LedgerState {
+            done,
+            splits: BTreeMap::new(),
+            by_resource: BTreeMap::new(),
+            open: VecDeque::new(),
+            acknowledged: 0,
+            changed: false,
+            is_opened: false,
+        };
+        Self { inner: Mutex::new(inner), progress, metrics }
     }
 
     fn position(&self, source: &str, split: &str) -> Option<Position> {
@@ -461,37 +540,67 @@ impl Ledger {
 
     fn begin(&self, source: &str, split: &Split, position: Position) {
         let mut state = self.inner.lock();
-        state.resources.insert((source.to_owned(), split.id.clone()), split.clone());
+        let place = (source.to_owned(), split.id.clone());
+        if state.splits.insert(place.clone(), split.clone()).is_none() {
+            state.by_resource.entry(split.resource.clone()).or_default().push(place);
+        }
         let known = state.done.positions.entry(source.to_owned()).or_default().insert(split.id.clone(), position);
         state.changed |= known != Some(position);
     }
 
-    /// Everything of the split before `position` is in the tickets up to `ticket`. True if these are acknowledged already,
-    /// as they are when nothing of the last rows had to be written.
-    fn note(&self, ticket: u64, source: &str, split: &Split, position: Position) -> bool {
+    /// All splits that there are now have begun.
+    fn opened(&self) {
         let mut state = self.inner.lock();
-        state.open.push_back((ticket, source.to_owned(), split.id.clone(), position));
-        state.settle();
-        state.open.is_empty()
+        state.is_opened = true;
+        let resources: Vec<(String, Position)> =
+            state.by_resource.keys().map(|resource| (resource.clone(), state.position_of(resource))).collect();
+        self.progress.advance(resources);
+    }
+
+    /// Everything of the splits before the positions is in the tickets up to `ticket`, which may be acknowledged already,
+    /// as it is when nothing of the last rows had to be written.
+    fn note(&self, ticket: u64, source: &str, positions: Vec<(Split, Position)>) {
+        let mut state = self.inner.lock();
+        state.open.extend(positions.into_iter().map(|(split, position)| (ticket, source.to_owned(), split, position)));
+        self.settle(&mut state);
     }
 
     fn acknowledge(&self, ticket: u64) {
         let mut state = self.inner.lock();
         state.acknowledged = state.acknowledged.max(ticket);
-        state.settle();
+        self.settle(&mut state);
     }
 
-    /// Acknowledged positions by resource name.
-    fn resources(&self) -> Vec<(String, Position)> {
-        let state = self.inner.lock();
-        state
-            .resources
-            .iter()
-            .filter_map(|((source, split), known)| {
-                let position = state.done.positions.get(source)?.get(split)?;
-                Some((known.resource.clone(), *position))
+    fn settle(&self, state: &mut LedgerState) {
+        let mut settled: BTreeMap<String, String> = BTreeMap::new();
+        while state.open.front().is_some_and(|(ticket, ..)| *ticket <= state.acknowledged) {
+            if let Some((_, source, split, position)) = state.open.pop_front() {
+                state.done.positions.entry(source).or_default().insert(split.id.clone(), position);
+                settled.insert(split.resource, split.id);
+                state.changed = true;
+            }
+        }
+        if settled.is_empty() {
+            return;
+        }
+        let settled: Vec<(String, String, Position)> = settled
+            .into_iter()
+            .map(|(resource, split)| {
+                let position = state.position_of(&resource);
+                (resource, split, position)
             })
-            .collect()
+            .collect();
+        {
+            let mut splits = self.metrics.splits.lock();
+            for (_, split, position) in &settled {
+                if let Some(progress) = splits.get_mut(split) {
+                    progress.acknowledged = *position;
+                }
+            }
+        }
+        if state.is_opened {
+            self.progress.advance(settled.into_iter().map(|(resource, _, position)| (resource, position)));
+        }
     }
 
     /// The next checkpoint if anything changed since the last, and its positions by source.
@@ -503,7 +612,7 @@ impl Ledger {
         state.changed = false;
         state.done.epoch += 1;
         let mut by_source = PositionsBySource::new();
-        for ((source, id), split) in &state.resources {
+        for ((source, id), split) in &state.splits {
             if let Some(position) = state.done.positions.get(source).and_then(|splits| splits.get(id)) {
                 by_source.entry(source.clone()).or_default().push((split.clone(), *position));
             }
@@ -517,13 +626,13 @@ impl Ledger {
 }
 
 impl LedgerState {
-    fn settle(&mut self) {
-        while self.open.front().is_some_and(|(ticket, ..)| *ticket <= self.acknowledged) {
-            if let Some((_, source, split, position)) = self.open.pop_front() {
-                self.done.positions.entry(source).or_default().insert(split, position);
-                self.changed = true;
-            }
-        }
+    /// How far a partition is done: by the slowest of the branches that read it.
+    fn position_of(&self, resource: &str) -> Position {
+        let places = self.by_resource.get(resource).into_iter().flatten();
+        places
+            .filter_map(|(source, split)| self.done.positions.get(source)?.get(split).copied())
+            .min()
+            .unwrap_or_default()
     }
 }
 
@@ -531,7 +640,6 @@ impl LedgerState {
 struct CheckpointKeeper {
     ledger: Arc<Ledger>,
     store: CheckpointStore,
-    progress: Arc<JobProgress>,
     metrics: Arc<JobMetrics>,
     interval: Duration,
     sources: BTreeMap<String, Arc<dyn Source>>,
@@ -547,25 +655,18 @@ impl CheckpointKeeper {
             tokio::select! {
                 changed = acknowledged.changed(), if writer_alive => {
                     writer_alive = changed.is_ok();
-                    self.follow(*acknowledged.borrow_and_update());
+                    self.ledger.acknowledge(*acknowledged.borrow_and_update());
                 }
                 _ = ticks.tick() => {
-                    // A batch of which nothing was written is acknowledged without a ticket of its own.
-                    self.follow(*acknowledged.borrow());
                     self.save().await;
                 }
                 _ = ended.changed() => {
-                    self.follow(*acknowledged.borrow());
+                    self.ledger.acknowledge(*acknowledged.borrow());
                     self.save().await;
                     return;
                 }
             }
         }
-    }
-
-    fn follow(&self, ticket: u64) {
-        self.ledger.acknowledge(ticket);
-        self.progress.advance(self.ledger.resources());
     }
 
     async fn save(&self) {
@@ -592,14 +693,6 @@ impl CheckpointKeeper {
             }
         }
         for (source, positions) in by_source {
-            {
-                let mut splits = self.metrics.splits.lock();
-                for (split, position) in &positions {
-                    if let Some(progress) = splits.get_mut(&split.id) {
-                        progress.acknowledged = *position;
-                    }
-                }
-            }
             if let Some(source) = self.sources.get(&source)
                 && let Err(error) = source.commit(&positions).await
             {
@@ -608,3 +701,6 @@ impl CheckpointKeeper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,6 +91,8 @@ pub struct Memory {
     pub declaration: TableDeclaration,
     pub rows: RecordBatch,
     pub bounded: bool,
+    /// Splits, each of which gives all rows.
+    pub parts: usize,
     pub key_requests: AtomicU64,
     pub keys_asked: AtomicU64,
     pub written: Mutex<Vec<RecordBatch>>,
@@ -103,7 +105,12 @@ impl Memory {
     }
 
     pub fn with(declaration: TableDeclaration, text: &str, bounded: bool, acknowledge: bool) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::of_parts(1, declaration, text, bounded, acknowledge))
+    }
+
+    pub fn of_parts(parts: usize, declaration: TableDeclaration, text: &str, bounded: bool, acknowledge: bool) -> Self {
+        Self {
+            parts,
             rows: rows(&declaration, text),
             declaration,
             bounded,
@@ -111,7 +118,7 @@ impl Memory {
             keys_asked: AtomicU64::new(0),
             written: Mutex::default(),
             acknowledge,
-        })
+        }
     }
 
     pub fn table(self: &Arc<Self>) -> Table {
@@ -134,7 +141,8 @@ impl Source for MemoryPart {
 
     async fn splits(&self) -> Result<Vec<Split>> {
         let name = &self.0.declaration.name;
-        Ok(vec![Split { id: format!("{name}/0"), resource: format!("memory://{name}/0") }])
+        let split = |part: usize| Split { id: format!("{name}/{part}"), resource: format!("memory://{name}/{part}") };
+        Ok((0..self.0.parts).map(split).collect())
     }
 
     async fn open(

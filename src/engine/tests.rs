@@ -236,7 +236,7 @@ async fn a_restart_goes_on_from_what_was_acknowledged() {
     let mut run = prepare(dataflow, vec![Arc::clone(&orders), Arc::clone(&deaf)]);
     let (stopper, stop) = watch::channel(false);
     let first = tokio::spawn(task::run(run.context.clone(), stop));
-    while deaf.written.lock().len() < 2 {
+    while deaf.written.lock().is_empty() {
         tokio::task::yield_now().await;
     }
     stopper.send_replace(true);
@@ -266,6 +266,28 @@ async fn a_restart_goes_on_from_what_was_acknowledged() {
         assert_eq!(text(&[written(&sink)]), expected);
         sink.written.lock().clear();
     }
+}
+
+#[tokio::test]
+async fn what_several_splits_have_ready_is_evaluated_as_one_batch() {
+    let declaration = declare("orders", "user_id INT, amount BIGINT, note STRING", 0);
+    let orders = Arc::new(Memory::of_parts(3, declaration, "1,10,a\n2,20,b\n1,30,c\n3,50,e", true, true));
+    let detail = detail();
+    let sink = Memory::new(declare("out", "user_id INT, total STRING, amount BIGINT", 0), "");
+    let context = context_with_function(&[&orders, &detail, &sink]).await;
+    let dataflow = dataflow(&context, "SELECT user_id, total(user_id), amount FROM orders", &sink).await;
+    let run = prepare(dataflow, vec![orders, Arc::clone(&detail), Arc::clone(&sink)]);
+    let (_keep, stop) = watch::channel(false);
+    assert_eq!(task::run(run.context.clone(), stop).await.unwrap(), Ended::Finished);
+    let once = ["1,2_15,10", "1,2_15,30", "2,2_7,20", "3,0_0,50"];
+    let mut expected: Vec<&str> = once.iter().flat_map(|row| [*row; 3]).collect();
+    expected.sort_unstable();
+    assert_eq!(text(&[written(&sink)]), expected);
+    assert_eq!(sink.written.lock().len(), 1);
+    assert_eq!(detail.key_requests.load(Ordering::Relaxed), 1);
+    let checkpoint = run.context.checkpoints.load().unwrap().unwrap();
+    let positions = &checkpoint.positions["source-0"];
+    assert_eq!(positions.values().copied().collect::<Vec<_>>(), [4, 4, 4]);
 }
 
 #[tokio::test]

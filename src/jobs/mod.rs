@@ -8,3 +8,6 @@ mod supervisor;
 
 pub use status::{JobStatus, NodeStatus, SplitStatus};
 pub use supervisor::Jobs;
+
+#[cfg(test)]
+mod tests;

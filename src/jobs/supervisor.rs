@@ -78,20 +78,24 @@ impl Jobs {
     /// Failed or finished jobs in `resumed` are tried again.
     pub fn reconcile(&self, resumed: &[String]) {
         let shared = &self.shared;
-        if *shared.closing.lock() {
-            return;
-        }
-        let snapshot = shared.catalog.snapshot();
         let mut starts = Vec::new();
         {
             let mut running = shared.running.lock();
+            if *shared.closing.lock() {
+                return;
+            }
+            // Taken under the lock: two calls at the same time must not act on an older catalog after a newer one.
+            let snapshot = shared.catalog.snapshot();
             // A dropped job, or one dropped and made again under the same name.
             running.retain(|name, job| {
                 if snapshot.jobs.get(name).is_some_and(|entry| entry.id == job.id) {
                     return true;
                 }
                 job.stop.send_replace(true);
-                shared.board.remove(name);
+                // One that was made again keeps its place until it is registered below: nobody may slip through between.
+                if !snapshot.jobs.contains_key(name) {
+                    shared.board.remove(name);
+                }
                 let folder = CheckpointStore::new(&shared.folder, &job.id);
                 let mut state = job.state.subscribe();
                 shared.runtime.spawn(async move {
@@ -108,7 +112,8 @@ impl Jobs {
                         let job = running.entry(name.clone()).or_insert_with(|| Arc::new(Job::new(entry)));
                         job.stop.send_replace(false);
                         job.state.send_replace(JobState::Starting);
-                        starts.push((entry.clone(), Arc::clone(job)));
+                        let progress = shared.board.register(name, self.sink_of(entry));
+                        starts.push((entry.clone(), Arc::clone(job), progress));
                     }
                     Action::End => {
                         if let Some(job) = running.get(name) {
@@ -133,14 +138,7 @@ impl Jobs {
             }
         }
         // All are on the board before the first one runs: none may slip past a writer that is not up yet.
-        let registered: Vec<_> = starts
-            .into_iter()
-            .map(|(entry, job)| {
-                let progress = shared.board.register(&entry.name, self.sink_of(&entry));
-                (entry, job, progress)
-            })
-            .collect();
-        for (entry, job, progress) in registered {
+        for (entry, job, progress) in starts {
             let jobs = self.clone();
             shared.runtime.spawn(async move { jobs.supervise(entry, job, progress).await });
         }
@@ -212,12 +210,17 @@ impl Jobs {
                 _ = stop.wait_for(|stop| *stop) => break None,
             }
         };
-        let desired =
-            self.shared.catalog.snapshot().jobs.get(&name).filter(|now| now.id == entry.id).map(|now| now.desired);
-        job.state.send_replace(rest.unwrap_or_else(|| lifecycle::resting(desired)));
-        if rest == Some(JobState::Finished) {
-            self.shared.board.remove(&name);
-        }
+        let desired = {
+            // Under the lock of `reconcile`: a RESUME is either seen here, or finds the job at rest.
+            let _running = self.shared.running.lock();
+            let desired =
+                self.shared.catalog.snapshot().jobs.get(&name).filter(|now| now.id == entry.id).map(|now| now.desired);
+            if rest == Some(JobState::Finished) {
+                self.shared.board.remove_place(&progress);
+            }
+            job.state.send_replace(rest.unwrap_or_else(|| lifecycle::resting(desired)));
+            desired
+        };
         // RESUME may have come while the task was still ending.
         if rest.is_none() && desired == Some(DesiredState::Running) {
             self.reconcile(&[]);
@@ -275,8 +278,11 @@ impl Jobs {
 
     /// Ends all tasks with a last checkpoint, for the end of the server; what is wanted of the jobs stays as it is.
     pub async fn shutdown(&self) {
-        *self.shared.closing.lock() = true;
-        let jobs: Vec<Arc<Job>> = self.shared.running.lock().values().cloned().collect();
+        let jobs: Vec<Arc<Job>> = {
+            let running = self.shared.running.lock();
+            *self.shared.closing.lock() = true;
+            running.values().cloned().collect()
+        };
         for job in &jobs {
             job.stop.send_replace(true);
         }

@@ -110,6 +110,7 @@ impl Keys {
                         "key \"{}\" of table \"{}\": {message}",
                         attribute.name, table.declaration.name
                     ))
+                    .code("22000")
                 })?;
                 values.extend(KeyValue::of(value.as_ref()));
                 item.extend(value.map(|value| (attribute.name.clone(), value)));

@@ -388,9 +388,9 @@ impl Sender {
         async move {
             let request = client.batch_write_item().request_items(&table_name, requests).send();
             let answer = send_once(&doing, timeout, Some(&metrics), request).await.map(|answer| {
-                let left =
-                    answer.unprocessed_items.and_then(|mut tables| tables.remove(&table_name)).unwrap_or_default();
-                left.iter().filter_map(|request| request_key(request, &key)).collect()
+                // Of one table only, under whichever of its names (an ARN may come back as a name).
+                let left = answer.unprocessed_items.unwrap_or_default().into_values().flatten();
+                left.filter_map(|request| request_key(&request, &key)).collect()
             });
             Event::Answered { keys, answer }
         }

@@ -1,0 +1,73 @@
+use super::*;
+use crate::engine::progress::ProgressBoard;
+
+fn split(id: &str) -> Split {
+    Split { id: id.to_owned(), resource: format!("kafka://broker/{id}") }
+}
+
+fn ledger(splits: &[&str]) -> Ledger {
+    let progress = ProgressBoard::default().register("job", None);
+    let metrics = Arc::new(JobMetrics::new(Vec::new()));
+    for id in splits {
+        metrics.splits.lock().insert((*id).to_owned(), SplitProgress::default());
+    }
+    Ledger::new(Checkpoint::default(), progress, metrics)
+}
+
+fn shown(ledger: &Ledger, id: &str) -> Option<Position> {
+    ledger.progress.now().positions.get(&split(id).resource).copied()
+}
+
+#[test]
+fn nothing_is_shown_to_readers_before_all_splits_are_open() {
+    let ledger = ledger(&["t/0", "u/0"]);
+    ledger.begin("source-0", &split("t/0"), 5);
+    ledger.acknowledge(0);
+    assert!(!ledger.progress.now().opened, "a reader of topic u would pass");
+    ledger.begin("source-1", &split("u/0"), 7);
+    ledger.opened();
+    assert!(ledger.progress.now().opened);
+    assert_eq!((shown(&ledger, "t/0"), shown(&ledger, "u/0")), (Some(5), Some(7)));
+}
+
+#[test]
+fn a_partition_that_two_branches_read_is_as_far_as_the_slower_one() {
+    let ledger = ledger(&["t/0"]);
+    ledger.begin("source-0", &split("t/0"), 0);
+    ledger.begin("source-1", &split("t/0"), 0);
+    ledger.opened();
+    ledger.note(1, "source-1", vec![(split("t/0"), 9)]);
+    ledger.acknowledge(1);
+    assert_eq!(shown(&ledger, "t/0"), Some(0));
+    ledger.note(2, "source-0", vec![(split("t/0"), 4)]);
+    ledger.acknowledge(2);
+    assert_eq!(shown(&ledger, "t/0"), Some(4));
+}
+
+#[test]
+fn acknowledged_positions_show_when_their_ticket_is_and_not_only_at_a_checkpoint() {
+    let ledger = ledger(&["t/0", "t/1"]);
+    ledger.begin("source-0", &split("t/0"), 0);
+    ledger.begin("source-0", &split("t/1"), 0);
+    ledger.opened();
+    ledger.note(1, "source-0", vec![(split("t/0"), 3), (split("t/1"), 2), (split("t/0"), 6)]);
+    let acknowledged = |id: &str| ledger.metrics.splits.lock()[id].acknowledged;
+    assert_eq!((acknowledged("t/0"), acknowledged("t/1")), (0, 0));
+    ledger.acknowledge(1);
+    assert_eq!((acknowledged("t/0"), acknowledged("t/1")), (6, 2));
+    assert_eq!((shown(&ledger, "t/0"), shown(&ledger, "t/1")), (Some(6), Some(2)));
+    // Nothing of these rows had to be written: the ticket before them is enough.
+    ledger.note(1, "source-0", vec![(split("t/1"), 8)]);
+    assert_eq!(acknowledged("t/1"), 8);
+    let (checkpoint, _) = ledger.next_checkpoint().unwrap();
+    assert_eq!(checkpoint.positions["source-0"], BTreeMap::from([("t/0".to_owned(), 6), ("t/1".to_owned(), 8)]));
+}
+
+#[test]
+fn only_errors_of_data_are_of_a_row() {
+    assert!(is_of_a_row(&Error::invalid("no number").code("22P02")));
+    assert!(is_of_a_row(&Error::invalid("null value").code("23502")));
+    assert!(!is_of_a_row(&Error::invalid("may not read").code("42501")));
+    assert!(!is_of_a_row(&Error::not_found("no such table")));
+    assert!(!is_of_a_row(&Error::unavailable("no answer")));
+}
