@@ -198,7 +198,10 @@ fn of_text(text: String, sqlstate: &'static str) -> Error {
     if text.contains("ivide by zero") || text.contains("ivision by zero") {
         return Error::invalid("division by zero").code("22012");
     }
-    if let Some(rest) = text.split_once("annot cast string '").map(|(_, rest)| rest)
+    if let Some(rest) = ["annot cast string '", "annot cast value '"]
+        .iter()
+        .find_map(|start| text.split_once(start))
+        .map(|(_, rest)| rest)
         && let Some((value, to)) = rest.rsplit_once("' to value of ")
     {
         let name = match to.split([' ', '(']).next().unwrap_or_default() {
@@ -248,7 +251,11 @@ fn of_text(text: String, sqlstate: &'static str) -> Error {
 
 fn lower_first(text: &str) -> String {
     let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+    match (chars.next(), chars.clone().next()) {
+        // An acronym or keyword stays as it is.
+        (Some(_), Some(second)) if second.is_uppercase() => text.to_owned(),
+        (first, _) => first.into_iter().flat_map(char::to_lowercase).chain(chars).collect(),
+    }
 }
 
 impl From<datafusion::arrow::error::ArrowError> for Error {

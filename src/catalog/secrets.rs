@@ -89,7 +89,12 @@ impl Secrets {
         String::from_utf8(plain.to_vec()).map_err(|_| corrupt())
     }
 
-    /// Makes the staged secrets among `used` durable. To be called before the catalog that refers to them is written.
+    /// Secrets given out that no commit of a table has taken over.
+    pub fn staged(&self) -> impl Iterator<Item = &str> {
+        self.staged.keys().map(String::as_str)
+    }
+
+    /// Makes the staged secrets among `used` durable; they stay staged until they are unstaged. To be called before the catalog that refers to them is written.
     ///
     /// # Errors
     /// The file cannot be written; then nothing has changed.
@@ -104,7 +109,6 @@ impl Secrets {
         }
         write_checked(&self.path, FORMAT, &sealed)?;
         self.sealed = sealed;
-        self.staged.retain(|reference, _| !fresh.contains(reference));
         Ok(())
     }
 

@@ -270,7 +270,26 @@ impl Catalog {
         for change in changes {
             next.apply(change)?;
         }
-        self.secrets.write().keep(&references(changes))?;
+        let jobs: Vec<&JobEntry> = changes
+            .iter()
+            .filter_map(|change| match change {
+                Change::CreateJob { entry } => Some(entry.as_ref()),
+                _ => None,
+            })
+            .collect();
+        {
+            let mut secrets = self.secrets.write();
+            // A job over a temporary table outlives it, and so must its secrets.
+            let mut used = references(changes);
+            if !jobs.is_empty() {
+                let text = serde_json::to_string(&jobs).map_err(unserializable)?;
+                used.extend(secrets.staged().filter(|reference| text.contains(*reference)).map(str::to_owned));
+            }
+            secrets.keep(&used)?;
+            for reference in references(changes) {
+                secrets.unstage(&reference);
+            }
+        }
         write_checked(&writer.path, FORMAT, &next)?;
         let next = Arc::new(next);
         *self.state.write() = next.clone();

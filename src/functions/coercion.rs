@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use datafusion::common::DFSchema;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -15,7 +15,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, binar
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
-use super::numeric;
+use super::{numeric, time};
 use crate::data_type::{is_unconstrained_numeric, unconstrained_numeric};
 
 /// The planners that come before DataFusion's.
@@ -46,6 +46,19 @@ impl ExprPlanner for Arithmetic {
         let (Ok(left), Ok(right)) = (raw.left.get_type(schema), raw.right.get_type(schema)) else {
             return Ok(PlannerResult::Original(raw));
         };
+        // A timestamp or date with a string: the string is an interval.
+        let is_date = |data_type: &DataType| matches!(data_type, DataType::Timestamp(..) | DataType::Date32);
+        let interval = DataType::Interval(IntervalUnit::MonthDayNano);
+        match raw.op {
+            BinaryOperator::Plus | BinaryOperator::Minus if is_date(&left) && is_string(&right) => {
+                let operator = if raw.op == BinaryOperator::Plus { Operator::Plus } else { Operator::Minus };
+                return Ok(PlannerResult::Planned(binary_expr(raw.left, operator, cast(raw.right, interval))));
+            }
+            BinaryOperator::Plus if is_string(&left) && is_date(&right) => {
+                return Ok(PlannerResult::Planned(binary_expr(raw.right, Operator::Plus, cast(raw.left, interval))));
+            }
+            _ => {}
+        }
         let takes_part = |data_type: &DataType| is_string(data_type) || data_type.is_numeric();
         let wanted = |data_type: &DataType| is_string(data_type) || is_unconstrained_numeric(data_type);
         if !(takes_part(&left) && takes_part(&right) && (wanted(&left) || wanted(&right))) {
@@ -74,17 +87,19 @@ fn to_numeric(expr: Expr, data_type: &DataType) -> Expr {
 }
 
 /// Casts from and to exact numerics: text is read exactly or refused, printing trims zeros, floats go by their shortest text.
+/// Casts from and to TIMESTAMP_LTZ go by the session's time zone, in which its parts are taken, too.
 #[derive(Debug)]
 pub struct Numerics;
 
 impl AnalyzerRule for Numerics {
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+    fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
+        let zone: Arc<str> = config.execution.time_zone.as_deref().unwrap_or(INSTANT_ZONE).into();
         let plan = plan.transform_up_with_subqueries(|plan| {
             let schema = datafusion::logical_expr::utils::merge_schema(&plan.inputs());
             let preserver = NamePreserver::new(&plan);
             plan.map_expressions(|expr| {
                 let name = preserver.save(&expr);
-                let rewritten = expr.transform_up(|expr| rewrite(expr, &schema))?;
+                let rewritten = expr.transform_up(|expr| rewrite(expr, &schema, &zone))?;
                 Ok(if rewritten.transformed { rewritten.update_data(|expr| name.restore(expr)) } else { rewritten })
             })?
             .map_data(LogicalPlan::recompute_schema)
@@ -97,7 +112,17 @@ impl AnalyzerRule for Numerics {
     }
 }
 
-fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+/// The zone in the type of every TIMESTAMP_LTZ.
+const INSTANT_ZONE: &str = "UTC";
+
+fn is_instant(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Timestamp(_, Some(zone)) if zone.as_ref() == INSTANT_ZONE)
+}
+
+fn rewrite(expr: Expr, schema: &DFSchema, zone: &Arc<str>) -> Result<Transformed<Expr>> {
+    if let Expr::ScalarFunction(call) = &expr {
+        return in_zone(call, schema, zone).map(|call| call.map_or_else(|| Transformed::no(expr), Transformed::yes));
+    }
     let Expr::Cast(Cast { expr: inner, field }) = &expr else { return Ok(Transformed::no(expr)) };
     let Ok(from) = inner.get_type(schema) else { return Ok(Transformed::no(expr)) };
     let to = field.data_type();
@@ -111,8 +136,50 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         call(numeric::to_numeric(), inner)
     } else if matches!(to, DataType::Decimal128(..) | DataType::Decimal256(..)) && from.is_floating() {
         cast(call(numeric::to_numeric(), inner), to.clone())
+    } else if matches!(from, DataType::Decimal128(..) | DataType::Decimal256(..)) && to.is_floating() {
+        // Reading the digits rounds once; Arrow's own cast divides by a power of ten and rounds again.
+        cast(cast(inner.as_ref().clone(), DataType::Utf8), to.clone())
+    } else if matches!(from, DataType::Timestamp(..)) && is_string(to) {
+        let text = call(time::timestamp_text(), inner);
+        if *to == DataType::Utf8 { text } else { cast(text, to.clone()) }
+    } else if zone.as_ref() == INSTANT_ZONE {
+        return Ok(Transformed::no(expr));
+    } else if is_instant(&from) && matches!(to, DataType::Timestamp(_, None) | DataType::Date32 | DataType::Time64(_)) {
+        let local =
+            call(datafusion::functions::datetime::to_local_time(), &at_zone(inner.as_ref().clone(), &from, zone));
+        cast(local, to.clone())
+    } else if is_instant(to) && (is_string(&from) || matches!(from, DataType::Timestamp(_, None) | DataType::Date32)) {
+        let DataType::Timestamp(unit, _) = to else { return Ok(Transformed::no(expr)) };
+        let local = if from == DataType::Date32 {
+            cast(inner.as_ref().clone(), DataType::Timestamp(*unit, None))
+        } else {
+            inner.as_ref().clone()
+        };
+        cast(cast(local, DataType::Timestamp(*unit, Some(zone.clone()))), to.clone())
     } else {
         return Ok(Transformed::no(expr));
     };
     Ok(Transformed::yes(replacement))
+}
+
+fn at_zone(expr: Expr, data_type: &DataType, zone: &Arc<str>) -> Expr {
+    let unit = if let DataType::Timestamp(unit, _) = data_type { *unit } else { TimeUnit::Microsecond };
+    cast(expr, DataType::Timestamp(unit, Some(zone.clone())))
+}
+
+/// EXTRACT, date_part and date_trunc of a TIMESTAMP_LTZ: by the session's clock.
+fn in_zone(call: &ScalarFunction, schema: &DFSchema, zone: &Arc<str>) -> Result<Option<Expr>> {
+    let name = call.func.name();
+    if zone.as_ref() == INSTANT_ZONE || !matches!(name, "date_part" | "date_trunc") {
+        return Ok(None);
+    }
+    let Some(argument) = call.args.get(1) else { return Ok(None) };
+    let data_type = argument.get_type(schema)?;
+    if !is_instant(&data_type) {
+        return Ok(None);
+    }
+    let mut args = call.args.clone();
+    args[1] = at_zone(argument.clone(), &data_type, zone);
+    let result = Expr::ScalarFunction(ScalarFunction::new_udf(call.func.clone(), args));
+    Ok(Some(if name == "date_trunc" { cast(result, data_type) } else { result }))
 }

@@ -115,6 +115,7 @@ const NAMES: &[&str] = &[
     "numeric_multiply",
     "numeric_text",
     "split_index",
+    "timestamp_text",
     "to_numeric",
     "unix_timestamp",
 ];
@@ -131,6 +132,7 @@ pub fn by_name(name: &str, clock: Arc<dyn Clock>) -> Option<Arc<ScalarUDF>> {
         "date_format" => date_format::date_format(),
         "from_unixtime" => date_format::from_unixtime(),
         "split_index" => split_index::split_index(),
+        "timestamp_text" => time::timestamp_text(),
         "to_numeric" => numeric::to_numeric(),
         "numeric_text" => numeric::numeric_text(),
         "numeric_multiply" => numeric::multiply(),

@@ -5,11 +5,14 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, NaiveDateTime, TimeZone, Timelike};
-use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::arrow::array::{ArrayRef, AsArray, StringArray};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use datafusion::scalar::ScalarValue;
 
+use super::ColumnFunction;
 use crate::clock::Clock;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,6 +71,39 @@ pub fn local_time(now_ms: i64, zone: &str) -> NaiveDateTime {
     let zone: chrono_tz::Tz = zone.parse().unwrap_or(chrono_tz::UTC);
     let utc = DateTime::from_timestamp_millis(now_ms).unwrap_or_default().naive_utc();
     zone.from_utc_datetime(&utc).naive_local()
+}
+
+/// The text of a timestamp as results show it: `2024-01-01 10:00:00.5`, TIMESTAMP_LTZ in the session's zone with its offset.
+pub fn timestamp_text() -> Arc<ScalarUDF> {
+    ColumnFunction::udf(
+        "timestamp_text",
+        Volatility::Stable,
+        |types| Ok(types.to_vec()),
+        DataType::Utf8,
+        print_timestamps,
+    )
+}
+
+fn print_timestamps(arguments: &[ArrayRef], zone: &str) -> Result<ArrayRef> {
+    let DataType::Timestamp(_, zoned) = arguments[0].data_type() else {
+        return Err(crate::error::Error::internal("timestamp_text needs a timestamp").into());
+    };
+    let zone: chrono_tz::Tz = zone.parse().unwrap_or(chrono_tz::UTC);
+    let micros = cast(&arguments[0], &DataType::Timestamp(TimeUnit::Microsecond, zoned.clone()))?;
+    let texts = micros.as_primitive::<TimestampMicrosecondType>().iter().map(|micros| {
+        let utc = DateTime::from_timestamp_micros(micros?)?;
+        let (local, offset) = if zoned.is_some() {
+            let local = zone.from_utc_datetime(&utc.naive_utc());
+            let offset = local.format("%:z").to_string();
+            (local.naive_local(), offset.strip_suffix(":00").unwrap_or(&offset).to_owned())
+        } else {
+            (utc.naive_utc(), String::new())
+        };
+        let text = local.format("%Y-%m-%d %H:%M:%S%.6f").to_string();
+        let text = text.trim_end_matches('0').trim_end_matches('.');
+        Some(format!("{text}{offset}"))
+    });
+    Ok(Arc::new(texts.collect::<StringArray>()))
 }
 
 impl ScalarUDFImpl for TimeFunction {

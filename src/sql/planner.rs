@@ -176,6 +176,7 @@ impl Planner {
             return Err(error);
         }
         let names = super::result_names::name_results(&mut query.body);
+        super::result_names::name_nested(query);
         let planner = SqlToRel::new_with_options(self, Self::options());
         let plan = planner.sql_statement_to_plan(statement).map_err(|error| refine(error, places))?;
         Ok((plan, names))

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::sql::sqlparser::ast::{
-    CastKind, Cte, DataType as SqlType, Expr, FunctionArg, FunctionArgExpr, GroupByExpr, Ident, Join, JoinConstraint,
-    JoinOperator, LimitClause, ObjectName, ObjectNamePart, OrderByKind, Query, Select, SelectItem,
+    ArrayElemTypeDef, CastKind, Cte, DataType as SqlType, Expr, FunctionArg, FunctionArgExpr, GroupByExpr, Ident, Join,
+    JoinConstraint, JoinOperator, LimitClause, ObjectName, ObjectNamePart, OrderByKind, Query, Select, SelectItem,
     SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableWithJoins, Value, ValueWithSpan, VisitMut,
     VisitorMut,
 };
@@ -562,6 +562,21 @@ impl<'p> Resolver<'p> {
         self.expr(expr, outer)
     }
 
+    /// `= ANY ($1)`: a parameter there that the client gave no type is an array of texts.
+    fn array_parameter(&mut self, expr: &mut Expr) {
+        if let Expr::Nested(inner) = expr {
+            return self.array_parameter(inner);
+        }
+        if let Expr::Value(ValueWithSpan { value: Value::Placeholder(name), .. }) = expr
+            && let Some(index) = name.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok())
+            && index > 0
+            && !matches!(self.parameter_types.get(index - 1), Some(Some(_)))
+        {
+            let texts = ArrayElemTypeDef::SquareBracket(Box::new(SqlType::Text), None);
+            *expr = placeholder(index - 1, Some(SqlType::Array(texts)));
+        }
+    }
+
     /// An ORDER BY expression: a lone name means a column of the result first.
     fn order_expr(&mut self, expr: &mut Expr, scopes: &[Scope]) -> Result<()> {
         if let Expr::Identifier(ident) = expr
@@ -731,6 +746,13 @@ impl VisitorMut for Exprs<'_, '_> {
             Expr::CompoundIdentifier(idents) => self.resolver.compound(idents, self.scopes),
             Expr::Function(function) => {
                 self.resolver.planner.note_function(function);
+                refuse_function(function).map(|()| None)
+            }
+            Expr::Collate { collation, .. } => refuse_collation(collation).map(|()| None),
+            Expr::AtTimeZone { .. } => Err(Error::unsupported("AT TIME ZONE is not supported yet")
+                .hint("SET TimeZone, then CAST between TIMESTAMP and TIMESTAMP_LTZ.")),
+            Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => {
+                self.resolver.array_parameter(right);
                 Ok(None)
             }
             _ => Ok(None),
@@ -764,6 +786,29 @@ impl VisitorMut for Exprs<'_, '_> {
             *expr = placeholder(index, Some(sql_type.clone()));
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// DataFusion's functions of a Postgres name and another meaning.
+fn refuse_function(function: &datafusion::sql::sqlparser::ast::Function) -> Result<()> {
+    let name = function.name.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.to_lowercase());
+    match name.as_deref() {
+        Some("to_char") => {
+            Err(Error::unsupported("function to_char is not supported yet")
+                .hint("Use DATE_FORMAT(value, 'yyyy-MM-dd')."))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Strings are compared by their bytes, so that no other collation can be asked for.
+fn refuse_collation(collation: &ObjectName) -> Result<()> {
+    let name = collation.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.as_str());
+    match name {
+        Some("C" | "POSIX" | "default" | "ucs_basic") => Ok(()),
+        _ => Err(Error::unsupported(format!(
+            "collation {collation} is not supported: strings are compared by their bytes"
+        ))),
     }
 }
 

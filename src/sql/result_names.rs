@@ -2,8 +2,9 @@
 //! their text, so each gets a name of its own for planning, and the client sees Postgres' names.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, Ident, SelectItem, SetExpr};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, SelectItem, SetExpr, VisitMut, VisitorMut};
 
 use super::resolver::column_name;
 
@@ -13,6 +14,20 @@ pub const MARK: char = '\u{1}';
 /// A planned name as the client sees it.
 pub fn without_mark(name: &str) -> &str {
     name.split(MARK).next().unwrap_or(name)
+}
+
+/// Names the items of the queries inside a query: what stands outside sees Postgres' names.
+pub fn name_nested(query: &mut Query) {
+    struct Nested;
+    impl VisitorMut for Nested {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+            name_results(&mut query.body);
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = VisitMut::visit(query, &mut Nested);
 }
 
 /// Names the items of a query's SELECTs; gives the names of the result, unless a wildcard hides them.

@@ -14,9 +14,29 @@ pub enum LogFormat {
     Json,
 }
 
+/// Modules that write credentials and signed requests at finer levels: whatever the filter says, these stay at this one.
+const SECRETIVE: &[&str] = &[
+    "aws_config=info",
+    "aws_credential_types=info",
+    "aws_runtime=info",
+    "aws_sdk_dynamodb=info",
+    "aws_sdk_sts=info",
+    "aws_sigv4=info",
+    "aws_smithy_http_client=info",
+    "aws_smithy_runtime=info",
+    "aws_smithy_runtime_api=info",
+    "h2=info",
+    "hyper=info",
+    "hyper_util=info",
+];
+
 /// Installs the global subscriber; a second call changes nothing.
 pub fn init(filter: &str, format: LogFormat) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = SECRETIVE.iter().fold(filter, |filter, directive| match directive.parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    });
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

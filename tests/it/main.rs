@@ -8,5 +8,6 @@ mod demo;
 mod recovery;
 mod scripts;
 mod server;
+mod shutdown;
 mod tidy;
 mod wire;

@@ -188,7 +188,7 @@ async fn functions_of_flink() {
         ("CONCAT_WS('-', 'a', NULL, 1)", "a-1"),
         ("CONCAT_WS(NULL, 'a')", "NULL"),
         ("IFNULL(NULL, 'b')", "b"),
-        ("CAST(now() AS STRING)", "2023-11-14T22:13:20Z"),
+        ("CAST(now() AS STRING)", "2023-11-14 22:13:20+00"),
         ("UNIX_TIMESTAMP()", "1700000000"),
         ("FROM_UNIXTIME(0)", "1970-01-01 00:00:00"),
     ] {
@@ -436,4 +436,175 @@ WITH (
     assert_eq!(h.run("DESCRIBE t").await.len(), 7);
     let server = h.session.server().clone();
     assert_eq!(run(&mut open(&server), "SHOW CREATE TABLE t").await[1], declared);
+}
+
+const JOB_TABLES: &str = "CREATE TABLE source (id INT, name STRING) WITH ('connector' = 'datagen', 'rows-per-second' = '5'); \
+                          CREATE TABLE target (id INT, name STRING) WITH ('connector' = 'blackhole')";
+
+impl Harness {
+    fn job_states(&self) -> Vec<String> {
+        let status = self.session.server().jobs.status();
+        status.iter().map(|job| format!("{} {}", job.name, job.state)).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_are_submitted_paused_resumed_stopped_and_dropped() {
+    let mut h = Harness::new();
+    h.run(JOB_TABLES).await;
+    assert_eq!(h.run("INSERT INTO target SELECT id, name FROM source").await, ["INSERT 0 0"]);
+    assert_eq!(h.session.take_notices().last().unwrap().message, "job \"insert_into_target\" submitted");
+    assert_eq!(h.run("CREATE JOB One AS INSERT INTO target SELECT * FROM source").await, ["CREATE JOB"]);
+    let again = "CREATE JOB one AS INSERT INTO target SELECT * FROM source";
+    assert_eq!(h.run(again).await, ["42710: job \"one\" already exists"]);
+    assert_eq!(h.run(&again.replace("one", "IF NOT EXISTS one")).await, ["CREATE JOB"]);
+    assert_eq!(h.session.take_notices().last().unwrap().message, "job \"one\" already exists, skipping");
+    h.run("SET 'pipeline.name' = 'My Job'; INSERT INTO target SELECT * FROM source; RESET 'pipeline.name'").await;
+    until_states(&h, &["My Job RUNNING", "insert_into_target RUNNING", "one RUNNING"]).await;
+    assert_eq!(h.run("PAUSE JOB one; STOP JOB \"My Job\"").await, ["PAUSE JOB", "STOP JOB"]);
+    until_states(&h, &["My Job STOPPED", "insert_into_target RUNNING", "one PAUSED"]).await;
+    assert_eq!(h.run("RESUME JOB one").await, ["RESUME JOB"]);
+    assert_eq!(h.run("RESUME JOB 'My Job'").await, ["55000: job \"My Job\" is stopped for good"]);
+    until_states(&h, &["My Job STOPPED", "insert_into_target RUNNING", "one RUNNING"]).await;
+    assert_eq!(h.run("DROP JOB one; DROP JOB 'My Job'; DROP JOB insert_into_target").await.len(), 3);
+    assert_eq!(h.run("DROP JOB one").await, ["42704: job \"one\" does not exist"]);
+    assert_eq!(h.run("DROP JOB IF EXISTS one").await, ["DROP JOB"]);
+    assert!(h.job_states().is_empty() && h.session.server().catalog.snapshot().jobs.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_take_effect_at_commit_and_vanish_at_rollback() {
+    let mut h = Harness::new();
+    h.run(JOB_TABLES).await;
+    let block = "CREATE TABLE other (id INT, name STRING) WITH ('connector' = 'blackhole'); \
+                 CREATE JOB a AS INSERT INTO other SELECT * FROM source; INSERT INTO target SELECT * FROM source";
+    h.run("BEGIN").await;
+    assert_eq!(h.run(block).await, ["CREATE TABLE", "CREATE JOB", "INSERT 0 0"]);
+    assert!(h.job_states().is_empty());
+    assert_eq!(h.run("ROLLBACK; SHOW TABLES").await, ["ROLLBACK", "table name", "source", "target"]);
+    assert!(h.job_states().is_empty() && h.session.server().catalog.snapshot().jobs.is_empty());
+    h.run("BEGIN").await;
+    h.run(block).await;
+    assert_eq!(h.run("COMMIT").await, ["COMMIT"]);
+    until_states(&h, &["a RUNNING", "insert_into_target RUNNING"]).await;
+    // What stops in a block runs on when the block is rolled back, also to a savepoint.
+    assert_eq!(h.run("BEGIN; STOP JOB a; ROLLBACK").await, ["BEGIN", "STOP JOB", "ROLLBACK"]);
+    h.run("BEGIN; SAVEPOINT s; STOP JOB a; ROLLBACK TO s; CREATE SCHEMA x; COMMIT").await;
+    until_states(&h, &["a RUNNING", "insert_into_target RUNNING"]).await;
+    // A failed message submits nothing.
+    assert_eq!(h.run("CREATE JOB b AS INSERT INTO target SELECT * FROM source; SELECT nope").await.len(), 2);
+    assert!(!h.session.server().catalog.snapshot().jobs.contains_key("b"));
+    h.run("STOP JOB a; STOP JOB insert_into_target").await;
+}
+
+async fn until_states(h: &Harness, expected: &[&str]) {
+    for _ in 0..500 {
+        if h.job_states() == expected {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(h.job_states(), expected);
+}
+
+#[tokio::test]
+async fn jobs_refuse_operators_by_name() {
+    let mut h = Harness::new();
+    h.run(JOB_TABLES).await;
+    for (query, operator) in [
+        ("SELECT id, max(name) FROM source GROUP BY id", "Aggregate"),
+        ("SELECT DISTINCT id, name FROM source", "Aggregate"),
+        ("SELECT * FROM source ORDER BY id", "Sort"),
+        ("SELECT * FROM source LIMIT 3", "Limit"),
+        ("SELECT a.id, b.name FROM source a JOIN source b ON a.id = b.id", "Join"),
+        ("SELECT id, lag(name) OVER (ORDER BY id) FROM source", "WindowAggr"),
+    ] {
+        let error = h.error(&format!("INSERT INTO target {query}")).await;
+        assert_eq!(error.sqlstate(), "0A000", "{query}");
+        assert!(
+            error.message().starts_with(&format!("operator {operator} cannot run in a job")),
+            "{}",
+            error.message()
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_over_temporary_tables_keep_their_secrets() {
+    let mut h = Harness::new();
+    h.run(JOB_TABLES).await;
+    let table = "CREATE TEMPORARY TABLE t (id INT, name STRING, PRIMARY KEY (id) NOT ENFORCED) WITH \
+                 ('connector' = 'dynamodb', 'table-name' = 't', 'aws.region' = 'us-east-1', 'aws.endpoint' = 'http://127.0.0.1:1', \
+                 'aws.credentials.basic.accesskeyid' = 'CANARY', 'aws.credentials.basic.secretkey' = 'CANARY')";
+    assert_eq!(h.run(table).await, ["CREATE TABLE"]);
+    assert_eq!(h.run("CREATE JOB j AS INSERT INTO t SELECT * FROM source").await, ["CREATE JOB"]);
+    assert_eq!(h.run("PAUSE JOB j").await, ["PAUSE JOB"]);
+    let server = h.session.server().clone();
+    drop(h.session);
+    let dataflow = serde_json::to_string(&server.catalog.snapshot().jobs["j"].dataflow).unwrap();
+    let mut secrets = 0;
+    for (at, _) in dataflow.match_indices("\"secret\":\"") {
+        let reference = dataflow[at + 10..].split('"').next().unwrap();
+        assert_eq!(server.catalog.secret(reference).unwrap(), "CANARY");
+        secrets += 1;
+    }
+    assert_eq!(secrets, 2, "{dataflow}");
+    assert!(!dataflow.contains("CANARY"));
+}
+
+#[tokio::test]
+async fn casts_go_by_the_time_zone() {
+    let mut h = Harness::new();
+    h.run("SET TimeZone = 'Asia/Shanghai'").await;
+    for (expression, expected) in [
+        ("cast(timestamptz '2024-01-01 20:00:00+00' as timestamp)::string", "2024-01-02 04:00:00"),
+        ("cast(timestamptz '2024-01-01 20:00:00+00' as date)", "2024-01-02"),
+        ("cast('2024-01-01 00:00:00' as timestamptz)::string", "2024-01-01 00:00:00+08"),
+        ("cast(timestamp '2024-01-01 00:00:00.5' as timestamptz)::string", "2024-01-01 00:00:00.5+08"),
+        ("extract(hour from timestamptz '2024-01-01 20:00:00+00')", "4"),
+        ("date_trunc('day', timestamptz '2024-01-01 20:00:00+00')::string", "2024-01-02 00:00:00+08"),
+        ("localtimestamp = now()::timestamp", "true"),
+    ] {
+        assert_eq!(h.run(&format!("select {expression} as v")).await, ["v", expected], "{expression}");
+    }
+}
+
+#[tokio::test]
+async fn timestamps_and_strings() {
+    let mut h = Harness::new();
+    for (expression, expected) in [
+        ("(timestamp '2024-01-31 10:00:00' + '1 day')::string", "2024-02-01 10:00:00"),
+        ("(timestamp '2024-01-31 10:00:00' - '1 hour')::string", "2024-01-31 09:00:00"),
+        ("('1 month' + timestamp '2024-01-31 10:00:00')::string", "2024-02-29 10:00:00"),
+        ("date '2024-01-31' + '1 day'", "2024-02-01"),
+        ("concat_ws('_', timestamp '2024-01-31 10:00:00')", "2024-01-31 10:00:00"),
+        ("1e15::double = 1000000000000000::double", "true"),
+    ] {
+        assert_eq!(h.run(&format!("select {expression} as v")).await, ["v", expected], "{expression}");
+    }
+    assert_eq!(h.error("select 'x'::bool").await.sqlstate(), "22P02");
+}
+
+#[tokio::test]
+async fn nothing_is_ignored() {
+    let mut h = Harness::new();
+    h.run(TABLE).await;
+    for refused in ["select 'a' collate \"de_DE\"", "select now() at time zone 'UTC'", "select to_char(now(), 'YYYY')"]
+    {
+        assert_eq!(h.error(refused).await.sqlstate(), "0A000", "{refused}");
+    }
+    assert_eq!(h.run("select * from (select 1, count(*)) t").await, ["?column?|count", "1|1"]);
+    assert_eq!(h.run("with x as (select 1, 2) select * from x").await, ["?column?|?column?", "1|2"]);
+    h.run("CREATE VIEW v AS SELECT * FROM orders /*+ OPTIONS('name' = 'orders') */").await;
+    assert!(h.run("SHOW CREATE VIEW v").await.concat().contains("/*+ OPTIONS"));
+    assert_eq!(h.run("USE CATALOG default_catalog").await, ["USE"]);
+}
+
+#[tokio::test]
+async fn untyped_parameters_of_any_are_arrays() {
+    let mut h = Harness::new();
+    let text =
+        StatementText { text: "select a from (values ('x'), ('y')) t(a) where a = any($1)".to_owned(), offset: 0 };
+    let prepared = h.session.prepare(&text, &[None]).await.unwrap();
+    assert!(matches!(prepared.parameter_types[..], [DataType::List(_)]), "{:?}", prepared.parameter_types);
 }

@@ -40,12 +40,11 @@ impl CreateView {
         cursor.expect_word("AS")?;
         let from = cursor.position();
         cursor.query()?;
-        let query = cursor.slice(from, cursor.last_end());
-        // A hint may stand after the last token.
-        let rest = cursor.rest();
-        if !rest.is_empty() {
+        if !matches!(cursor.peek(), Token::EOF | Token::SemiColon) {
             return Err(cursor.error());
         }
+        // A hint may stand after the last token.
+        let query = cursor.slice(from, cursor.position()).trim_end().to_owned();
         Ok(Self { name, replace, if_not_exists, columns, comment, query })
     }
 

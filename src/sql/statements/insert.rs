@@ -81,7 +81,8 @@ impl Insert {
                     .hint("A table with a key is written by key: the last row of a key stands."));
             }
         }
-        let text = mask(&cursor.slice(from, cursor.last_end()));
+        // A hint may stand after the last token.
+        let text = mask(cursor.slice(from, cursor.position()).trim_end());
         Ok(Self { table, position, options, columns, source, hints: cursor.hints.clone(), text })
     }
 }

@@ -41,6 +41,7 @@ impl UseSchema {
         };
         if let Some(database) = database
             && database != session.database()
+            && database != "default_catalog"
         {
             if session.snapshot()?.databases.contains_key(&database) {
                 return Err(Error::unsupported("a session cannot change its database").hint("Connect again."));
