@@ -14,8 +14,7 @@ async fn sigterm_takes_no_more_sessions_checkpoints_the_jobs_and_exits_zero() {
     let server = ServerProcess::start(&back_ends, &data_dir).await;
     server
         .execute(
-            "CREATE TABLE source (id INT) WITH ('connector' = 'datagen', 'rows-per-second' = '50', \
-             'fields.id.kind' = 'sequence', 'fields.id.start' = '1', 'fields.id.end' = '1000000');
+            "CREATE TABLE source (id INT) WITH ('connector' = 'datagen', 'rows-per-second' = '50');
              CREATE TABLE target (id INT) WITH ('connector' = 'blackhole');
              SET 'execution.checkpointing.interval' = '1 h';
              CREATE JOB j AS INSERT INTO target SELECT id FROM source",
