@@ -226,7 +226,6 @@ impl Config {
             Some(listen) => listen,
             None => DEFAULT_LISTEN.parse().map_err(|_| Error::internal("the default address cannot be read"))?,
         };
-        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Ok(Self {
             listen,
             data_dir: s.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR)),
@@ -238,6 +237,11 @@ impl Config {
             dynamodb,
         })
     }
+}
+
+/// Threads that can run at the same time, at least 1.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 fn read_file(path: &Path) -> Result<File> {

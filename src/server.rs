@@ -27,7 +27,8 @@ pub struct Server {
     address: SocketAddr,
     sql: Arc<SqlServer>,
     jobs: Jobs,
-    job_runtime: Option<Runtime>,
+    /// Of jobs, and of queries.
+    runtimes: Vec<Runtime>,
     kafka: Option<KafkaBroker>,
     dynamodb: Option<EmbeddedDynamoDb>,
     defaults: ConnectorDefaults,
@@ -57,12 +58,9 @@ impl Server {
         let (defaults, kafka, dynamodb) = open_back_ends(config, &clock).await?;
         let connectors = Registry::new(&defaults);
 
-        let job_runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(config.job_threads)
-            .thread_name("job")
-            .enable_all()
-            .build()
-            .map_err(|error| Error::internal(format!("cannot start the jobs' runtime: {error}")))?;
+        let job_runtime = runtime("job", config.job_threads)?;
+        // More threads than cores: an operator that computes without a pause holds its thread, also after a cancel.
+        let query_runtime = runtime("query", (4 * crate::config::cores()).max(8))?;
         let jobs = Jobs::new(
             job_runtime.handle().clone(),
             catalog.clone(),
@@ -73,21 +71,23 @@ impl Server {
         let relations: Arc<dyn SystemSchema> = Arc::new(JobRelations::new(jobs.clone()));
         let (pg_catalog, information_schema) =
             wire::pg_catalog::system_schemas(catalog.clone(), vec![Arc::clone(&relations)]);
-        let sql = Arc::new(SqlServer::new(
+        let sql = SqlServer::new(
             catalog,
             jobs.clone(),
             connectors,
             vec![Arc::new(pg_catalog), Arc::new(information_schema), relations],
             Arc::clone(&clock),
             std::collections::BTreeMap::new(),
-        ));
+        );
+        let sql = Arc::new(sql.with_query_runtime(query_runtime.handle().clone()));
         jobs.reconcile(&[]);
 
         let shutdown = CancellationToken::new();
         let options = wire::WireOptions { max_connections: config.max_connections, ..wire::WireOptions::default() };
         let sessions = tokio::spawn(wire::serve(listener, Arc::clone(&sql), options, shutdown.clone()));
         tracing::info!(%address, "accepting Postgres clients");
-        Ok(Self { address, sql, jobs, job_runtime: Some(job_runtime), kafka, dynamodb, defaults, shutdown, sessions })
+        let runtimes = vec![job_runtime, query_runtime];
+        Ok(Self { address, sql, jobs, runtimes, kafka, dynamodb, defaults, shutdown, sessions })
     }
 
     /// Where Postgres clients connect.
@@ -118,9 +118,7 @@ impl Server {
         }
         let _ = tokio::time::timeout(Duration::from_secs(1), &mut self.sessions).await;
         self.sessions.abort();
-        if let Some(runtime) = self.job_runtime.take() {
-            runtime.shutdown_background();
-        }
+        self.runtimes.drain(..).for_each(Runtime::shutdown_background);
         if let Some(dynamodb) = self.dynamodb.take() {
             dynamodb.shutdown().await;
         }
@@ -134,10 +132,17 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.shutdown.cancel();
-        if let Some(runtime) = self.job_runtime.take() {
-            runtime.shutdown_background();
-        }
+        self.runtimes.drain(..).for_each(Runtime::shutdown_background);
     }
+}
+
+fn runtime(name: &'static str, threads: usize) -> Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name(name)
+        .enable_all()
+        .build()
+        .map_err(|error| Error::internal(format!("cannot start the runtime of {name} threads: {error}")))
 }
 
 async fn open_back_ends(

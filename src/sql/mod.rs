@@ -1,6 +1,7 @@
 //! SQL of both dialects: text → statements → plans → results, for one session at a time.
 //! Knows the catalog, the jobs and DataFusion; knows nothing of the wire protocol.
 
+pub mod background_stream;
 pub mod dialect;
 pub mod error_map;
 pub mod job_relations;

@@ -17,7 +17,6 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF};
-use datafusion::physical_plan::execute_stream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::SessionConfig;
 use datafusion::scalar::ScalarValue;
@@ -30,10 +29,10 @@ use super::names::{Names, TEMPORARY_SCHEMA, Target};
 use super::planner::{Planned, Planner};
 use super::result_names::{MARK, without_mark};
 use super::settings::Settings;
-use super::splitter;
 use super::statements::Statement;
 use super::statements::explain::Explained;
 use super::statements::insert::Insert;
+use super::{background_stream, splitter};
 use crate::catalog::{Catalog, Change, DesiredState, JobEntry, Snapshot, TableEntry};
 use crate::clock::Clock;
 use crate::connectors::table_provider::ConnectorTable;
@@ -62,6 +61,7 @@ pub struct SqlServer {
     pub defaults: BTreeMap<String, String>,
     base: SessionState,
     opened: Mutex<HashMap<String, Arc<ConnectorTable>>>,
+    queries: tokio::runtime::Handle,
 }
 
 impl SqlServer {
@@ -75,7 +75,15 @@ impl SqlServer {
         defaults: BTreeMap<String, String>,
     ) -> Self {
         let base = base_state();
-        Self { catalog, jobs, connectors, system_schemas, clock, defaults, base, opened: Mutex::default() }
+        let queries = tokio::runtime::Handle::current();
+        Self { catalog, jobs, connectors, system_schemas, clock, defaults, base, opened: Mutex::default(), queries }
+    }
+
+    /// Computes queries on another runtime than the sessions', which then answer whatever a query is busy with.
+    #[must_use]
+    pub fn with_query_runtime(mut self, queries: tokio::runtime::Handle) -> Self {
+        self.queries = queries;
+        self
     }
 
     /// Opens a declared table, or gives the one that was opened for the same declaration.
@@ -507,7 +515,7 @@ impl Session {
                 let plan = bind(plan)?;
                 let state = self.state();
                 let physical = state.create_physical_plan(&plan).await.map_err(|error| refine(error, None))?;
-                let stream = execute_stream(physical, state.task_ctx()).map_err(|error| refine(error, None))?;
+                let stream = background_stream::start(physical, state.task_ctx(), &self.server.queries);
                 let schema = rename(&stream.schema(), names.as_deref());
                 Ok(Outcome::Rows { verb: "SELECT", schema: schema.clone(), stream: renamed(stream, schema) })
             }
@@ -518,7 +526,7 @@ impl Session {
                     return Err(Error::unsupported("a job cannot have parameters").hint("Write the values out."));
                 }
                 let physical = state.create_physical_plan(&plan).await.map_err(|error| refine(error, None))?;
-                let mut stream = execute_stream(physical, state.task_ctx()).map_err(|error| refine(error, None))?;
+                let mut stream = background_stream::start(physical, state.task_ctx(), &self.server.queries);
                 let mut count = 0;
                 while let Some(batch) = stream.next().await {
                     let batch = batch.map_err(|error| refine(error, None))?;
