@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::declaration::OptionValue;
 use crate::error::{Error, Result};
+use crate::nearest::nearest;
 
 /// Hands out a table's options; remembers which were asked for.
 pub struct OptionReader {
@@ -138,14 +139,9 @@ impl OptionReader {
     /// An option that nobody asked for, with the nearest known one.
     pub fn finish(&self) -> Result<()> {
         let Some(unknown) = self.left.keys().next() else { return Ok(()) };
-        let nearest = self
-            .asked
-            .iter()
-            .map(|known| (edit_distance(unknown, known), known))
-            .filter(|(distance, _)| *distance <= unknown.len().div_ceil(3))
-            .min();
+        let nearest = nearest(unknown, self.asked.iter().map(String::as_str));
         let error = match nearest {
-            Some((_, known)) => Error::invalid(format!("unknown option \"{unknown}\" (did you mean \"{known}\"?)")),
+            Some(known) => Error::invalid(format!("unknown option \"{unknown}\" (did you mean \"{known}\"?)")),
             None => Error::invalid(format!("unknown option \"{unknown}\"")),
         };
         let known: Vec<_> = self.asked.iter().map(String::as_str).collect();
@@ -177,21 +173,6 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
         _ => return Err(bad()),
     };
     number.checked_mul(nanos).map(Duration::from_nanos).ok_or_else(bad)
-}
-
-fn edit_distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, l) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, r) in right.iter().enumerate() {
-            let substituted = diagonal + usize::from(l != *r);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[right.len()]
 }
 
 #[cfg(test)]

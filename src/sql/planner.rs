@@ -605,7 +605,7 @@ impl Planner {
                 .code("42703")
                 .at(*position);
                 let names = declaration.columns.iter().map(|column| column.name.as_str());
-                if let Some(near) = super::names::nearest(&ident.value, names) {
+                if let Some(near) = crate::nearest::nearest(&ident.value, names) {
                     error = error.hint(format!("Perhaps you mean \"{near}\"."));
                 }
                 error

@@ -15,9 +15,9 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::dialect::{Hints, Places, fold};
-use super::names::nearest;
 use super::planner::Planner;
 use crate::error::{Error, Result};
+use crate::nearest::nearest;
 
 /// A relation in FROM: how it is called, and its columns where they are known.
 #[derive(Debug, Clone)]

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::names::nearest;
 use crate::error::{Error, Result};
+use crate::nearest::nearest;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
