@@ -3,6 +3,9 @@
 //! A statement is read and planned by `prepare`, and run by `execute`. The plan made by `prepare` is good for the first execution;
 //! later ones plan again when the catalog, the settings or the time may have changed.
 
+mod server;
+mod transaction;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,14 +17,12 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::dml::InsertOp;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::prelude::SessionConfig;
 use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
-use parking_lot::Mutex;
 
 use super::dialect::{self, Places};
 use super::error_map::refine;
@@ -33,119 +34,12 @@ use super::statements::Statement;
 use super::statements::explain::Explained;
 use super::statements::insert::Insert;
 use super::{background_stream, splitter};
-use crate::catalog::{Catalog, Change, DesiredState, JobEntry, Snapshot, TableEntry};
-use crate::clock::Clock;
+use crate::catalog::{Change, DesiredState, JobEntry, Snapshot, TableEntry};
+use crate::connectors::OptionValue;
 use crate::connectors::table_provider::ConnectorTable;
-use crate::connectors::{OptionValue, Registry, TableDeclaration};
 use crate::engine::dataflow::JobSettings;
 use crate::error::{Error, Result};
-use crate::functions::coercion;
-use crate::jobs::Jobs;
-
-/// Opened tables kept for the next statement; beyond that many all are opened anew.
-const OPENED_TABLES_MAX: usize = 1024;
-
-/// What all sessions share.
-pub struct SqlServer {
-    /// Databases, tables, functions, jobs.
-    pub catalog: Catalog,
-    /// What runs.
-    pub jobs: Jobs,
-    /// The connectors of this build.
-    pub connectors: Registry,
-    /// Emulated schemas (`pg_catalog`, `information_schema`, `streamgate`), installed by the server.
-    pub system_schemas: Vec<Arc<dyn SystemSchema>>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// Settings that differ from the built-in defaults, by name.
-    pub defaults: BTreeMap<String, String>,
-    base: SessionState,
-    opened: Mutex<HashMap<String, Arc<ConnectorTable>>>,
-    queries: tokio::runtime::Handle,
-}
-
-impl SqlServer {
-    /// Joins the parts. `defaults`: settings of all sessions, as SET would set them.
-    pub fn new(
-        catalog: Catalog,
-        jobs: Jobs,
-        connectors: Registry,
-        system_schemas: Vec<Arc<dyn SystemSchema>>,
-        clock: Arc<dyn Clock>,
-        defaults: BTreeMap<String, String>,
-    ) -> Self {
-        let base = base_state();
-        let queries = tokio::runtime::Handle::current();
-        Self { catalog, jobs, connectors, system_schemas, clock, defaults, base, opened: Mutex::default(), queries }
-    }
-
-    /// Computes queries on another runtime than the sessions', which then answer whatever a query is busy with.
-    #[must_use]
-    pub fn with_query_runtime(mut self, queries: tokio::runtime::Handle) -> Self {
-        self.queries = queries;
-        self
-    }
-
-    /// Opens a declared table, or gives the one that was opened for the same declaration.
-    ///
-    /// # Errors
-    /// An option is missing, malformed, unknown (`strict`) or not supported.
-    pub fn open_table(&self, declaration: &TableDeclaration, strict: bool) -> Result<Arc<ConnectorTable>> {
-        let key = serde_json::to_string(declaration)
-            .map_err(|error| Error::internal(format!("a declaration cannot be serialised: {error}")))?;
-        if let Some(table) = self.opened.lock().get(&key) {
-            return Ok(table.clone());
-        }
-        let resolve = |reference: &str| self.catalog.secret(reference);
-        let table = self.connectors.open(declaration, &resolve, strict)?;
-        let table = Arc::new(ConnectorTable::new(Arc::new(declaration.clone()), table)?);
-        let mut opened = self.opened.lock();
-        if opened.len() >= OPENED_TABLES_MAX {
-            opened.clear();
-        }
-        opened.insert(key, table.clone());
-        Ok(table)
-    }
-}
-
-fn base_state() -> SessionState {
-    let mut config = SessionConfig::new().with_batch_size(8192).with_information_schema(false);
-    let options = config.options_mut();
-    options.sql_parser.parse_float_as_decimal = true;
-    options.sql_parser.map_string_types_to_utf8view = false;
-    options.sql_parser.enable_ident_normalization = false;
-    options.sql_parser.collect_spans = true;
-    options.execution.time_zone = Some("UTC".to_owned());
-    let builder = SessionStateBuilder::new().with_config(config).with_default_features();
-    let mut planners = coercion::planners();
-    planners.extend(
-        datafusion::execution::session_state::SessionStateBuilder::new()
-            .with_default_features()
-            .build()
-            .expr_planners()
-            .iter()
-            .cloned(),
-    );
-    builder
-        .with_expr_planners(planners)
-        .with_analyzer_rule(Arc::new(coercion::Numerics))
-        .with_query_planner(Arc::new(super::query_planner::LookUpQueryPlanner))
-        .build()
-}
-
-/// A schema whose relations are computed from the server's state rather than declared.
-pub trait SystemSchema: Send + Sync {
-    /// `pg_catalog`
-    fn name(&self) -> &str;
-    /// Names of its relations.
-    fn relation_names(&self) -> Vec<String>;
-    /// The relation, as this session sees it now.
-    fn relation(&self, name: &str, session: &SessionView) -> Option<Arc<dyn TableProvider>>;
-    /// Functions that belong to it, callable with or without the schema's name.
-    fn functions(&self, session: &SessionView) -> Vec<ScalarUDF>;
-    /// Rewrites what clients send and DataFusion cannot plan (`OPERATOR(pg_catalog.~)`, `::regclass` …).
-    fn rewrite(&self, _statement: &mut datafusion::sql::sqlparser::ast::Statement) {}
-}
+pub use server::{SqlServer, SystemSchema};
 
 /// What a system relation may know of the session that asks.
 #[derive(Clone)]
@@ -860,166 +754,6 @@ impl Session {
     /// Forgets all statements kept by PREPARE.
     pub fn forget_prepared(&mut self) {
         self.prepared.clear();
-    }
-
-    /// Begins a block. What the message did before it is committed first.
-    ///
-    /// # Errors
-    /// That commit fails.
-    pub async fn begin(&mut self) -> Result<()> {
-        self.commit_pending().await?;
-        self.block = TransactionStatus::Open;
-        self.settings_before = Some(Box::new(self.settings.clone()));
-        Ok(())
-    }
-
-    /// Commits the block.
-    ///
-    /// # Errors
-    /// The changes do not fit what others committed, or the disk refuses; then everything is rolled back.
-    pub async fn commit(&mut self) -> Result<()> {
-        self.block = TransactionStatus::Idle;
-        self.savepoints.clear();
-        self.settings.end_local();
-        let result = self.commit_pending().await;
-        if let (Err(_), Some(before)) = (&result, self.settings_before.take()) {
-            self.settings.restore(&before);
-        }
-        self.settings_before = None;
-        result
-    }
-
-    /// Rolls the block back.
-    pub fn roll_back(&mut self) {
-        self.block = TransactionStatus::Idle;
-        self.savepoints.clear();
-        self.to_settle.clear();
-        self.drop_pending(0);
-        if let Some(before) = self.settings_before.take() {
-            self.settings.restore(&before);
-        }
-    }
-
-    fn drop_pending(&mut self, keep: usize) {
-        let dropped: Vec<Change> = self.pending.drain(keep.min(self.pending.len())..).collect();
-        self.server.catalog.discard(&dropped);
-        self.overlay = None;
-    }
-
-    async fn commit_pending(&mut self) -> Result<()> {
-        let to_settle = std::mem::take(&mut self.to_settle);
-        if self.pending.is_empty() {
-            return Ok(());
-        }
-        let changes = std::mem::take(&mut self.pending);
-        self.overlay = None;
-        let concerns_jobs = changes.iter().any(Change::is_about_jobs);
-        let catalog = self.server.catalog.clone();
-        let committed = tokio::task::spawn_blocking(move || {
-            let result = catalog.commit(&changes);
-            if result.is_err() {
-                catalog.discard(&changes);
-            }
-            result
-        })
-        .await
-        .map_err(|error| Error::internal(format!("the commit ended without an answer: {error}")))?;
-        committed?;
-        if concerns_jobs {
-            self.server.jobs.reconcile(&to_settle);
-            for name in to_settle {
-                self.server.jobs.settled(&name).await?;
-            }
-        }
-        Ok(())
-    }
-
-    fn require_block(&self, what: &str) -> Result<()> {
-        if self.block == TransactionStatus::Idle {
-            return Err(Error::invalid(format!("{what} can only be used in transaction blocks")).code("25P01"));
-        }
-        Ok(())
-    }
-
-    /// SAVEPOINT
-    ///
-    /// # Errors
-    /// Outside a block.
-    pub fn savepoint(&mut self, name: &str) -> Result<()> {
-        self.require_block("SAVEPOINT")?;
-        self.savepoints.push((name.to_owned(), self.pending.len()));
-        Ok(())
-    }
-
-    fn savepoint_index(&self, name: &str) -> Result<usize> {
-        self.savepoints
-            .iter()
-            .rposition(|(known, _)| known == name)
-            .ok_or_else(|| Error::not_found(format!("savepoint \"{name}\" does not exist")).code("3B001"))
-    }
-
-    /// RELEASE SAVEPOINT
-    ///
-    /// # Errors
-    /// There is no such savepoint.
-    pub fn release(&mut self, name: &str) -> Result<()> {
-        self.require_block("RELEASE SAVEPOINT")?;
-        let index = self.savepoint_index(name)?;
-        self.savepoints.truncate(index);
-        Ok(())
-    }
-
-    /// ROLLBACK TO SAVEPOINT
-    ///
-    /// # Errors
-    /// There is no such savepoint.
-    pub fn roll_back_to(&mut self, name: &str) -> Result<()> {
-        self.require_block("ROLLBACK TO SAVEPOINT")?;
-        let index = self.savepoint_index(name)?;
-        let keep = self.savepoints[index].1;
-        self.savepoints.truncate(index + 1);
-        self.drop_pending(keep);
-        self.block = TransactionStatus::Open;
-        Ok(())
-    }
-
-    /// Whether a job was submitted by this very transaction.
-    pub fn is_pending_job(&self, name: &str) -> bool {
-        self.pending.iter().any(|change| matches!(change, Change::CreateJob { entry } if entry.name == name))
-    }
-
-    /// Waits for a job after the commit.
-    pub fn settle_after_commit(&mut self, name: String) {
-        self.to_settle.push(name);
-    }
-
-    /// Stops a job that is to be dropped, so that nothing of it runs on.
-    ///
-    /// # Errors
-    /// Inside a block, where it cannot be undone.
-    pub async fn stop_before_drop(&mut self, name: &str) -> Result<()> {
-        if self.block != TransactionStatus::Idle {
-            return Err(Error::invalid(format!("job \"{name}\" runs; stop it before dropping it in a block"))
-                .code("55006")
-                .hint("STOP JOB, then DROP JOB."));
-        }
-        self.change(Change::SetJobState { name: name.to_owned(), desired: DesiredState::Stopped })?;
-        self.settle_after_commit(name.to_owned());
-        // A job that cannot settle is dropped all the same: reconcile ends what runs of it.
-        match self.commit_pending().await {
-            Err(error)
-                if self
-                    .server
-                    .catalog
-                    .snapshot()
-                    .jobs
-                    .get(name)
-                    .is_some_and(|job| job.desired != DesiredState::Stopped) =>
-            {
-                Err(error)
-            }
-            _ => Ok(()),
-        }
     }
 }
 

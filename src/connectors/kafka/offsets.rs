@@ -22,7 +22,8 @@ pub(super) type Offsets = BTreeMap<i32, i64>;
 /// The topic does not exist (`NotFound`); no broker answers (`Unavailable`).
 pub(super) fn partitions(consumer: &Consumer, topic: &str, timeout: Duration) -> Result<Vec<i32>> {
     let doing = format!("reading the partitions of topic \"{topic}\"");
-    for attempt in 0.. {
+    let mut attempt = 0;
+    loop {
         let metadata =
             consumer.client().fetch_metadata(Some(topic), timeout).map_err(|error| consumer.told(&error, &doing))?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
@@ -42,12 +43,12 @@ pub(super) fn partitions(consumer: &Consumer, topic: &str, timeout: Duration) ->
             // A topic that is just being made has no leaders yet.
             (None | Some(RDKafkaErrorCode::LeaderNotAvailable), _) if attempt < 20 => {
                 std::thread::sleep(Duration::from_millis(100));
+                attempt += 1;
             }
             (Some(code), _) => return Err(super::client::told_code(code, &doing)),
             (None, _) => return Err(Error::unavailable(format!("{doing}: no partitions yet"))),
         }
     }
-    unreachable!("the loop returns")
 }
 
 /// Where reading begins, for each partition.

@@ -32,11 +32,9 @@ SELECT user_id, SPLIT_INDEX(f(user_id), '_' ,0) + SPLIT_INDEX(g(user_id), '_' ,0
             statement.unwrap();
         }
     }
-    if let Ok(files) = std::fs::read_dir("../shared/seed") {
-        for file in files {
-            for statement in statements(&std::fs::read_to_string(file.unwrap().path()).unwrap()) {
-                statement.unwrap();
-            }
+    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/seed")).unwrap() {
+        for statement in statements(&std::fs::read_to_string(file.unwrap().path()).unwrap()) {
+            statement.unwrap();
         }
     }
 }

@@ -4,8 +4,10 @@ use datafusion::arrow::array::AsArray;
 use datafusion::arrow::compute::cast;
 
 use super::*;
-use crate::clock::ManualClock;
-use crate::connectors::ConnectorDefaults;
+use crate::catalog::Catalog;
+use crate::clock::{Clock, ManualClock};
+use crate::connectors::{ConnectorDefaults, Registry};
+use crate::jobs::Jobs;
 
 struct Harness {
     session: Session,

@@ -1,0 +1,118 @@
+//! What all sessions share: the parts behind them, opened tables, and the schemas that are computed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::ScalarUDF;
+use datafusion::prelude::SessionConfig;
+use parking_lot::Mutex;
+
+use super::SessionView;
+use crate::catalog::Catalog;
+use crate::clock::Clock;
+use crate::connectors::table_provider::ConnectorTable;
+use crate::connectors::{Registry, TableDeclaration};
+use crate::error::{Error, Result};
+use crate::functions::coercion;
+use crate::jobs::Jobs;
+use crate::sql::query_planner::LookUpQueryPlanner;
+
+/// Opened tables kept for the next statement; beyond that many all are opened anew.
+const OPENED_TABLES_MAX: usize = 1024;
+
+/// What all sessions share.
+pub struct SqlServer {
+    /// Databases, tables, functions, jobs.
+    pub catalog: Catalog,
+    /// What runs.
+    pub jobs: Jobs,
+    /// The connectors of this build.
+    pub connectors: Registry,
+    /// Emulated schemas (`pg_catalog`, `information_schema`, `streamgate`), installed by the server.
+    pub system_schemas: Vec<Arc<dyn SystemSchema>>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Settings that differ from the built-in defaults, by name.
+    pub defaults: BTreeMap<String, String>,
+    pub(super) base: SessionState,
+    opened: Mutex<HashMap<String, Arc<ConnectorTable>>>,
+    pub(super) queries: tokio::runtime::Handle,
+}
+
+impl SqlServer {
+    /// Joins the parts. `defaults`: settings of all sessions, as SET would set them.
+    pub fn new(
+        catalog: Catalog,
+        jobs: Jobs,
+        connectors: Registry,
+        system_schemas: Vec<Arc<dyn SystemSchema>>,
+        clock: Arc<dyn Clock>,
+        defaults: BTreeMap<String, String>,
+    ) -> Self {
+        let base = base_state();
+        let queries = tokio::runtime::Handle::current();
+        Self { catalog, jobs, connectors, system_schemas, clock, defaults, base, opened: Mutex::default(), queries }
+    }
+
+    /// Computes queries on another runtime than the sessions', which then answer whatever a query is busy with.
+    #[must_use]
+    pub fn with_query_runtime(mut self, queries: tokio::runtime::Handle) -> Self {
+        self.queries = queries;
+        self
+    }
+
+    /// Opens a declared table, or gives the one that was opened for the same declaration.
+    ///
+    /// # Errors
+    /// An option is missing, malformed, unknown (`strict`) or not supported.
+    pub fn open_table(&self, declaration: &TableDeclaration, strict: bool) -> Result<Arc<ConnectorTable>> {
+        let key = serde_json::to_string(declaration)
+            .map_err(|error| Error::internal(format!("a declaration cannot be serialised: {error}")))?;
+        if let Some(table) = self.opened.lock().get(&key) {
+            return Ok(table.clone());
+        }
+        let resolve = |reference: &str| self.catalog.secret(reference);
+        let table = self.connectors.open(declaration, &resolve, strict)?;
+        let table = Arc::new(ConnectorTable::new(Arc::new(declaration.clone()), table)?);
+        let mut opened = self.opened.lock();
+        if opened.len() >= OPENED_TABLES_MAX {
+            opened.clear();
+        }
+        opened.insert(key, table.clone());
+        Ok(table)
+    }
+}
+
+fn base_state() -> SessionState {
+    let mut config = SessionConfig::new().with_batch_size(8192).with_information_schema(false);
+    let options = config.options_mut();
+    options.sql_parser.parse_float_as_decimal = true;
+    options.sql_parser.map_string_types_to_utf8view = false;
+    options.sql_parser.enable_ident_normalization = false;
+    options.sql_parser.collect_spans = true;
+    options.execution.time_zone = Some("UTC".to_owned());
+    let builder = SessionStateBuilder::new().with_config(config).with_default_features();
+    let mut planners = coercion::planners();
+    planners.extend(SessionStateBuilder::new().with_default_features().build().expr_planners().iter().cloned());
+    builder
+        .with_expr_planners(planners)
+        .with_analyzer_rule(Arc::new(coercion::Numerics))
+        .with_query_planner(Arc::new(LookUpQueryPlanner))
+        .build()
+}
+
+/// A schema whose relations are computed from the server's state rather than declared.
+pub trait SystemSchema: Send + Sync {
+    /// `pg_catalog`
+    fn name(&self) -> &str;
+    /// Names of its relations.
+    fn relation_names(&self) -> Vec<String>;
+    /// The relation, as this session sees it now.
+    fn relation(&self, name: &str, session: &SessionView) -> Option<Arc<dyn TableProvider>>;
+    /// Functions that belong to it, callable with or without the schema's name.
+    fn functions(&self, session: &SessionView) -> Vec<ScalarUDF>;
+    /// Rewrites what clients send and DataFusion cannot plan (`OPERATOR(pg_catalog.~)`, `::regclass` …).
+    fn rewrite(&self, _statement: &mut datafusion::sql::sqlparser::ast::Statement) {}
+}

@@ -1,0 +1,167 @@
+//! The session's transaction: changes wait until COMMIT, savepoints mark how far a rollback goes.
+
+use super::{Session, TransactionStatus};
+use crate::catalog::{Change, DesiredState};
+use crate::error::{Error, Result};
+
+impl Session {
+    /// Begins a block. What the message did before it is committed first.
+    ///
+    /// # Errors
+    /// That commit fails.
+    pub async fn begin(&mut self) -> Result<()> {
+        self.commit_pending().await?;
+        self.block = TransactionStatus::Open;
+        self.settings_before = Some(Box::new(self.settings.clone()));
+        Ok(())
+    }
+
+    /// Commits the block.
+    ///
+    /// # Errors
+    /// The changes do not fit what others committed, or the disk refuses; then everything is rolled back.
+    pub async fn commit(&mut self) -> Result<()> {
+        self.block = TransactionStatus::Idle;
+        self.savepoints.clear();
+        self.settings.end_local();
+        let result = self.commit_pending().await;
+        if let (Err(_), Some(before)) = (&result, self.settings_before.take()) {
+            self.settings.restore(&before);
+        }
+        self.settings_before = None;
+        result
+    }
+
+    /// Rolls the block back.
+    pub fn roll_back(&mut self) {
+        self.block = TransactionStatus::Idle;
+        self.savepoints.clear();
+        self.to_settle.clear();
+        self.drop_pending(0);
+        if let Some(before) = self.settings_before.take() {
+            self.settings.restore(&before);
+        }
+    }
+
+    pub(super) fn drop_pending(&mut self, keep: usize) {
+        let dropped: Vec<Change> = self.pending.drain(keep.min(self.pending.len())..).collect();
+        self.server.catalog.discard(&dropped);
+        self.overlay = None;
+    }
+
+    pub(super) async fn commit_pending(&mut self) -> Result<()> {
+        let to_settle = std::mem::take(&mut self.to_settle);
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let changes = std::mem::take(&mut self.pending);
+        self.overlay = None;
+        let concerns_jobs = changes.iter().any(Change::is_about_jobs);
+        let catalog = self.server.catalog.clone();
+        let committed = tokio::task::spawn_blocking(move || {
+            let result = catalog.commit(&changes);
+            if result.is_err() {
+                catalog.discard(&changes);
+            }
+            result
+        })
+        .await
+        .map_err(|error| Error::internal(format!("the commit ended without an answer: {error}")))?;
+        committed?;
+        if concerns_jobs {
+            self.server.jobs.reconcile(&to_settle);
+            for name in to_settle {
+                self.server.jobs.settled(&name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn require_block(&self, what: &str) -> Result<()> {
+        if self.block == TransactionStatus::Idle {
+            return Err(Error::invalid(format!("{what} can only be used in transaction blocks")).code("25P01"));
+        }
+        Ok(())
+    }
+
+    /// SAVEPOINT
+    ///
+    /// # Errors
+    /// Outside a block.
+    pub fn savepoint(&mut self, name: &str) -> Result<()> {
+        self.require_block("SAVEPOINT")?;
+        self.savepoints.push((name.to_owned(), self.pending.len()));
+        Ok(())
+    }
+
+    pub(super) fn savepoint_index(&self, name: &str) -> Result<usize> {
+        self.savepoints
+            .iter()
+            .rposition(|(known, _)| known == name)
+            .ok_or_else(|| Error::not_found(format!("savepoint \"{name}\" does not exist")).code("3B001"))
+    }
+
+    /// RELEASE SAVEPOINT
+    ///
+    /// # Errors
+    /// There is no such savepoint.
+    pub fn release(&mut self, name: &str) -> Result<()> {
+        self.require_block("RELEASE SAVEPOINT")?;
+        let index = self.savepoint_index(name)?;
+        self.savepoints.truncate(index);
+        Ok(())
+    }
+
+    /// ROLLBACK TO SAVEPOINT
+    ///
+    /// # Errors
+    /// There is no such savepoint.
+    pub fn roll_back_to(&mut self, name: &str) -> Result<()> {
+        self.require_block("ROLLBACK TO SAVEPOINT")?;
+        let index = self.savepoint_index(name)?;
+        let keep = self.savepoints[index].1;
+        self.savepoints.truncate(index + 1);
+        self.drop_pending(keep);
+        self.block = TransactionStatus::Open;
+        Ok(())
+    }
+
+    /// Whether a job was submitted by this very transaction.
+    pub fn is_pending_job(&self, name: &str) -> bool {
+        self.pending.iter().any(|change| matches!(change, Change::CreateJob { entry } if entry.name == name))
+    }
+
+    /// Waits for a job after the commit.
+    pub fn settle_after_commit(&mut self, name: String) {
+        self.to_settle.push(name);
+    }
+
+    /// Stops a job that is to be dropped, so that nothing of it runs on.
+    ///
+    /// # Errors
+    /// Inside a block, where it cannot be undone.
+    pub async fn stop_before_drop(&mut self, name: &str) -> Result<()> {
+        if self.block != TransactionStatus::Idle {
+            return Err(Error::invalid(format!("job \"{name}\" runs; stop it before dropping it in a block"))
+                .code("55006")
+                .hint("STOP JOB, then DROP JOB."));
+        }
+        self.change(Change::SetJobState { name: name.to_owned(), desired: DesiredState::Stopped })?;
+        self.settle_after_commit(name.to_owned());
+        // A job that cannot settle is dropped all the same: reconcile ends what runs of it.
+        match self.commit_pending().await {
+            Err(error)
+                if self
+                    .server
+                    .catalog
+                    .snapshot()
+                    .jobs
+                    .get(name)
+                    .is_some_and(|job| job.desired != DesiredState::Stopped) =>
+            {
+                Err(error)
+            }
+            _ => Ok(()),
+        }
+    }
+}
