@@ -44,11 +44,6 @@ impl DynamoDbConnector {
         Self { name, defaults, clients: Arc::default() }
     }
 
-    /// A connector of another name that shares this one's clients.
-    pub fn with_shared_client(&self, name: &'static str) -> Self {
-        Self { name, defaults: self.defaults.clone(), clients: self.clients.clone() }
-    }
-
     fn remote_table(&self, options: &mut OptionReader, table: &TableDeclaration) -> Result<RemoteTable> {
         let options = DynamoDbOptions::take(options, &self.defaults)?;
         check_declaration(table, &options)?;

@@ -16,7 +16,6 @@ use super::dataflow::{
 use super::expression::StoredExpression;
 use super::lookup_function::operator_name;
 use crate::connectors::table_provider::ConnectorTable;
-use crate::connectors::{SinkKind, TableDeclaration};
 use crate::error::{Error, Result};
 
 /// Whether a plan reads a source that never ends: then its INSERT is a job.
@@ -66,17 +65,6 @@ pub async fn plan_job(query: &LogicalPlan, sink: Arc<dyn TableProvider>, setting
     };
     assign_ids(&mut dataflow);
     Ok(dataflow)
-}
-
-/// Describes how a sink takes a dataflow's rows, for EXPLAIN.
-pub fn describe_sink(kind: &SinkKind, table: &TableDeclaration) -> String {
-    match kind {
-        SinkKind::Append => "append".to_owned(),
-        SinkKind::Upsert { key } => {
-            let names: Vec<&str> = key.iter().map(|index| table.columns[*index].name.as_str()).collect();
-            format!("upsert by ({})", names.join(", "))
-        }
-    }
 }
 
 /// Ids by place in the dataflow: the same statement planned again gets the same ids.
