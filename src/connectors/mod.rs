@@ -23,7 +23,7 @@ use tokio::sync::watch;
 pub use declaration::{ColumnDeclaration, ColumnKind, OptionValue, TableDeclaration};
 pub use options::OptionReader;
 
-use crate::changelog::ChangeBatch;
+use crate::changelog::{ChangeBatch, Changelog};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 
@@ -92,6 +92,11 @@ pub trait Source: Send + Sync {
     /// Whether the source ends by itself (`scan.bounded.mode`, datagen with `number-of-rows`).
     fn is_bounded(&self) -> bool;
 
+    /// What the batches of the source hold: inserts only, or changes.
+    fn changelog(&self) -> Changelog {
+        Changelog::Append
+    }
+
     /// The splits there are now; asked again from time to time, new ones are read from their beginning.
     async fn splits(&self) -> Result<Vec<Split>>;
 
@@ -100,15 +105,8 @@ pub trait Source: Send + Sync {
         None
     }
 
-    /// Opens one split at `position`, or where the options say if there is none.
-    /// `projection` holds column indexes of the declared schema; batches have exactly these, in this order.
-    async fn open(
-        &self,
-        split: &Split,
-        position: Option<Position>,
-        projection: &[usize],
-        metrics: Arc<ConnectorMetrics>,
-    ) -> Result<Box<dyn SplitReader>>;
+    /// Opens one split.
+    async fn open(&self, request: SplitRequest<'_>) -> Result<Box<dyn SplitReader>>;
 
     /// Tells the outside system how far everything is done, for its lag tools. Best effort, never read back.
     async fn commit(&self, _positions: &[(Split, Position)]) -> Result<()> {
@@ -116,11 +114,37 @@ pub trait Source: Send + Sync {
     }
 }
 
+/// How a split is opened.
+pub struct SplitRequest<'a> {
+    /// The split.
+    pub split: &'a Split,
+    /// Where to go on; absent: where the options say.
+    pub position: Option<Position>,
+    /// Where to end, exclusive, when a job recomputes what it has already decided; absent: as the options say.
+    pub end: Option<Position>,
+    /// Column indexes of the declared schema; batches have exactly these, in this order.
+    pub projection: &'a [usize],
+    /// Counters to keep.
+    pub metrics: Arc<ConnectorMetrics>,
+}
+
+impl<'a> SplitRequest<'a> {
+    /// From `position` on, as far as the options say.
+    pub fn new(
+        split: &'a Split,
+        position: Option<Position>,
+        projection: &'a [usize],
+        metrics: Arc<ConnectorMetrics>,
+    ) -> Self {
+        Self { split, position, end: None, projection, metrics }
+    }
+}
+
 /// Rows read from one split, and where to go on after them.
 #[derive(Debug, Clone)]
 pub struct SourceBatch {
-    /// The projected rows; may be empty when only skipped records were read.
-    pub rows: RecordBatch,
+    /// The projected rows with their kinds; may be empty when only skipped records were read.
+    pub changes: ChangeBatch,
     /// The position after these rows.
     pub position: Position,
     /// Bytes read for it.
@@ -217,6 +241,8 @@ pub trait Lookup: Send + Sync {
 pub enum SinkKind {
     /// Each row is added; retractions cannot be taken.
     Append,
+    /// Every change is written with its kind, old rows (`-U`, `-D`) in full.
+    Changelog,
     /// The last row of a key stands; deletes remove it.
     Upsert {
         /// Column indexes of the key.
@@ -235,6 +261,59 @@ pub trait Sink: Send + Sync {
 
     /// Name of the outside table, equal for every declaration of it, for read-behind.
     fn resource(&self) -> String;
+
+    /// With `'sink.delivery-guarantee' = 'exactly-once'`: opens the transactions that the writers take part in.
+    fn transactional(&self) -> Option<Arc<dyn Transactional>> {
+        None
+    }
+
+    /// Whether a write must carry a version of its key (`'sink.write-mode' = 'monotonic'`): then batches have one column
+    /// (Int64, never NULL) more than declared, at the end. It grows with the input that was folded into the key.
+    fn wants_version(&self) -> bool {
+        false
+    }
+}
+
+/// A sink whose writes become visible by transactions, one for each epoch.
+#[async_trait]
+pub trait Transactional: Send + Sync {
+    /// Equal for sinks whose writers can share one transaction: one cluster, one set of client properties.
+    fn scope(&self) -> String;
+
+    /// Opens the transactions of a job. What an earlier owner left open is ended and the owner fenced; then `decided` is known.
+    async fn open(&self, job_id: &str) -> Result<Arc<dyn Transactions>>;
+
+    /// Removes what `open` made for a job, when the job is dropped. Best effort.
+    async fn forget(&self, job_id: &str) -> Result<()>;
+}
+
+/// What was decided by a transaction: epoch, positions, and the checkpoint that holds the state.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Decision {
+    /// The epoch.
+    pub epoch: u64,
+    /// By source id, then split id: the next position to read.
+    pub positions: std::collections::BTreeMap<String, std::collections::BTreeMap<String, Position>>,
+    /// Checksum of the checkpoint's manifest.
+    pub checksum: u32,
+}
+
+/// A job's transactions on one cluster: one is open at any time, and takes the writes of one epoch (reference: the protocol
+/// "decide in Kafka"). An error of any method leaves the outcome unclear: the job must open them anew.
+#[async_trait]
+pub trait Transactions: Send + Sync {
+    /// What the last transaction that was committed has decided; read when the transactions were opened.
+    fn decided(&self) -> Option<&Decision>;
+
+    /// Waits until all writes of `epoch`, whose barrier all writers have passed, are delivered into the open transaction.
+    async fn flush(&self, epoch: u64) -> Result<()>;
+
+    /// Puts the decision, and the positions of `committed` where source and sink share the cluster, into the open
+    /// transaction, commits it, and opens the next one: writers may send the next epoch.
+    async fn commit(&self, decision: &Decision, committed: &[(Split, Position)]) -> Result<()>;
+
+    /// For the connector's writers, which know their own kind of transactions.
+    fn as_any(&self) -> &dyn std::any::Any;
 }
 
 /// What a writer is given.
@@ -242,10 +321,21 @@ pub trait Sink: Send + Sync {
 pub struct SinkContext {
     /// Name of the job or session that writes, for client ids and output prefixes.
     pub owner: String,
+    /// The transactions to write in; given when the sink is [`Sink::transactional`] and a job writes.
+    pub transactions: Option<Arc<dyn Transactions>>,
+    /// The first epoch that is written.
+    pub epoch: u64,
     /// Counters to keep.
     pub metrics: Arc<ConnectorMetrics>,
     /// Time zone of the job, for zone-less timestamps that become instants (TTL).
     pub time_zone: chrono_tz::Tz,
+}
+
+impl SinkContext {
+    /// For writes outside of transactions.
+    pub fn new(owner: impl Into<String>, metrics: Arc<ConnectorMetrics>, time_zone: chrono_tz::Tz) -> Self {
+        Self { owner: owner.into(), transactions: None, epoch: 1, metrics, time_zone }
+    }
 }
 
 /// Writes batches in order. Every `write` is a ticket, counted from 1; `acknowledged` shows the highest ticket
@@ -260,6 +350,12 @@ pub trait SinkWriter: Send {
 
     /// Sends what is buffered and waits until every ticket is acknowledged.
     async fn flush(&mut self) -> Result<()>;
+
+    /// Everything written before belongs to `epoch`, everything after it to the next one. Writers in transactions hand over
+    /// the epoch's records here; what comes next waits, bounded, until the epoch is committed.
+    async fn barrier(&mut self, _epoch: u64) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Counters that a connector keeps for its job or query; all only grow.

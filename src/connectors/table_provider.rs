@@ -21,7 +21,7 @@ use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use futures::StreamExt;
 
-use super::{ConnectorMetrics, ScanPartition, ScanRequest, Sink, SinkContext, Table, TableDeclaration};
+use super::{ScanPartition, ScanRequest, Sink, SinkContext, Table, TableDeclaration};
 use crate::changelog::ChangeBatch;
 use crate::error::{Error, Result};
 
@@ -264,11 +264,7 @@ impl DataSink for BoundedSink {
         mut rows: SendableRecordBatchStream,
         _context: &Arc<TaskContext>,
     ) -> DataFusionResult<u64> {
-        let context = SinkContext {
-            owner: format!("insert into {}", self.name),
-            metrics: Arc::new(ConnectorMetrics::default()),
-            time_zone: self.time_zone,
-        };
+        let context = SinkContext::new(format!("insert into {}", self.name), Arc::default(), self.time_zone);
         let metrics = Arc::clone(&context.metrics);
         let mut writer = self.sink.open(context).await?;
         let mut count: u64 = 0;

@@ -4,11 +4,13 @@
 pub mod checkpoint;
 pub mod dataflow;
 pub mod expression;
+pub mod key_group;
 pub mod lookup_function;
 pub mod metrics;
 pub mod operators;
 pub mod planner;
 pub mod progress;
+pub mod state;
 pub mod task;
 
 #[cfg(test)]

@@ -26,7 +26,8 @@ use super::progress::{JobProgress, ReadBehind};
 use crate::changelog::ChangeBatch;
 use crate::clock::Clock;
 use crate::connectors::{
-    Lookup, Position, SinkContext, SinkWriter, Source, SourceBatch, Split, SplitReader, Table, TableDeclaration,
+    Lookup, Position, SinkContext, SinkWriter, Source, SourceBatch, Split, SplitReader, SplitRequest, Table,
+    TableDeclaration,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -146,11 +147,11 @@ impl Task {
             .ok_or_else(|| Error::unsupported(format!("table \"{}\" cannot be written", dataflow.sink.table.name)))?;
         let sink_metrics = node(&context.metrics, &dataflow.sink.id)?;
         let writer = sink
-            .open(SinkContext {
-                owner: context.job.clone(),
-                metrics: Arc::clone(&sink_metrics.connector),
-                time_zone: dataflow.settings.zone()?,
-            })
+            .open(SinkContext::new(
+                context.job.clone(),
+                Arc::clone(&sink_metrics.connector),
+                dataflow.settings.zone()?,
+            ))
             .await?;
 
         let open_table = Arc::clone(&context.open_table);
@@ -248,7 +249,7 @@ impl Task {
                 }
                 let stored = self.ledger.position(&source_id, &split.id);
                 let position = if fresh { stored } else { stored.or(Some(0)) };
-                let reader = source.open(&split, position, &projection, Arc::clone(&metrics)).await?;
+                let reader = source.open(SplitRequest::new(&split, position, &projection, Arc::clone(&metrics))).await?;
                 opened.push((split, reader));
             }
             for (split, reader) in opened {
@@ -338,13 +339,13 @@ impl Task {
             let ReaderTurn { branch, split, reader, read } = turn;
             match read {
                 Ok(Some(batch)) => {
-                    rows += batch.rows.num_rows();
+                    rows += batch.changes.len();
                     if let Some(progress) = self.context.metrics.splits.lock().get_mut(&split.id) {
                         progress.read = batch.position;
                         progress.lag = reader.lag();
                     }
                     let taken = ready.entry(branch).or_default();
-                    taken.rows.push(batch.rows);
+                    taken.rows.push(batch.changes.rows().clone());
                     taken.positions.push((split.clone(), batch.position));
                     self.read_next(branch, split, reader);
                 }

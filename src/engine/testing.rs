@@ -145,13 +145,8 @@ impl Source for MemoryPart {
         Ok((0..self.0.parts).map(split).collect())
     }
 
-    async fn open(
-        &self,
-        _split: &Split,
-        position: Option<Position>,
-        projection: &[usize],
-        _metrics: Arc<ConnectorMetrics>,
-    ) -> Result<Box<dyn SplitReader>> {
+    async fn open(&self, request: SplitRequest<'_>) -> Result<Box<dyn SplitReader>> {
+        let SplitRequest { position, projection, .. } = request;
         let rows = self.0.rows.project(projection).unwrap();
         Ok(Box::new(MemoryReader { rows, next: position.unwrap_or(0), bounded: self.0.bounded }))
     }
@@ -179,7 +174,8 @@ impl SplitReader for MemoryReader {
         }
         let length = (self.rows.num_rows() - at).min(2);
         self.next += i64::try_from(length).unwrap();
-        Ok(Some(SourceBatch { rows: self.rows.slice(at, length), position: self.next, bytes: 0 }))
+        let changes = ChangeBatch::inserts(self.rows.slice(at, length));
+        Ok(Some(SourceBatch { changes, position: self.next, bytes: 0 }))
     }
 }
 

@@ -92,15 +92,9 @@ impl Source for Part {
         Ok(vec![Split { id: format!("{}/0", self.name), resource: format!("memory://{}/0", self.name) }])
     }
 
-    async fn open(
-        &self,
-        _split: &Split,
-        position: Option<Position>,
-        _projection: &[usize],
-        _metrics: Arc<ConnectorMetrics>,
-    ) -> Result<Box<dyn SplitReader>> {
+    async fn open(&self, request: SplitRequest<'_>) -> Result<Box<dyn SplitReader>> {
         let available = self.state.available.subscribe();
-        Ok(Box::new(Reader { state: Arc::clone(&self.state), available, next: position.unwrap_or(0) }))
+        Ok(Box::new(Reader { state: Arc::clone(&self.state), available, next: request.position.unwrap_or(0) }))
     }
 }
 
@@ -127,7 +121,7 @@ impl SplitReader for Reader {
         let numbers: ArrayRef = Arc::new(Int64Array::from(vec![next]));
         self.next += 1;
         Ok(Some(SourceBatch {
-            rows: RecordBatch::try_from_iter([("n", numbers)]).unwrap(),
+            changes: ChangeBatch::inserts(RecordBatch::try_from_iter([("n", numbers)]).unwrap()),
             position: self.next,
             bytes: 0,
         }))

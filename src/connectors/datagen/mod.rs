@@ -18,8 +18,9 @@ use generate::Generator;
 
 use super::{
     Connector, ConnectorMetrics, OptionReader, Position, Scan, ScanPartition, ScanPlan, ScanRequest, Source,
-    SourceBatch, Split, SplitReader, Table, TableDeclaration,
+    SourceBatch, Split, SplitReader, SplitRequest, Table, TableDeclaration,
 };
+use crate::changelog::ChangeBatch;
 use crate::error::{Error, Result};
 
 /// The connector `datagen`.
@@ -97,13 +98,8 @@ impl Source for DatagenSource {
             .collect())
     }
 
-    async fn open(
-        &self,
-        split: &Split,
-        position: Option<Position>,
-        projection: &[usize],
-        metrics: Arc<ConnectorMetrics>,
-    ) -> Result<Box<dyn SplitReader>> {
+    async fn open(&self, request: SplitRequest<'_>) -> Result<Box<dyn SplitReader>> {
+        let SplitRequest { split, position, end, projection, metrics } = request;
         let split = split
             .id
             .parse()
@@ -114,6 +110,7 @@ impl Source for DatagenSource {
             split,
             projection: projection.to_vec(),
             position,
+            end,
             begun: Instant::now(),
             first: position,
             metrics,
@@ -126,6 +123,8 @@ struct DatagenReader {
     split: i64,
     projection: Vec<usize>,
     position: Position,
+    /// Where it ends before the options say so.
+    end: Option<Position>,
     /// When row `first` was due.
     begun: Instant,
     first: Position,
@@ -159,7 +158,7 @@ impl SplitReader for DatagenReader {
     }
 
     async fn next(&mut self) -> Result<Option<SourceBatch>> {
-        let end = self.datagen.end(self.split).unwrap_or(i64::MAX);
+        let end = self.datagen.end(self.split).into_iter().chain(self.end).min().unwrap_or(i64::MAX);
         if self.position >= end {
             return Ok(None);
         }
@@ -182,7 +181,7 @@ impl SplitReader for DatagenReader {
         ConnectorMetrics::add(&self.metrics.rows, rows.num_rows());
         let bytes = rows.get_array_memory_size() as u64;
         ConnectorMetrics::add(&self.metrics.bytes, bytes as usize);
-        Ok(Some(SourceBatch { rows, position: to, bytes }))
+        Ok(Some(SourceBatch { changes: ChangeBatch::inserts(rows), position: to, bytes }))
     }
 
     fn lag(&self) -> Option<u64> {

@@ -5,7 +5,7 @@ use datafusion::arrow::datatypes::{Int32Type, Int64Type};
 use futures::TryStreamExt;
 
 use super::*;
-use crate::connectors::{ColumnDeclaration, ColumnKind, OptionValue};
+use crate::connectors::{ColumnDeclaration, ColumnKind, OptionValue, SplitRequest};
 
 fn open(columns: &[(&str, &str)], options: &[(&str, &str)]) -> Result<Table> {
     let declaration = TableDeclaration {
@@ -35,7 +35,7 @@ fn open(columns: &[(&str, &str)], options: &[(&str, &str)]) -> Result<Table> {
 async fn read(table: &Table, position: Option<Position>, batches: usize) -> Vec<SourceBatch> {
     let source = table.source.as_ref().unwrap();
     let split = source.splits().await.unwrap().remove(0);
-    let mut reader = source.open(&split, position, &[0, 1], Arc::default()).await.unwrap();
+    let mut reader = source.open(SplitRequest::new(&split, position, &[0, 1], Arc::default())).await.unwrap();
     let mut read = Vec::new();
     while read.len() < batches
         && let Some(batch) = reader.next().await.unwrap()
@@ -64,12 +64,12 @@ async fn a_reader_that_starts_again_gives_the_same_rows() {
     let table = open(COLUMNS, SEQUENCE).unwrap();
     let all = read(&table, None, usize::MAX).await;
     let ids: Vec<i64> =
-        all.iter().flat_map(|batch| batch.rows.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
+        all.iter().flat_map(|batch| batch.changes.rows().column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
     assert_eq!(ids, (5..=104).collect::<Vec<_>>());
     let values = |batches: &[SourceBatch]| -> Vec<Option<i32>> {
         batches
             .iter()
-            .flat_map(|batch| batch.rows.column(1).as_primitive::<Int32Type>().iter().collect::<Vec<_>>())
+            .flat_map(|batch| batch.changes.rows().column(1).as_primitive::<Int32Type>().iter().collect::<Vec<_>>())
             .collect()
     };
     let first = values(&all);
@@ -97,7 +97,7 @@ async fn a_bounded_table_can_be_queried() {
 async fn rows_come_at_the_rate_asked_for() {
     let table = open(&[("id", "BIGINT"), ("v", "INT")], &[("rows-per-second", "100")]).unwrap();
     let begun = Instant::now();
-    let rows: usize = read(&table, None, 50).await.iter().map(|batch| batch.rows.num_rows()).sum();
+    let rows: usize = read(&table, None, 50).await.iter().map(|batch| batch.changes.rows().num_rows()).sum();
     let expected = begun.elapsed().as_millis() as f64 / 10.0;
     assert!((rows as f64 - expected).abs() <= 3.0, "{rows} rows, {expected} expected");
 }

@@ -199,7 +199,7 @@ fn rows(table: &TableDeclaration, rows: &[(Option<i32>, i32, f64, &str)]) -> Rec
 
 fn context() -> (SinkContext, Arc<ConnectorMetrics>) {
     let metrics = Arc::new(ConnectorMetrics::default());
-    (SinkContext { owner: "test".into(), metrics: metrics.clone(), time_zone: chrono_tz::UTC }, metrics)
+    (SinkContext::new("test", metrics.clone(), chrono_tz::UTC), metrics)
 }
 
 async fn writer(table: &Table) -> (Box<dyn SinkWriter>, Arc<ConnectorMetrics>) {

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::consumer::{Event, PartitionQueue};
 use super::rows::RowReader;
+use crate::changelog::ChangeBatch;
 use crate::connectors::{ConnectorMetrics, SourceBatch};
 use crate::error::{Error, Result};
 
@@ -172,7 +173,7 @@ impl Reading {
         self.given += rows.num_rows();
         ConnectorMetrics::add(&self.read.metrics.rows, rows.num_rows());
         self.read.metrics.bytes.fetch_add(bytes, Ordering::Relaxed);
-        Ok(Step::Batch(SourceBatch { rows, position: self.read.position, bytes }))
+        Ok(Step::Batch(SourceBatch { changes: ChangeBatch::inserts(rows), position: self.read.position, bytes }))
     }
 
     fn receive(&mut self, max: usize, timeout: Duration, bytes: &mut u64) -> Result<usize> {

@@ -158,8 +158,8 @@ impl ScanPartition for KafkaScanPartition {
         let stream = futures::stream::try_unfold(batches, |mut batches| async move {
             loop {
                 match batches.next().await? {
-                    Some(batch) if batch.rows.num_rows() == 0 => {}
-                    Some(batch) => return Ok(Some((batch.rows, batches))),
+                    Some(batch) if batch.changes.is_empty() => {}
+                    Some(batch) => return Ok(Some((batch.changes.rows().clone(), batches))),
                     None => return Ok(None),
                 }
             }

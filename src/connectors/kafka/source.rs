@@ -16,7 +16,7 @@ use super::offsets;
 use super::options::{Bounded, KafkaOptions};
 use super::reader::{self, Batches, Read};
 use super::rows::RowReader;
-use crate::connectors::{ConnectorMetrics, Position, Source, SourceBatch, Split, SplitReader};
+use crate::connectors::{Position, Source, SourceBatch, Split, SplitReader, SplitRequest};
 use crate::error::{Error, Result};
 
 /// Rows of a batch at most.
@@ -94,13 +94,8 @@ impl Source for KafkaSource {
         .await
     }
 
-    async fn open(
-        &self,
-        split: &Split,
-        position: Option<Position>,
-        projection: &[usize],
-        metrics: Arc<ConnectorMetrics>,
-    ) -> Result<Box<dyn SplitReader>> {
+    async fn open(&self, request: SplitRequest<'_>) -> Result<Box<dyn SplitReader>> {
+        let SplitRequest { split, position, end: given_end, projection, metrics } = request;
         let (topic, partition) = parse_split(&split.id)?;
         let (options, slot) = (self.options.clone(), self.consumer.clone());
         let rows = RowReader::new(&options, projection)?;
@@ -115,6 +110,7 @@ impl Source for KafkaSource {
             };
             let end = offsets::ends(&consumer, &topic, &ids, &options.bounded)?
                 .map(|ends| ends.get(&partition).copied().unwrap_or(0));
+            let end = end.into_iter().chain(given_end).min();
             let batches = if end.is_some_and(|end| start >= end) {
                 reader::ended()
             } else {

@@ -14,7 +14,7 @@ use super::*;
 use crate::changelog::{ChangeBatch, RowKind};
 use crate::clock::ManualClock;
 use crate::connectors::{
-    ColumnDeclaration, ColumnKind, ConnectorMetrics, OptionValue, ScanRequest, SinkContext, SourceBatch,
+    ColumnDeclaration, ColumnKind, ConnectorMetrics, OptionValue, ScanRequest, SinkContext, SourceBatch, SplitRequest,
 };
 
 const COLUMNS: &[(&str, &str)] = &[("id", "INT"), ("name", "STRING")];
@@ -96,7 +96,7 @@ fn rows(ids: std::ops::Range<i32>) -> RecordBatch {
 }
 
 fn context() -> SinkContext {
-    SinkContext { owner: "test".to_owned(), metrics: Arc::default(), time_zone: chrono_tz::UTC }
+    SinkContext::new("test", Arc::default(), chrono_tz::UTC)
 }
 
 async fn write(servers: &str, options: &[(&str, &str)], batch: RecordBatch) {
@@ -353,10 +353,10 @@ async fn a_bad_record_fails_with_its_place_or_is_counted() {
     assert!(source.is_bounded());
     let metrics = Arc::new(ConnectorMetrics::default());
     let split = source.splits().await.unwrap().remove(0);
-    let mut reader = source.open(&split, None, &[0], metrics.clone()).await.unwrap();
+    let mut reader = source.open(SplitRequest::new(&split, None, &[0], metrics.clone())).await.unwrap();
     let mut ids = Vec::new();
     while let Some(batch) = reader.next().await.unwrap() {
-        ids.extend(batch.rows.column(0).as_primitive::<Int32Type>().iter());
+        ids.extend(batch.changes.rows().column(0).as_primitive::<Int32Type>().iter());
     }
     assert_eq!(ids, [Some(1), None, Some(3)]);
     assert_eq!(reader.position(), 4);
@@ -369,9 +369,9 @@ async fn take_rows(reader: &mut dyn crate::connectors::SplitReader, count: usize
     let mut ids = Vec::new();
     while ids.len() < count {
         let next = tokio::time::timeout(Duration::from_secs(20), reader.next()).await.expect("rows come");
-        let SourceBatch { rows, position, .. } = next.unwrap().expect("no end");
+        let SourceBatch { changes, position, .. } = next.unwrap().expect("no end");
         assert_eq!(reader.position(), position);
-        ids.extend(rows.column(0).as_primitive::<Int32Type>().values());
+        ids.extend(changes.rows().column(0).as_primitive::<Int32Type>().values());
     }
     ids
 }
@@ -385,8 +385,8 @@ async fn a_source_goes_on_from_its_position() {
     let splits = source.splits().await.unwrap();
     assert_eq!(splits[1].id, "orders/1");
     assert_eq!(splits[1].resource, format!("kafka://{servers}/orders/1"));
-    let mut first = source.open(&splits[0], None, &[0], Arc::default()).await.unwrap();
-    let mut second = source.open(&splits[1], None, &[0], Arc::default()).await.unwrap();
+    let mut first = source.open(SplitRequest::new(&splits[0], None, &[0], Arc::default())).await.unwrap();
+    let mut second = source.open(SplitRequest::new(&splits[1], None, &[0], Arc::default())).await.unwrap();
     assert_eq!((first.position(), take_rows(first.as_mut(), 3).await, first.position()), (0, vec![1, 2, 3], 3));
     // A call that is given up loses nothing.
     assert!(tokio::time::timeout(Duration::from_millis(50), second.next()).await.is_err());
@@ -396,14 +396,14 @@ async fn a_source_goes_on_from_its_position() {
     source.commit(&[(splits[0].clone(), 2)]).await.unwrap();
     drop(first);
     // The same split again, from an older position, on the same source.
-    let mut again = source.open(&splits[0], Some(1), &[0], Arc::default()).await.unwrap();
+    let mut again = source.open(SplitRequest::new(&splits[0], Some(1), &[0], Arc::default())).await.unwrap();
     assert_eq!(take_rows(again.as_mut(), 2).await, [2, 3]);
     drop((again, second));
     // Another source of the group begins where it has committed.
     let other = open(&servers, COLUMNS, &[]).source.unwrap();
     let mut committed = -1;
     for _ in 0..100 {
-        committed = other.open(&splits[0], None, &[0], Arc::default()).await.unwrap().position();
+        committed = other.open(SplitRequest::new(&splits[0], None, &[0], Arc::default())).await.unwrap().position();
         if committed == 2 {
             break;
         }
@@ -418,7 +418,7 @@ async fn an_offset_that_is_not_there_is_an_error() {
     produce(&servers, 0, &[r#"{"id":1}"#]).await;
     let source = open(&servers, COLUMNS, &[]).source.unwrap();
     let split = source.splits().await.unwrap().remove(0);
-    let mut reader = source.open(&split, Some(100), &[0], Arc::default()).await.unwrap();
+    let mut reader = source.open(SplitRequest::new(&split, Some(100), &[0], Arc::default())).await.unwrap();
     let error = tokio::time::timeout(Duration::from_secs(20), reader.next()).await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     assert!(error.message().contains("offset 100"), "{error}");
@@ -566,10 +566,10 @@ async fn a_real_broker_with_transaction_markers_aborted_records_and_no_topic() {
 
     let source = table(&[("scan.bounded.mode", "latest-offset")]).source.unwrap();
     let split = source.splits().await.unwrap().remove(0);
-    let mut reader = source.open(&split, None, &[0], Arc::default()).await.unwrap();
+    let mut reader = source.open(SplitRequest::new(&split, None, &[0], Arc::default())).await.unwrap();
     let mut ids = Vec::new();
     while let Some(batch) = reader.next().await.unwrap() {
-        ids.extend(batch.rows.column(0).as_primitive::<Int32Type>().values().to_vec());
+        ids.extend(batch.changes.rows().column(0).as_primitive::<Int32Type>().values().to_vec());
     }
     assert_eq!((ids.as_slice(), reader.position()), (expected.as_slice(), 16));
 
@@ -588,7 +588,7 @@ async fn a_real_broker_with_transaction_markers_aborted_records_and_no_topic() {
     let splits = source.splits().await.unwrap();
     let mut readers = Vec::new();
     for split in &splits {
-        readers.push(source.open(split, None, &[0], Arc::default()).await.unwrap());
+        readers.push(source.open(SplitRequest::new(split, None, &[0], Arc::default())).await.unwrap());
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
     for id in 0..5 {

@@ -8,23 +8,57 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::record_batch::RecordBatch;
 
 use super::dataflow::OperatorKind;
 use super::expression::ExpressionScope;
 use super::metrics::NodeMetrics;
+use super::state::{StateSize, TableDelta};
 use crate::changelog::ChangeBatch;
 use crate::connectors::{Lookup, TableDeclaration};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// One step of a dataflow. Rows that an operator cannot evaluate make the whole call fail and change nothing,
 /// so that the task may try the rows one by one.
 #[async_trait]
-pub trait Operator: Send + Sync {
+pub trait Operator: Send {
     /// Columns of the batches that come out.
     fn schema(&self) -> SchemaRef;
 
     /// Takes a batch, gives what comes of it now.
     async fn process(&mut self, batch: ChangeBatch) -> Result<ChangeBatch>;
+
+    /// Gives out what is held back: called when the input runs dry, when results have waited as long as they may, and before
+    /// every barrier. After it nothing is held back.
+    ///
+    /// # Errors
+    /// A result cannot be computed.
+    fn flush(&mut self) -> Result<ChangeBatch> {
+        Ok(ChangeBatch::empty(self.schema()))
+    }
+
+    /// What of its state changed since the last call, for the checkpoint; called at a barrier, after [`Self::flush`].
+    /// Copies and returns: nothing is written here.
+    ///
+    /// # Errors
+    /// A defect of ours.
+    fn snapshot(&mut self) -> Result<Vec<TableDelta>> {
+        Ok(Vec::new())
+    }
+
+    /// Takes up stored rows of a table, laid out as [`TableDelta::rows`], before the first batch. Called in the order in which
+    /// they were stored: a later row of a key replaces an earlier one, a deleted one removes it.
+    ///
+    /// # Errors
+    /// The operator has no such table, or it was stored with other columns.
+    fn restore(&mut self, table: &str, _rows: &RecordBatch) -> Result<()> {
+        Err(Error::corrupt(format!("the checkpoint has state \"{table}\" of an operator that keeps none")))
+    }
+
+    /// How much it keeps.
+    fn state_size(&self) -> StateSize {
+        StateSize::default()
+    }
 }
 
 /// What operators are built with.
