@@ -115,10 +115,8 @@ impl ChangeBatch {
     /// An index is beyond the end.
     pub fn take(&self, indices: &UInt32Array) -> Result<Self> {
         let rows = take_record_batch(&self.rows, indices)?;
-        let kinds = self
-            .kinds
-            .as_ref()
-            .map(|kinds| indices.values().iter().map(|index| kinds[*index as usize]).collect());
+        let kinds =
+            self.kinds.as_ref().map(|kinds| indices.values().iter().map(|index| kinds[*index as usize]).collect());
         Ok(Self { rows, kinds })
     }
 

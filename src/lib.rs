@@ -28,6 +28,7 @@ pub mod changelog;
 pub mod clock;
 pub mod data_type;
 pub mod error;
+pub mod fault;
 pub mod nearest;
 pub mod telemetry;
 

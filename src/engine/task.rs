@@ -147,11 +147,7 @@ impl Task {
             .ok_or_else(|| Error::unsupported(format!("table \"{}\" cannot be written", dataflow.sink.table.name)))?;
         let sink_metrics = node(&context.metrics, &dataflow.sink.id)?;
         let writer = sink
-            .open(SinkContext::new(
-                context.job.clone(),
-                Arc::clone(&sink_metrics.connector),
-                dataflow.settings.zone()?,
-            ))
+            .open(SinkContext::new(context.job.clone(), Arc::clone(&sink_metrics.connector), dataflow.settings.zone()?))
             .await?;
 
         let open_table = Arc::clone(&context.open_table);
@@ -249,7 +245,8 @@ impl Task {
                 }
                 let stored = self.ledger.position(&source_id, &split.id);
                 let position = if fresh { stored } else { stored.or(Some(0)) };
-                let reader = source.open(SplitRequest::new(&split, position, &projection, Arc::clone(&metrics))).await?;
+                let reader =
+                    source.open(SplitRequest::new(&split, position, &projection, Arc::clone(&metrics))).await?;
                 opened.push((split, reader));
             }
             for (split, reader) in opened {

@@ -63,8 +63,10 @@ const SEQUENCE: &[(&str, &str)] = &[
 async fn a_reader_that_starts_again_gives_the_same_rows() {
     let table = open(COLUMNS, SEQUENCE).unwrap();
     let all = read(&table, None, usize::MAX).await;
-    let ids: Vec<i64> =
-        all.iter().flat_map(|batch| batch.changes.rows().column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
+    let ids: Vec<i64> = all
+        .iter()
+        .flat_map(|batch| batch.changes.rows().column(0).as_primitive::<Int64Type>().values().to_vec())
+        .collect();
     assert_eq!(ids, (5..=104).collect::<Vec<_>>());
     let values = |batches: &[SourceBatch]| -> Vec<Option<i32>> {
         batches

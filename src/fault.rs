@@ -1,0 +1,88 @@
+//! Faults on purpose, for tests that run the real binary: kill points, failing file operations, and mutants of the protocol.
+//! Driven by environment variables and there only in debug builds; a release build compiles all of it to nothing.
+//!
+//! - `STREAMGATE_KILL_AT=K3:2`: SIGKILL when point K3 is passed for the second time.
+//! - `STREAMGATE_IO_FAULT=fsync:3:ENOSPC`: the file operation fails from its third time on, while the file named by
+//!   `STREAMGATE_IO_FAULT_WHILE` exists (always, without it).
+//! - `STREAMGATE_MUTANT=skip-progress-read`: the protocol is broken in that way; the tests must notice.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::OnceLock;
+
+use parking_lot::Mutex;
+
+/// Passed at a kill point of the exactly-once protocol (K0 … K9).
+pub fn point(name: &str) {
+    if !cfg!(debug_assertions) {
+        return;
+    }
+    static KILL_AT: OnceLock<Option<(String, u64)>> = OnceLock::new();
+    let kill_at = KILL_AT.get_or_init(|| {
+        let text = std::env::var("STREAMGATE_KILL_AT").ok()?;
+        let (name, times) = text.split_once(':').unwrap_or((&text, "1"));
+        Some((name.to_owned(), times.parse().unwrap_or(1)))
+    });
+    if let Some((at, times)) = kill_at
+        && at == name
+        && passed(name) == *times
+    {
+        kill();
+    }
+}
+
+/// Called before a file operation (`write`, `fsync`, `rename`, `read`).
+///
+/// # Errors
+/// The operation is to fail.
+pub fn io(operation: &str) -> io::Result<()> {
+    if !cfg!(debug_assertions) {
+        return Ok(());
+    }
+    static FAULT: OnceLock<Option<(String, u64, i32)>> = OnceLock::new();
+    let fault = FAULT.get_or_init(|| {
+        let text = std::env::var("STREAMGATE_IO_FAULT").ok()?;
+        let mut parts = text.split(':');
+        let operation = parts.next()?.to_owned();
+        let from = parts.next().and_then(|from| from.parse().ok()).unwrap_or(1);
+        let code = match parts.next() {
+            Some("ENOSPC") => 28,
+            Some("EROFS") => 30,
+            _ => 5, // EIO
+        };
+        Some((operation, from, code))
+    });
+    match fault {
+        Some((at, from, code)) if at == operation && passed(&format!("io-{operation}")) >= *from => {
+            let is_on =
+                std::env::var("STREAMGATE_IO_FAULT_WHILE").map_or(true, |path| std::path::Path::new(&path).exists());
+            if is_on { Err(io::Error::from_raw_os_error(*code)) } else { Ok(()) }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the protocol is to be broken in this way.
+pub fn is_mutant(name: &str) -> bool {
+    if !cfg!(debug_assertions) {
+        return false;
+    }
+    static MUTANT: OnceLock<Option<String>> = OnceLock::new();
+    MUTANT.get_or_init(|| std::env::var("STREAMGATE_MUTANT").ok()).as_deref() == Some(name)
+}
+
+/// Counts how often a place was passed, this time included.
+fn passed(name: &str) -> u64 {
+    static PASSED: OnceLock<Mutex<HashMap<String, u64>>> = OnceLock::new();
+    let mut counts = PASSED.get_or_init(Mutex::default).lock();
+    let count = counts.entry(name.to_owned()).or_default();
+    *count += 1;
+    *count
+}
+
+/// Ends this process as kill -9 does: nothing is flushed, no destructor runs.
+fn kill() {
+    let sent = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    drop(sent);
+    std::process::abort();
+}
