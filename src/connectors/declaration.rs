@@ -66,8 +66,13 @@ pub struct TableDeclaration {
 impl TableDeclaration {
     /// The value of `'connector'`.
     pub fn connector(&self) -> Option<&str> {
-        match self.options.get("connector") {
-            Some(OptionValue::Plain(name)) => Some(name),
+        self.option("connector")
+    }
+
+    /// The value of an option that is no secret, by its full name.
+    pub fn option(&self, name: &str) -> Option<&str> {
+        match self.options.get(name) {
+            Some(OptionValue::Plain(value)) => Some(value),
             _ => None,
         }
     }

@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::aggregate::GroupAggregateSpec;
 use super::expression::StoredExpression;
+use super::key_group::KEY_GROUPS;
 use super::lookup_function::StoredLookupFunction;
+use crate::changelog::Changelog;
 use crate::connectors::TableDeclaration;
-use crate::connectors::options::parse_duration;
+use crate::connectors::options::{parse_duration, parse_memory_size};
 use crate::error::{Error, Result};
 
 /// The version of the stored form that this build writes; a higher one is refused.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Settings that a job keeps from the session that submitted it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +48,46 @@ impl JobSettings {
         }
     }
 
+    /// Reads all options that concern the engine, so that a wrong one is an error at submission.
+    ///
+    /// # Errors
+    /// The first one that cannot be read.
+    pub fn check(&self) -> Result<()> {
+        self.checkpoint_interval()?;
+        self.row_errors()?;
+        self.read_behind()?;
+        self.zone()?;
+        self.parallelism()?;
+        self.mini_batch_latency()?;
+        self.state_ttl()?;
+        self.memory_budget()?;
+        self.checkpoints_retained().map(drop)
+    }
+
+    /// `state.memory.budget`: bytes of state in memory, over all tasks, beyond which cold state goes to local disk; 1 GiB by default.
+    ///
+    /// # Errors
+    /// It is no size.
+    pub fn memory_budget(&self) -> Result<u64> {
+        self.options.get("state.memory.budget").map_or(Ok(1 << 30), |text| parse_memory_size(text))
+    }
+
+    /// `state.checkpoints.num-retained`: checkpoints that are kept; 3 by default.
+    ///
+    /// # Errors
+    /// It is no number from 1 on.
+    pub fn checkpoints_retained(&self) -> Result<usize> {
+        let Some(text) = self.options.get("state.checkpoints.num-retained") else { return Ok(3) };
+        text.trim().parse().ok().filter(|count| *count >= 1).ok_or_else(|| {
+            Error::invalid(format!("state.checkpoints.num-retained is a number from 1 on, not '{text}'"))
+        })
+    }
+
+    /// `state.checkpoints.dir`: where checkpoints go; absent: the data directory.
+    pub fn checkpoints_dir(&self) -> Option<&str> {
+        self.options.get("state.checkpoints.dir").map(|dir| dir.trim()).filter(|dir| !dir.is_empty())
+    }
+
     /// `error-handling.mode`: `off` (rows that cannot be evaluated fail the job) or `log` (they are left out).
     ///
     /// # Errors
@@ -70,6 +113,50 @@ impl JobSettings {
         }
     }
 
+    /// `table.exec.resource.default-parallelism` if it is set, else `parallelism.default` (1).
+    ///
+    /// # Errors
+    /// It is no number from 1 to the number of key groups.
+    pub fn parallelism(&self) -> Result<usize> {
+        let number = |name: &str| -> Result<Option<i64>> {
+            let Some(text) = self.options.get(name) else { return Ok(None) };
+            match text.trim().parse::<i64>() {
+                Ok(-1) => Ok(None),
+                Ok(number) if (1..=KEY_GROUPS as i64).contains(&number) => Ok(Some(number)),
+                _ => Err(Error::invalid(format!("{name} is a number from 1 to {KEY_GROUPS}, not '{text}'"))),
+            }
+        };
+        let chosen = number("table.exec.resource.default-parallelism")?.or(number("parallelism.default")?);
+        Ok(usize::try_from(chosen.unwrap_or(1)).unwrap_or(1))
+    }
+
+    /// How long results may be held back while input keeps coming: `table.exec.mini-batch.allow-latency` if
+    /// `table.exec.mini-batch.enabled`. Absent: until the next barrier.
+    ///
+    /// # Errors
+    /// It is no duration.
+    pub fn mini_batch_latency(&self) -> Result<Option<Duration>> {
+        let enabled = self.options.get("table.exec.mini-batch.enabled").is_some_and(|text| text == "true");
+        match self.options.get("table.exec.mini-batch.allow-latency") {
+            Some(text) if enabled => {
+                let latency = parse_duration(text)?;
+                Ok((!latency.is_zero()).then(|| latency.max(Duration::from_millis(1))))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// `table.exec.state.ttl`; absent: state is kept for ever.
+    ///
+    /// # Errors
+    /// It is no duration.
+    pub fn state_ttl(&self) -> Result<Option<Duration>> {
+        match self.options.get("table.exec.state.ttl") {
+            Some(text) => Ok(Some(parse_duration(text)?).filter(|ttl| !ttl.is_zero())),
+            None => Ok(None),
+        }
+    }
+
     /// The time zone.
     ///
     /// # Errors
@@ -79,33 +166,48 @@ impl JobSettings {
     }
 }
 
-/// A stored dataflow: branches (the inputs of UNION ALL) that end in one sink.
+/// A stored dataflow: sources, operators and sinks, each with the nodes whose rows it takes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Dataflow {
     /// [`FORMAT_VERSION`] of the build that wrote it.
     pub version: u32,
     /// Settings.
     pub settings: JobSettings,
-    /// Sources with the operators behind them.
-    pub branches: Vec<Branch>,
-    /// Where the rows go.
-    pub sink: SinkNode,
+    /// A node comes after all that it takes rows from.
+    pub nodes: Vec<Node>,
 }
 
-/// A source and the operators that its rows pass, in order.
+/// A node of a dataflow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Branch {
-    /// Where the rows come from.
-    pub source: SourceNode,
-    /// What they pass.
-    pub operators: Vec<OperatorNode>,
+pub struct Node {
+    /// Stable id: checkpoints keep positions and state under it, metrics too.
+    pub id: String,
+    /// What it does.
+    pub kind: NodeKind,
+    /// Indexes of the nodes whose rows it takes, as they come; several have the same columns.
+    pub inputs: Vec<usize>,
+    /// Columns of the input whose equal values come to one task, in order; none of them: all rows to one task.
+    /// Absent: rows stay in the task in which they are.
+    pub keyed_by: Option<Vec<usize>>,
+    /// What changes come out of it (into it, for a sink).
+    pub changelog: Changelog,
+}
+
+/// What a node does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeKind {
+    /// Reads a table.
+    Source(SourceNode),
+    /// Works on rows.
+    Operator(OperatorKind),
+    /// Writes a table.
+    Sink(SinkNode),
 }
 
 /// A source.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SourceNode {
-    /// Stable id: checkpoints keep positions under it.
-    pub id: String,
     /// The table, hints applied.
     pub table: TableDeclaration,
     /// Columns read.
@@ -115,19 +217,12 @@ pub struct SourceNode {
 /// A sink.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SinkNode {
-    /// Stable id.
-    pub id: String,
     /// The table, hints applied.
     pub table: TableDeclaration,
-}
-
-/// An operator.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct OperatorNode {
-    /// Stable id: state and metrics are kept under it.
-    pub id: String,
-    /// What it does.
-    pub kind: OperatorKind,
+    /// The columns of its key, if it is written by key.
+    pub key: Option<Vec<usize>>,
+    /// Whether an epoch's writes wait for its checkpoint, because a replay need not repeat their keys.
+    pub deferred: bool,
 }
 
 /// What an operator does.
@@ -149,6 +244,63 @@ pub enum OperatorKind {
         /// The calls.
         calls: Vec<LookUpCall>,
     },
+    /// GROUP BY.
+    GroupAggregate(GroupAggregateSpec),
+    /// Makes full changes of rows that come by key.
+    ChangelogNormalize {
+        /// Columns of the key.
+        key: Vec<usize>,
+        /// A row that was not touched for so long is forgotten.
+        #[serde(default)]
+        state_ttl_ms: Option<u64>,
+    },
+    /// Makes changes by a sink's key of rows that have another one: of all live rows of a key the last one stands.
+    Materialize {
+        /// Columns of the sink's key.
+        key: Vec<usize>,
+        /// What comes in.
+        input: Changelog,
+        /// Appends a column that counts the changes folded into the key.
+        #[serde(default)]
+        version: bool,
+        /// A key that was not touched for so long is forgotten.
+        #[serde(default)]
+        state_ttl_ms: Option<u64>,
+    },
+}
+
+impl OperatorKind {
+    /// As ids begin.
+    pub fn name(&self) -> &'static str {
+        match self {
+            OperatorKind::Filter { .. } => "filter",
+            OperatorKind::Project { .. } => "project",
+            OperatorKind::LookUp { .. } => "look-up",
+            OperatorKind::GroupAggregate(_) => "aggregate",
+            OperatorKind::ChangelogNormalize { .. } => "normalize",
+            OperatorKind::Materialize { .. } => "materialize",
+        }
+    }
+
+    /// As EXPLAIN and messages name it.
+    pub fn title(&self) -> &'static str {
+        match self {
+            OperatorKind::Filter { .. } => "Filter",
+            OperatorKind::Project { .. } => "Projection",
+            OperatorKind::LookUp { .. } => "LookUp",
+            OperatorKind::GroupAggregate(_) => "GroupAggregate",
+            OperatorKind::ChangelogNormalize { .. } => "ChangelogNormalize",
+            OperatorKind::Materialize { .. } => "Materialize",
+        }
+    }
+
+    /// Whether it keeps state.
+    pub fn is_stateful(&self) -> bool {
+        matches!(
+            self,
+            OperatorKind::GroupAggregate(_) | OperatorKind::ChangelogNormalize { .. } | OperatorKind::Materialize { .. }
+        )
+    }
 }
 
 /// One call of a look-up function.
@@ -160,6 +312,74 @@ pub struct LookUpCall {
     pub arguments: Vec<StoredExpression>,
 }
 
+/// The form of version 1: branches that end in one sink.
+#[derive(Deserialize)]
+struct DataflowV1 {
+    settings: JobSettings,
+    branches: Vec<BranchV1>,
+    sink: SinkV1,
+}
+
+#[derive(Deserialize)]
+struct BranchV1 {
+    source: SourceV1,
+    operators: Vec<OperatorV1>,
+}
+
+#[derive(Deserialize)]
+struct SourceV1 {
+    id: String,
+    table: TableDeclaration,
+    projection: Vec<usize>,
+}
+
+#[derive(Deserialize)]
+struct OperatorV1 {
+    id: String,
+    kind: OperatorKind,
+}
+
+#[derive(Deserialize)]
+struct SinkV1 {
+    id: String,
+    table: TableDeclaration,
+}
+
+impl From<DataflowV1> for Dataflow {
+    fn from(stored: DataflowV1) -> Self {
+        let mut nodes = Vec::new();
+        let mut ends = Vec::new();
+        for branch in stored.branches {
+            let SourceV1 { id, table, projection } = branch.source;
+            nodes.push(Node {
+                id,
+                kind: NodeKind::Source(SourceNode { table, projection }),
+                inputs: Vec::new(),
+                keyed_by: None,
+                changelog: Changelog::Append,
+            });
+            for operator in branch.operators {
+                nodes.push(Node {
+                    id: operator.id,
+                    kind: NodeKind::Operator(operator.kind),
+                    inputs: vec![nodes.len() - 1],
+                    keyed_by: None,
+                    changelog: Changelog::Append,
+                });
+            }
+            ends.push(nodes.len() - 1);
+        }
+        nodes.push(Node {
+            id: stored.sink.id,
+            kind: NodeKind::Sink(SinkNode { table: stored.sink.table, key: None, deferred: false }),
+            inputs: ends,
+            keyed_by: None,
+            changelog: Changelog::Append,
+        });
+        Dataflow { version: FORMAT_VERSION, settings: stored.settings, nodes }
+    }
+}
+
 impl Dataflow {
     /// Reads a stored dataflow.
     ///
@@ -167,13 +387,16 @@ impl Dataflow {
     /// It is damaged or of a later version.
     pub fn from_json(value: &serde_json::Value) -> Result<Self> {
         let version = value.get("version").and_then(serde_json::Value::as_u64).unwrap_or_default();
+        let unreadable = |error| Error::corrupt(format!("the stored dataflow cannot be read: {error}"));
         if version > u64::from(FORMAT_VERSION) {
             return Err(Error::unsupported(format!(
                 "the job was stored by a later version (dataflow format {version})"
             )));
         }
-        serde_json::from_value(value.clone())
-            .map_err(|error| Error::corrupt(format!("the stored dataflow cannot be read: {error}")))
+        if version == 1 {
+            return serde_json::from_value::<DataflowV1>(value.clone()).map(Self::from).map_err(unreadable);
+        }
+        serde_json::from_value(value.clone()).map_err(unreadable)
     }
 
     /// The stored form.
@@ -184,87 +407,27 @@ impl Dataflow {
         serde_json::to_value(self).map_err(|error| Error::internal(format!("dataflow has no stored form: {error}")))
     }
 
-    /// Ids and descriptions of all nodes: sources and operators branch by branch, the sink last.
-    pub fn nodes(&self) -> Vec<(String, String)> {
-        let mut nodes = Vec::new();
-        for branch in &self.branches {
-            nodes.push((branch.source.id.clone(), branch.source.describe()));
-            nodes.extend(branch.operators.iter().map(|operator| (operator.id.clone(), operator.kind.describe())));
-        }
-        nodes.push((self.sink.id.clone(), format!("Sink: {}", self.sink.table.name)));
-        nodes
+    /// The sources with their ids.
+    pub fn sources(&self) -> impl Iterator<Item = (&Node, &SourceNode)> {
+        self.nodes.iter().filter_map(|node| match &node.kind {
+            NodeKind::Source(source) => Some((node, source)),
+            _ => None,
+        })
     }
 
-    /// One line an operator, sink first as in EXPLAIN.
-    pub fn explain(&self) -> Vec<String> {
-        let mut lines = vec![format!("Sink: {} [{}]", self.sink.table.name, self.sink.id)];
-        let indent = if self.branches.len() > 1 {
-            lines.push("  Union".to_owned());
-            2
-        } else {
-            1
-        };
-        for branch in &self.branches {
-            let mut depth = indent;
-            for operator in branch.operators.iter().rev() {
-                lines.push(format!("{}{} [{}]", "  ".repeat(depth), operator.kind.describe(), operator.id));
-                depth += 1;
-            }
-            lines.push(format!("{}{} [{}]", "  ".repeat(depth), branch.source.describe(), branch.source.id));
-        }
-        if self.lookups().next().is_some() {
-            let on = self.settings.read_behind().unwrap_or(true);
-            lines.push(format!(
-                "Read behind: {}",
-                if on {
-                    "on, rows wait until jobs here that fill a looked-up table from the same topic have written them"
-                } else {
-                    "off"
-                }
-            ));
-        }
-        lines
+    /// The sinks with their ids.
+    pub fn sinks(&self) -> impl Iterator<Item = (&Node, &SinkNode)> {
+        self.nodes.iter().filter_map(|node| match &node.kind {
+            NodeKind::Sink(sink) => Some((node, sink)),
+            _ => None,
+        })
     }
 
     /// All look-up functions that the dataflow calls.
     pub fn lookups(&self) -> impl Iterator<Item = &StoredLookupFunction> {
-        self.branches.iter().flat_map(|branch| &branch.operators).flat_map(|operator| match &operator.kind {
-            OperatorKind::LookUp { calls } => calls.iter().map(|call| &call.function).collect(),
+        self.nodes.iter().flat_map(|node| match &node.kind {
+            NodeKind::Operator(OperatorKind::LookUp { calls }) => calls.iter().map(|call| &call.function).collect(),
             _ => Vec::new(),
         })
-    }
-}
-
-impl SourceNode {
-    fn describe(&self) -> String {
-        let columns: Vec<&str> = self
-            .projection
-            .iter()
-            .filter_map(|index| self.table.columns.get(*index))
-            .map(|column| column.name.as_str())
-            .collect();
-        format!("Source: {} columns [{}]", self.table.name, columns.join(", "))
-    }
-}
-
-impl OperatorKind {
-    fn describe(&self) -> String {
-        match self {
-            OperatorKind::Filter { predicate } => format!("Filter: {}", predicate.text),
-            OperatorKind::Project { expressions } => {
-                let texts: Vec<&str> = expressions.iter().map(|expression| expression.text.as_str()).collect();
-                format!("Projection: {}", texts.join(", "))
-            }
-            OperatorKind::LookUp { calls } => {
-                let texts: Vec<String> = calls
-                    .iter()
-                    .map(|call| {
-                        let arguments: Vec<&str> = call.arguments.iter().map(|a| a.text.as_str()).collect();
-                        format!("{}({}) from {}", call.function.name, arguments.join(", "), call.function.table.name)
-                    })
-                    .collect();
-                format!("LookUp: {}", texts.join("; "))
-            }
-        }
     }
 }

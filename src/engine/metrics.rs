@@ -1,12 +1,13 @@
 //! What a job counts: rows, bytes and busy time by node, position and lag by split. Counters only grow while the server runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::state::StateSize;
 use crate::connectors::{ConnectorMetrics, Position};
 
 /// Counters of one node of a dataflow.
@@ -24,6 +25,12 @@ pub struct NodeMetrics {
     pub busy_ns: AtomicU64,
     /// Time held up by what follows, nanoseconds.
     pub backpressured_ns: AtomicU64,
+    /// Rows of state, over all tasks.
+    pub state_keys: AtomicU64,
+    /// Bytes of state in memory, over all tasks.
+    pub state_bytes: AtomicU64,
+    /// Bytes of state on local disk that did not fit into memory, over all tasks.
+    pub spilled_bytes: AtomicU64,
     /// What the node's connector counts.
     pub connector: Arc<ConnectorMetrics>,
     sample: Mutex<Sample>,
@@ -59,6 +66,9 @@ impl NodeMetrics {
             rows_out: AtomicU64::new(0),
             busy_ns: AtomicU64::new(0),
             backpressured_ns: AtomicU64::new(0),
+            state_keys: AtomicU64::new(0),
+            state_bytes: AtomicU64::new(0),
+            spilled_bytes: AtomicU64::new(0),
             connector: Arc::default(),
             sample: Mutex::new(sample),
         }
@@ -72,6 +82,17 @@ impl NodeMetrics {
     /// Adds time held up.
     pub fn add_backpressured(&self, time: Duration) {
         self.backpressured_ns.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// A task's part of the node's state was `before` and is `now`.
+    pub fn change_state(&self, before: StateSize, now: StateSize) {
+        let change = |counter: &AtomicU64, before: u64, now: u64| {
+            // Wraps where it shrinks: the sum over all tasks does not.
+            counter.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+        };
+        change(&self.state_keys, before.keys, now.keys);
+        change(&self.state_bytes, before.memory_bytes, now.memory_bytes);
+        change(&self.spilled_bytes, before.spilled_bytes, now.spilled_bytes);
     }
 
     /// Rates over the last second or so; a new interval begins when the last one is a second old.
@@ -108,10 +129,30 @@ pub struct SplitProgress {
     pub lag: Option<u64>,
 }
 
+/// How many of the last checkpoints are shown.
+const CHECKPOINTS_SHOWN: usize = 1000;
+
+/// What is known of a checkpoint.
+#[derive(Debug, Clone, Copy)]
+pub struct CheckpointFacts {
+    /// Its epoch.
+    pub epoch: u64,
+    /// When it was complete, milliseconds since 1970.
+    pub at_ms: i64,
+    /// From the barrier to the decision.
+    pub duration: Duration,
+    /// The longest time that one of the job's tasks stood still for it.
+    pub stall: Duration,
+    /// Rows of state that had changed.
+    pub rows: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+}
+
 /// Counters of a job; they outlive its restarts within one server.
 #[derive(Debug)]
 pub struct JobMetrics {
-    /// In the order of [`super::dataflow::Dataflow::nodes`].
+    /// In the order of the dataflow's nodes.
     pub nodes: Vec<Arc<NodeMetrics>>,
     /// Progress by split id.
     pub splits: Mutex<BTreeMap<String, SplitProgress>>,
@@ -121,6 +162,8 @@ pub struct JobMetrics {
     pub checkpoints: AtomicU64,
     /// Duration of the last checkpoint, microseconds.
     pub checkpoint_us: AtomicU64,
+    /// The last checkpoints, oldest first.
+    pub last_checkpoints: Mutex<VecDeque<CheckpointFacts>>,
 }
 
 impl JobMetrics {
@@ -132,7 +175,20 @@ impl JobMetrics {
             row_errors: AtomicU64::new(0),
             checkpoints: AtomicU64::new(0),
             checkpoint_us: AtomicU64::new(0),
+            last_checkpoints: Mutex::default(),
         }
+    }
+
+    /// Notes a checkpoint.
+    pub fn note_checkpoint(&self, facts: CheckpointFacts) {
+        self.checkpoints.fetch_add(1, Ordering::Relaxed);
+        let micros = u64::try_from(facts.duration.as_micros()).unwrap_or(u64::MAX);
+        self.checkpoint_us.store(micros, Ordering::Relaxed);
+        let mut last = self.last_checkpoints.lock();
+        if last.len() == CHECKPOINTS_SHOWN {
+            last.pop_front();
+        }
+        last.push_back(facts);
     }
 
     /// The node with an id.

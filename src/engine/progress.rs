@@ -14,7 +14,7 @@ use crate::connectors::{Position, Split};
 pub struct Acknowledged {
     /// Whether the job has opened its splits since it was last started here; before, nothing is known.
     pub opened: bool,
-    /// Everything before the position is durable in the job's sink.
+    /// Everything before the position is durable in the job's sinks.
     pub positions: HashMap<String, Position>,
 }
 
@@ -22,7 +22,7 @@ pub struct Acknowledged {
 #[derive(Debug)]
 pub struct JobProgress {
     job: String,
-    sink: Option<String>,
+    sinks: Vec<String>,
     acknowledged: watch::Sender<Acknowledged>,
 }
 
@@ -87,11 +87,11 @@ fn topic(resource: &str) -> &str {
 }
 
 impl ProgressBoard {
-    /// Puts a job on the board, not opened; `sink` is the resource name of its sink.
-    pub fn register(&self, job: &str, sink: Option<String>) -> Arc<JobProgress> {
+    /// Puts a job on the board, not opened; `sinks` are the resource names of its sinks.
+    pub fn register(&self, job: &str, sinks: Vec<String>) -> Arc<JobProgress> {
         let progress = Arc::new(JobProgress {
             job: job.to_owned(),
-            sink,
+            sinks,
             acknowledged: watch::Sender::new(Acknowledged::default()),
         });
         self.jobs.write().insert(job.to_owned(), Arc::clone(&progress));
@@ -124,7 +124,7 @@ impl ProgressBoard {
         self.jobs
             .read()
             .values()
-            .filter(|job| job.job != reader && job.sink.as_ref().is_some_and(|sink| tables.contains(sink)))
+            .filter(|job| job.job != reader && job.sinks.iter().any(|sink| tables.contains(sink)))
             .cloned()
             .collect()
     }

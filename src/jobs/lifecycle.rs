@@ -20,6 +20,8 @@ pub enum JobState {
     Stopped,
     /// Its task failed in a way that trying again cannot mend; RESUME JOB tries again.
     Failed,
+    /// A defect of ours ended its task again and again: it is set aside with the cause; RESUME JOB tries again.
+    Quarantined,
     /// Its sources ended.
     Finished,
 }
@@ -35,6 +37,7 @@ impl JobState {
             JobState::Paused => "PAUSED",
             JobState::Stopped => "STOPPED",
             JobState::Failed => "FAILED",
+            JobState::Quarantined => "QUARANTINED",
             JobState::Finished => "FINISHED",
         }
     }
@@ -62,7 +65,7 @@ pub fn decide(desired: Option<DesiredState>, actual: Option<JobState>, resumed: 
     match (desired, actual) {
         (Some(DesiredState::Running), None) => Action::Start,
         (Some(DesiredState::Running), Some(state)) if !state.is_active() => match state {
-            JobState::Failed | JobState::Finished if !resumed => Action::Nothing,
+            JobState::Failed | JobState::Quarantined | JobState::Finished if !resumed => Action::Nothing,
             _ => Action::Start,
         },
         (Some(DesiredState::Running), Some(JobState::Stopping)) => Action::Nothing, // started again when it has ended
@@ -98,6 +101,14 @@ pub fn after_failure(kind: ErrorKind, failures_in_a_row: u32) -> AfterFailure {
         ErrorKind::Unavailable => AfterFailure::Retry,
         ErrorKind::Internal if failures_in_a_row < DEFECTS_IN_A_ROW => AfterFailure::Retry,
         ErrorKind::Internal | ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Corrupt => AfterFailure::GiveUp,
+    }
+}
+
+/// The state of a job that is not started again by itself.
+pub fn given_up(kind: ErrorKind) -> JobState {
+    match kind {
+        ErrorKind::Internal => JobState::Quarantined,
+        _ => JobState::Failed,
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -18,10 +18,11 @@ use crate::catalog::{Catalog, DesiredState, JobEntry};
 use crate::clock::Clock;
 use crate::connectors::{Registry, TableDeclaration};
 use crate::engine::checkpoint::CheckpointStore;
+use crate::engine::checkpoint::coordinator::{Ended, Wanted};
 use crate::engine::dataflow::Dataflow;
 use crate::engine::metrics::JobMetrics;
-use crate::engine::progress::{ProgressBoard, ReadBehind};
-use crate::engine::task::{self, Ended, OpenTable, TaskContext};
+use crate::engine::progress::{JobProgress, ProgressBoard, ReadBehind};
+use crate::engine::run::{self, JobContext, OpenTable};
 use crate::error::{Error, Result};
 
 /// The jobs of this server. Cheap to clone; all clones are one.
@@ -44,8 +45,14 @@ struct Shared {
 /// A job that this server has looked at since it is up.
 struct Job {
     id: String,
+    /// What it runs; absent if it cannot be read, in which case its start says why.
+    dataflow: Option<Dataflow>,
     state: watch::Sender<JobState>,
-    stop: watch::Sender<bool>,
+    wanted: watch::Sender<Wanted>,
+    /// Set while a savepoint is made: the job is not started again before its end is in the catalog.
+    is_held: AtomicBool,
+    /// Where the savepoint is with which it ended.
+    savepoint: Mutex<Option<String>>,
     last_error: Mutex<Option<(i64, Error)>>,
     restarts: AtomicU64,
     metrics: Arc<JobMetrics>,
@@ -91,34 +98,37 @@ impl Jobs {
                 if snapshot.jobs.get(name).is_some_and(|entry| entry.id == job.id) {
                     return true;
                 }
-                job.stop.send_replace(true);
+                job.wanted.send_replace(Wanted::Stop);
                 // One that was made again keeps its place until it is registered below: nobody may slip through between.
                 if !snapshot.jobs.contains_key(name) {
                     shared.board.remove(name);
                 }
-                let folder = CheckpointStore::new(&shared.folder, &job.id);
-                let mut state = job.state.subscribe();
-                shared.runtime.spawn(async move {
-                    // The task must have ended before its checkpoints go.
-                    let _ = state.wait_for(|state| !state.is_active()).await;
-                    let _ = tokio::task::spawn_blocking(move || folder.remove()).await;
-                });
+                let (jobs, dropped) = (self.clone(), Arc::clone(job));
+                shared.runtime.spawn(async move { jobs.forget(&dropped).await });
                 false
             });
             for (name, entry) in &snapshot.jobs {
                 let actual = running.get(name).map(|job| *job.state.borrow());
+                if let Some(job) = running.get(name)
+                    && job.is_held.load(Ordering::Acquire)
+                {
+                    if entry.desired == DesiredState::Running {
+                        continue;
+                    }
+                    job.is_held.store(false, Ordering::Release);
+                }
                 match lifecycle::decide(Some(entry.desired), actual, resumed.contains(name)) {
                     Action::Start => {
                         let job = running.entry(name.clone()).or_insert_with(|| Arc::new(Job::new(entry)));
-                        job.stop.send_replace(false);
+                        job.wanted.send_replace(Wanted::Run);
                         job.state.send_replace(JobState::Starting);
-                        let progress = shared.board.register(name, self.sink_of(entry));
+                        let progress = shared.board.register(name, self.sinks_of(entry));
                         starts.push((entry.clone(), Arc::clone(job), progress));
                     }
                     Action::End => {
                         if let Some(job) = running.get(name) {
                             job.state.send_replace(JobState::Stopping);
-                            job.stop.send_replace(true);
+                            job.wanted.send_replace(Wanted::Stop);
                         }
                     }
                     Action::Nothing => {
@@ -132,7 +142,7 @@ impl Jobs {
                 match entry.desired {
                     DesiredState::Stopped => shared.board.remove(name),
                     // A paused job that was not started here still holds back the jobs that read behind it.
-                    DesiredState::Paused if actual.is_none() => drop(shared.board.register(name, self.sink_of(entry))),
+                    DesiredState::Paused if actual.is_none() => drop(shared.board.register(name, self.sinks_of(entry))),
                     _ => {}
                 }
             }
@@ -144,11 +154,70 @@ impl Jobs {
         }
     }
 
-    /// Resource name of a job's sink; `None` if it cannot be opened, in which case the job itself says why.
-    fn sink_of(&self, entry: &JobEntry) -> Option<String> {
-        let dataflow = Dataflow::from_json(&entry.dataflow).ok()?;
-        let table = (self.opener())(&dataflow.sink.table).ok()?;
-        table.sink.map(|sink| sink.resource())
+    /// Resource names of a job's sinks; those that cannot be opened are left out: the job itself says why.
+    fn sinks_of(&self, entry: &JobEntry) -> Vec<String> {
+        let Ok(dataflow) = Dataflow::from_json(&entry.dataflow) else { return Vec::new() };
+        let open = self.opener();
+        dataflow.sinks().filter_map(|(_, sink)| open(&sink.table).ok()?.sink.map(|sink| sink.resource())).collect()
+    }
+
+    /// Removes what a dropped job leaves: checkpoints, spilled state, transactions.
+    async fn forget(&self, job: &Job) {
+        let mut state = job.state.subscribe();
+        // The task must have ended before its checkpoints go.
+        let _ = state.wait_for(|state| !state.is_active()).await;
+        if let Some(dataflow) = &job.dataflow {
+            match self.checkpoints(&job.id, dataflow) {
+                Ok(checkpoints) => checkpoints.remove().await,
+                Err(error) => tracing::warn!(job = job.id, %error, "checkpoints of a dropped job stay"),
+            }
+            let open = self.opener();
+            let sinks: Vec<_> = dataflow.sinks().filter_map(|(_, sink)| open(&sink.table).ok()?.sink).collect();
+            if let Ok(Some(transactional)) = run::transactional(sinks.iter())
+                && let Err(error) = transactional.forget(&job.id).await
+            {
+                tracing::warn!(job = job.id, %error, "the transactions of a dropped job stay");
+            }
+        }
+        let folder = self.shared.folder.join(&job.id);
+        if let Err(error) = tokio::fs::remove_dir_all(&folder).await
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(job = job.id, %error, "the folder of a dropped job stays");
+        }
+    }
+
+    fn checkpoints(&self, id: &str, dataflow: &Dataflow) -> Result<CheckpointStore> {
+        let store = match dataflow.settings.checkpoints_dir() {
+            Some(url) => CheckpointStore::at(url, id)?,
+            None => CheckpointStore::new(&self.shared.folder, id),
+        };
+        Ok(store.with_retained(dataflow.settings.checkpoints_retained()?))
+    }
+
+    /// Ends a job with a savepoint in `folder` and gives its place. The job stays ended only if the catalog says so next.
+    ///
+    /// # Errors
+    /// The job does not run, or its savepoint cannot be made: then it runs on.
+    pub async fn stop_with_savepoint(&self, name: &str, folder: &str) -> Result<String> {
+        let job = self.shared.running.lock().get(name).cloned();
+        let job = job.filter(|job| *job.state.borrow() == JobState::Running).ok_or_else(|| {
+            Error::invalid(format!("job \"{name}\" does not run, so that it cannot be stopped with a savepoint"))
+                .code("55000")
+        })?;
+        job.is_held.store(true, Ordering::Release);
+        job.savepoint.lock().take();
+        job.state.send_replace(JobState::Stopping);
+        job.wanted.send_replace(Wanted::StopWithSavepoint(folder.to_owned()));
+        let mut state = job.state.subscribe();
+        let _ = state.wait_for(|state| !state.is_active()).await;
+        if let Some(place) = job.savepoint.lock().take() {
+            return Ok(place);
+        }
+        job.is_held.store(false, Ordering::Release);
+        self.reconcile(&[]);
+        let error = job.last_error.lock().as_ref().map(|(_, error)| error.clone());
+        Err(error.unwrap_or_else(|| Error::internal("the job ended without a savepoint")))
     }
 
     fn opener(&self) -> OpenTable {
@@ -160,8 +229,8 @@ impl Jobs {
     }
 
     /// Runs a job's task until it is told to end, its sources end, or a failure that needs a person.
-    async fn supervise(&self, entry: JobEntry, job: Arc<Job>, progress: Arc<crate::engine::progress::JobProgress>) {
-        let mut stop = job.stop.subscribe();
+    async fn supervise(&self, entry: JobEntry, job: Arc<Job>, progress: Arc<JobProgress>) {
+        let mut wanted = job.wanted.subscribe();
         let mut failures = 0;
         let name = entry.name.clone();
         let rest = loop {
@@ -173,27 +242,30 @@ impl Jobs {
                 starting
             });
             let begun = Instant::now();
-            let outcome = match self.task_context(&entry, &job, Arc::clone(&progress)) {
+            let outcome = match self.job_context(&entry, &job, Arc::clone(&progress)) {
                 // A task of its own, so that a panic ends it and nothing else.
-                Ok(context) => match self.shared.runtime.spawn(task::run(context, stop.clone())).await {
+                Ok(context) => match self.shared.runtime.spawn(run::run(context, wanted.clone())).await {
                     Ok(outcome) => outcome,
                     Err(error) => Err(Error::internal(format!("the job panicked: {}", panic_text(error)))),
                 },
                 Err(error) => Err(error),
             };
             let error = match outcome {
-                Ok(Ended::Stopped) => break None,
+                Ok(Ended::Stopped(savepoint)) => {
+                    *job.savepoint.lock() = savepoint;
+                    break None;
+                }
                 Ok(Ended::Finished) => break Some(JobState::Finished),
                 Err(error) => error,
             };
             *job.last_error.lock() = Some((self.shared.clock.now_ms(), error.clone()));
-            if *stop.borrow() {
+            if *wanted.borrow() != Wanted::Run {
                 break None;
             }
             failures = if begun.elapsed() >= restart::STEADY { 1 } else { failures + 1 };
             if lifecycle::after_failure(error.kind(), failures) == AfterFailure::GiveUp {
                 tracing::error!(job = name, failures, %error, "job failed");
-                break Some(JobState::Failed);
+                break Some(lifecycle::given_up(error.kind()));
             }
             let delay = restart::delay(failures, rand::random());
             tracing::warn!(job = name, failures, %error, delay_ms = delay.as_millis(), "job failed and is started again");
@@ -207,7 +279,7 @@ impl Jobs {
             });
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
-                _ = stop.wait_for(|stop| *stop) => break None,
+                _ = wanted.wait_for(|wanted| *wanted != Wanted::Run) => break None,
             }
         };
         let desired = {
@@ -227,12 +299,12 @@ impl Jobs {
         }
     }
 
-    fn task_context(
+    fn job_context(
         &self,
         entry: &JobEntry,
         job: &Arc<Job>,
-        progress: Arc<crate::engine::progress::JobProgress>,
-    ) -> Result<TaskContext> {
+        progress: Arc<JobProgress>,
+    ) -> Result<JobContext> {
         let dataflow = Dataflow::from_json(&entry.dataflow)?;
         let open_table = self.opener();
         let mut looked_up = Vec::new();
@@ -245,11 +317,13 @@ impl Jobs {
         }
         let read_behind = ReadBehind::new(Arc::clone(&self.shared.board), &entry.name, looked_up);
         *job.read_behind.lock() = Some(read_behind.clone());
-        Ok(TaskContext {
+        Ok(JobContext {
             job: entry.name.clone(),
+            id: entry.id.clone(),
+            checkpoints: self.checkpoints(&entry.id, &dataflow)?,
+            spill_folder: self.shared.folder.join(&entry.id).join("spill"),
             dataflow: Arc::new(dataflow),
             open_table,
-            checkpoints: CheckpointStore::new(&self.shared.folder, &entry.id),
             progress,
             read_behind,
             metrics: Arc::clone(&job.metrics),
@@ -271,7 +345,7 @@ impl Jobs {
             .map(|state| *state)
             .unwrap_or(JobState::Stopped);
         match (state, job.last_error.lock().as_ref()) {
-            (JobState::Failed, Some((_, error))) => Err(error.clone()),
+            (JobState::Failed | JobState::Quarantined, Some((_, error))) => Err(error.clone()),
             _ => Ok(()),
         }
     }
@@ -284,7 +358,7 @@ impl Jobs {
             running.values().cloned().collect()
         };
         for job in &jobs {
-            job.stop.send_replace(true);
+            job.wanted.send_replace(Wanted::Stop);
         }
         for job in jobs {
             let mut state = job.state.subscribe();
@@ -334,11 +408,15 @@ impl Jobs {
 
 impl Job {
     fn new(entry: &JobEntry) -> Self {
-        let nodes = Dataflow::from_json(&entry.dataflow).map(|dataflow| dataflow.nodes()).unwrap_or_default();
+        let dataflow = Dataflow::from_json(&entry.dataflow).ok();
+        let nodes = dataflow.as_ref().map(Dataflow::descriptions).unwrap_or_default();
         Self {
             id: entry.id.clone(),
+            dataflow,
             state: watch::Sender::new(JobState::Starting),
-            stop: watch::Sender::new(false),
+            wanted: watch::Sender::new(Wanted::Run),
+            is_held: AtomicBool::new(false),
+            savepoint: Mutex::new(None),
             last_error: Mutex::new(None),
             restarts: AtomicU64::new(0),
             metrics: Arc::new(JobMetrics::new(nodes)),

@@ -28,6 +28,11 @@ pub trait Operator: Send {
     /// Takes a batch, gives what comes of it now.
     async fn process(&mut self, batch: ChangeBatch) -> Result<ChangeBatch>;
 
+    /// Whether results may be held back until [`Self::flush`].
+    fn holds_back(&self) -> bool {
+        false
+    }
+
     /// Gives out what is held back: called when the input runs dry, when results have waited as long as they may, and before
     /// every barrier. After it nothing is held back.
     ///
@@ -69,6 +74,12 @@ pub struct OperatorContext<'a> {
     pub open_lookup: &'a (dyn Fn(&TableDeclaration) -> Result<Arc<dyn Lookup>> + Send + Sync),
     /// Whether look-ups must see every acknowledged write now (read behind is in force); asked at each batch.
     pub consistent: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// The time, for state that is forgotten.
+    pub clock: Arc<dyn Clock>,
+    /// How much state may be in memory, over all operators of the job.
+    pub budget: MemoryBudget,
+    /// Where state goes that does not fit.
+    pub spill_folder: PathBuf,
 }
 
 /// Builds a stored operator for batches of `input`.

@@ -10,7 +10,8 @@ use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::ScalarFunction;
 
-use super::UnfinishedBranch;
+use super::fragment::Fragment;
+use super::Planner;
 use crate::engine::dataflow::{LookUpCall, OperatorKind};
 use crate::engine::expression::StoredExpression;
 use crate::engine::lookup_function::LookupFunction;
@@ -22,16 +23,54 @@ pub(super) struct Extracted {
     pub schema: DFSchema,
 }
 
-/// Replaces look-up calls by columns and adds the operator that computes these to the branch.
-///
-/// # Errors
-/// A call whose argument is itself a look-up (0A000).
-pub(super) fn extract(branch: &mut UnfinishedBranch, expressions: &[Expr]) -> Result<Extracted> {
-    let mut calls: Vec<(ScalarFunction, Arc<LookupFunction>)> = Vec::new();
-    // Columns that nobody needs any longer lie between the schema's and the appended ones: drop them first.
-    if expressions.iter().any(has_call) {
-        branch.trim()?;
+impl Planner<'_> {
+    /// Replaces look-up calls by columns and adds the operator that computes these to the fragment.
+    ///
+    /// # Errors
+    /// A call whose argument is itself a look-up (0A000).
+    pub(super) fn extract_look_ups(&mut self, fragment: &mut Fragment, expressions: &[Expr]) -> Result<Extracted> {
+        // Columns that nobody needs any longer lie between the schema's and the appended ones: drop them first.
+        if expressions.iter().any(has_call) {
+            self.trim(fragment)?;
+        }
+        let (replaced, calls) = replace_calls(expressions)?;
+        if calls.is_empty() {
+            return Ok(Extracted { expressions: replaced, schema: fragment.schema.clone() });
+        }
+        let mut fields: Vec<_> =
+            fragment.schema.iter().map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field))).collect();
+        let mut look_ups = Vec::new();
+        for (place, (call, function)) in calls.into_iter().enumerate() {
+            if call.args.iter().any(has_call) {
+                return Err(Error::unsupported(format!(
+                    "function \"{}\" is called with the result of another look-up function",
+                    call.func.name()
+                ))
+                .hint("Write the inner result to a table with one job, and look up in a second job."));
+            }
+            let arguments = call
+                .args
+                .iter()
+                .map(|argument| StoredExpression::new(argument, &fragment.schema))
+                .collect::<Result<Vec<_>>>()?;
+            fields.push((None, Arc::new(Field::new(appended_name(place), function.return_type().clone(), true))));
+            look_ups.push(LookUpCall { function: function.stored().clone(), arguments });
+        }
+        fragment.extra += look_ups.len();
+        if let Some(path) = &mut fragment.aggregate {
+            path.has_look_ups = true;
+        }
+        let changelog = fragment.changelog;
+        self.push(fragment, OperatorKind::LookUp { calls: look_ups }, None, changelog);
+        Ok(Extracted { expressions: replaced, schema: DFSchema::new_with_metadata(fields, HashMap::new())? })
     }
+}
+
+type Calls = Vec<(ScalarFunction, Arc<LookupFunction>)>;
+
+/// The expressions with a column in place of each look-up call, and the calls.
+fn replace_calls(expressions: &[Expr]) -> Result<(Vec<Expr>, Calls)> {
+    let mut calls: Calls = Vec::new();
     let replaced = expressions
         .iter()
         .map(|expression| {
@@ -52,32 +91,7 @@ pub(super) fn extract(branch: &mut UnfinishedBranch, expressions: &[Expr]) -> Re
             Ok(if replaced.transformed { replaced.data.alias_if_changed(name)? } else { replaced.data })
         })
         .collect::<Result<Vec<_>>>()?;
-    if calls.is_empty() {
-        return Ok(Extracted { expressions: replaced, schema: branch.schema.clone() });
-    }
-
-    let mut fields: Vec<_> =
-        branch.schema.iter().map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field))).collect();
-    let mut look_ups = Vec::new();
-    for (place, (call, function)) in calls.into_iter().enumerate() {
-        if call.args.iter().any(has_call) {
-            return Err(Error::unsupported(format!(
-                "function \"{}\" is called with the result of another look-up function",
-                call.func.name()
-            ))
-            .hint("Write the inner result to a table with one job, and look up in a second job."));
-        }
-        let arguments = call
-            .args
-            .iter()
-            .map(|argument| StoredExpression::new(argument, &branch.schema))
-            .collect::<Result<Vec<_>>>()?;
-        fields.push((None, Arc::new(Field::new(appended_name(place), function.return_type().clone(), true))));
-        look_ups.push(LookUpCall { function: function.stored().clone(), arguments });
-    }
-    branch.extra += look_ups.len();
-    branch.operators.push(OperatorKind::LookUp { calls: look_ups });
-    Ok(Extracted { expressions: replaced, schema: DFSchema::new_with_metadata(fields, HashMap::new())? })
+    Ok((replaced, calls))
 }
 
 fn appended_name(place: usize) -> String {

@@ -1,0 +1,536 @@
+//! Makes epochs durable: asks the tasks for a barrier, collects what they report, waits for the sinks, writes the checkpoint,
+//! decides it, and tells everyone. One epoch at a time is on its way; the tasks run on meanwhile.
+//! Opens and assigns splits too, because positions belong to checkpoints. What is decided after a crash is in `protocol`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use super::{CheckpointStore, Manifest, OperatorDelta, Positions};
+use crate::clock::Clock;
+use crate::connectors::{Decision, Position, Source, Split, SplitReader, SplitRequest, Transactions};
+use crate::engine::ledger::Ledger;
+use crate::engine::metrics::{CheckpointFacts, JobMetrics, NodeMetrics, SplitProgress};
+use crate::engine::progress::JobProgress;
+use crate::engine::task::{BarrierReport, Command, Report};
+use crate::error::{Error, Result};
+use crate::fault;
+
+/// How long a stopping job waits for its sink before it leaves the rest to the next start.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a job that stops with a savepoint may take for it.
+const SAVEPOINT_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// What is wanted of a running job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// Run.
+    Run,
+    /// End, with a last checkpoint if the sinks let it.
+    Stop,
+    /// End with a savepoint in this folder.
+    StopWithSavepoint(String),
+}
+
+/// Why a job ended without an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to; where the savepoint is, if one was asked for.
+    Stopped(Option<String>),
+    /// All its sources have ended.
+    Finished,
+}
+
+/// A source as the coordinator knows it.
+pub struct SourceState {
+    /// Id of its node.
+    pub id: String,
+    /// The source.
+    pub source: Arc<dyn Source>,
+    /// Columns read.
+    pub projection: Vec<usize>,
+    /// Counters of its node.
+    pub metrics: Arc<NodeMetrics>,
+    /// The tasks that can read it (indexes into the coordinator's), and the node's place in them.
+    pub tasks: Vec<usize>,
+    /// The node's place in those tasks.
+    pub place: usize,
+    /// Splits that are open.
+    pub splits: Vec<Split>,
+}
+
+/// What a coordinator is made of.
+pub struct Coordinator {
+    /// Name of the job.
+    pub job: String,
+    /// Its checkpoints.
+    pub store: CheckpointStore,
+    /// What decides epochs; absent: the checkpoint itself does.
+    pub transactions: Option<Arc<dyn Transactions>>,
+    /// Sources.
+    pub sources: Vec<SourceState>,
+    /// Commands to each task.
+    pub tasks: Vec<mpsc::Sender<Command>>,
+    /// Tasks' reports.
+    pub reports: mpsc::Receiver<Report>,
+    /// The tasks themselves.
+    pub running: JoinSet<Result<()>>,
+    /// Time between two barriers.
+    pub interval: Duration,
+    /// Grows whenever a task has read something.
+    pub activity: Arc<AtomicU64>,
+    /// Positions at which the job goes on.
+    pub positions: Positions,
+    /// The last decided epoch.
+    pub epoch: u64,
+    /// Ends of splits, when a job recomputes what was decided; the only checkpoint is then that epoch's.
+    pub rebuild: Option<Decision>,
+    /// Whether writes wait for the checkpoint in some sink.
+    pub has_deferred: bool,
+    /// The job's counters.
+    pub metrics: Arc<JobMetrics>,
+    /// Its place on the board.
+    pub progress: Arc<JobProgress>,
+    /// Shows positions between checkpoints, if the job is one task.
+    pub ledger: Option<Arc<Ledger>>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// An epoch between barrier and decision.
+struct Epoch {
+    number: u64,
+    begun: Instant,
+    missing: usize,
+    positions: Positions,
+    splits: BTreeMap<String, Vec<(Split, Position)>>,
+    deltas: Vec<OperatorDelta>,
+    tickets: Vec<(watch::Receiver<u64>, u64)>,
+    stall: Duration,
+}
+
+/// What came of an epoch.
+struct Completed {
+    manifest: Manifest,
+    facts: CheckpointFacts,
+    splits: BTreeMap<String, Vec<(Split, Position)>>,
+}
+
+impl Coordinator {
+    /// Runs the job until `wanted` changes, its sources end, or something fails.
+    ///
+    /// # Errors
+    /// Whatever fails; its kind says whether a restart can help.
+    pub async fn run(mut self, mut wanted: watch::Receiver<Wanted>) -> Result<Ended> {
+        let is_fresh = self.positions.is_empty();
+        let opened = tokio::select! {
+            // Opening asks outside systems, which may take long to say that they are away.
+            opened = self.discover() => opened?,
+            wanted = stopped(&mut wanted) => return match wanted {
+                Wanted::StopWithSavepoint(_) => Err(Error::unavailable("the job was not running yet, so that there is no savepoint")),
+                _ => Ok(Ended::Stopped(None)),
+            },
+        };
+        if is_fresh && self.rebuild.is_none() {
+            // Where a start-up mode led is kept before anything is read: "latest" means the time of the first start.
+            let epoch = Epoch::new(self.epoch + 1, 0, self.split_positions());
+            let completed = self.complete(epoch).await?;
+            self.completed(completed).await?;
+        }
+        self.assign(opened).await?;
+        if self.rebuild.is_some() || self.sources.iter().all(|source| source.source.discovery_interval().is_none()) {
+            self.tell(|| Command::NoMoreSplits).await?;
+        }
+        if let Some(ledger) = &self.ledger {
+            ledger.opened();
+        } else {
+            self.progress.advance(self.by_resource(&self.split_positions()));
+        }
+        let outcome = self.run_epochs(&mut wanted).await;
+        self.running.abort_all();
+        while self.running.join_next().await.is_some() {}
+        outcome
+    }
+
+    async fn run_epochs(&mut self, wanted: &mut watch::Receiver<Wanted>) -> Result<Ended> {
+        let mut ticks = tokio::time::interval(self.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks.tick().await;
+        let discovery_interval = self.sources.iter().filter_map(|source| source.source.discovery_interval()).min();
+        // Without an interval the timer is never asked; it must have one all the same.
+        let mut discovery = tokio::time::interval(discovery_interval.unwrap_or(Duration::from_secs(3600)));
+        discovery.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        discovery.tick().await;
+        let discovers = discovery_interval.is_some() && self.rebuild.is_none();
+        let checkpoints = self.rebuild.is_none();
+
+        let mut ended = 0;
+        let mut epoch: Option<Epoch> = None;
+        let mut completing: Option<BoxFuture<'static, Result<Completed>>> = None;
+        let mut seen_activity = 0;
+        // Deferred writes of a last epoch are acknowledged with one more.
+        let mut last_epochs = None;
+        let mut ending: Option<(Wanted, tokio::time::Instant)> = None;
+        loop {
+            let is_idle = epoch.is_none() && completing.is_none();
+            let finishing = ended == self.tasks.len();
+            if is_idle && (ending.is_some() || finishing) {
+                let left = last_epochs.get_or_insert(if self.has_deferred { 2 } else { 1 });
+                if *left == 0 {
+                    return self.finish(ending.map(|(wanted, _)| wanted)).await;
+                }
+                *left -= 1;
+                epoch = Some(self.begin_epoch().await?);
+                continue;
+            }
+            let deadline = ending.as_ref().map(|(_, deadline)| *deadline);
+            tokio::select! {
+                biased;
+                ended_task = self.running.join_next() => {
+                    return Err(match ended_task {
+                        Some(Ok(Ok(()))) | None => Error::internal("a task of the job has ended by itself"),
+                        Some(Ok(Err(error))) => error,
+                        Some(Err(error)) => panicked(error),
+                    });
+                }
+                report = self.reports.recv() => match report {
+                    Some(Report::Barrier(report)) => {
+                        if let Some(open) = &mut epoch {
+                            open.add(report);
+                            if open.missing == 0
+                                && let Some(whole) = epoch.take()
+                            {
+                                completing = Some(self.complete(whole));
+                            }
+                        }
+                    }
+                    Some(Report::Ended) => ended += 1,
+                    None => return Err(Error::internal("the job's tasks have ended")),
+                },
+                completed = async {
+                    match &mut completing {
+                        Some(completing) => completing.await,
+                        None => std::future::pending().await,
+                    }
+                } => {
+                    completing = None;
+                    self.completed(completed?).await?;
+                }
+                () = async {
+                    match deadline {
+                        Some(deadline) => tokio::time::sleep_until(deadline).await,
+                        None => std::future::pending().await,
+                    }
+                } => {
+                    let (wanted, _) = ending.take().unwrap_or((Wanted::Stop, tokio::time::Instant::now()));
+                    if let Wanted::StopWithSavepoint(_) = wanted {
+                        return Err(Error::unavailable("the sinks did not acknowledge in time, so that there is no savepoint"));
+                    }
+                    tracing::warn!(job = self.job, "the sink did not acknowledge in time; its rows are written again at the next start");
+                    return Ok(Ended::Stopped(None));
+                }
+                now_wanted = stopped(wanted), if ending.is_none() => {
+                    let time = match now_wanted {
+                        Wanted::StopWithSavepoint(_) => SAVEPOINT_TIMEOUT,
+                        _ => DRAIN_TIMEOUT,
+                    };
+                    ending = Some((now_wanted, tokio::time::Instant::now() + time));
+                }
+                _ = ticks.tick(), if is_idle && checkpoints => {
+                    let activity = self.activity.load(Ordering::Relaxed);
+                    if activity != seen_activity {
+                        seen_activity = activity;
+                        epoch = Some(self.begin_epoch().await?);
+                    }
+                }
+                _ = discovery.tick(), if discovers && ending.is_none() => {
+                    match self.discover().await {
+                        Ok(opened) => {
+                            if !opened.is_empty() {
+                                self.activity.fetch_add(1, Ordering::Relaxed);
+                            }
+                            self.assign(opened).await?;
+                        }
+                        // The splits that are open go on; new ones are found when the source answers again.
+                        Err(error) if error.is_retryable() => {
+                            tracing::warn!(job = self.job, %error, "cannot look for new splits now");
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+        }
+    }
+
+    async fn tell(&self, command: impl Fn() -> Command) -> Result<()> {
+        for task in &self.tasks {
+            // A task that has ended says why when it is joined.
+            let _ = task.send(command()).await;
+        }
+        Ok(())
+    }
+
+    async fn begin_epoch(&mut self) -> Result<Epoch> {
+        let number = self.rebuild.as_ref().map_or(self.epoch + 1, |decision| decision.epoch);
+        self.tell(|| Command::Barrier(number)).await?;
+        Ok(Epoch::new(number, self.tasks.len(), self.split_positions()))
+    }
+
+    /// Opens splits that are not open yet, at their stored position or where the options say.
+    async fn discover(&mut self) -> Result<Vec<(usize, Split, Box<dyn SplitReader>)>> {
+        let mut opened = Vec::new();
+        for (index, state) in self.sources.iter_mut().enumerate() {
+            // Without any stored position the start-up mode decides; a split that is new later is read from its beginning.
+            let stored = self.positions.get(&state.id).cloned();
+            let ends = self.rebuild.as_ref().map(|decision| decision.positions.get(&state.id));
+            for split in state.source.splits().await? {
+                if state.splits.contains(&split) {
+                    continue;
+                }
+                let position = match &stored {
+                    Some(stored) => Some(stored.get(&split.id).copied().unwrap_or(0)),
+                    None => None,
+                };
+                let end = match ends {
+                    Some(ends) => match ends.and_then(|ends| ends.get(&split.id)) {
+                        Some(end) => Some(*end),
+                        None => continue, // not part of what is recomputed
+                    },
+                    None => None,
+                };
+                let request = SplitRequest {
+                    split: &split,
+                    position,
+                    end,
+                    projection: &state.projection,
+                    metrics: Arc::clone(&state.metrics.connector),
+                };
+                let reader = state.source.open(request).await?;
+                let begin = reader.position();
+                state.splits.push(split.clone());
+                self.positions.entry(state.id.clone()).or_default().insert(split.id.clone(), begin);
+                let progress = SplitProgress { read: begin, acknowledged: begin, lag: reader.lag() };
+                self.metrics.splits.lock().insert(split.id.clone(), progress);
+                if let Some(ledger) = &self.ledger {
+                    ledger.begin(&state.id, &split, begin);
+                }
+                opened.push((index, split, reader));
+            }
+            // A source without splits yet has begun too: what comes later is new.
+            self.positions.entry(state.id.clone()).or_default();
+        }
+        Ok(opened)
+    }
+
+    /// Gives opened splits to the tasks, evenly.
+    async fn assign(&mut self, opened: Vec<(usize, Split, Box<dyn SplitReader>)>) -> Result<()> {
+        for (index, split, reader) in opened {
+            let state = &self.sources[index];
+            let number = state.splits.iter().position(|known| *known == split).unwrap_or_default();
+            let task = state.tasks[number % state.tasks.len()];
+            let _ = self.tasks[task].send(Command::Read { node: state.place, split, reader }).await;
+        }
+        Ok(())
+    }
+
+    /// Positions of all open splits, as last known.
+    fn split_positions(&self) -> BTreeMap<String, Vec<(Split, Position)>> {
+        self.sources
+            .iter()
+            .map(|state| {
+                let positions = self.positions.get(&state.id);
+                let position = |split: &Split| positions.and_then(|known| known.get(&split.id)).copied().unwrap_or(0);
+                (state.id.clone(), state.splits.iter().map(|split| (split.clone(), position(split))).collect())
+            })
+            .collect()
+    }
+
+    /// How far each resource is: by the slowest of the sources that read it.
+    fn by_resource(&self, splits: &BTreeMap<String, Vec<(Split, Position)>>) -> BTreeMap<String, Position> {
+        let mut positions: BTreeMap<String, Position> = BTreeMap::new();
+        for (split, position) in splits.values().flatten() {
+            let known = positions.entry(split.resource.clone()).or_insert(*position);
+            *known = (*known).min(*position);
+        }
+        positions
+    }
+
+    /// Makes an epoch durable and decides it. Runs beside the tasks.
+    fn complete(&self, epoch: Epoch) -> BoxFuture<'static, Result<Completed>> {
+        let store = self.store.clone();
+        let transactions = self.transactions.clone();
+        let is_rebuild = self.rebuild.is_some();
+        let clock = Arc::clone(&self.clock);
+        Box::pin(async move {
+            let Epoch { number, begun, positions, splits, deltas, tickets, stall, .. } = epoch;
+            // Sinks outside of transactions: all writes up to the barrier are durable first.
+            if !fault::is_mutant("skip-sink-wait") {
+                for (mut acknowledged, ticket) in tickets {
+                    acknowledged
+                        .wait_for(|shown| *shown >= ticket)
+                        .await
+                        .map_err(|_| Error::unavailable("a sink's writer has ended"))?;
+                    fault::point("K1");
+                }
+            }
+            if let Some(transactions) = &transactions {
+                transactions.flush(number).await?;
+            }
+            let rows = deltas.iter().map(|delta| delta.delta.rows.num_rows() as u64).sum();
+            let bytes = deltas.iter().map(|delta| delta.delta.rows.get_array_memory_size() as u64).sum();
+            let manifest = match is_rebuild {
+                true => store.write_rebuilt(number, positions, deltas).await?,
+                false => store.write(number, positions, deltas).await?,
+            };
+            if let Some(transactions) = &transactions {
+                let decision = Decision {
+                    epoch: number,
+                    positions: manifest.positions.clone(),
+                    checksum: manifest.checksum(),
+                };
+                let committed: Vec<(Split, Position)> = splits.values().flatten().cloned().collect();
+                transactions.commit(&decision, &committed).await?;
+            }
+            fault::point("K9");
+            let facts =
+                CheckpointFacts { epoch: number, at_ms: clock.now_ms(), duration: begun.elapsed(), stall, rows, bytes };
+            Ok(Completed { manifest, facts, splits })
+        })
+    }
+
+    /// An epoch is decided: everyone learns of it.
+    async fn completed(&mut self, completed: Completed) -> Result<()> {
+        let Completed { manifest, facts, splits } = completed;
+        let before = std::mem::replace(&mut self.positions, manifest.positions);
+        self.epoch = manifest.epoch;
+        self.metrics.note_checkpoint(facts);
+        if self.has_deferred {
+            self.tell(|| Command::Decided(facts.epoch)).await?;
+        }
+        if self.ledger.is_none() {
+            // Deferred writes of this epoch are on their way only now: those of the epoch before are acknowledged.
+            let shown = match self.has_deferred {
+                true => at_positions(&splits, &before),
+                false => splits.clone(),
+            };
+            let mut progress = self.metrics.splits.lock();
+            for (split, position) in shown.values().flatten() {
+                if let Some(progress) = progress.get_mut(&split.id) {
+                    progress.acknowledged = *position;
+                }
+            }
+            drop(progress);
+            self.progress.advance(self.by_resource(&shown));
+        }
+        if let Err(error) = self.store.settle(self.epoch).await {
+            tracing::warn!(job = self.job, epoch = self.epoch, %error, "older checkpoints stay for now");
+        }
+        for (id, positions) in &splits {
+            if let Some(state) = self.sources.iter().find(|state| state.id == *id)
+                && let Err(error) = state.source.commit(positions).await
+            {
+                tracing::debug!(job = self.job, %error, "offsets were not sent to the group; the checkpoint has them");
+            }
+        }
+        Ok(())
+    }
+
+    async fn finish(&mut self, wanted: Option<Wanted>) -> Result<Ended> {
+        self.tell(|| Command::End).await?;
+        match wanted {
+            Some(Wanted::StopWithSavepoint(folder)) => {
+                let stored = self.store.load().await?;
+                let last = stored.manifests.iter().find(|manifest| manifest.epoch == self.epoch).ok_or_else(|| {
+                    Error::corrupt(format!("checkpoint {} was written and cannot be read back", self.epoch))
+                })?;
+                Ok(Ended::Stopped(Some(self.store.savepoint(last, &folder).await?)))
+            }
+            Some(_) => Ok(Ended::Stopped(None)),
+            None => Ok(Ended::Finished),
+        }
+    }
+}
+
+impl Epoch {
+    fn new(number: u64, tasks: usize, splits: BTreeMap<String, Vec<(Split, Position)>>) -> Self {
+        let mut epoch = Self {
+            number,
+            begun: Instant::now(),
+            missing: tasks,
+            positions: Positions::new(),
+            splits: BTreeMap::new(),
+            deltas: Vec::new(),
+            tickets: Vec::new(),
+            stall: Duration::ZERO,
+        };
+        for (source, positions) in splits {
+            epoch.take(source, positions);
+        }
+        epoch
+    }
+
+    fn take(&mut self, source: String, positions: Vec<(Split, Position)>) {
+        let known = self.positions.entry(source.clone()).or_default();
+        let splits = self.splits.entry(source).or_default();
+        for (split, position) in positions {
+            known.insert(split.id.clone(), position);
+            splits.retain(|(other, _)| *other != split);
+            splits.push((split, position));
+        }
+    }
+
+    fn add(&mut self, report: BarrierReport) {
+        if report.epoch != self.number {
+            return;
+        }
+        self.missing -= 1;
+        for (source, positions) in report.positions {
+            self.take(source, positions);
+        }
+        self.deltas.extend(report.deltas);
+        self.tickets.extend(report.tickets);
+        self.stall = self.stall.max(report.stall);
+    }
+}
+
+fn at_positions(
+    splits: &BTreeMap<String, Vec<(Split, Position)>>,
+    positions: &Positions,
+) -> BTreeMap<String, Vec<(Split, Position)>> {
+    splits
+        .iter()
+        .map(|(source, splits)| {
+            let known = positions.get(source);
+            let at = |split: &Split| known.and_then(|known| known.get(&split.id)).copied().unwrap_or(0);
+            (source.clone(), splits.iter().map(|(split, _)| (split.clone(), at(split))).collect())
+        })
+        .collect()
+}
+
+/// Waits until something else than running is wanted.
+async fn stopped(wanted: &mut watch::Receiver<Wanted>) -> Wanted {
+    match wanted.wait_for(|wanted| *wanted != Wanted::Run).await {
+        Ok(wanted) => wanted.clone(),
+        // Nobody is left to want anything.
+        Err(_) => Wanted::Stop,
+    }
+}
+
+fn panicked(error: tokio::task::JoinError) -> Error {
+    let text = match error.try_into_panic() {
+        Ok(payload) => payload
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "without a text".to_owned()),
+        Err(_) => "its task was cancelled".to_owned(),
+    };
+    Error::internal(format!("the job panicked: {text}"))
+}

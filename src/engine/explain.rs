@@ -1,0 +1,219 @@
+//! A dataflow as text, for EXPLAIN, DESCRIBE JOB and EXPLAIN ANALYZE JOB: sinks first, what gives them rows below them.
+
+use std::fmt::Write as _;
+
+use super::dataflow::{Dataflow, Node, NodeKind, OperatorKind};
+use crate::connectors::TableDeclaration;
+
+impl Dataflow {
+    /// Ids and descriptions of all nodes, in their order.
+    pub fn descriptions(&self) -> Vec<(String, String)> {
+        (0..self.nodes.len()).map(|index| (self.nodes[index].id.clone(), self.describe(index))).collect()
+    }
+
+    /// One line a node, sinks first; `facts` adds to a node's line.
+    pub fn explain_with(&self, facts: &dyn Fn(&Node) -> Option<String>) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut shown = vec![false; self.nodes.len()];
+        for (index, node) in self.nodes.iter().enumerate() {
+            if matches!(node.kind, NodeKind::Sink(_)) {
+                self.explain_node(index, 0, facts, &mut shown, &mut lines);
+            }
+        }
+        lines
+    }
+
+    /// As [`Self::explain_with`], and what concerns the whole job.
+    pub fn explain(&self) -> Vec<String> {
+        let mut lines = self.explain_with(&|_| None);
+        let parallelism = self.settings.parallelism().unwrap_or(1);
+        let interval = self.settings.checkpoint_interval().unwrap_or_default();
+        lines.push(format!("Parallelism: {parallelism}; checkpoint every {} ms", interval.as_millis()));
+        if self.lookups().next().is_some() {
+            let on = self.settings.read_behind().unwrap_or(true);
+            lines.push(format!(
+                "Read behind: {}",
+                if on {
+                    "on, rows wait until jobs here that fill a looked-up table from the same topic have written them"
+                } else {
+                    "off"
+                }
+            ));
+        }
+        lines
+    }
+
+    fn explain_node(
+        &self,
+        index: usize,
+        depth: usize,
+        facts: &dyn Fn(&Node) -> Option<String>,
+        shown: &mut [bool],
+        lines: &mut Vec<String>,
+    ) {
+        let node = &self.nodes[index];
+        let indent = "  ".repeat(depth);
+        if shown[index] {
+            lines.push(format!("{indent}{} [{}], as above", node.title(), node.id));
+            return;
+        }
+        shown[index] = true;
+        let mut line = format!("{indent}{} [{}]", self.describe(index), node.id);
+        if let NodeKind::Operator(kind) = &node.kind
+            && kind.is_stateful()
+        {
+            let _ = write!(line, " changelog={}", node.changelog.name());
+        }
+        if let Some(more) = facts(node) {
+            let _ = write!(line, " ({more})");
+        }
+        lines.push(line);
+        let mut depth = depth + 1;
+        if let Some(keys) = &node.keyed_by
+            && self.settings.parallelism().unwrap_or(1) > 1
+        {
+            let names = node.inputs.first().map(|input| self.column_names(*input)).unwrap_or_default();
+            let keys: Vec<String> = keys.iter().map(|key| name_of(&names, *key)).collect();
+            let how = if keys.is_empty() { "to one task".to_owned() } else { format!("hash({})", keys.join(", ")) };
+            lines.push(format!("{}Exchange: {how}", "  ".repeat(depth)));
+            depth += 1;
+        }
+        if node.inputs.len() > 1 {
+            lines.push(format!("{}Union", "  ".repeat(depth)));
+            depth += 1;
+        }
+        for input in &node.inputs {
+            self.explain_node(*input, depth, facts, shown, lines);
+        }
+    }
+
+    /// What a node does.
+    fn describe(&self, index: usize) -> String {
+        let node = &self.nodes[index];
+        let names = || node.inputs.first().map(|input| self.column_names(*input)).unwrap_or_default();
+        match &node.kind {
+            NodeKind::Source(source) => {
+                let columns: Vec<&str> = source
+                    .projection
+                    .iter()
+                    .filter_map(|index| source.table.columns.get(*index))
+                    .map(|column| column.name.as_str())
+                    .collect();
+                let changes = match node.changelog {
+                    crate::changelog::Changelog::Append => String::new(),
+                    other => format!(", changelog={}", other.name()),
+                };
+                format!("Source: {} columns [{}]{changes}", source.table.name, columns.join(", "))
+            }
+            NodeKind::Operator(kind) => match kind {
+                OperatorKind::Filter { predicate } => format!("Filter: {}", predicate.text),
+                OperatorKind::Project { expressions } => {
+                    let texts: Vec<&str> = expressions.iter().map(|expression| expression.text.as_str()).collect();
+                    format!("Projection: {}", texts.join(", "))
+                }
+                OperatorKind::LookUp { calls } => {
+                    let texts: Vec<String> = calls
+                        .iter()
+                        .map(|call| {
+                            let arguments: Vec<&str> = call.arguments.iter().map(|a| a.text.as_str()).collect();
+                            let (name, table) = (&call.function.name, &call.function.table.name);
+                            format!("{name}({}) from {table}", arguments.join(", "))
+                        })
+                        .collect();
+                    format!("LookUp: {}", texts.join("; "))
+                }
+                OperatorKind::GroupAggregate(spec) => {
+                    let names = names();
+                    let mut text = spec.describe(&|column| name_of(&names, column));
+                    let _ = write!(text, "; state: {}", state_of_aggregate(spec));
+                    text
+                }
+                OperatorKind::ChangelogNormalize { key, .. } => {
+                    format!("ChangelogNormalize: by [{}]; state: the last row of each key", keys_text(key, &names()))
+                }
+                OperatorKind::Materialize { key, input, .. } => {
+                    let state = match input {
+                        crate::changelog::Changelog::Append => "a number for each key",
+                        _ => "the live rows of each key",
+                    };
+                    format!("Materialize: by [{}]; state: {state}", keys_text(key, &names()))
+                }
+            },
+            NodeKind::Sink(sink) => {
+                let mut text = format!("Sink: {}", sink.table.name);
+                match (&sink.key, node.changelog) {
+                    (Some(key), _) => {
+                        let names: Vec<String> = sink.table.columns.iter().map(|column| column.name.clone()).collect();
+                        let _ = write!(text, ", needs changes by key ({})", keys_text(key, &names));
+                    }
+                    (None, crate::changelog::Changelog::Append) => text.push_str(", needs inserts"),
+                    (None, _) => text.push_str(", takes all changes"),
+                }
+                let _ = write!(text, ", {}", guarantee(&sink.table));
+                if sink.deferred {
+                    text.push_str(", written after each checkpoint");
+                }
+                text
+            }
+        }
+    }
+
+    /// Names of the columns that a node gives, as far as they have any.
+    fn column_names(&self, index: usize) -> Vec<String> {
+        let node = &self.nodes[index];
+        let input = || node.inputs.first().map(|input| self.column_names(*input)).unwrap_or_default();
+        match &node.kind {
+            NodeKind::Source(source) => {
+                let name = |index: &usize| source.table.columns.get(*index).map(|column| column.name.clone());
+                source.projection.iter().filter_map(name).collect()
+            }
+            NodeKind::Operator(OperatorKind::Project { expressions }) => {
+                expressions.iter().map(|expression| expression.text.clone()).collect()
+            }
+            NodeKind::Operator(OperatorKind::GroupAggregate(spec)) => {
+                let names = input();
+                let keys = spec.keys.iter().map(|key| name_of(&names, *key));
+                keys.chain(spec.aggregates.iter().map(|aggregate| aggregate.text.clone())).collect()
+            }
+            NodeKind::Operator(_) => input(),
+            NodeKind::Sink(_) => Vec::new(),
+        }
+    }
+}
+
+impl Node {
+    fn title(&self) -> &str {
+        match &self.kind {
+            NodeKind::Source(_) => "Source",
+            NodeKind::Operator(kind) => kind.title(),
+            NodeKind::Sink(_) => "Sink",
+        }
+    }
+}
+
+fn state_of_aggregate(spec: &super::aggregate::GroupAggregateSpec) -> String {
+    let mut text = if spec.keys.is_empty() { "one group".to_owned() } else { "one row a group".to_owned() };
+    if spec.keeps_values() {
+        text.push_str(" and its distinct or counted values");
+    }
+    if let Some(ttl) = spec.state_ttl_ms {
+        let _ = write!(text, ", forgotten after {ttl} ms without rows");
+    }
+    text
+}
+
+/// What the table's options promise.
+fn guarantee(table: &TableDeclaration) -> &str {
+    match table.option("sink.delivery-guarantee").or_else(|| table.option("sink.semantic")) {
+        Some(guarantee) => guarantee,
+        None => "at-least-once",
+    }
+}
+
+fn keys_text(keys: &[usize], names: &[String]) -> String {
+    keys.iter().map(|key| name_of(names, *key)).collect::<Vec<_>>().join(", ")
+}
+
+fn name_of(names: &[String], column: usize) -> String {
+    names.get(column).cloned().unwrap_or_else(|| format!("#{column}"))
+}

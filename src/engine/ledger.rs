@@ -1,0 +1,127 @@
+//! Which positions stand behind which writes: shows how far a job is done, record by record, while checkpoints only know epochs.
+//! Read-behind needs it: a job that looks up what this one writes waits milliseconds, not a checkpoint's interval.
+//! Only for jobs that run as one task; with several, the coordinator shows the positions of completed epochs.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::metrics::JobMetrics;
+use super::progress::JobProgress;
+use crate::connectors::{Position, Split};
+
+/// Positions of one source: split, position after its rows.
+pub type SourcePositions = (String, Vec<(Split, Position)>);
+
+/// See the module.
+pub struct Ledger {
+    inner: Mutex<State>,
+    progress: Arc<JobProgress>,
+    metrics: Arc<JobMetrics>,
+}
+
+struct State {
+    /// Open splits by source and split id: everything before the position is acknowledged.
+    done: BTreeMap<(String, String), Position>,
+    /// The same by resource name: several sources may read one partition.
+    by_resource: BTreeMap<String, Vec<(String, String)>>,
+    /// Not yet acknowledged, in order of tickets: the tickets of all writers, and the positions behind them.
+    open: VecDeque<(Vec<u64>, Vec<SourcePositions>)>,
+    /// By writer.
+    acknowledged: Vec<u64>,
+    /// Whether all sources have opened their splits; before, nothing may be concluded from what is not there.
+    is_opened: bool,
+}
+
+impl Ledger {
+    /// A ledger for so many writers.
+    pub fn new(writers: usize, progress: Arc<JobProgress>, metrics: Arc<JobMetrics>) -> Self {
+        let state = State {
+            done: BTreeMap::new(),
+            by_resource: BTreeMap::new(),
+            open: VecDeque::new(),
+            acknowledged: vec![0; writers],
+            is_opened: false,
+        };
+        Self { inner: Mutex::new(state), progress, metrics }
+    }
+
+    /// A split is read from here on.
+    pub fn begin(&self, source: &str, split: &Split, position: Position) {
+        let mut state = self.inner.lock();
+        let place = (source.to_owned(), split.id.clone());
+        if state.done.insert(place.clone(), position).is_none() {
+            state.by_resource.entry(split.resource.clone()).or_default().push(place);
+        }
+    }
+
+    /// All splits that there are now have begun.
+    pub fn opened(&self) {
+        let mut state = self.inner.lock();
+        state.is_opened = true;
+        let resources: Vec<(String, Position)> =
+            state.by_resource.keys().map(|resource| (resource.clone(), state.position_of(resource))).collect();
+        self.progress.advance(resources);
+    }
+
+    /// Everything before the positions is in the tickets of the writers up to `tickets`, which may be acknowledged already,
+    /// as they are when nothing of the last rows had to be written.
+    pub fn note(&self, tickets: Vec<u64>, positions: Vec<SourcePositions>) {
+        let mut state = self.inner.lock();
+        state.open.push_back((tickets, positions));
+        self.settle(&mut state);
+    }
+
+    /// A writer has had everything up to the ticket acknowledged.
+    pub fn acknowledge(&self, writer: usize, ticket: u64) {
+        let mut state = self.inner.lock();
+        let known = &mut state.acknowledged[writer];
+        *known = ticket.max(*known);
+        self.settle(&mut state);
+    }
+
+    fn settle(&self, state: &mut State) {
+        let mut settled: BTreeMap<String, String> = BTreeMap::new();
+        while let Some((tickets, _)) = state.open.front()
+            && tickets.iter().zip(&state.acknowledged).all(|(ticket, acknowledged)| ticket <= acknowledged)
+        {
+            let Some((_, positions)) = state.open.pop_front() else { break };
+            for (source, positions) in positions {
+                for (split, position) in positions {
+                    state.done.insert((source.clone(), split.id.clone()), position);
+                    settled.insert(split.resource, split.id);
+                }
+            }
+        }
+        if settled.is_empty() {
+            return;
+        }
+        let settled: Vec<(String, String, Position)> = settled
+            .into_iter()
+            .map(|(resource, split)| {
+                let position = state.position_of(&resource);
+                (resource, split, position)
+            })
+            .collect();
+        {
+            let mut splits = self.metrics.splits.lock();
+            for (_, split, position) in &settled {
+                if let Some(progress) = splits.get_mut(split) {
+                    progress.acknowledged = *position;
+                }
+            }
+        }
+        if state.is_opened {
+            self.progress.advance(settled.into_iter().map(|(resource, _, position)| (resource, position)));
+        }
+    }
+}
+
+impl State {
+    /// How far a partition is done: by the slowest of the sources that read it.
+    fn position_of(&self, resource: &str) -> Position {
+        let places = self.by_resource.get(resource).into_iter().flatten();
+        places.filter_map(|place| self.done.get(place).copied()).min().unwrap_or_default()
+    }
+}

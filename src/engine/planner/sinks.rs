@@ -1,0 +1,143 @@
+//! The end of a job's query: what the sink needs of the changes, and what goes before it so that it gets that.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field};
+use datafusion::common::DFSchema;
+use datafusion::logical_expr::Expr;
+
+use super::Planner;
+use super::fragment::Fragment;
+use crate::changelog::Changelog;
+use crate::connectors::table_provider::ConnectorTable;
+use crate::connectors::{Sink, SinkKind};
+use crate::engine::dataflow::{NodeKind, OperatorKind, SinkNode};
+use crate::engine::expression::StoredExpression;
+use crate::error::{Error, Result};
+
+impl Planner<'_> {
+    pub(super) async fn plan_sink(
+        &mut self,
+        mut fragment: Fragment,
+        table: &ConnectorTable,
+        sink: &Arc<dyn Sink>,
+    ) -> Result<()> {
+        self.trim(&mut fragment)?;
+        let declaration = table.declaration();
+        let (name, width) = (&declaration.name, declaration.columns.len());
+        if fragment.schema.fields().len() != width {
+            return Err(Error::internal(format!(
+                "the query gives {} columns, the sink takes {width}",
+                fragment.schema.fields().len()
+            )));
+        }
+        let mut keyed_by = None;
+        let mut deferred = false;
+        let mut key = None;
+        match sink.kind().await? {
+            SinkKind::Append if fragment.changelog != Changelog::Append => {
+                return Err(Error::unsupported(format!(
+                    "table \"{name}\" takes only inserts, and the query gives updates and deletes ({})",
+                    fragment.changelog.name()
+                ))
+                .detail(format!("They come from {}.", self.origin(&fragment)))
+                .hint("Write to an upsert-kafka or DynamoDB table with a PRIMARY KEY, or use a CDC format such as debezium-json."));
+            }
+            SinkKind::Append => {}
+            SinkKind::Changelog => {}
+            SinkKind::Upsert { key: columns } => {
+                self.upsert(&mut fragment, &columns, sink)?;
+                deferred = fragment.transient && sink.transactional().is_none();
+                let is_spread = fragment.distribution.as_ref() == Some(&columns);
+                if !is_spread || deferred {
+                    keyed_by = Some(columns.clone());
+                }
+                key = Some(columns);
+            }
+        }
+        let changelog = fragment.changelog;
+        let node = SinkNode { table: declaration.as_ref().clone(), key, deferred };
+        self.add(NodeKind::Sink(node), fragment.nodes, keyed_by, changelog);
+        Ok(())
+    }
+
+    /// Makes the changes of a fragment changes by the sink's key.
+    fn upsert(&mut self, fragment: &mut Fragment, key: &[usize], sink: &Arc<dyn Sink>) -> Result<()> {
+        let wants_version = sink.wants_version();
+        let ttl = self.state_ttl_ms()?;
+        let is_sinks_key = fragment.key.as_ref().is_some_and(|known| {
+            known.len() == key.len() && known.iter().all(|column| key.contains(column))
+        });
+        let path = fragment.aggregate.clone().filter(|_| is_sinks_key);
+        let materialize = self.settings.options.get("table.exec.sink.upsert-materialize").map(String::as_str);
+        let is_forced = materialize == Some("FORCE");
+        if let Some(path) = &path
+            && !is_forced
+            && (!wants_version || !path.has_look_ups)
+        {
+            if let Some(spec) = self.aggregate_mut(path.node) {
+                spec.emits = Changelog::Upsert;
+                spec.version = wants_version;
+                spec.emit_unchanged = sink.transactional().is_none();
+            }
+            for node in std::iter::once(path.node).chain(path.projections.iter().copied()) {
+                self.nodes[node].changelog = Changelog::Upsert;
+            }
+            fragment.changelog = Changelog::Upsert;
+            // An upserting aggregate deletes every touched group that is gone: a replay repeats all keys of an appending input.
+            if wants_version {
+                self.pass_version(path.node, &path.projections)?;
+            }
+            return Ok(());
+        }
+        let is_append = fragment.changelog == Changelog::Append;
+        let needs_rows = !is_append && (!is_sinks_key || is_forced) && materialize != Some("NONE");
+        if needs_rows || wants_version {
+            let kind = OperatorKind::Materialize {
+                key: key.to_vec(),
+                input: fragment.changelog,
+                version: wants_version,
+                state_ttl_ms: ttl,
+            };
+            let is_spread = fragment.distribution.as_deref() == Some(key);
+            let keyed_by = (!is_spread).then(|| key.to_vec());
+            self.push(fragment, kind, keyed_by, Changelog::Upsert);
+            fragment.distribution = Some(key.to_vec());
+            // Values that are keys of the sink come and go with every result in between.
+            fragment.transient |= fragment.batch_dependent;
+        }
+        Ok(())
+    }
+
+    /// Takes an aggregate's version column, the last one, through the projections above it.
+    fn pass_version(&mut self, aggregate: usize, projections: &[usize]) -> Result<()> {
+        let mut width = match self.aggregate_mut(aggregate) {
+            Some(spec) => spec.keys.len() + spec.aggregates.len(),
+            None => return Err(Error::internal("an aggregate that is none")),
+        };
+        for node in projections {
+            let fields: Vec<Field> =
+                (0..=width).map(|place| Field::new(format!("#{place}"), DataType::Int64, true)).collect();
+            let given = DFSchema::try_from(datafusion::arrow::datatypes::Schema::new(fields))?;
+            let version = StoredExpression::new(&Expr::Column(given.columns()[width].clone()), &given)?;
+            if let NodeKind::Operator(OperatorKind::Project { expressions }) = &mut self.nodes[*node].kind {
+                width = expressions.len();
+                expressions.push(version);
+            }
+        }
+        Ok(())
+    }
+
+    /// What in a fragment gives updates, for messages.
+    fn origin(&self, fragment: &Fragment) -> String {
+        let mut nodes = fragment.nodes.clone();
+        while let Some(node) = nodes.pop() {
+            match &self.nodes[node].kind {
+                NodeKind::Operator(kind) if kind.is_stateful() => return format!("operator {}", kind.title()),
+                NodeKind::Source(source) => return format!("table \"{}\"", source.table.name),
+                _ => nodes.extend(&self.nodes[node].inputs),
+            }
+        }
+        "the query".to_owned()
+    }
+}

@@ -1,0 +1,206 @@
+//! Table scans: a source node for each, or one for several scans of one table; what updates and deletes of a source become.
+
+use std::sync::Arc;
+
+use datafusion::common::DFSchema;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
+
+use super::fragment::Fragment;
+use super::{PlannedInsert, Planner};
+use crate::changelog::Changelog;
+use crate::connectors::TableDeclaration;
+use crate::connectors::table_provider::ConnectorTable;
+use crate::engine::dataflow::{Dataflow, NodeKind, OperatorKind, SourceNode};
+use crate::engine::expression::StoredExpression;
+use crate::error::{Error, Result};
+
+/// Tables that several scans of a job read: each is read once, with the columns that all of them need.
+pub(super) struct SharedSources(Vec<SharedSource>);
+
+struct SharedSource {
+    table: TableDeclaration,
+    projection: Vec<usize>,
+    /// The node, once a scan has made it.
+    node: Option<usize>,
+}
+
+impl SharedSources {
+    /// Finds them in the INSERTs' queries.
+    pub fn of(inserts: &[PlannedInsert<'_>]) -> Result<Self> {
+        let mut scans: Vec<(SharedSource, usize)> = Vec::new();
+        for insert in inserts {
+            insert.query.apply_with_subqueries(|node| {
+                if let LogicalPlan::TableScan(scan) = node
+                    && let Some(provider) = ConnectorTable::of(&scan.source)
+                    && let Some(table) = ConnectorTable::from_provider(provider.as_ref())
+                {
+                    let needed = needed_columns(scan, table)?;
+                    let declaration = table.declaration().as_ref();
+                    match scans.iter_mut().find(|(shared, _)| shared.table == *declaration) {
+                        Some((shared, count)) => {
+                            *count += 1;
+                            for column in needed {
+                                if !shared.projection.contains(&column) {
+                                    shared.projection.push(column);
+                                }
+                            }
+                        }
+                        None => {
+                            let table = declaration.clone();
+                            scans.push((SharedSource { table, projection: needed, node: None }, 1));
+                        }
+                    }
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+        }
+        Ok(Self(scans.into_iter().filter(|(_, count)| *count > 1).map(|(shared, _)| shared).collect()))
+    }
+}
+
+/// Columns that a scan gives, then those that only its filters or its key need.
+fn needed_columns(scan: &TableScan, table: &ConnectorTable) -> datafusion::error::Result<Vec<usize>> {
+    let declaration = table.declaration();
+    let mut needed = scan.projection.clone().unwrap_or_else(|| (0..declaration.columns.len()).collect());
+    let full = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?;
+    let mut add = |column: usize| {
+        if !needed.contains(&column) {
+            needed.push(column);
+        }
+    };
+    for filter in &scan.filters {
+        for column in filter.column_refs() {
+            add(full.index_of_column(column)?);
+        }
+    }
+    let is_keyed = table.table().source.as_ref().is_some_and(|source| source.changelog() != Changelog::Append);
+    if is_keyed {
+        for name in &declaration.primary_key {
+            if let Some(column) = declaration.column_index(name) {
+                add(column);
+            }
+        }
+    }
+    Ok(needed)
+}
+
+impl Planner<'_> {
+    pub(super) fn plan_scan(&mut self, scan: &TableScan) -> Result<Fragment> {
+        let provider = ConnectorTable::of(&scan.source)
+            .ok_or_else(|| Error::unsupported(format!("a job cannot read relation \"{}\"", scan.table_name)))?;
+        let table = ConnectorTable::from_provider(provider.as_ref())
+            .ok_or_else(|| Error::internal("a connector table that is none"))?;
+        let declaration = table.declaration();
+        let source = table.table().source.as_ref().ok_or_else(|| {
+            Error::unsupported(format!(
+                "a job cannot read table \"{}\" as a stream: connector \"{}\" only has bounded scans",
+                declaration.name,
+                declaration.connector().unwrap_or_default()
+            ))
+            .hint("Read it through a look-up function, or run a bounded INSERT.")
+        })?;
+        if scan.fetch.is_some() {
+            return Err(Error::unsupported("operator Limit cannot run in a job: an endless query has no last row")
+                .hint("Remove LIMIT, or bound the source by /*+ OPTIONS('scan.bounded.mode'='latest-offset') */."));
+        }
+        let needed = needed_columns(scan, table)?;
+        let changelog = source.changelog();
+        let node = self.source_node(declaration, &needed, changelog)?;
+
+        let full = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?;
+        let fields = needed
+            .iter()
+            .map(|index| {
+                let (qualifier, field) = full.qualified_field(*index);
+                (qualifier.cloned(), Arc::clone(field))
+            })
+            .collect();
+        let widened = DFSchema::new_with_metadata(fields, std::collections::HashMap::new())?;
+        let mut fragment = Fragment::of(node, scan.projected_schema.as_ref().clone(), changelog);
+        fragment.extra = needed.len() - fragment.schema.fields().len();
+        let key: Option<Vec<usize>> = declaration
+            .primary_key
+            .iter()
+            .map(|name| {
+                let column = declaration.column_index(name)?;
+                needed.iter().position(|known| *known == column)
+            })
+            .collect();
+        if changelog != Changelog::Append {
+            fragment.key = key.filter(|key| !key.is_empty());
+        }
+        if changelog == Changelog::Upsert {
+            let key = fragment.key.clone().ok_or_else(|| {
+                Error::invalid(format!("table \"{}\" gives changes by key and declares none", declaration.name))
+                    .hint("Declare PRIMARY KEY (…) NOT ENFORCED.")
+            })?;
+            let kind = OperatorKind::ChangelogNormalize { key: key.clone(), state_ttl_ms: self.state_ttl_ms()? };
+            self.push(&mut fragment, kind, Some(key.clone()), Changelog::Retract);
+            fragment.distribution = Some(key);
+        }
+        for filter in &scan.filters {
+            let predicate = StoredExpression::new(filter, &widened)?;
+            let changelog = fragment.changelog;
+            self.push(&mut fragment, OperatorKind::Filter { predicate }, None, changelog);
+        }
+        // Key columns that the query does not take are known no longer.
+        let width = fragment.schema.fields().len();
+        let within = |columns: &Vec<usize>| columns.iter().all(|column| *column < width);
+        fragment.key = fragment.key.filter(within);
+        fragment.distribution = fragment.distribution.filter(within);
+        Ok(fragment)
+    }
+
+    /// State that is not touched for so long is forgotten.
+    pub(super) fn state_ttl_ms(&self) -> Result<Option<u64>> {
+        Ok(self.settings.state_ttl()?.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// The node that gives the columns `needed` of a table.
+    fn source_node(&mut self, table: &TableDeclaration, needed: &[usize], changelog: Changelog) -> Result<usize> {
+        let Some(place) = self.shared.0.iter().position(|shared| shared.table == *table) else {
+            let source = SourceNode { table: table.clone(), projection: needed.to_vec() };
+            return Ok(self.add(NodeKind::Source(source), Vec::new(), None, changelog));
+        };
+        let projection = self.shared.0[place].projection.clone();
+        let source = match self.shared.0[place].node {
+            Some(node) => node,
+            None => {
+                let source = SourceNode { table: table.clone(), projection: projection.clone() };
+                let node = self.add(NodeKind::Source(source), Vec::new(), None, changelog);
+                self.shared.0[place].node = Some(node);
+                node
+            }
+        };
+        let given = DFSchema::try_from(table.schema()?.project(&projection)?)?;
+        let expressions = needed
+            .iter()
+            .map(|column| {
+                let place = projection
+                    .iter()
+                    .position(|known| known == column)
+                    .ok_or_else(|| Error::internal("a shared source lacks a column"))?;
+                StoredExpression::new(&Expr::Column(given.columns()[place].clone()), &given)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(self.add(NodeKind::Operator(OperatorKind::Project { expressions }), vec![source], None, changelog))
+    }
+}
+
+/// A job must not look up what it writes itself: reading behind one's own writes would wait for ever or see old rows.
+pub(super) fn refuse_own_look_ups(dataflow: &Dataflow, inserts: &[PlannedInsert<'_>]) -> Result<()> {
+    if inserts.len() < 2 {
+        return Ok(());
+    }
+    for function in dataflow.lookups() {
+        if let Some((_, sink)) = dataflow.sinks().find(|(_, sink)| sink.table == function.table) {
+            return Err(Error::unsupported(format!(
+                "function \"{}\" looks up table \"{}\", which another INSERT of the same job writes",
+                function.name, sink.table.name
+            ))
+            .hint("Submit them as jobs of their own: then the one reads behind the other's writes."));
+        }
+    }
+    Ok(())
+}
