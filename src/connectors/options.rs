@@ -175,29 +175,5 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
     number.checked_mul(nanos).map(Duration::from_nanos).ok_or_else(bad)
 }
 
-/// Parses a size as Flink writes it (`MemorySize.parse`); a bare number is bytes.
-///
-/// # Errors
-/// It is no size.
-pub fn parse_memory_size(text: &str) -> Result<u64> {
-    let bad = || {
-        Error::invalid(format!("cannot read '{text}' as a size"))
-            .hint("Write a number and a unit, such as 64 kb, 512 mb or 2 gb.")
-    };
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| bad())?;
-    let bytes: u64 = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" | "bytes" => 1,
-        "k" | "kb" | "kibibytes" => 1 << 10,
-        "m" | "mb" | "mebibytes" => 1 << 20,
-        "g" | "gb" | "gibibytes" => 1 << 30,
-        "t" | "tb" | "tebibytes" => 1 << 40,
-        _ => return Err(bad()),
-    };
-    number.checked_mul(bytes).ok_or_else(bad)
-}
-
 #[cfg(test)]
 mod tests;

@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::aggregate::GroupAggregateSpec;
 use super::expression::StoredExpression;
 use super::key_group::KEY_GROUPS;
+use super::state::budget::{DEFAULT_BYTES, parse_memory_size};
 use super::lookup_function::StoredLookupFunction;
 use crate::changelog::Changelog;
 use crate::connectors::TableDeclaration;
-use crate::connectors::options::{parse_duration, parse_memory_size};
+use crate::connectors::options::parse_duration;
 use crate::error::{Error, Result};
 
 /// The version of the stored form that this build writes; a higher one is refused.
@@ -69,7 +70,7 @@ impl JobSettings {
     /// # Errors
     /// It is no size.
     pub fn memory_budget(&self) -> Result<u64> {
-        self.options.get("state.memory.budget").map_or(Ok(1 << 30), |text| parse_memory_size(text))
+        self.options.get("state.memory.budget").map_or(Ok(DEFAULT_BYTES), |text| parse_memory_size(text))
     }
 
     /// `state.checkpoints.num-retained`: checkpoints that are kept; 3 by default.

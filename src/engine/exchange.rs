@@ -31,6 +31,7 @@ pub fn channel() -> (mpsc::Sender<Message>, mpsc::Receiver<Message>) {
 }
 
 /// The sending side of one edge in one task.
+#[derive(Clone)]
 pub struct Output {
     keys: Vec<usize>,
     /// By task of the receiving stage.

@@ -167,8 +167,8 @@ async fn open(context: &JobContext, tables: &Tables) -> Result<(Option<Arc<dyn T
     };
     let decided = transactions.as_ref().and_then(|transactions| transactions.decided());
     let stored = context.checkpoints.load().await?;
-    for (name, error) in &stored.damaged {
-        tracing::warn!(job = context.job, checkpoint = name, %error, "a checkpoint is damaged");
+    for damaged in &stored.damaged {
+        tracing::warn!(job = context.job, checkpoint = damaged.name, error = %damaged.error, "a checkpoint is damaged");
     }
     let at = |epoch: u64| stored.manifests.iter().find(|manifest| manifest.epoch == epoch).cloned();
     let resume = protocol::resume_from(decided, transactions.is_some(), &stored.manifests, stored.damaged.len());
@@ -197,12 +197,9 @@ async fn open(context: &JobContext, tables: &Tables) -> Result<(Option<Arc<dyn T
 async fn adopt(context: &JobContext, path: &str) -> Result<Manifest> {
     let manifest = context.checkpoints.adopt(path).await?;
     let known = |id: &str| context.dataflow.nodes.iter().any(|node| node.id == id);
-    let unclaimed: Vec<&str> = manifest
-        .operators()
-        .into_iter()
-        .chain(manifest.positions.keys().map(String::as_str))
-        .filter(|id| !known(id))
-        .collect();
+    let operators = context.checkpoints.operators(&manifest).await?;
+    let unclaimed: Vec<&str> =
+        operators.iter().chain(manifest.positions.keys()).map(String::as_str).filter(|id| !known(id)).collect();
     let may_ignore = context.dataflow.settings.options.get("execution.savepoint.ignore-unclaimed-state");
     if !unclaimed.is_empty() && may_ignore.is_none_or(|text| text != "true") {
         return Err(Error::invalid(format!(
@@ -337,8 +334,8 @@ fn follow(parts: &TaskParts, ledger: &Arc<Ledger>, running: &mut JoinSet<Result<
             loop {
                 ledger.acknowledge(writer, *acknowledged.borrow_and_update());
                 if acknowledged.changed().await.is_err() {
-                    // The writer has failed; its task is told the next time it writes, or here if it has nothing to write.
-                    return Err(Error::unavailable("the sink's writer has ended"));
+                    // The writer has failed, which its task says.
+                    std::future::pending::<()>().await;
                 }
             }
         });
@@ -414,7 +411,7 @@ impl Builder<'_> {
                 })
                 .map(|(place, _)| place)
                 .collect();
-            let outputs = outputs.remove(&(*index, task)).unwrap_or_default();
+            let outputs = outputs.remove(&(*index, task)).unwrap_or_default().into();
             nodes.push(TaskNode { id: node.id.clone(), metrics, work, locals, outputs });
         }
         Ok(nodes)

@@ -89,7 +89,7 @@ pub struct TaskNode {
     /// Places of nodes in this task that take its rows.
     pub locals: Vec<usize>,
     /// Nodes in other tasks that do.
-    pub outputs: Vec<Output>,
+    pub outputs: Arc<[Output]>,
 }
 
 /// What a node does in a task.
@@ -172,6 +172,8 @@ struct Task {
     has_said_end: bool,
     /// What was last shown of each node's state.
     state_sizes: Vec<StateSize>,
+    /// Gives the place of a sink whose writer has failed for good.
+    failures: FuturesUnordered<BoxFuture<'static, usize>>,
 }
 
 /// Runs a task until the coordinator ends it, or something fails.
@@ -184,6 +186,15 @@ pub async fn run(parts: TaskParts) -> Result<()> {
         _ => false,
     });
     let state_sizes = vec![StateSize::default(); parts.nodes.len()];
+    let failures = parts
+        .nodes
+        .iter()
+        .enumerate()
+        .filter_map(|(place, node)| match &node.work {
+            Work::Sink(sink) => Some(failed(place, sink.writer.acknowledged())),
+            _ => None,
+        })
+        .collect();
     let mut task = Task {
         parts,
         readers: FuturesUnordered::new(),
@@ -195,6 +206,7 @@ pub async fn run(parts: TaskParts) -> Result<()> {
         epoch: None,
         has_said_end: false,
         state_sizes,
+        failures,
     };
     task.show_state_sizes();
     task.run().await
@@ -212,10 +224,8 @@ impl Task {
             }
             if !self.has_said_end && self.has_ended() {
                 self.flush().await?;
-                for node in &self.parts.nodes {
-                    for output in &node.outputs {
-                        output.broadcast(|| Message::End).await?;
-                    }
+                for output in self.outputs() {
+                    output.broadcast(|| Message::End).await?;
                 }
                 self.has_said_end = true;
                 self.report(Report::Ended).await?;
@@ -249,6 +259,12 @@ impl Task {
                 },
                 Some(turn) = self.readers.next(), if reads => self.take_turns(turn).await?,
                 received = self.parts.inputs.next() => self.take_received(received?).await?,
+                Some(place) = self.failures.next() => {
+                    if let Work::Sink(sink) = &mut self.parts.nodes[place].work {
+                        sink.writer.flush().await?;
+                    }
+                    return Err(Error::unavailable("the sink's writer has ended"));
+                }
                 () = flush_time => self.flush().await?,
             }
         }
@@ -269,8 +285,13 @@ impl Task {
         Ok(true)
     }
 
-    async fn report(&self, report: Report) -> Result<()> {
+    async fn report(&mut self, report: Report) -> Result<()> {
         self.parts.reports.send(report).await.map_err(|_| Error::unavailable("the job's coordinator has ended"))
+    }
+
+    /// The edges to other tasks, of all nodes.
+    fn outputs(&self) -> Vec<Output> {
+        self.parts.nodes.iter().flat_map(|node| node.outputs.iter().cloned()).collect()
     }
 
     /// Whether no more rows will come.
@@ -403,19 +424,26 @@ impl Task {
 
     /// Gives a node's rows to those that take them.
     async fn pass_on(&mut self, place: usize, batches: Vec<ChangeBatch>) -> Result<()> {
-        let node = &self.parts.nodes[place];
-        for output in &node.outputs {
-            let begun = Instant::now();
-            for batch in &batches {
-                output.send(batch).await?;
-            }
-            node.metrics.add_backpressured(begun.elapsed());
-        }
+        self.send(place, &batches).await?;
         let mut entries = Vec::new();
-        for local in node.locals.clone() {
-            entries.extend(batches.iter().map(|batch| (local, batch.clone())));
+        for local in &self.parts.nodes[place].locals {
+            entries.extend(batches.iter().map(|batch| (*local, batch.clone())));
         }
         self.enter(entries).await
+    }
+
+    /// Sends a node's rows to other tasks.
+    async fn send(&mut self, place: usize, batches: &[ChangeBatch]) -> Result<()> {
+        let node = &self.parts.nodes[place];
+        let (outputs, metrics) = (Arc::clone(&node.outputs), Arc::clone(&node.metrics));
+        for output in outputs.iter() {
+            let begun = Instant::now();
+            for batch in batches {
+                output.send(batch).await?;
+            }
+            metrics.add_backpressured(begun.elapsed());
+        }
+        Ok(())
     }
 
     /// Passes rows into nodes, and what comes of them on, until all of it is with operators that hold it back, writers, or other tasks.
@@ -434,13 +462,9 @@ impl Task {
                     continue;
                 }
             };
+            self.send(place, &given).await?;
             let node = &self.parts.nodes[place];
             for batch in given {
-                for output in &node.outputs {
-                    let begun = Instant::now();
-                    output.send(&batch).await?;
-                    node.metrics.add_backpressured(begun.elapsed());
-                }
                 if let Some((last, others)) = node.locals.split_last() {
                     queue.extend(others.iter().map(|local| (*local, batch.clone())));
                     queue.push_back((*last, batch));
@@ -559,11 +583,9 @@ impl Task {
                 tickets.push((sink.writer.acknowledged(), sink.ticket));
             }
         }
-        for node in &self.parts.nodes {
-            for output in &node.outputs {
-                if !self.has_said_end {
-                    output.broadcast(|| Message::Barrier(epoch)).await?;
-                }
+        if !self.has_said_end {
+            for output in self.outputs() {
+                output.broadcast(|| Message::Barrier(epoch)).await?;
             }
         }
         let mut positions: BTreeMap<usize, Vec<(Split, Position)>> = BTreeMap::new();
@@ -596,6 +618,14 @@ impl Drop for Task {
             node.metrics.change_state(*shown, StateSize::default());
         }
     }
+}
+
+/// Waits until a writer has failed for good.
+fn failed(place: usize, mut acknowledged: watch::Receiver<u64>) -> BoxFuture<'static, usize> {
+    Box::pin(async move {
+        while acknowledged.changed().await.is_ok() {}
+        place
+    })
 }
 
 fn left_out(metrics: &JobMetrics, job: &str, rows: u64, error: &Error) {

@@ -37,6 +37,7 @@ use super::{background_stream, splitter};
 use crate::catalog::{Change, DesiredState, JobEntry, Snapshot, TableEntry};
 use crate::connectors::OptionValue;
 use crate::connectors::table_provider::ConnectorTable;
+use crate::engine::planner::{PlannedInsert, plan_job};
 use crate::engine::dataflow::JobSettings;
 use crate::error::{Error, Result};
 pub use server::{SqlServer, SystemSchema};
@@ -456,7 +457,7 @@ impl Session {
         let (plan, table, target) = self.planner(true)?.plan_insert(insert, given, &places)?;
         let query = state.optimize(&plan).map_err(|error| refine(error, Some(&places)))?;
         let settings = JobSettings { time_zone: self.settings.time_zone(), options: self.settings.of_jobs() };
-        let dataflow = crate::engine::planner::plan_job(&query, table, settings).await?;
+        let dataflow = plan_job(&[PlannedInsert { query: &query, sink: table }], settings).await?;
         Ok(Planned::Job { dataflow: Box::new(dataflow), query, table: target.name, text: insert.text.clone() })
     }
 

@@ -221,7 +221,10 @@ impl Coordinator {
                     }
                 } => {
                     completing = None;
-                    self.completed(completed?).await?;
+                    match completed {
+                        Ok(completed) => self.completed(completed).await?,
+                        Err(error) => return Err(self.cause_of(error).await),
+                    }
                 }
                 () = async {
                     match deadline {
@@ -440,6 +443,15 @@ impl Coordinator {
             }
         }
         Ok(())
+    }
+
+    /// The failure of a task that lies behind an epoch's failure, if there is one.
+    async fn cause_of(&mut self, error: Error) -> Error {
+        match tokio::time::timeout(Duration::from_secs(1), self.running.join_next()).await {
+            Ok(Some(Ok(Err(cause)))) => cause,
+            Ok(Some(Err(panic))) => panicked(panic),
+            _ => error,
+        }
     }
 
     async fn finish(&mut self, wanted: Option<Wanted>) -> Result<Ended> {

@@ -1,9 +1,11 @@
 //! Operators: passive, batch in, batches out. The task loop owns waiting, barriers and time.
 
 pub mod filter;
+pub mod group_aggregate;
 pub mod look_up;
 pub mod project;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,8 +15,10 @@ use datafusion::arrow::record_batch::RecordBatch;
 use super::dataflow::OperatorKind;
 use super::expression::ExpressionScope;
 use super::metrics::NodeMetrics;
+use super::state::budget::MemoryBudget;
 use super::state::{StateSize, TableDelta};
 use crate::changelog::ChangeBatch;
+use crate::clock::Clock;
 use crate::connectors::{Lookup, TableDeclaration};
 use crate::error::{Error, Result};
 
@@ -96,5 +100,11 @@ pub fn build(
         OperatorKind::Filter { predicate } => Box::new(filter::Filter::new(predicate, input, context)?),
         OperatorKind::Project { expressions } => Box::new(project::Project::new(expressions, input, context)?),
         OperatorKind::LookUp { calls } => Box::new(look_up::LookUp::new(calls, input, metrics, context)?),
+        OperatorKind::GroupAggregate(spec) => {
+            Box::new(group_aggregate::GroupAggregate::new(spec, input, context)?)
+        }
+        OperatorKind::ChangelogNormalize { .. } | OperatorKind::Materialize { .. } => {
+            return Err(Error::unsupported("not built"));
+        }
     })
 }
