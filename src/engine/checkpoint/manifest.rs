@@ -131,7 +131,9 @@ impl Manifest {
                 manifest.checksum = stored.checksum;
                 manifest
             }
-            _ => return Err(Error::corrupt(format!("checkpoint is of version {version}, which this build cannot read"))),
+            _ => {
+                return Err(Error::corrupt(format!("checkpoint is of version {version}, which this build cannot read")));
+            }
         };
         if job.is_some_and(|job| job != manifest.job) {
             return Err(Error::corrupt(format!("checkpoint belongs to job {}", manifest.job)));

@@ -40,12 +40,7 @@ pub enum Resume {
 /// Decides from what was decided in Kafka, and what is stored: readable checkpoints, and the number of damaged ones.
 /// A job that `decides_in_kafka` follows the committed record alone; for any other the newest readable checkpoint is the
 /// decision (falling back to an older one repeats rows but loses none: its state and positions are of one epoch).
-pub fn resume_from(
-    decided: Option<&Decision>,
-    decides_in_kafka: bool,
-    stored: &[Manifest],
-    damaged: usize,
-) -> Resume {
+pub fn resume_from(decided: Option<&Decision>, decides_in_kafka: bool, stored: &[Manifest], damaged: usize) -> Resume {
     if !decides_in_kafka {
         return match stored.iter().map(|manifest| manifest.epoch).max() {
             Some(epoch) => Resume::At(epoch),

@@ -77,8 +77,7 @@ impl Part {
 
 /// The rows of some key groups.
 fn of_groups(rows: &RecordBatch, groups: &Range<usize>) -> Result<RecordBatch> {
-    let kept: BooleanArray =
-        groups_of(rows)?.iter().map(|group| Some(groups.contains(&usize::from(*group)))).collect();
+    let kept: BooleanArray = groups_of(rows)?.iter().map(|group| Some(groups.contains(&usize::from(*group)))).collect();
     Ok(filter_record_batch(rows, &kept)?)
 }
 
@@ -174,9 +173,8 @@ fn by_group(groups: &[u8]) -> Vec<u32> {
 }
 
 fn bytes_of(rows: &RecordBatch) -> usize {
-    let bytes = |column: &ArrayRef| {
-        column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
-    };
+    let bytes =
+        |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size());
     rows.columns().iter().map(bytes).sum()
 }
 

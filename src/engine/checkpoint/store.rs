@@ -441,12 +441,12 @@ impl CheckpointStore {
                 files.extend(known.manifests.remove(epoch).map(|manifest| manifest.files).unwrap_or_default());
             }
             let damaged = std::mem::take(&mut known.damaged);
-            let (dropped, kept) = damaged.into_iter().partition(|damaged| {
-                damaged.epoch.is_some_and(|epoch| epochs.contains(&epoch))
-            });
+            let (dropped, kept) =
+                damaged.into_iter().partition(|damaged| damaged.epoch.is_some_and(|epoch| epochs.contains(&epoch)));
             known.damaged = kept;
             let dropped: Vec<Damaged> = dropped;
-            files.extend(dropped.into_iter().filter_map(|damaged| damaged.manifest).flat_map(|manifest| manifest.files));
+            files
+                .extend(dropped.into_iter().filter_map(|damaged| damaged.manifest).flat_map(|manifest| manifest.files));
             let named = known.named_files();
             let unnamed: BTreeSet<String> =
                 files.into_iter().map(|file| file.name).filter(|name| !named.contains(name)).collect();

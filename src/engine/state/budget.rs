@@ -108,7 +108,8 @@ impl Drop for MemorySlot {
 /// It is no such text, zero, or too large.
 pub fn parse_memory_size(text: &str) -> Result<u64> {
     let wrong = || {
-        Error::invalid(format!("\"{text}\" is no memory size")).hint("Write a number and a unit, as '512 mb' or '2 gb'.")
+        Error::invalid(format!("\"{text}\" is no memory size"))
+            .hint("Write a number and a unit, as '512 mb' or '2 gb'.")
     };
     let trimmed = text.trim();
     let digits = trimmed.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(trimmed.len());
