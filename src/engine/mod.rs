@@ -1,6 +1,7 @@
 //! The streaming engine: dataflows, their operators, the task loop, checkpoints.
 //! Knows connectors and formats; knows neither the catalog nor SQL text.
 
+pub mod aggregate;
 pub mod checkpoint;
 pub mod dataflow;
 pub mod expression;

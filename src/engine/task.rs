@@ -161,6 +161,7 @@ impl Task {
             scope: &scope,
             open_lookup: &open_lookup,
             consistent: Arc::new(move || !gate.writers().is_empty()),
+            clock: Arc::clone(&context.clock),
         };
         let mut branches = Vec::new();
         for branch in &dataflow.branches {

@@ -1,8 +1,11 @@
 //! Operators: passive, batch in, batches out. The task loop owns waiting, barriers and time.
 
 pub mod filter;
+pub mod group_aggregate;
 pub mod look_up;
 pub mod project;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::sync::Arc;
 
@@ -15,6 +18,7 @@ use super::expression::ExpressionScope;
 use super::metrics::NodeMetrics;
 use super::state::{StateSize, TableDelta};
 use crate::changelog::ChangeBatch;
+use crate::clock::Clock;
 use crate::connectors::{Lookup, TableDeclaration};
 use crate::error::{Error, Result};
 
@@ -69,6 +73,8 @@ pub struct OperatorContext<'a> {
     pub open_lookup: &'a (dyn Fn(&TableDeclaration) -> Result<Arc<dyn Lookup>> + Send + Sync),
     /// Whether look-ups must see every acknowledged write now (read behind is in force); asked at each batch.
     pub consistent: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// The time, for state that does not live for ever.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Builds a stored operator for batches of `input`.
