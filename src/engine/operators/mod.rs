@@ -4,6 +4,8 @@ pub mod filter;
 pub mod group_aggregate;
 pub mod look_up;
 pub mod project;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,0 +1,300 @@
+//! Aggregates as a job stores them: function, columns, result type. Knows DataFusion's expressions, not how aggregates are kept.
+//! Arguments, filters and orders are columns here: the planner computes them in a projection before.
+
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::DFSchema;
+use datafusion::logical_expr::expr::NullTreatment;
+use datafusion::logical_expr::{Expr, ExprSchemable};
+use datafusion::scalar::ScalarValue;
+use serde::{Deserialize, Serialize};
+
+use crate::changelog::Changelog;
+use crate::error::{Error, Result};
+
+/// What an aggregate computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AggregateFunction {
+    /// Rows, or values that are not NULL.
+    Count,
+    /// Exact for every type.
+    Sum,
+    /// Exact for decimals, rounded once for doubles.
+    Avg,
+    /// The least value.
+    Min,
+    /// The greatest value.
+    Max,
+    /// The first value in an order, else by arrival.
+    FirstValue,
+    /// The last value in an order, else by arrival.
+    LastValue,
+    /// The first value that is not NULL.
+    AnyValue,
+    /// Texts joined by a delimiter.
+    StringAgg,
+    /// All values.
+    ArrayAgg,
+    /// Standard deviation of a sample.
+    StddevSamp,
+    /// Standard deviation of a population.
+    StddevPop,
+    /// Variance of a sample.
+    VarSamp,
+    /// Variance of a population.
+    VarPop,
+    /// Distinct values; in jobs the exact number.
+    ApproxDistinct,
+    /// Whether all values are true.
+    BoolAnd,
+    /// Whether a value is true.
+    BoolOr,
+}
+
+impl AggregateFunction {
+    /// The function of DataFusion's name (not an alias of it).
+    pub fn of_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "count" => Self::Count,
+            "sum" => Self::Sum,
+            "avg" => Self::Avg,
+            "min" => Self::Min,
+            "max" => Self::Max,
+            "first_value" => Self::FirstValue,
+            "last_value" => Self::LastValue,
+            "any_value" => Self::AnyValue,
+            "string_agg" => Self::StringAgg,
+            "array_agg" => Self::ArrayAgg,
+            "stddev" => Self::StddevSamp,
+            "stddev_pop" => Self::StddevPop,
+            "var" => Self::VarSamp,
+            "var_pop" => Self::VarPop,
+            "approx_distinct" => Self::ApproxDistinct,
+            "bool_and" => Self::BoolAnd,
+            "bool_or" => Self::BoolOr,
+            _ => return None,
+        })
+    }
+
+    /// Whether DISTINCT can change the result.
+    pub fn heeds_distinct(self) -> bool {
+        !matches!(
+            self,
+            Self::Min | Self::Max | Self::FirstValue | Self::LastValue | Self::AnyValue | Self::BoolAnd | Self::BoolOr
+        )
+    }
+
+    /// Whether the order of rows can change the result.
+    fn heeds_order(self) -> bool {
+        matches!(self, Self::FirstValue | Self::LastValue | Self::StringAgg | Self::ArrayAgg)
+    }
+}
+
+/// One aggregate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredAggregate {
+    /// How EXPLAIN and errors show it.
+    pub text: String,
+    /// What it computes.
+    pub function: AggregateFunction,
+    /// Columns of the input; none for COUNT(*).
+    pub arguments: Vec<usize>,
+    /// Whether equal arguments count once. Always set for APPROX_COUNT_DISTINCT.
+    #[serde(default)]
+    pub distinct: bool,
+    /// Boolean column of the input: rows in which it is not true are left out.
+    #[serde(default)]
+    pub filter: Option<usize>,
+    /// STRING_AGG's delimiter.
+    #[serde(default)]
+    pub parameter: Option<String>,
+    /// Columns that order the rows: column, descending, NULLs first.
+    #[serde(default)]
+    pub order_by: Vec<(usize, bool, bool)>,
+    /// Whether NULL arguments are left out by a function that would keep them.
+    #[serde(default)]
+    pub ignore_nulls: bool,
+    /// Type of the result.
+    #[serde(with = "arrow_type")]
+    pub data_type: DataType,
+}
+
+/// A group aggregate: GROUP BY `keys`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GroupAggregateSpec {
+    /// Columns of the input; none for one group over all rows.
+    pub keys: Vec<usize>,
+    /// What is computed, in the order of the output's columns behind the keys.
+    pub aggregates: Vec<StoredAggregate>,
+    /// What the input holds.
+    pub input: Changelog,
+    /// What is given out: upsert (no `-U`) or retract.
+    pub emits: Changelog,
+    /// Appends an Int64 column: input changes folded into the group so far, never reset while the group is in state.
+    #[serde(default)]
+    pub version: bool,
+    /// Gives a touched group out even if its row is as before. Needed where a sink takes rows before the checkpoint's decision:
+    /// a replay may pass over a row that the sink has had in between, and must then put the right one in its place.
+    /// A version column has the same effect.
+    #[serde(default)]
+    pub emit_unchanged: bool,
+    /// A group that no row touched for so long is forgotten (processing time); `None` keeps it for ever.
+    #[serde(default)]
+    pub state_ttl_ms: Option<u64>,
+}
+
+impl GroupAggregateSpec {
+    /// Rough bytes of state a group needs in memory, for EXPLAIN; values kept one by one (DISTINCT, retracted MIN …) not counted.
+    pub fn group_bytes(&self, input: &SchemaRef) -> u64 {
+        let width = |column: &usize| match input.fields().get(*column).map(|field| field.data_type().clone()) {
+            Some(data_type) => data_type.primitive_width().unwrap_or(24) as u64 + 1,
+            None => 0,
+        };
+        let keys: u64 = self.keys.iter().map(width).sum();
+        let aggregates: u64 = self
+            .aggregates
+            .iter()
+            .map(|aggregate| match aggregate.function {
+                AggregateFunction::Count | AggregateFunction::ApproxDistinct => 8,
+                AggregateFunction::BoolAnd | AggregateFunction::BoolOr => 16,
+                AggregateFunction::Sum | AggregateFunction::Avg => 40,
+                AggregateFunction::Min | AggregateFunction::Max => 24,
+                _ => 96,
+            })
+            .sum();
+        // Slot, hash table entry, row count, flags; version and time.
+        keys + aggregates + 56 + if self.version { 8 } else { 0 } + if self.state_ttl_ms.is_some() { 8 } else { 0 }
+    }
+
+    /// Whether values are kept one by one, so that a group's state grows with its values.
+    pub fn keeps_values(&self) -> bool {
+        self.aggregates.iter().any(|aggregate| match aggregate.function {
+            AggregateFunction::StringAgg | AggregateFunction::ArrayAgg => true,
+            AggregateFunction::BoolAnd | AggregateFunction::BoolOr => false,
+            function if function.heeds_distinct() => aggregate.distinct,
+            _ => self.input != Changelog::Append,
+        })
+    }
+
+    /// As EXPLAIN shows it, `names` being the input's columns.
+    pub fn describe(&self, names: &dyn Fn(usize) -> String) -> String {
+        let keys: Vec<String> = self.keys.iter().map(|key| names(*key)).collect();
+        let aggregates: Vec<&str> = self.aggregates.iter().map(|aggregate| aggregate.text.as_str()).collect();
+        format!("GroupAggregate: by [{}], {}", keys.join(", "), aggregates.join(", "))
+    }
+}
+
+/// Reads an aggregate of a logical plan after the analyzer (types are coerced). `column` gives the input column for an argument,
+/// filter or order: it may look one up, or add the expression to the projection that the planner puts before.
+///
+/// # Errors
+/// The aggregate cannot be kept up to date; or what `column` says.
+pub fn of_expr(
+    expr: &Expr,
+    input: &DFSchema,
+    column: &mut dyn FnMut(&Expr) -> Result<usize>,
+) -> Result<StoredAggregate> {
+    let text = expr.to_string();
+    let data_type = expr.get_type(input)?;
+    let mut inner = expr;
+    while let Expr::Alias(alias) = inner {
+        inner = &alias.expr;
+    }
+    let Expr::AggregateFunction(call) = inner else {
+        return Err(Error::internal(format!("{text} is no aggregate")));
+    };
+    let name = call.func.name();
+    let refuse = |reason: String, hint: &str| Err(Error::unsupported(reason).hint(hint.to_owned()));
+    let Some(function) = AggregateFunction::of_name(name) else {
+        return refuse(
+            format!("aggregate {name} cannot run in a job: it cannot be kept up to date row by row ({text})"),
+            "Use COUNT, SUM, AVG, MIN, MAX, FIRST_VALUE, LAST_VALUE, LISTAGG, ARRAY_AGG, STDDEV_*, VAR_*, \
+             APPROX_COUNT_DISTINCT, BOOL_AND or BOOL_OR, or compute it in a query over the sink's table.",
+        );
+    };
+    let params = &call.params;
+    let (mut arguments, mut parameter) = (params.args.as_slice(), None);
+    if function == AggregateFunction::StringAgg
+        && let [value, delimiter] = arguments
+    {
+        parameter = Some(match unaliased(delimiter) {
+            Expr::Literal(literal, _) => literal.try_as_str().flatten().unwrap_or_default().to_owned(),
+            _ => {
+                return refuse(
+                    format!("the delimiter of {name} must be a literal in a job ({text})"),
+                    "Write LISTAGG(x, ','), or put the delimiter into the values.",
+                );
+            }
+        });
+        arguments = std::slice::from_ref(value);
+    }
+    // COUNT(*) is COUNT(1) here.
+    if function == AggregateFunction::Count
+        && let [Expr::Literal(value, _)] = arguments
+        && !value.is_null()
+        && !params.distinct
+    {
+        arguments = &[];
+    }
+    let argument_type = arguments.first().map(|argument| argument.get_type(input)).transpose()?;
+    if matches!(function, AggregateFunction::Sum | AggregateFunction::Avg)
+        && let Some(DataType::Interval(_)) = argument_type
+    {
+        return refuse(
+            format!("{name} of intervals cannot run in a job ({text})"),
+            "Sum a number instead, as EXTRACT(EPOCH FROM x).",
+        );
+    }
+    if params.distinct
+        && function.heeds_distinct()
+        && params.order_by.iter().any(|sort| !arguments.contains(&sort.expr))
+    {
+        return refuse(
+            format!("with DISTINCT, {name} can be ordered by its argument only ({text})"),
+            "Order by the argument, or leave out DISTINCT.",
+        );
+    }
+    let order_by = if function.heeds_order() { params.order_by.as_slice() } else { &[] };
+    Ok(StoredAggregate {
+        function,
+        arguments: arguments.iter().map(&mut *column).collect::<Result<_>>()?,
+        distinct: params.distinct || function == AggregateFunction::ApproxDistinct,
+        filter: params.filter.as_deref().map(&mut *column).transpose()?,
+        parameter,
+        order_by: order_by
+            .iter()
+            .map(|sort| Ok((column(&sort.expr)?, !sort.asc, sort.nulls_first)))
+            .collect::<Result<_>>()?,
+        ignore_nulls: params.null_treatment == Some(NullTreatment::IgnoreNulls)
+            || function == AggregateFunction::AnyValue,
+        data_type,
+        text,
+    })
+}
+
+fn unaliased(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Alias(alias) => unaliased(&alias.expr),
+        Expr::Cast(cast) if matches!(&*cast.expr, Expr::Literal(ScalarValue::Utf8(_), _)) => &cast.expr,
+        other => other,
+    }
+}
+
+/// Arrow types as their text, which Arrow reads again.
+mod arrow_type {
+    use datafusion::arrow::datatypes::DataType;
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(data_type: &DataType, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(data_type)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DataType, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|error| D::Error::custom(format!("type \"{text}\" cannot be read: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! What an aggregate function keeps for each group, in columns over the group's number. Knows neither keys nor change kinds.
+//! An accumulator is folded and read without being consumed, unlike DataFusion's, and gives its state out for checkpoints.
+
+use datafusion::arrow::array::{Array, ArrayRef};
+use datafusion::arrow::buffer::NullBuffer;
+use datafusion::arrow::datatypes::DataType;
+
+use super::counting::{BoolAccumulator, CountAccumulator};
+use super::distinct::DistinctAccumulator;
+use super::extremes::{FirstLastAccumulator, MinMaxAccumulator, primitive_min_max};
+use super::float_sums::FloatAccumulator;
+use super::lists::ListAccumulator;
+use super::retracted_extremes::RetractedMinMaxAccumulator;
+use super::sums;
+use crate::engine::aggregate::{AggregateFunction, StoredAggregate};
+use crate::error::{Error, Result};
+
+/// A row that belongs to no group: it was filtered out, or takes back what is not there.
+pub const SKIPPED: u32 = u32::MAX;
+
+/// The rows of a batch, as accumulators see them.
+pub struct Fold<'a> {
+    /// Each row's group, or [`SKIPPED`].
+    pub groups: &'a [u32],
+    /// Which rows are taken back; `None` when none is.
+    pub retracted: Option<&'a [bool]>,
+    /// Number of the first row in the order of arrival.
+    pub sequence: u64,
+}
+
+impl Fold<'_> {
+    /// Calls `row(index, group, retracted)` for each row that is in a group and not NULL.
+    #[inline(always)]
+    pub fn each(&self, nulls: Option<&NullBuffer>, mut row: impl FnMut(usize, usize, bool)) {
+        match (nulls, self.retracted) {
+            (None, None) => {
+                for (index, group) in self.groups.iter().enumerate() {
+                    if *group != SKIPPED {
+                        row(index, *group as usize, false);
+                    }
+                }
+            }
+            (nulls, retracted) => {
+                for (index, group) in self.groups.iter().enumerate() {
+                    if *group != SKIPPED && nulls.is_none_or(|nulls| nulls.is_valid(index)) {
+                        row(index, *group as usize, retracted.is_some_and(|retracted| retracted[index]));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Rows in which none of the columns is NULL.
+pub fn without_nulls(columns: &[ArrayRef]) -> Option<NullBuffer> {
+    columns.iter().fold(None, |nulls, column| NullBuffer::union(nulls.as_ref(), column.logical_nulls().as_ref()))
+}
+
+/// See the module.
+pub trait Accumulator: Send {
+    /// Makes room for groups below `groups`; new ones are empty.
+    fn resize(&mut self, groups: usize);
+
+    /// Takes rows in or back. `columns` are the arguments, then what the aggregate is ordered by.
+    ///
+    /// # Errors
+    /// A defect of ours: the columns were checked before.
+    fn fold(&mut self, columns: &[ArrayRef], fold: &Fold<'_>) -> Result<()>;
+
+    /// The results of groups.
+    ///
+    /// # Errors
+    /// A result is beyond its type.
+    fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef>;
+
+    /// Empties a group.
+    fn reset(&mut self, group: u32);
+
+    /// Names and types of the columns of [`Self::state`].
+    fn state_fields(&self) -> Vec<(&'static str, DataType)>;
+
+    /// What is kept of groups, apart from [`Self::stores`].
+    ///
+    /// # Errors
+    /// A defect of ours.
+    fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>>;
+
+    /// Takes up what [`Self::state`] gave, in types that were checked.
+    ///
+    /// # Errors
+    /// A value is damaged.
+    fn restore(&mut self, groups: &[u32], columns: &[ArrayRef]) -> Result<()>;
+
+    /// Tables of single values within a group.
+    fn stores(&mut self) -> Vec<&mut dyn ValueStore> {
+        Vec::new()
+    }
+
+    /// Rows of those tables.
+    fn values(&self) -> u64 {
+        0
+    }
+
+    /// Bytes in memory, as far as known.
+    fn memory_bytes(&self) -> usize;
+}
+
+/// A table of single values within groups, whose changes are noted value by value.
+pub trait ValueStore {
+    /// Its name; with the aggregate's number behind it, stable.
+    fn name(&self) -> &'static str;
+
+    /// Types of the columns that, behind the group's key, identify a value.
+    fn key_types(&self) -> Vec<DataType>;
+
+    /// Types of the other columns.
+    fn value_types(&self) -> Vec<DataType>;
+
+    /// What changed since the last call.
+    ///
+    /// # Errors
+    /// A defect of ours.
+    fn take_changes(&mut self) -> Result<ValueChanges>;
+
+    /// Takes up stored values of groups; `None` is a group that does not exist, of which values are deleted.
+    ///
+    /// # Errors
+    /// A value is damaged.
+    fn restore(&mut self, groups: &[Option<u32>], deleted: &[bool], columns: &[ArrayRef]) -> Result<()>;
+}
+
+/// Changed values.
+pub struct ValueChanges {
+    /// Each value's group.
+    pub groups: Vec<u32>,
+    /// Whether it is gone.
+    pub deleted: Vec<bool>,
+    /// Key columns, then value columns (NULL where deleted).
+    pub columns: Vec<ArrayRef>,
+}
+
+/// Makes the accumulator of an aggregate over columns of these types.
+///
+/// # Errors
+/// The stored form does not fit the input.
+pub fn accumulator(aggregate: &StoredAggregate, input: &[DataType], retracting: bool) -> Result<Box<dyn Accumulator>> {
+    let misfit = || Error::corrupt(format!("aggregate \"{}\" does not fit its input", aggregate.text));
+    let type_of = |column: &usize| input.get(*column).cloned().ok_or_else(misfit);
+    let arguments = aggregate.arguments.iter().map(type_of).collect::<Result<Vec<_>>>()?;
+    if aggregate.distinct && aggregate.function.heeds_distinct() {
+        let inner = StoredAggregate { distinct: false, ..aggregate.clone() };
+        let inner = match aggregate.function {
+            AggregateFunction::ApproxDistinct => counter(&aggregate.data_type),
+            _ => accumulator(&inner, input, retracting)?,
+        };
+        let keeps_nulls = aggregate.function == AggregateFunction::ArrayAgg;
+        return Ok(Box::new(DistinctAccumulator::new(&arguments, inner, retracting, keeps_nulls)?));
+    }
+    let argument = || arguments.first().cloned().ok_or_else(misfit);
+    let order = aggregate
+        .order_by
+        .iter()
+        .map(|(column, descending, nulls_first)| Ok((type_of(column)?, *descending, *nulls_first)))
+        .collect::<Result<Vec<_>>>()?;
+    Ok(match aggregate.function {
+        AggregateFunction::Count => counter(&aggregate.data_type),
+        AggregateFunction::ApproxDistinct => return Err(misfit()),
+        AggregateFunction::Sum | AggregateFunction::Avg if argument()?.is_floating() => {
+            Box::new(FloatAccumulator::new(aggregate.function))
+        }
+        AggregateFunction::Sum | AggregateFunction::Avg => {
+            sums::accumulator(aggregate.function, &argument()?, &aggregate.data_type).ok_or_else(misfit)?
+        }
+        AggregateFunction::VarSamp
+        | AggregateFunction::VarPop
+        | AggregateFunction::StddevSamp
+        | AggregateFunction::StddevPop => Box::new(FloatAccumulator::new(aggregate.function)),
+        AggregateFunction::Min | AggregateFunction::Max => {
+            let greatest = aggregate.function == AggregateFunction::Max;
+            match (retracting, primitive_min_max(&argument()?, greatest)) {
+                (true, _) => Box::new(RetractedMinMaxAccumulator::new(&argument()?, greatest)?),
+                (false, Some(primitive)) => primitive,
+                (false, None) => Box::new(MinMaxAccumulator::new(&argument()?, greatest)?),
+            }
+        }
+        AggregateFunction::BoolAnd => Box::new(BoolAccumulator::new(true)),
+        AggregateFunction::BoolOr => Box::new(BoolAccumulator::new(false)),
+        AggregateFunction::FirstValue | AggregateFunction::LastValue | AggregateFunction::AnyValue if !retracting => {
+            Box::new(FirstLastAccumulator::new(aggregate, &argument()?, &order)?)
+        }
+        AggregateFunction::FirstValue
+        | AggregateFunction::LastValue
+        | AggregateFunction::AnyValue
+        | AggregateFunction::ArrayAgg
+        | AggregateFunction::StringAgg => Box::new(ListAccumulator::new(aggregate, &argument()?, &order, retracting)?),
+    })
+}
+
+fn counter(data_type: &DataType) -> Box<dyn Accumulator> {
+    Box::new(CountAccumulator::new(data_type.clone()))
+}

@@ -1,0 +1,176 @@
+//! Values of groups with the number of times each is there: what DISTINCT, and MIN and MAX of inputs that take rows back, need.
+//! Changes are noted value by value, so that a group of a million values is never written as a whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array};
+use datafusion::arrow::datatypes::{DataType, Int64Type};
+
+use super::accumulator::{ValueChanges, ValueStore};
+use super::encoded::{Codec, Encoded, EncodedRows};
+use crate::error::Result;
+
+/// Bytes that an entry of the tree takes beside its value.
+const ENTRY_BYTES: usize = 48;
+
+/// See the module.
+pub struct CountedValues {
+    types: Vec<DataType>,
+    codec: Codec,
+    /// Whether values can be taken back; if not, only their presence counts.
+    counting: bool,
+    groups: Vec<BTreeMap<Encoded, i64>>,
+    /// Changed since the last checkpoint.
+    changed: BTreeSet<(u32, Encoded)>,
+    values: u64,
+    bytes: usize,
+}
+
+/// What came of a value's change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// It was not there before.
+    Appeared,
+    /// It is not there any more.
+    Vanished,
+    /// It is there as before, or it was taken back without being there.
+    Unchanged,
+}
+
+impl CountedValues {
+    /// One for values of these columns.
+    ///
+    /// # Errors
+    /// A type that cannot be compared.
+    pub fn new(types: &[DataType], counting: bool) -> Result<Self> {
+        Ok(Self {
+            types: types.to_vec(),
+            codec: Codec::new(types)?,
+            counting,
+            groups: Vec::new(),
+            changed: BTreeSet::new(),
+            values: 0,
+            bytes: 0,
+        })
+    }
+
+    /// Makes room for groups.
+    pub fn resize(&mut self, groups: usize) {
+        self.groups.resize(groups, BTreeMap::new());
+    }
+
+    /// Encodes values.
+    ///
+    /// # Errors
+    /// Their types are others.
+    pub fn encode(&self, columns: &[ArrayRef]) -> Result<EncodedRows> {
+        self.codec.encode(columns)
+    }
+
+    /// Decodes values, NULL where there is none.
+    ///
+    /// # Errors
+    /// They were not encoded here.
+    pub fn decode<'a>(&'a self, values: impl Iterator<Item = Option<&'a [u8]>>) -> Result<Vec<ArrayRef>> {
+        self.codec.decode_optional(values)
+    }
+
+    /// Takes a value in or back.
+    pub fn change(&mut self, group: u32, value: &[u8], retracted: bool) -> Presence {
+        let values = &mut self.groups[group as usize];
+        let presence = match (values.get_mut(value), retracted) {
+            (None, true) => return Presence::Unchanged,
+            (None, false) => {
+                values.insert(value.into(), 1);
+                self.values += 1;
+                self.bytes += value.len() + ENTRY_BYTES;
+                Presence::Appeared
+            }
+            (Some(1), true) => {
+                values.remove(value);
+                self.values -= 1;
+                self.bytes -= value.len() + ENTRY_BYTES;
+                Presence::Vanished
+            }
+            (Some(_), _) if !self.counting => return Presence::Unchanged,
+            (Some(count), retracted) => {
+                *count += if retracted { -1 } else { 1 };
+                Presence::Unchanged
+            }
+        };
+        self.changed.insert((group, value.into()));
+        presence
+    }
+
+    /// The least value of a group, or the greatest.
+    pub fn extreme(&self, group: u32, greatest: bool) -> Option<&[u8]> {
+        let values = &self.groups[group as usize];
+        let entry = if greatest { values.last_key_value() } else { values.first_key_value() };
+        entry.map(|(value, _)| value.as_ref())
+    }
+
+    /// Takes all values of a group away.
+    pub fn reset(&mut self, group: u32) {
+        for (value, _) in std::mem::take(&mut self.groups[group as usize]) {
+            self.values -= 1;
+            self.bytes -= value.len() + ENTRY_BYTES;
+            self.changed.insert((group, value));
+        }
+    }
+
+    /// How many values there are.
+    pub fn len(&self) -> u64 {
+        self.values
+    }
+
+    /// Bytes in memory, as far as known.
+    pub fn memory_bytes(&self) -> usize {
+        let changed: usize = self.changed.len() * ENTRY_BYTES;
+        self.bytes + changed + self.groups.capacity() * size_of::<BTreeMap<Encoded, i64>>()
+    }
+}
+
+impl ValueStore for CountedValues {
+    fn name(&self) -> &'static str {
+        "values"
+    }
+
+    fn key_types(&self) -> Vec<DataType> {
+        self.types.clone()
+    }
+
+    fn value_types(&self) -> Vec<DataType> {
+        vec![DataType::Int64]
+    }
+
+    fn take_changes(&mut self) -> Result<ValueChanges> {
+        let changed = std::mem::take(&mut self.changed);
+        let mut columns = self.codec.decode(changed.iter().map(|(_, value)| value.as_ref()))?;
+        let counts: Vec<Option<i64>> =
+            changed.iter().map(|(group, value)| self.groups[*group as usize].get(value).copied()).collect();
+        let deleted = counts.iter().map(Option::is_none).collect();
+        columns.push(Arc::new(Int64Array::from(counts)));
+        Ok(ValueChanges { groups: changed.iter().map(|(group, _)| *group).collect(), deleted, columns })
+    }
+
+    fn restore(&mut self, groups: &[Option<u32>], deleted: &[bool], columns: &[ArrayRef]) -> Result<()> {
+        let (keys, counts) = columns.split_at(self.types.len());
+        let rows = self.codec.encode(keys)?;
+        let counts = counts[0].as_primitive::<Int64Type>();
+        for (row, group) in groups.iter().enumerate() {
+            let Some(group) = group else { continue };
+            let (values, value) = (&mut self.groups[*group as usize], rows.row(row));
+            if deleted[row] {
+                if values.remove(value).is_some() {
+                    self.values -= 1;
+                    self.bytes -= value.len() + ENTRY_BYTES;
+                }
+            } else if values.insert(value.into(), counts.value(row)).is_none() {
+                self.values += 1;
+                self.bytes += value.len() + ENTRY_BYTES;
+            }
+        }
+        Ok(())
+    }
+}

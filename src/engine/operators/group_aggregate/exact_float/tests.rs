@@ -1,0 +1,73 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn sum(values: &[f64]) -> ExactSum {
+    let mut sum = ExactSum::default();
+    values.iter().for_each(|value| sum.add(*value, false));
+    sum
+}
+
+#[test]
+fn cancellation_loses_nothing() {
+    assert_eq!(sum(&[1e300, 1.0, -1e300]).value(), 1.0);
+    assert_eq!(sum(&[f64::MAX, f64::MAX, -f64::MAX]).value(), f64::MAX);
+    assert_eq!(sum(&[f64::MAX, f64::MAX]).value(), f64::INFINITY);
+    assert_eq!(sum(&[f64::from_bits(1), -0.0]).value(), f64::from_bits(1));
+    assert_eq!(sum(&[]).value(), 0.0);
+    // Half a unit in the last place: to even; a little more: up.
+    assert_eq!(sum(&[1.0, f64::EPSILON / 2.0]).value(), 1.0);
+    assert_eq!(sum(&[1.0, f64::EPSILON / 2.0, 1e-300]).value(), 1.0 + f64::EPSILON);
+}
+
+#[test]
+fn infinities_and_nan_can_be_taken_back() {
+    let mut sum = sum(&[1.5, f64::INFINITY, f64::NEG_INFINITY]);
+    assert!(sum.value().is_nan());
+    sum.add(f64::NEG_INFINITY, true);
+    assert_eq!(sum.value(), f64::INFINITY);
+    assert_eq!(ExactSum::from_bytes(&sum.to_bytes()).unwrap().value(), f64::INFINITY);
+    sum.add(f64::INFINITY, true);
+    assert_eq!(sum.value(), 1.5);
+}
+
+#[test]
+fn damaged_sums_are_refused() {
+    assert!(ExactSum::from_bytes(&[1, 0, 0, 7]).is_err());
+    assert!(ExactSum::from_bytes(&[]).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn order_and_retractions_do_not_matter(
+        mut values in prop::collection::vec(prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL | prop::num::f64::ZERO, 0..20),
+        back in prop::collection::vec(prop::num::f64::NORMAL, 0..10),
+    ) {
+        let forward = sum(&values);
+        let mut mixed = sum(&back);
+        values.reverse();
+        values.iter().for_each(|value| mixed.add(*value, false));
+        let mut mixed = ExactSum::from_bytes(&mixed.to_bytes()).unwrap();
+        back.iter().for_each(|value| mixed.add(*value, true));
+        prop_assert_eq!(mixed.value().to_bits(), forward.value().to_bits());
+        values.iter().for_each(|value| mixed.add(*value, true));
+        prop_assert_eq!(mixed.to_bytes().len(), 3);
+    }
+
+    #[test]
+    fn two_values_are_added_as_the_processor_does(a in prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL, b in prop::num::f64::NORMAL) {
+        prop_assert_eq!(sum(&[a, b]).value(), a + b);
+    }
+
+    #[test]
+    fn spread_is_that_of_whole_numbers(values in prop::collection::vec(-1_000_000i64..1_000_000, 1..20)) {
+        let doubles: Vec<f64> = values.iter().map(|value| *value as f64).collect();
+        let squares: Vec<f64> = doubles.iter().map(|value| value * value).collect();
+        let spread = ExactSum::spread(&sum(&doubles), &sum(&squares), values.len() as i64);
+        let total: i128 = values.iter().map(|value| i128::from(*value)).sum();
+        let squared: i128 = values.iter().map(|value| i128::from(value * value)).sum();
+        prop_assert_eq!(spread, (squared * values.len() as i128 - total * total) as f64);
+    }
+}

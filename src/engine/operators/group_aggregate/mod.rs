@@ -1,0 +1,425 @@
+//! GROUP BY: keeps aggregates for each key and gives out how they change. [`Operator::process`] only folds; [`Operator::flush`]
+//! gives each touched group out once. Nothing is kept of what was given out: at the first touch after a flush the group still
+//! holds it, and is evaluated then.
+//!
+//! Groups have numbers; all state is in columns over them ([`accumulator`]). A group that is gone keeps its number until the
+//! next snapshot has told the checkpoint.
+
+mod accumulator;
+mod counted_values;
+mod counting;
+mod distinct;
+mod encoded;
+mod exact_float;
+mod extremes;
+mod float_sums;
+mod key_table;
+mod lists;
+mod output;
+mod retracted_extremes;
+mod state;
+mod sums;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::record_batch::RecordBatch;
+
+use self::accumulator::{Accumulator, Fold, SKIPPED, ValueStore, accumulator};
+use self::encoded::{Codec, EncodedRows};
+use self::key_table::KeyTable;
+use super::{Operator, OperatorContext};
+use crate::changelog::{ChangeBatch, Changelog};
+use crate::clock::Clock;
+use crate::engine::aggregate::GroupAggregateSpec;
+use crate::engine::state::{StateSize, TableDelta};
+use crate::error::{Error, Result};
+
+/// The group was in the output at the last flush.
+const EMITTED: u8 = 1;
+/// It was touched since the last flush.
+const DIRTY: u8 = 2;
+/// It was touched since the last snapshot.
+const CHANGED: u8 = 4;
+/// Its row is in the checkpoint; only heeded while state is restored.
+const RESTORED: u8 = 8;
+/// It is the one group over all rows, and had a row once.
+const GLOBAL: u8 = 16;
+
+/// See the module.
+pub struct GroupAggregate {
+    spec: GroupAggregateSpec,
+    input: Vec<DataType>,
+    schema: SchemaRef,
+    codec: Codec,
+    key_rows: EncodedRows,
+    keys: KeyTable,
+    aggregates: Vec<Aggregate>,
+    /// Input rows of each group that were not taken back.
+    rows: Vec<i64>,
+    versions: Vec<i64>,
+    /// When a row touched the group last; only with a time to live.
+    touched_ms: Vec<i64>,
+    flags: Vec<u8>,
+    /// Groups touched since the last flush, in order.
+    dirty: Vec<u32>,
+    /// What those groups were before, in chunks of columns, one row for each of them.
+    before: Vec<Vec<ArrayRef>>,
+    /// Groups touched since the last snapshot.
+    changed: Vec<u32>,
+    /// Number of the next row in the order of arrival.
+    sequence: u64,
+    /// Retractions of rows that are not there.
+    unknown_retractions: u64,
+    /// Group at which the next sweep for expired groups begins.
+    sweep: usize,
+    restoring: bool,
+    clock: Arc<dyn Clock>,
+    scratch: Scratch,
+}
+
+struct Aggregate {
+    text: String,
+    accumulator: Box<dyn Accumulator>,
+    /// Arguments, then order.
+    columns: Vec<usize>,
+    filter: Option<usize>,
+    /// Tables of single values: name, number of key columns behind the group's key, types of all columns behind it.
+    stores: Vec<(&'static str, usize, Vec<DataType>)>,
+}
+
+#[derive(Default)]
+struct Scratch {
+    groups: Vec<u32>,
+    filtered: Vec<u32>,
+    retracted: Vec<bool>,
+}
+
+impl GroupAggregate {
+    /// One for batches of `input`.
+    ///
+    /// # Errors
+    /// The stored form does not fit the input.
+    pub fn new(spec: &GroupAggregateSpec, input: &SchemaRef, context: &OperatorContext<'_>) -> Result<Self> {
+        Self::with_clock(spec, input, Arc::clone(&context.clock))
+    }
+
+    /// As [`Self::new`].
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_clock(spec: &GroupAggregateSpec, input: &SchemaRef, clock: Arc<dyn Clock>) -> Result<Self> {
+        if spec.input == Changelog::Upsert {
+            return Err(Error::internal("a group aggregate needs an append or retract input"));
+        }
+        let types: Vec<DataType> = input.fields().iter().map(|field| field.data_type().clone()).collect();
+        let misfit = || Error::corrupt("a stored group aggregate names columns that its input has not");
+        let keys = spec
+            .keys
+            .iter()
+            .map(|key| types.get(*key).cloned().ok_or_else(misfit))
+            .collect::<Result<Vec<DataType>>>()?;
+        let mut output = keys.clone();
+        let mut aggregates = Vec::new();
+        for stored in &spec.aggregates {
+            let columns: Vec<usize> =
+                stored.arguments.iter().copied().chain(stored.order_by.iter().map(|order| order.0)).collect();
+            if columns.iter().any(|column| *column >= types.len())
+                || stored.filter.is_some_and(|filter| types.get(filter) != Some(&DataType::Boolean))
+            {
+                return Err(misfit());
+            }
+            let retracting = spec.input == Changelog::Retract;
+            let mut accumulator = accumulator(stored, &types, retracting)?;
+            let stores = accumulator.stores().iter().map(|store| store_layout(&**store)).collect();
+            aggregates.push(Aggregate {
+                text: stored.text.clone(),
+                accumulator,
+                columns,
+                filter: stored.filter,
+                stores,
+            });
+            output.push(stored.data_type.clone());
+        }
+        if spec.version {
+            output.push(DataType::Int64);
+        }
+        let field = |(index, data_type)| Field::new(format!("#{index}"), data_type, true);
+        let schema = Arc::new(Schema::new(output.into_iter().enumerate().map(field).collect::<Vec<_>>()));
+        let codec = Codec::new(&keys)?;
+        Ok(Self {
+            spec: spec.clone(),
+            input: types,
+            schema,
+            key_rows: EncodedRows::default(),
+            codec,
+            keys: KeyTable::default(),
+            aggregates,
+            rows: Vec::new(),
+            versions: Vec::new(),
+            touched_ms: Vec::new(),
+            flags: Vec::new(),
+            dirty: Vec::new(),
+            before: Vec::new(),
+            changed: Vec::new(),
+            sequence: 0,
+            unknown_retractions: 0,
+            sweep: 0,
+            restoring: false,
+            clock,
+            scratch: Scratch::default(),
+        })
+    }
+
+    /// Retractions of rows that were not there, which were left out.
+    pub fn unknown_retractions(&self) -> u64 {
+        self.unknown_retractions
+    }
+
+    /// Whether a group is in the result: it has rows. One group over all rows stays when they are gone.
+    fn exists(&self, group: u32) -> bool {
+        self.rows[group as usize] > 0 || self.flags[group as usize] & GLOBAL != 0
+    }
+
+    /// Whether what a group was before it changed must be known.
+    fn needs_before(&self) -> bool {
+        self.spec.emits == Changelog::Retract || !self.emits_unchanged()
+    }
+
+    /// Whether touched groups are given out even if they are as before.
+    fn emits_unchanged(&self) -> bool {
+        self.spec.emit_unchanged || self.spec.version
+    }
+
+    fn check(&self, batch: &RecordBatch) -> Result<()> {
+        let fits = batch.num_columns() == self.input.len()
+            && batch.columns().iter().zip(&self.input).all(|(column, data_type)| column.data_type() == data_type);
+        if fits {
+            Ok(())
+        } else {
+            Err(Error::internal("a batch does not have the columns of the group aggregate's input"))
+        }
+    }
+
+    /// Finds each row's group, makes new ones, and notes which are touched. Nothing here can fail.
+    fn resolve(&mut self, batch: &ChangeBatch, key_rows: &EncodedRows, groups: &mut Vec<u32>) {
+        groups.clear();
+        let now_ms = if self.spec.state_ttl_ms.is_some() { self.clock.now_ms() } else { 0 };
+        for row in 0..batch.len() {
+            let retracted = batch.kind(row).is_retraction();
+            let key = key_rows.row(row);
+            let group = if retracted {
+                self.keys.find(key).filter(|group| !self.expires(*group, now_ms) && self.rows[*group as usize] > 0)
+            } else {
+                let (group, new) = self.keys.intern(key);
+                if new {
+                    self.add_slot(group);
+                } else if self.expires(group, now_ms) {
+                    self.forget(group);
+                }
+                Some(group)
+            };
+            let Some(group) = group else {
+                self.unknown_retractions += 1;
+                groups.push(SKIPPED);
+                continue;
+            };
+            let slot = group as usize;
+            self.rows[slot] += if retracted { -1 } else { 1 };
+            if self.spec.state_ttl_ms.is_some() {
+                self.touched_ms[slot] = now_ms;
+            }
+            let flags = &mut self.flags[slot];
+            if *flags & DIRTY == 0 {
+                self.dirty.push(group);
+            }
+            if *flags & CHANGED == 0 {
+                self.changed.push(group);
+            }
+            *flags |= DIRTY | CHANGED | if self.spec.keys.is_empty() { GLOBAL } else { 0 };
+            groups.push(group);
+        }
+    }
+
+    /// Room for a group that was just given its number.
+    fn add_slot(&mut self, group: u32) {
+        let slots = self.keys.slots();
+        if self.rows.len() < slots {
+            self.rows.resize(slots, 0);
+            self.flags.resize(slots, 0);
+            if self.spec.version {
+                self.versions.resize(slots, 0);
+            }
+            if self.spec.state_ttl_ms.is_some() {
+                self.touched_ms.resize(slots, 0);
+            }
+            for aggregate in &mut self.aggregates {
+                aggregate.accumulator.resize(slots);
+            }
+        }
+        debug_assert_eq!(self.rows[group as usize], 0);
+    }
+
+    /// Whether a group outlived its time; one that waits for the flush does not.
+    fn expires(&self, group: u32, now_ms: i64) -> bool {
+        let slot = group as usize;
+        self.spec.state_ttl_ms.is_some_and(|ttl_ms| {
+            self.flags[slot] & (EMITTED | DIRTY) == EMITTED
+                && now_ms.saturating_sub(self.touched_ms[slot]) >= i64::try_from(ttl_ms).unwrap_or(i64::MAX)
+        })
+    }
+
+    /// Empties a group without a word to those behind.
+    fn forget(&mut self, group: u32) {
+        let slot = group as usize;
+        self.rows[slot] = 0;
+        if self.spec.version {
+            self.versions[slot] = 0;
+        }
+        self.flags[slot] &= !(EMITTED | GLOBAL);
+        for aggregate in &mut self.aggregates {
+            aggregate.accumulator.reset(group);
+        }
+        if self.flags[slot] & CHANGED == 0 {
+            self.flags[slot] |= CHANGED;
+            self.changed.push(group);
+        }
+    }
+
+    /// The columns behind the key, of groups.
+    fn results(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let mut columns = self
+            .aggregates
+            .iter()
+            .map(|aggregate| aggregate.accumulator.evaluate(groups).map_err(|error| error.context(&aggregate.text)))
+            .collect::<Result<Vec<_>>>()?;
+        if self.spec.version {
+            let versions = groups.iter().map(|group| self.versions[*group as usize]);
+            columns.push(Arc::new(Int64Array::from_iter_values(versions)));
+        }
+        Ok(columns)
+    }
+
+    fn fold(&mut self, batch: &ChangeBatch, scratch: &mut Scratch) -> Result<()> {
+        scratch.retracted.clear();
+        if let Some(kinds) = batch.kinds() {
+            scratch.retracted.extend(kinds.iter().map(|kind| kind.is_retraction()));
+        }
+        let retracted = scratch.retracted.contains(&true).then_some(scratch.retracted.as_slice());
+        if self.spec.version {
+            for group in scratch.groups.iter().filter(|group| **group != SKIPPED) {
+                self.versions[*group as usize] += 1;
+            }
+        }
+        for aggregate in &mut self.aggregates {
+            let groups =
+                match aggregate.filter {
+                    None => &scratch.groups,
+                    Some(filter) => {
+                        let filter = batch.rows().column(filter).as_boolean();
+                        scratch.filtered.clear();
+                        scratch.filtered.extend(scratch.groups.iter().enumerate().map(|(row, group)| {
+                            if filter.is_valid(row) && filter.value(row) { *group } else { SKIPPED }
+                        }));
+                        &scratch.filtered
+                    }
+                };
+            let columns: Vec<ArrayRef> =
+                aggregate.columns.iter().map(|column| Arc::clone(batch.rows().column(*column))).collect();
+            aggregate.accumulator.fold(&columns, &Fold { groups, retracted, sequence: self.sequence })?;
+        }
+        self.sequence += batch.len() as u64;
+        Ok(())
+    }
+}
+
+fn store_layout(store: &dyn ValueStore) -> (&'static str, usize, Vec<DataType>) {
+    let mut types = store.key_types();
+    let keys = types.len();
+    types.extend(store.value_types());
+    (store.name(), keys, types)
+}
+
+#[async_trait]
+impl Operator for GroupAggregate {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    async fn process(&mut self, batch: ChangeBatch) -> Result<ChangeBatch> {
+        if batch.is_empty() {
+            return Ok(ChangeBatch::empty(self.schema()));
+        }
+        self.check(batch.rows())?;
+        if self.spec.input == Changelog::Append
+            && batch.kinds().is_some_and(|kinds| kinds.iter().any(|kind| kind.is_retraction()))
+        {
+            return Err(Error::internal("a group aggregate that was planned for inserts only got a retraction"));
+        }
+        self.finish_restore();
+        let keys: Vec<ArrayRef> = self.spec.keys.iter().map(|key| Arc::clone(batch.rows().column(*key))).collect();
+        let mut key_rows = std::mem::take(&mut self.key_rows);
+        self.codec.encode_into(&mut key_rows, &keys)?;
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let first_new = self.dirty.len();
+        self.resolve(&batch, &key_rows, &mut scratch.groups);
+        if self.needs_before() && first_new < self.dirty.len() {
+            // A group that was not given out has no row before; what stands in its place is not looked at.
+            let before = self.results(&self.dirty[first_new..])?;
+            self.before.push(before);
+        }
+        self.fold(&batch, &mut scratch)?;
+        self.scratch = scratch;
+        self.key_rows = key_rows;
+        Ok(ChangeBatch::empty(self.schema()))
+    }
+
+    fn flush(&mut self) -> Result<ChangeBatch> {
+        self.finish_restore();
+        if self.dirty.is_empty() {
+            return Ok(ChangeBatch::empty(self.schema()));
+        }
+        let output = self.output()?;
+        for group in std::mem::take(&mut self.dirty) {
+            let exists = self.exists(group);
+            let flags = &mut self.flags[group as usize];
+            *flags = *flags & !(DIRTY | EMITTED) | if exists { EMITTED } else { 0 };
+            if !exists {
+                // Nothing is left of a group whose rows were all taken back, even if others were than had come.
+                self.rows[group as usize] = 0;
+                for aggregate in &mut self.aggregates {
+                    aggregate.accumulator.reset(group);
+                }
+            }
+        }
+        self.before.clear();
+        Ok(output)
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<TableDelta>> {
+        self.finish_restore();
+        self.deltas()
+    }
+
+    fn restore(&mut self, table: &str, rows: &RecordBatch) -> Result<()> {
+        self.take_up(table, rows)
+    }
+
+    fn state_size(&self) -> StateSize {
+        let values: u64 = self.aggregates.iter().map(|aggregate| aggregate.accumulator.values()).sum();
+        let aggregates: usize = self.aggregates.iter().map(|aggregate| aggregate.accumulator.memory_bytes()).sum();
+        let columns = (self.rows.capacity() + self.versions.capacity() + self.touched_ms.capacity()) * size_of::<i64>()
+            + self.flags.capacity()
+            + (self.dirty.capacity() + self.changed.capacity()) * size_of::<u32>();
+        StateSize {
+            keys: self.keys.len() as u64 + values,
+            memory_bytes: (self.keys.memory_bytes() + aggregates + columns) as u64,
+            spilled_bytes: 0,
+        }
+    }
+}
