@@ -10,14 +10,19 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::Fields;
-use datafusion::arrow::record_batch::RecordBatch;
 
+use crate::changelog::{ChangeBatch, Changelog, RowKind};
 use crate::error::{Error, Result};
 
 /// A way to write rows as bytes, with its options.
 pub trait Format: Send + Sync {
     /// As in `WITH ('format' = 'json')`.
     fn name(&self) -> &'static str;
+
+    /// What its records hold: rows, or changes of rows.
+    fn changelog(&self) -> Changelog {
+        Changelog::Append
+    }
 
     /// A decoder of records that hold `fields`, which gives the columns of `projection` (indexes into `fields`).
     ///
@@ -60,6 +65,15 @@ pub trait Decoder: Send {
     /// Takes back the last rows, so that `len` are left.
     fn truncate(&mut self, len: usize);
 
+    /// Adds a row without content: NULL, or the type's zero where NULL is not permitted. For the delete of a key, whose
+    /// other columns nobody reads.
+    fn push_blank(&mut self);
+
+    /// The kinds of the rows collected, if they can be other than inserts; asked before `finish`.
+    fn take_kinds(&mut self) -> Option<Vec<RowKind>> {
+        None
+    }
+
     /// Gives the projected columns and begins anew.
     ///
     /// # Errors
@@ -69,11 +83,11 @@ pub trait Decoder: Send {
 
 /// Writes rows as records.
 pub trait Encoder: Send {
-    /// One record for each row.
+    /// One record for each row. Formats whose records hold rows only do not look at the kinds.
     ///
     /// # Errors
     /// A value that the format cannot hold (NaN in JSON).
-    fn encode(&mut self, rows: &RecordBatch) -> Result<EncodedRows>;
+    fn encode(&mut self, changes: &ChangeBatch) -> Result<EncodedRows>;
 }
 
 /// Records one behind the other in one buffer.

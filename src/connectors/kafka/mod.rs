@@ -7,6 +7,7 @@ mod offsets;
 mod options;
 mod pushdown;
 mod reader;
+mod records;
 mod rows;
 mod scan;
 mod sink;

@@ -8,6 +8,7 @@ use datafusion::arrow::compute::can_cast_types;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef, TimeUnit};
 
 use super::client;
+use crate::changelog::Changelog;
 use crate::connectors::{ColumnKind, ConnectorDefaults, OptionReader, TableDeclaration};
 use crate::error::{Error, Result};
 use crate::formats::{self, Format};
@@ -156,6 +157,10 @@ pub struct KafkaOptions {
     pub key_fields: Fields,
     /// For each field of the key, its column.
     pub key_columns: Vec<usize>,
+    /// What the records mean: rows, changes of rows, or the last row of each key.
+    pub changelog: Changelog,
+    /// `sink.buffer-flush.*`: of the rows that are written together only the last of each key is sent.
+    pub keeps_last_of_key: bool,
 }
 
 impl KafkaOptions {
@@ -254,6 +259,8 @@ impl KafkaOptions {
             key_format: take_format(options, "", "key.format", "key.")?,
             key_fields: Fields::empty(),
             key_columns: Vec::new(),
+            changelog: Changelog::Append,
+            keeps_last_of_key: false,
             schema,
         };
         read.lay_out(options, table)?;

@@ -26,7 +26,7 @@ struct Slot {
     is_exact: bool,
 }
 
-pub(super) struct JsonDecoder {
+pub(in crate::formats) struct JsonDecoder {
     /// All declared fields, wanted or not: a key belongs to the field of exactly its name first.
     fields: Fields,
     exact: HashMap<String, usize>,
@@ -44,7 +44,7 @@ pub(super) struct JsonDecoder {
 }
 
 impl JsonDecoder {
-    pub(super) fn new(fields: &Fields, projection: &[usize], options: Options) -> Result<Self> {
+    pub(in crate::formats) fn new(fields: &Fields, projection: &[usize], options: Options) -> Result<Self> {
         let mut wanted = projection.to_vec();
         // Rows with NULL in a NOT NULL column are bad rows, whichever columns a query asks for.
         wanted.extend((0..fields.len()).filter(|index| !fields[*index].is_nullable() && !projection.contains(index)));
@@ -190,6 +190,13 @@ impl Decoder for JsonDecoder {
 
     fn truncate(&mut self, len: usize) {
         self.cut(len.min(self.rows));
+    }
+
+    fn push_blank(&mut self) {
+        for (field, column) in &mut self.columns {
+            column.append_blank(field.is_nullable());
+        }
+        self.rows += 1;
     }
 
     fn finish(&mut self) -> Result<Vec<ArrayRef>> {
