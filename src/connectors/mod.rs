@@ -9,6 +9,7 @@ pub mod kafka;
 pub mod options;
 pub mod print;
 pub mod table_provider;
+pub mod upsert_kafka;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -413,6 +414,7 @@ impl Registry {
         Self {
             connectors: vec![
                 Arc::new(kafka::KafkaConnector::new(defaults.clone())),
+                Arc::new(upsert_kafka::UpsertKafkaConnector::new(defaults.clone())),
                 Arc::new(dynamodb::DynamoDbConnector::new("dynamodb", defaults.clone())),
                 Arc::new(dynamodb::DynamoDbConnector::new("dynamodb-v2", defaults.clone())),
                 Arc::new(datagen::DatagenConnector),

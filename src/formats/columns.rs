@@ -150,8 +150,13 @@ impl Column {
 
     /// Appends NULL.
     pub fn append_null(&mut self) {
-        self.null_count_hint += 1;
-        self.valid.append(false);
+        self.append_blank(true);
+    }
+
+    /// Appends NULL, or the type's zero (an empty text or list) where NULL is not permitted.
+    pub fn append_blank(&mut self, nullable: bool) {
+        self.null_count_hint += usize::from(nullable);
+        self.valid.append(!nullable);
         match &mut self.values {
             Values::Boolean(values) => values.append(false),
             Values::Int8(values) => values.push(0),
@@ -165,7 +170,10 @@ impl Column {
             Values::Utf8(bytes) | Values::Binary(bytes) => bytes.ends.push(bytes.data.len() as i32),
             Values::List { ends, child, .. } => ends.push(child.len() as i32),
             Values::Map { ends, keys, .. } => ends.push(keys.len() as i32),
-            Values::Struct { children, .. } => children.iter_mut().for_each(Column::append_null),
+            Values::Struct { fields, children } => {
+                let children = children.iter_mut().zip(fields.iter());
+                children.for_each(|(child, field)| child.append_blank(nullable || field.is_nullable()));
+            }
         }
     }
 

@@ -1,8 +1,12 @@
 //! Formats: how the bytes of a record become columns and back. The registry is here.
 //! Knows nothing of topics, offsets or tables; whoever calls adds where a bad record was.
 
+pub mod canal_json;
+mod change_json;
 pub mod columns;
+pub mod debezium_json;
 pub mod json;
+pub mod maxwell_json;
 pub mod time_text;
 
 use std::collections::BTreeMap;
@@ -10,14 +14,19 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::Fields;
-use datafusion::arrow::record_batch::RecordBatch;
 
+use crate::changelog::{ChangeBatch, Changelog, RowKind};
 use crate::error::{Error, Result};
 
 /// A way to write rows as bytes, with its options.
 pub trait Format: Send + Sync {
     /// As in `WITH ('format' = 'json')`.
     fn name(&self) -> &'static str;
+
+    /// What its records hold: rows, or changes of rows.
+    fn changelog(&self) -> Changelog {
+        Changelog::Append
+    }
 
     /// A decoder of records that hold `fields`, which gives the columns of `projection` (indexes into `fields`).
     ///
@@ -60,6 +69,15 @@ pub trait Decoder: Send {
     /// Takes back the last rows, so that `len` are left.
     fn truncate(&mut self, len: usize);
 
+    /// Adds a row without content: NULL, or the type's zero where NULL is not permitted. For the delete of a key, whose
+    /// other columns nobody reads.
+    fn push_blank(&mut self);
+
+    /// The kinds of the rows collected, if they can be other than inserts; asked before `finish`.
+    fn take_kinds(&mut self) -> Option<Vec<RowKind>> {
+        None
+    }
+
     /// Gives the projected columns and begins anew.
     ///
     /// # Errors
@@ -69,11 +87,11 @@ pub trait Decoder: Send {
 
 /// Writes rows as records.
 pub trait Encoder: Send {
-    /// One record for each row.
+    /// One record for each row. Formats whose records hold rows only do not look at the kinds.
     ///
     /// # Errors
     /// A value that the format cannot hold (NaN in JSON).
-    fn encode(&mut self, rows: &RecordBatch) -> Result<EncodedRows>;
+    fn encode(&mut self, changes: &ChangeBatch) -> Result<EncodedRows>;
 }
 
 /// Records one behind the other in one buffer.
@@ -122,33 +140,39 @@ impl EncodedRows {
 }
 
 /// Formats of Flink that are not here yet.
-const NOT_YET: &[&str] = &[
-    "csv",
-    "avro",
-    "avro-confluent",
-    "raw",
-    "protobuf",
-    "debezium-json",
-    "debezium-avro-confluent",
-    "canal-json",
-    "maxwell-json",
-    "ogg-json",
-    "parquet",
-    "orc",
+const NOT_YET: &[&str] =
+    &["csv", "avro", "avro-confluent", "raw", "protobuf", "debezium-avro-confluent", "ogg-json", "parquet", "orc"];
+
+/// A format's name, the names of its options, and how it is opened.
+type Entry = (&'static str, &'static [&'static str], fn(&BTreeMap<&'static str, String>) -> Result<Arc<dyn Format>>);
+
+/// The formats there are.
+const FORMATS: &[Entry] = &[
+    ("json", json::OPTION_NAMES, |options| Ok(Arc::new(json::Json::open(options)?))),
+    (debezium_json::NAME, debezium_json::OPTION_NAMES, debezium_json::open),
+    (canal_json::NAME, canal_json::OPTION_NAMES, canal_json::open),
+    (maxwell_json::NAME, maxwell_json::OPTION_NAMES, maxwell_json::open),
 ];
+
+fn entry(format: &str) -> Result<&'static Entry> {
+    let name = format.to_ascii_lowercase();
+    FORMATS.iter().find(|(known, ..)| *known == name).ok_or_else(|| {
+        let error = if NOT_YET.contains(&name.as_str()) {
+            Error::unsupported(format!("format \"{name}\" is not supported yet"))
+        } else {
+            Error::invalid(format!("unknown format \"{format}\""))
+        };
+        let known: Vec<_> = FORMATS.iter().map(|(known, ..)| *known).collect();
+        error.hint(format!("Known formats: {}.", known.join(", ")))
+    })
+}
 
 /// Names of the options of a format, without its prefix.
 ///
 /// # Errors
 /// The format is unknown, or not there yet (SQLSTATE 0A000).
 pub fn option_names(format: &str) -> Result<&'static [&'static str]> {
-    match format.to_ascii_lowercase().as_str() {
-        "json" => Ok(json::OPTION_NAMES),
-        name if NOT_YET.contains(&name) => {
-            Err(Error::unsupported(format!("format \"{name}\" is not supported yet")).hint("Known formats: json."))
-        }
-        _ => Err(Error::invalid(format!("unknown format \"{format}\"")).hint("Known formats: json.")),
-    }
+    entry(format).map(|(_, names, _)| *names)
 }
 
 /// Opens a format with its options (named as in [`option_names`]).
@@ -156,6 +180,9 @@ pub fn option_names(format: &str) -> Result<&'static [&'static str]> {
 /// # Errors
 /// As [`option_names`]; an option cannot be read.
 pub fn open(format: &str, options: &BTreeMap<&'static str, String>) -> Result<Arc<dyn Format>> {
-    option_names(format)?;
-    Ok(Arc::new(json::Json::open(options)?))
+    let (_, _, open) = entry(format)?;
+    open(options)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,10 +3,12 @@
 
 mod client;
 mod consumer;
+mod fold;
 mod offsets;
 mod options;
 mod pushdown;
 mod reader;
+mod records;
 mod rows;
 mod scan;
 mod sink;
@@ -55,13 +57,7 @@ impl Connector for KafkaConnector {
     }
 
     fn open(&self, options: &mut OptionReader, table: &TableDeclaration) -> Result<Table> {
-        let options = Arc::new(KafkaOptions::take(options, table, &self.defaults)?);
-        Ok(Table {
-            source: Some(Arc::new(source::KafkaSource::new(options.clone()))),
-            scan: Some(Arc::new(scan::KafkaScan::new(options.clone()))),
-            lookup: None,
-            sink: Some(Arc::new(sink::KafkaSink::new(options))),
-        })
+        Ok(table_of(KafkaOptions::take(options, table, &self.defaults)?))
     }
 
     fn create<'a>(
@@ -69,23 +65,38 @@ impl Connector for KafkaConnector {
         options: &'a mut OptionReader,
         table: &'a TableDeclaration,
     ) -> BoxFuture<'a, Result<Vec<Advice>>> {
-        let options = KafkaOptions::take(options, table, &self.defaults);
-        Box::pin(async move {
-            let options = options?;
-            let mut advice = Vec::new();
-            if options.is_embedded {
-                advice.push(Advice::Notice(format!(
-                    "table \"{}\" lives in the embedded Kafka of this server (for development)",
-                    options.table
-                )));
-            }
-            let asked = tokio::task::spawn_blocking(move || ask(&options))
-                .await
-                .map_err(|error| Error::internal(format!("asking Kafka: {error}")))?;
-            advice.extend(asked?);
-            Ok(advice)
-        })
+        advise(KafkaOptions::take(options, table, &self.defaults))
     }
+}
+
+/// What a table can do.
+pub(super) fn table_of(options: KafkaOptions) -> Table {
+    let options = Arc::new(options);
+    Table {
+        source: Some(Arc::new(source::KafkaSource::new(options.clone()))),
+        scan: Some(Arc::new(scan::KafkaScan::new(options.clone()))),
+        lookup: None,
+        sink: Some(Arc::new(sink::KafkaSink::new(options))),
+    }
+}
+
+/// What CREATE TABLE tells about a table.
+pub(super) fn advise(options: Result<KafkaOptions>) -> BoxFuture<'static, Result<Vec<Advice>>> {
+    Box::pin(async move {
+        let options = options?;
+        let mut advice = Vec::new();
+        if options.is_embedded {
+            advice.push(Advice::Notice(format!(
+                "table \"{}\" lives in the embedded Kafka of this server (for development)",
+                options.table
+            )));
+        }
+        let asked = tokio::task::spawn_blocking(move || ask(&options))
+            .await
+            .map_err(|error| Error::internal(format!("asking Kafka: {error}")))?;
+        advice.extend(asked?);
+        Ok(advice)
+    })
 }
 
 /// Whether the topics are there. A broker that does not answer does not hinder CREATE TABLE.

@@ -8,6 +8,7 @@ use datafusion::arrow::compute::can_cast_types;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef, TimeUnit};
 
 use super::client;
+use crate::changelog::Changelog;
 use crate::connectors::{ColumnKind, ConnectorDefaults, OptionReader, TableDeclaration};
 use crate::error::{Error, Result};
 use crate::formats::{self, Format};
@@ -83,6 +84,9 @@ impl Metadata {
                 return Err(Error::unsupported("metadata key \"header-list\" is not supported yet")
                     .hint("\"headers\" gives them as a MAP."));
             }
+            _ if key.starts_with("value.") => {
+                return Err(Error::unsupported(format!("metadata key \"{key}\" of the format is not supported yet")));
+            }
             _ => {
                 return Err(Error::invalid(format!("connector \"kafka\" has no metadata key \"{key}\""))
                     .hint("Known keys: topic, partition, offset, timestamp, timestamp-type, headers, leader-epoch."));
@@ -156,14 +160,82 @@ pub struct KafkaOptions {
     pub key_fields: Fields,
     /// For each field of the key, its column.
     pub key_columns: Vec<usize>,
+    /// What the records mean: rows, changes of rows, or the last row of each key.
+    pub changelog: Changelog,
+    /// `sink.buffer-flush.*`: of the rows that are written together only the last of each key is sent.
+    pub keeps_last_of_key: bool,
 }
 
 impl KafkaOptions {
-    /// Takes the options of a table.
+    /// Takes the options of a table of connector `kafka`.
     ///
     /// # Errors
     /// An option is missing, malformed or not supported.
     pub fn take(options: &mut OptionReader, table: &TableDeclaration, defaults: &ConnectorDefaults) -> Result<Self> {
+        let mut read = Self::take_common(options, table, defaults, take_startup)?;
+        read.partitioner = take_partitioner(options)?;
+        read.value_format = take_format(options, "format", "value.format", "value.")?
+            .ok_or_else(|| Error::invalid("option \"format\" is required").hint("Add 'format' = 'json' to WITH."))?;
+        read.key_format = take_format(options, "", "key.format", "key.")?;
+        let key_names = list(&options.take("key.fields").unwrap_or_default());
+        if read.key_format.is_some() == key_names.is_empty() {
+            return Err(Error::invalid("options \"key.format\" and \"key.fields\" need each other"));
+        }
+        if let Some(format) = &read.key_format {
+            check_holds_rows(format, "key.format")?;
+        }
+        read.changelog = read.value_format.changelog();
+        let fields = ValueFields::take(options)?;
+        read.lay_out(table, &key_names, &fields, "option \"key.fields\"")?;
+        Ok(read)
+    }
+
+    /// Takes the options of a table of connector `upsert-kafka`: the key is the primary key, and reading begins at the
+    /// earliest record, since the last row of every key is wanted.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn take_upsert(
+        options: &mut OptionReader,
+        table: &TableDeclaration,
+        defaults: &ConnectorDefaults,
+    ) -> Result<Self> {
+        if table.primary_key.is_empty() {
+            return Err(Error::invalid(format!(
+                "table \"{}\" needs a PRIMARY KEY: it is the records' key",
+                table.name
+            ))
+            .hint("Add PRIMARY KEY (…) NOT ENFORCED to the columns."));
+        }
+        if options.take("scan.startup.mode").is_some() {
+            return Err(Error::invalid(
+                "connector \"upsert-kafka\" has no option \"scan.startup.mode\": it reads from the earliest record, else keys were missing",
+            ));
+        }
+        let mut read = Self::take_common(options, table, defaults, |_, _| Ok(Startup::Earliest))?;
+        let required = |name: &str| {
+            Error::invalid(format!("option \"{name}\" is required")).hint(format!("Add '{name}' = 'json' to WITH."))
+        };
+        read.value_format =
+            take_format(options, "", "value.format", "value.")?.ok_or_else(|| required("value.format"))?;
+        let key_format = take_format(options, "", "key.format", "key.")?.ok_or_else(|| required("key.format"))?;
+        check_holds_rows(&key_format, "key.format")?;
+        check_holds_rows(&read.value_format, "value.format")?;
+        read.key_format = Some(key_format);
+        read.changelog = Changelog::Upsert;
+        read.keeps_last_of_key = take_buffer_flush(options)?;
+        let fields = ValueFields::take(options)?;
+        read.lay_out(table, &table.primary_key, &fields, "PRIMARY KEY")?;
+        Ok(read)
+    }
+
+    /// What both connectors have, in front of formats and columns.
+    fn take_common(
+        options: &mut OptionReader,
+        table: &TableDeclaration,
+        defaults: &ConnectorDefaults,
+        take_startup: impl FnOnce(&mut OptionReader, Option<&str>) -> Result<Startup>,
+    ) -> Result<Self> {
         let topics = match (options.take("topic"), options.take("topic-pattern")) {
             (Some(_), Some(_)) => {
                 return Err(Error::invalid("options \"topic\" and \"topic-pattern\" exclude each other"));
@@ -202,15 +274,6 @@ impl KafkaOptions {
         let bounded = take_bounded(options)?;
         let discovery_interval =
             options.take_duration("scan.topic-partition-discovery.interval")?.unwrap_or(Duration::from_secs(300));
-        let partitioner = match options.take("sink.partitioner").map(|value| normal(&value)).as_deref() {
-            None | Some("" | "default") => Partitioner::Default,
-            Some("fixed") => Partitioner::Fixed,
-            Some("round-robin") => Partitioner::RoundRobin,
-            Some(other) => {
-                return Err(Error::unsupported(format!("option \"sink.partitioner\" = '{other}' is not supported"))
-                    .hint("Known values: default, fixed, round-robin."));
-            }
-        };
         match options.take_alias(&["sink.delivery-guarantee", "sink.semantic"])?.map(|value| normal(&value)).as_deref()
         {
             // `none` gets more than it asks for.
@@ -233,8 +296,7 @@ impl KafkaOptions {
             ("sink.parallelism", ""),
         ])?;
 
-        let schema = table.schema()?;
-        let mut read = Self {
+        Ok(Self {
             table: table.name.clone(),
             topics,
             bootstrap_servers,
@@ -244,55 +306,44 @@ impl KafkaOptions {
             startup,
             bounded,
             discovery_interval: Some(discovery_interval).filter(|interval| !interval.is_zero()),
-            partitioner,
+            partitioner: Partitioner::Default,
             columns: Vec::new(),
-            value_format: take_format(options, "format", "value.format", "value.")?.ok_or_else(|| {
-                Error::invalid("option \"format\" is required").hint("Add 'format' = 'json' to WITH.")
-            })?,
+            value_format: formats::open("json", &BTreeMap::new())?,
             value_fields: Fields::empty(),
             value_columns: Vec::new(),
-            key_format: take_format(options, "", "key.format", "key.")?,
+            key_format: None,
             key_fields: Fields::empty(),
             key_columns: Vec::new(),
-            schema,
-        };
-        read.lay_out(options, table)?;
-        Ok(read)
+            changelog: Changelog::Append,
+            keeps_last_of_key: false,
+            schema: table.schema()?,
+        })
     }
 
     /// Sorts the declared columns into key, value and metadata.
-    fn lay_out(&mut self, options: &mut OptionReader, table: &TableDeclaration) -> Result<()> {
-        let key_names = list(&options.take("key.fields").unwrap_or_default());
-        let prefix = options.take("key.fields-prefix").unwrap_or_default();
-        let is_except_key = match options.take("value.fields-include").map(|value| normal(&value)).as_deref() {
-            None | Some("all") => false,
-            Some("except-key") => true,
-            Some(other) => {
-                return Err(Error::invalid(format!("option \"value.fields-include\" cannot be '{other}'"))
-                    .hint("Known values: ALL, EXCEPT_KEY."));
-            }
-        };
-        if self.key_format.is_some() == key_names.is_empty() {
-            return Err(Error::invalid("options \"key.format\" and \"key.fields\" need each other"));
-        }
-        if !prefix.is_empty() && !is_except_key {
-            return Err(Error::invalid(
-                "option \"key.fields-prefix\" needs 'value.fields-include' = 'EXCEPT_KEY': the value would hold the key's columns twice",
-            ));
-        }
+    fn lay_out(
+        &mut self,
+        table: &TableDeclaration,
+        key_names: &[String],
+        fields: &ValueFields,
+        clause: &str,
+    ) -> Result<()> {
+        let ValueFields { key_prefix: prefix, is_except_key } = fields;
+        // The key of an upsert table is always that of the record: a tombstone has no other.
+        let is_upsert = self.changelog == Changelog::Upsert;
         let mut key_fields: Vec<FieldRef> = Vec::new();
-        for name in &key_names {
+        for name in key_names {
             let index = table.column_index(name).ok_or_else(|| {
-                Error::invalid(format!("option \"key.fields\": table \"{}\" has no column \"{name}\"", table.name))
-                    .code("42703")
+                Error::invalid(format!("{clause}: table \"{}\" has no column \"{name}\"", table.name)).code("42703")
             })?;
             if table.columns[index].kind != ColumnKind::Physical {
-                return Err(Error::invalid(format!("option \"key.fields\": column \"{name}\" is not stored")));
+                return Err(Error::invalid(format!("{clause}: column \"{name}\" is not stored")));
             }
             let field = self.schema.field(index);
-            let bare = field.name().strip_prefix(prefix.as_str()).ok_or_else(|| {
-                Error::invalid(format!("option \"key.fields\": column \"{name}\" does not begin with '{prefix}'"))
-            })?;
+            let bare = field
+                .name()
+                .strip_prefix(prefix.as_str())
+                .ok_or_else(|| Error::invalid(format!("{clause}: column \"{name}\" does not begin with '{prefix}'")))?;
             key_fields.push(Arc::new(Field::new(bare, field.data_type().clone(), field.is_nullable())));
             self.key_columns.push(index);
         }
@@ -305,14 +356,19 @@ impl KafkaOptions {
                     check_metadata_type(metadata, field)?;
                     ColumnSource::Metadata { metadata, is_virtual: *is_virtual }
                 }
-                ColumnKind::Physical => match self.key_columns.iter().position(|key| *key == index) {
-                    Some(position) if is_except_key => ColumnSource::Key(position),
-                    _ => {
-                        value_fields.push(field.clone());
+                ColumnKind::Physical => {
+                    let key = self.key_columns.iter().position(|key| *key == index);
+                    if key.is_none() || !is_except_key {
+                        // What the key gives may be missing in the value.
+                        let is_nullable = field.is_nullable() || (is_upsert && key.is_some());
+                        value_fields.push(Arc::new(field.as_ref().clone().with_nullable(is_nullable)));
                         self.value_columns.push(index);
-                        ColumnSource::Value(value_fields.len() - 1)
                     }
-                },
+                    match key {
+                        Some(position) if *is_except_key || is_upsert => ColumnSource::Key(position),
+                        _ => ColumnSource::Value(value_fields.len() - 1),
+                    }
+                }
             };
             self.columns.push(source);
         }
@@ -320,6 +376,9 @@ impl KafkaOptions {
         self.value_fields = value_fields.into();
         // Types that the formats cannot hold are an error of CREATE.
         self.value_format.decoder(&self.value_fields, &[])?;
+        if let Some(format) = &self.key_format {
+            format.decoder(&self.key_fields, &[])?;
+        }
         Ok(())
     }
 
@@ -329,6 +388,65 @@ impl KafkaOptions {
         servers.sort_unstable();
         format!("kafka://{}/{topic}", servers.join(","))
     }
+}
+
+/// Which columns the value holds, and how those of the key are named in it.
+struct ValueFields {
+    key_prefix: String,
+    is_except_key: bool,
+}
+
+impl ValueFields {
+    fn take(options: &mut OptionReader) -> Result<Self> {
+        let key_prefix = options.take("key.fields-prefix").unwrap_or_default();
+        let is_except_key = match options.take("value.fields-include").map(|value| normal(&value)).as_deref() {
+            None | Some("all") => false,
+            Some("except-key") => true,
+            Some(other) => {
+                return Err(Error::invalid(format!("option \"value.fields-include\" cannot be '{other}'"))
+                    .hint("Known values: ALL, EXCEPT_KEY."));
+            }
+        };
+        if !key_prefix.is_empty() && !is_except_key {
+            return Err(Error::invalid(
+                "option \"key.fields-prefix\" needs 'value.fields-include' = 'EXCEPT_KEY': the value would hold the key's columns twice",
+            ));
+        }
+        Ok(Self { key_prefix, is_except_key })
+    }
+}
+
+fn take_partitioner(options: &mut OptionReader) -> Result<Partitioner> {
+    Ok(match options.take("sink.partitioner").map(|value| normal(&value)).as_deref() {
+        None | Some("" | "default") => Partitioner::Default,
+        Some("fixed") => Partitioner::Fixed,
+        Some("round-robin") => Partitioner::RoundRobin,
+        Some(other) => {
+            return Err(Error::unsupported(format!("option \"sink.partitioner\" = '{other}' is not supported"))
+                .hint("Known values: default, fixed, round-robin."));
+        }
+    })
+}
+
+/// Both bounds must be above 0, as in Flink. Nothing is held back for them: rows that come together are sent together.
+fn take_buffer_flush(options: &mut OptionReader) -> Result<bool> {
+    let rows_max: u64 = options.take_or("sink.buffer-flush.max-rows", 0)?;
+    let interval = options.take_duration("sink.buffer-flush.interval")?.unwrap_or_default();
+    if (rows_max > 0) != (interval > Duration::ZERO) {
+        return Err(Error::invalid(
+            "options \"sink.buffer-flush.max-rows\" and \"sink.buffer-flush.interval\" must both be greater than 0, or neither",
+        ));
+    }
+    Ok(rows_max > 0)
+}
+
+/// Keys, and values under a key, are rows: a format of changes has no place there.
+fn check_holds_rows(format: &Arc<dyn Format>, option: &str) -> Result<()> {
+    if format.changelog() == Changelog::Append {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("option \"{option}\" cannot be '{}': it holds changes, not rows", format.name()))
+        .hint("Read a topic of change records with connector \"kafka\" and 'format'."))
 }
 
 fn check_metadata_type(metadata: Metadata, field: &Field) -> Result<()> {

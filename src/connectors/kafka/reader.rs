@@ -10,7 +10,6 @@ use tokio::sync::mpsc;
 
 use super::consumer::{Event, PartitionQueue};
 use super::rows::RowReader;
-use crate::changelog::ChangeBatch;
 use crate::connectors::{ConnectorMetrics, SourceBatch};
 use crate::error::{Error, Result};
 
@@ -169,11 +168,11 @@ impl Reading {
         if self.read.position == before && self.read.rows.len() == 0 {
             return Ok(Step::Nothing);
         }
-        let rows = self.read.rows.take()?;
-        self.given += rows.num_rows();
-        ConnectorMetrics::add(&self.read.metrics.rows, rows.num_rows());
+        let changes = self.read.rows.take()?;
+        self.given += changes.len();
+        ConnectorMetrics::add(&self.read.metrics.rows, changes.len());
         self.read.metrics.bytes.fetch_add(bytes, Ordering::Relaxed);
-        Ok(Step::Batch(SourceBatch { changes: ChangeBatch::inserts(rows), position: self.read.position, bytes }))
+        Ok(Step::Batch(SourceBatch { changes, position: self.read.position, bytes }))
     }
 
     fn receive(&mut self, max: usize, timeout: Duration, bytes: &mut u64) -> Result<usize> {

@@ -1,4 +1,5 @@
 //! Records → rows of the projected columns: value, key and metadata put together. Knows no queues and no positions.
+//! In an upsert table a record without a value is the delete of its key: a `-D` with only the key's columns set.
 
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
 use super::consumer::Record;
 use super::options::{ColumnSource, KafkaOptions, Metadata};
+use crate::changelog::{ChangeBatch, Changelog, RowKind};
 use crate::error::Result;
 use crate::formats::columns::{Column, Values};
 use crate::formats::{Decoded, Decoder};
@@ -26,7 +28,10 @@ pub(super) struct RowReader {
     value: Box<dyn Decoder>,
     key: Option<Box<dyn Decoder>>,
     metadata: Vec<(Metadata, DataType, Column)>,
+    changelog: Changelog,
     rows: usize,
+    /// In an upsert table: the rows that are deletes.
+    deletes: Vec<usize>,
 }
 
 impl RowReader {
@@ -56,7 +61,8 @@ impl RowReader {
             _ => None,
         };
         let value = options.value_format.decoder(&options.value_fields, &values)?;
-        Ok(Self { schema, outputs, value, key, metadata, rows: 0 })
+        let changelog = options.changelog;
+        Ok(Self { schema, outputs, value, key, metadata, changelog, rows: 0, deletes: Vec::new() })
     }
 
     pub fn schema(&self) -> &SchemaRef {
@@ -69,9 +75,21 @@ impl RowReader {
 
     /// Adds the rows of a record; on an error nothing is added.
     pub fn push(&mut self, topic: &str, partition: i32, record: Record<'_>) -> Result<Decoded> {
-        // A record without a value is no row.
-        let Some(value) = record.value() else { return Ok(Decoded { rows: 0, skipped: 1 }) };
-        let decoded = self.value.decode(value)?;
+        let is_upsert = self.changelog == Changelog::Upsert;
+        if is_upsert && record.key().is_none() {
+            return Ok(Decoded { rows: 0, skipped: 1 });
+        }
+        let decoded = match record.value() {
+            Some(value) => self.value.decode(value)?,
+            None if is_upsert => {
+                self.value.push_blank();
+                Decoded { rows: 1, skipped: 0 }
+            }
+            // Change records say their deletes themselves: what follows one is for Kafka's compaction.
+            None if self.changelog == Changelog::Retract => return Ok(Decoded::default()),
+            // A record without a value is no row.
+            None => return Ok(Decoded { rows: 0, skipped: 1 }),
+        };
         if let Some(key) = &mut self.key {
             for _ in 0..decoded.rows {
                 let key_rows = match record.key().map(|bytes| key.decode(bytes)) {
@@ -95,12 +113,20 @@ impl RowReader {
                 append_metadata(*which, column, topic, partition, record);
             }
         }
+        if is_upsert && record.value().is_none() {
+            self.deletes.push(self.rows);
+        }
         self.rows += decoded.rows;
         Ok(decoded)
     }
 
     /// The rows collected.
-    pub fn take(&mut self) -> Result<RecordBatch> {
+    pub fn take(&mut self) -> Result<ChangeBatch> {
+        let mut kinds = self.value.take_kinds();
+        if !self.deletes.is_empty() {
+            let kinds = kinds.insert(vec![RowKind::Insert; self.rows]);
+            self.deletes.drain(..).for_each(|row| kinds[row] = RowKind::Delete);
+        }
         let values = self.value.finish()?;
         let keys = self.key.as_mut().map(|key| key.finish()).transpose()?.unwrap_or_default();
         let metadata = self
@@ -122,7 +148,11 @@ impl RowReader {
             .collect();
         let count = RecordBatchOptions::new().with_row_count(Some(self.rows));
         self.rows = 0;
-        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &count)?)
+        let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &count)?;
+        Ok(match kinds {
+            Some(kinds) => ChangeBatch::changes(rows, kinds.into()),
+            None => ChangeBatch::inserts(rows),
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Bounded reads: end offsets are pinned when the read is planned, so every query gets an end; one part for each partition.
-//! Commits nothing.
+//! Commits nothing. Where records change rows, a part folds them (`fold`), and predicates narrow nothing: a row that is not
+//! wanted may replace one that is.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,21 +8,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::TryStreamExt;
 
 use super::client::{self, REQUEST_TIMEOUT};
 use super::consumer::Consumer;
+use super::fold::{Fold, FoldPlan};
 use super::options::{Bounded, KafkaOptions, Startup};
-use super::reader::{self, Read};
+use super::reader::{self, Batches, Read};
 use super::rows::RowReader;
 use super::{offsets, pushdown};
+use crate::changelog::Changelog;
 use crate::connectors::{ConnectorMetrics, Scan, ScanPartition, ScanPlan, ScanRequest};
 use crate::error::{Error, Result};
 
 /// How long a record within the pinned ends is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Changes that are folded at once.
+const FOLD_BATCH_ROWS: usize = 8192;
 
 pub(super) struct KafkaScan {
     options: Arc<KafkaOptions>,
@@ -39,8 +46,8 @@ impl Scan for KafkaScan {
         filters
             .iter()
             .map(|filter| match pushdown::read(&self.options, filter) {
-                Some(_) => TableProviderFilterPushDown::Inexact,
-                None => TableProviderFilterPushDown::Unsupported,
+                Some(_) if self.options.changelog == Changelog::Append => TableProviderFilterPushDown::Inexact,
+                _ => TableProviderFilterPushDown::Unsupported,
             })
             .collect()
     }
@@ -63,11 +70,17 @@ fn start_consumer(options: &KafkaOptions) -> Result<Arc<Consumer>> {
 }
 
 fn plan(options: &Arc<KafkaOptions>, request: &ScanRequest) -> Result<ScanPlan> {
-    let limits = pushdown::Limits::of(options, &request.filters);
+    let fold = FoldPlan::of(options, &request.projection);
+    let filters = if fold.is_none() { request.filters.as_slice() } else { &[] };
+    let limits = pushdown::Limits::of(options, filters);
     let consumer = start_consumer(options)?;
+    let projection = fold.as_ref().map_or(&request.projection, |fold| &fold.projection);
     // Types are checked here, not when the parts open.
-    RowReader::new(options, &request.projection)?;
-    let mut partitions: Vec<Arc<dyn ScanPartition>> = Vec::new();
+    RowReader::new(options, projection)?;
+    if let Some(fold) = &fold {
+        Fold::new(options, fold.clone())?;
+    }
+    let mut parts: Vec<KafkaScanPartition> = Vec::new();
     let mut description = String::new();
     for topic in &options.topics {
         let mut ids = offsets::partitions(&consumer, topic, REQUEST_TIMEOUT)?;
@@ -86,18 +99,38 @@ fn plan(options: &Arc<KafkaOptions>, request: &ScanRequest) -> Result<ScanPlan> 
         limits.narrow(&consumer, topic, &mut starts, &mut ends)?;
         describe(&mut description, topic, count, &starts, &ends);
         for id in ids {
-            partitions.push(Arc::new(KafkaScanPartition {
+            parts.push(KafkaScanPartition {
                 options: options.clone(),
                 consumer: consumer.clone(),
                 topic: topic.clone(),
                 partition: id,
                 start: starts[&id],
                 end: ends[&id],
-                projection: request.projection.clone(),
-                limit: request.limit,
-            }));
+                projection: projection.clone(),
+                // How many records give the wanted rows shows only when they are folded.
+                limit: request.limit.filter(|_| fold.is_none()),
+            });
         }
     }
+    let shared = |part| Arc::new(part) as Arc<dyn ScanPartition>;
+    let partitions = match fold {
+        None => parts.into_iter().map(shared).collect(),
+        Some(plan) => {
+            let (word, groups) = match options.changelog {
+                Changelog::Upsert => ("last row of each key", parts.into_iter().map(|part| vec![part]).collect()),
+                _ => ("rows after all changes", vec![parts]),
+            };
+            let _ = write!(description, ", {word}");
+            let folded = |parts| FoldedPart {
+                options: options.clone(),
+                wanted: request.projection.clone(),
+                plan: plan.clone(),
+                parts,
+                limit: request.limit,
+            };
+            groups.into_iter().map(|parts| Arc::new(folded(parts)) as Arc<dyn ScanPartition>).collect()
+        }
+    };
     Ok(ScanPlan { partitions, description })
 }
 
@@ -130,31 +163,36 @@ struct KafkaScanPartition {
     limit: Option<usize>,
 }
 
+impl KafkaScanPartition {
+    fn start(&self, rows: RowReader, batch_rows: usize) -> Result<Batches> {
+        if self.start >= self.end || self.limit == Some(0) {
+            return Ok(reader::ended());
+        }
+        let consumer = if self.consumer.can_open(&self.topic, self.partition) {
+            self.consumer.clone()
+        } else {
+            // The plan runs once more.
+            start_consumer(&self.options)?
+        };
+        reader::start(Read {
+            queue: consumer.open(&self.topic, self.partition, self.start)?,
+            rows,
+            position: self.start,
+            end: Some(self.end),
+            ends_with_log: true,
+            batch_rows: batch_rows.min(self.limit.unwrap_or(usize::MAX)).max(1),
+            limit: self.limit,
+            patience: Some(PATIENCE),
+            metrics: Arc::new(ConnectorMetrics::default()),
+        })
+    }
+}
+
 impl ScanPartition for KafkaScanPartition {
     fn open(&self, batch_rows: usize) -> Result<SendableRecordBatchStream> {
         let rows = RowReader::new(&self.options, &self.projection)?;
         let schema = rows.schema().clone();
-        let batches = if self.start >= self.end || self.limit == Some(0) {
-            reader::ended()
-        } else {
-            let consumer = if self.consumer.can_open(&self.topic, self.partition) {
-                self.consumer.clone()
-            } else {
-                // The plan runs once more.
-                start_consumer(&self.options)?
-            };
-            reader::start(Read {
-                queue: consumer.open(&self.topic, self.partition, self.start)?,
-                rows,
-                position: self.start,
-                end: Some(self.end),
-                ends_with_log: true,
-                batch_rows: batch_rows.min(self.limit.unwrap_or(usize::MAX)).max(1),
-                limit: self.limit,
-                patience: Some(PATIENCE),
-                metrics: Arc::new(ConnectorMetrics::default()),
-            })?
-        };
+        let batches = self.start(rows, batch_rows)?;
         let stream = futures::stream::try_unfold(batches, |mut batches| async move {
             loop {
                 match batches.next().await? {
@@ -164,6 +202,40 @@ impl ScanPartition for KafkaScanPartition {
                 }
             }
         });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
+    }
+}
+
+/// Partitions whose changes are folded together.
+struct FoldedPart {
+    options: Arc<KafkaOptions>,
+    wanted: Vec<usize>,
+    plan: FoldPlan,
+    parts: Vec<KafkaScanPartition>,
+    limit: Option<usize>,
+}
+
+impl ScanPartition for FoldedPart {
+    fn open(&self, batch_rows: usize) -> Result<SendableRecordBatchStream> {
+        let schema = Arc::new(self.options.schema.project(&self.wanted)?);
+        let mut fold = Fold::new(&self.options, self.plan.clone())?;
+        // All begin to read now, each a few batches ahead.
+        let inputs = self
+            .parts
+            .iter()
+            .map(|part| part.start(RowReader::new(&self.options, &part.projection)?, FOLD_BATCH_ROWS))
+            .collect::<Result<Vec<_>>>()?;
+        let limit = self.limit;
+        let rows = async move {
+            for mut input in inputs {
+                while let Some(batch) = input.next().await? {
+                    fold.apply(&batch.changes)?;
+                }
+            }
+            let batches = fold.finish(batch_rows, limit)?;
+            Ok::<_, DataFusionError>(futures::stream::iter(batches.into_iter().map(Ok)))
+        };
+        let stream = futures::stream::once(rows).try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
     }
 }

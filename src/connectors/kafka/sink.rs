@@ -6,24 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{Array, AsArray};
-use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, TimeUnit, TimestampMillisecondType};
-use datafusion::arrow::record_batch::RecordBatch;
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 use tokio::sync::{Notify, watch};
 
 use super::client::{self, Context, REQUEST_TIMEOUT};
-use super::options::{ColumnSource, KafkaOptions, Metadata, Partitioner};
-use crate::changelog::ChangeBatch;
+use super::options::{KafkaOptions, Partitioner};
+use super::records::{RecordMaker, Records};
+use crate::changelog::{ChangeBatch, Changelog};
 use crate::connectors::{ConnectorMetrics, Sink, SinkContext, SinkKind, SinkWriter};
 use crate::error::{Error, Result};
-use crate::formats::{EncodedRows, Encoder};
 
 /// How long a writer waits at most before it tries a full queue again.
 const ROOM_WAIT: Duration = Duration::from_millis(5);
@@ -52,38 +48,17 @@ impl KafkaSink {
 impl Sink for KafkaSink {
     async fn kind(&self) -> Result<SinkKind> {
         self.topic()?;
-        Ok(SinkKind::Append)
+        Ok(match self.options.changelog {
+            Changelog::Append => SinkKind::Append,
+            Changelog::Retract => SinkKind::Changelog,
+            Changelog::Upsert => SinkKind::Upsert { key: self.options.key_columns.clone() },
+        })
     }
 
     async fn open(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>> {
         let topic = self.topic()?.to_owned();
         let options = self.options.clone();
-        let (mut timestamp, mut headers) = (None, None);
-        for (index, column) in options.columns.iter().enumerate() {
-            if let ColumnSource::Metadata { metadata, is_virtual: false } = column {
-                match metadata {
-                    Metadata::Timestamp => timestamp = Some(index),
-                    Metadata::Headers => headers = Some(index),
-                    Metadata::Topic => {
-                        return Err(Error::unsupported("metadata \"topic\" cannot be written yet")
-                            .hint("Declare the column VIRTUAL: then it is only read."));
-                    }
-                    _ => {
-                        return Err(Error::invalid(format!(
-                            "column \"{}\" of table \"{}\" can only be read",
-                            options.schema.field(index).name(),
-                            options.table
-                        ))
-                        .hint("Declare it VIRTUAL: METADATA FROM '…' VIRTUAL."));
-                    }
-                }
-            }
-        }
-        let key = match &options.key_format {
-            Some(format) => Some(format.encoder(&options.key_fields)?),
-            None => None,
-        };
-        let value = options.value_format.encoder(&options.value_fields)?;
+        let records = RecordMaker::new(options.clone())?;
         let progress = Arc::new(Progress::default());
         let (producer, partitions) = tokio::task::spawn_blocking({
             let (options, progress, topic) = (options.clone(), progress.clone(), topic.clone());
@@ -94,10 +69,7 @@ impl Sink for KafkaSink {
         Ok(Box::new(KafkaWriter {
             options,
             topic,
-            key,
-            value,
-            timestamp,
-            headers,
+            records,
             producer: Some(producer),
             progress,
             partitions,
@@ -240,10 +212,7 @@ impl ProducerContext for SinkClient {
 struct KafkaWriter {
     options: Arc<KafkaOptions>,
     topic: String,
-    key: Option<Box<dyn Encoder>>,
-    value: Box<dyn Encoder>,
-    timestamp: Option<usize>,
-    headers: Option<usize>,
+    records: RecordMaker,
     /// Only absent while it is dropped.
     producer: Option<KafkaProducer>,
     progress: Arc<Progress>,
@@ -265,7 +234,7 @@ impl KafkaWriter {
         }
     }
 
-    async fn send(&mut self, records: &Records, row: usize) -> Result<()> {
+    async fn send(&mut self, records: &Records, index: usize) -> Result<()> {
         let partition = self.partition();
         loop {
             if let Some(failure) = self.progress.failure() {
@@ -274,7 +243,7 @@ impl KafkaWriter {
             let room = self.progress.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
-            match self.try_send(records, row, partition) {
+            match self.try_send(records, index, partition) {
                 Ok(()) => return Ok(()),
                 Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
                     // librdkafka frees the room only after the delivery report, so the last wake-up can come too early:
@@ -290,69 +259,26 @@ impl KafkaWriter {
         }
     }
 
-    fn try_send(&self, records: &Records, row: usize, partition: Option<i32>) -> Result<(), KafkaError> {
-        let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.topic, self.ticket as usize)
-            .payload(records.values.record(row));
-        if let Some(keys) = &records.keys {
-            record = record.key(keys.record(row));
+    fn try_send(&self, records: &Records, index: usize, partition: Option<i32>) -> Result<(), KafkaError> {
+        let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.topic, self.ticket as usize);
+        if let Some(value) = records.value(index) {
+            record = record.payload(value);
+        }
+        if let Some(key) = records.key(index) {
+            record = record.key(key);
         }
         if let Some(partition) = partition {
             record = record.partition(partition);
         }
-        if let Some(millis) = records.timestamps.as_ref().and_then(|times| times[row]) {
+        if let Some(millis) = records.timestamp(index) {
             record = record.timestamp(millis);
         }
-        if let Some(headers) = records.headers.as_ref().and_then(|headers| headers[row].as_ref()) {
+        if let Some(headers) = records.headers(index) {
             record = record.headers(headers.clone());
         }
         let producer = self.producer.as_ref().expect("only drop takes it");
         producer.send(record).map_err(|(error, _)| error)
     }
-
-    fn encode(&mut self, rows: &RecordBatch) -> Result<Records> {
-        let place = |error: Error| error.context(format!("table \"{}\"", self.options.table));
-        let values = self.value.encode(&rows.project(&self.options.value_columns)?).map_err(place)?;
-        let keys = match &mut self.key {
-            Some(key) => Some(key.encode(&rows.project(&self.options.key_columns)?).map_err(place)?),
-            None => None,
-        };
-        let timestamps = match self.timestamp {
-            Some(index) => {
-                let millis = cast(rows.column(index), &DataType::Timestamp(TimeUnit::Millisecond, None))?;
-                Some(millis.as_primitive::<TimestampMillisecondType>().iter().collect())
-            }
-            None => None,
-        };
-        let headers = self.headers.map(|index| read_headers(rows, index));
-        Ok(Records { values, keys, timestamps, headers })
-    }
-}
-
-/// The records of one batch.
-struct Records {
-    values: EncodedRows,
-    keys: Option<EncodedRows>,
-    timestamps: Option<Vec<Option<i64>>>,
-    headers: Option<Vec<Option<OwnedHeaders>>>,
-}
-
-fn read_headers(rows: &RecordBatch, index: usize) -> Vec<Option<OwnedHeaders>> {
-    let maps = rows.column(index).as_map();
-    (0..maps.len())
-        .map(|row| {
-            if maps.is_null(row) {
-                return None;
-            }
-            let entries = maps.value(row);
-            let (keys, values) = (entries.column(0).as_string::<i32>(), entries.column(1).as_binary::<i32>());
-            let mut headers = OwnedHeaders::new_with_capacity(entries.len());
-            for entry in 0..entries.len() {
-                let value = (!values.is_null(entry)).then(|| values.value(entry));
-                headers = headers.insert(Header { key: keys.value(entry), value });
-            }
-            Some(headers)
-        })
-        .collect()
 }
 
 #[async_trait]
@@ -361,20 +287,21 @@ impl SinkWriter for KafkaWriter {
         if let Some(failure) = self.progress.failure() {
             return Err(failure);
         }
-        if (0..batch.len()).any(|row| batch.kind(row).is_retraction()) {
-            return Err(Error::unsupported(format!(
-                "table \"{}\" takes only inserts: connector \"kafka\" with format \"{}\" cannot hold updates and deletes",
-                self.options.table,
-                self.options.value_format.name()
-            )));
+        let records = self.records.records(&batch)?;
+        if records.skipped > 0 {
+            ConnectorMetrics::add(&self.metrics.skipped, records.skipped);
+            tracing::warn!(
+                table = self.options.table,
+                rows = records.skipped,
+                "rows whose key has a NULL were left out"
+            );
         }
-        let records = self.encode(batch.rows())?;
         self.ticket += 1;
-        self.progress.open(records.values.len());
-        for row in 0..records.values.len() {
-            self.send(&records, row).await?;
+        self.progress.open(records.len());
+        for index in 0..records.len() {
+            self.send(&records, index).await?;
         }
-        ConnectorMetrics::add(&self.metrics.rows, records.values.len());
+        ConnectorMetrics::add(&self.metrics.rows, records.len());
         ConnectorMetrics::add(&self.metrics.bytes, records.bytes());
         Ok(self.ticket)
     }
@@ -391,12 +318,6 @@ impl SinkWriter for KafkaWriter {
             (Ok(()), None) => Ok(()),
             (Err(_), None) => Err(Error::internal("a Kafka writer has stopped")),
         }
-    }
-}
-
-impl Records {
-    fn bytes(&self) -> usize {
-        self.values.bytes() + self.keys.as_ref().map_or(0, EncodedRows::bytes)
     }
 }
 

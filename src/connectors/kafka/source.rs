@@ -16,6 +16,7 @@ use super::offsets;
 use super::options::{Bounded, KafkaOptions};
 use super::reader::{self, Batches, Read};
 use super::rows::RowReader;
+use crate::changelog::Changelog;
 use crate::connectors::{Position, Source, SourceBatch, Split, SplitReader, SplitRequest};
 use crate::error::{Error, Result};
 
@@ -64,6 +65,10 @@ fn parse_split(id: &str) -> Result<(String, i32)> {
 impl Source for KafkaSource {
     fn is_bounded(&self) -> bool {
         self.options.bounded != Bounded::No
+    }
+
+    fn changelog(&self) -> Changelog {
+        self.options.changelog
     }
 
     fn discovery_interval(&self) -> Option<Duration> {

@@ -17,6 +17,15 @@ use crate::formats::{Decoded, Decoder};
 /// Names remembered for the positional hint, at most.
 const HINTS_MAX: usize = 256;
 
+/// The row has no value for a column yet.
+const MISSING: u8 = 0;
+/// It has one by a name in another case.
+const BY_OTHER_CASE: u8 = 1;
+/// It has one by exactly the declared name.
+const BY_NAME: u8 = 2;
+/// It has one that nothing replaces.
+const OVERLAID: u8 = 3;
+
 /// What a key of an object stands for.
 #[derive(Debug, Clone, Copy)]
 struct Slot {
@@ -26,7 +35,7 @@ struct Slot {
     is_exact: bool,
 }
 
-pub(super) struct JsonDecoder {
+pub(in crate::formats) struct JsonDecoder {
     /// All declared fields, wanted or not: a key belongs to the field of exactly its name first.
     fields: Fields,
     exact: HashMap<String, usize>,
@@ -39,12 +48,12 @@ pub(super) struct JsonDecoder {
     hints: Vec<(Box<str>, Slot)>,
     options: Options,
     rows: usize,
-    /// For each column whether this row has it: 0 no, 1 by a name in another case, 2 exactly.
+    /// For each column whether this row has it.
     filled: Vec<u8>,
 }
 
 impl JsonDecoder {
-    pub(super) fn new(fields: &Fields, projection: &[usize], options: Options) -> Result<Self> {
+    pub(in crate::formats) fn new(fields: &Fields, projection: &[usize], options: Options) -> Result<Self> {
         let mut wanted = projection.to_vec();
         // Rows with NULL in a NOT NULL column are bad rows, whichever columns a query asks for.
         wanted.extend((0..fields.len()).filter(|index| !fields[*index].is_nullable() && !projection.contains(index)));
@@ -59,7 +68,7 @@ impl JsonDecoder {
             exact: fields.iter().enumerate().rev().map(|(index, field)| (field.name().clone(), index)).collect(),
             fields: fields.clone(),
             column_of,
-            filled: vec![0; columns.len()],
+            filled: vec![MISSING; columns.len()],
             columns,
             projected: projection.len(),
             hints: Vec::new(),
@@ -100,15 +109,51 @@ impl JsonDecoder {
     where
         D::Error: std::fmt::Display,
     {
-        self.filled.fill(0);
+        self.filled.fill(MISSING);
+        let outcome = self.read(json);
+        self.end_row(outcome)
+    }
+
+    /// Adds the object that `text` is as a row.
+    ///
+    /// # Errors
+    /// Why it is none; the columns are as before.
+    pub(in crate::formats) fn push_row(&mut self, text: &str) -> Result<(), String> {
+        self.row(&mut serde_json::Deserializer::from_str(text))
+    }
+
+    /// Adds the object `base` as a row, with the fields of `over` in place of its own.
+    ///
+    /// # Errors
+    /// As [`Self::push_row`].
+    pub(in crate::formats) fn push_overlaid_row(&mut self, base: &str, over: &str) -> Result<(), String> {
+        self.filled.fill(MISSING);
+        let mut outcome = self.read(&mut serde_json::Deserializer::from_str(over));
+        if outcome.is_ok() {
+            for filled in self.filled.iter_mut().filter(|filled| **filled != MISSING) {
+                *filled = OVERLAID;
+            }
+            outcome = self.read(&mut serde_json::Deserializer::from_str(base));
+        }
+        self.end_row(outcome)
+    }
+
+    /// Fills the row that is begun with what an object has.
+    fn read<'de, D: Deserializer<'de>>(&mut self, json: D) -> Result<(), String>
+    where
+        D::Error: std::fmt::Display,
+    {
         let mut problem = None;
         let read = json.deserialize_map(RowVisitor { decoder: self, problem: &mut problem });
-        let outcome = match (read, problem) {
+        match (read, problem) {
             (Err(error), _) => Err(format!("is no JSON object of one row: {error}")),
             (Ok(()), Some(problem)) => Err(told(&problem)),
-            (Ok(()), None) => self.fill_missing().map_err(|problem| told(&problem)),
-        };
-        match outcome {
+            (Ok(()), None) => Ok(()),
+        }
+    }
+
+    fn end_row(&mut self, outcome: Result<(), String>) -> Result<(), String> {
+        match outcome.and_then(|()| self.fill_missing().map_err(|problem| told(&problem))) {
             Ok(()) => {
                 self.rows += 1;
                 Ok(())
@@ -122,7 +167,7 @@ impl JsonDecoder {
 
     fn fill_missing(&mut self) -> Result<(), Problem> {
         for ((field, column), filled) in self.columns.iter_mut().zip(&self.filled) {
-            if *filled == 0 {
+            if *filled == MISSING {
                 if self.options.fail_on_missing_field {
                     return Err(Problem::new("is missing").within(field.name()));
                 }
@@ -192,6 +237,13 @@ impl Decoder for JsonDecoder {
         self.cut(len.min(self.rows));
     }
 
+    fn push_blank(&mut self) {
+        for (field, column) in &mut self.columns {
+            column.append_blank(field.is_nullable());
+        }
+        self.rows += 1;
+    }
+
     fn finish(&mut self) -> Result<Vec<ArrayRef>> {
         self.rows = 0;
         let mut arrays = Vec::with_capacity(self.columns.len());
@@ -246,14 +298,14 @@ impl<'de> Visitor<'de> for RowVisitor<'_> {
         let mut place = 0;
         while let Some(slot) = map.next_key_seed(KeySeed { decoder, place })? {
             place += 1;
-            let rank = if slot.is_exact { 2 } else { 1 };
+            let rank = if slot.is_exact { BY_NAME } else { BY_OTHER_CASE };
             let Some(index) = slot.column.filter(|index| problem.is_none() && decoder.filled[*index] <= rank) else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
             let raw = map.next_value::<&RawValue>()?;
             let (field, column) = &mut decoder.columns[index];
-            if decoder.filled[index] != 0 {
+            if decoder.filled[index] != MISSING {
                 // Of a field given twice, the last one counts.
                 column.truncate(decoder.rows);
             }

@@ -13,18 +13,19 @@ use datafusion::arrow::datatypes::{
 use datafusion::arrow::record_batch::RecordBatch;
 
 use super::{MapNullKey, Options, scalar};
+use crate::changelog::ChangeBatch;
 use crate::error::{Error, Result};
 use crate::formats::time_text;
 use crate::formats::{EncodedRows, Encoder};
 
-pub(super) struct JsonEncoder {
+pub(in crate::formats) struct JsonEncoder {
     /// `"name":` for each field.
     keys: Vec<Vec<u8>>,
     options: Options,
 }
 
 impl JsonEncoder {
-    pub(super) fn new(fields: &Fields, options: Options) -> Result<Self> {
+    pub(in crate::formats) fn new(fields: &Fields, options: Options) -> Result<Self> {
         for field in fields {
             scalar::check_type(field.data_type())?;
             check_encodable(field.data_type())?;
@@ -42,32 +43,44 @@ impl JsonEncoder {
     }
 }
 
-impl Encoder for JsonEncoder {
-    fn encode(&mut self, rows: &RecordBatch) -> Result<EncodedRows> {
+impl JsonEncoder {
+    /// Writes one row as an object.
+    pub(in crate::formats) fn write_row(&self, rows: &RecordBatch, row: usize, out: &mut Vec<u8>) -> Result<()> {
+        out.push(b'{');
+        let mut is_first = true;
+        for (index, key) in self.keys.iter().enumerate() {
+            let column = rows.column(index);
+            if self.options.encode_ignore_null_fields && column.is_null(row) {
+                continue;
+            }
+            if !is_first {
+                out.push(b',');
+            }
+            is_first = false;
+            out.extend_from_slice(key);
+            write_value(column.as_ref(), row, &self.options, out)
+                .map_err(|error| error.context(format!("column \"{}\"", rows.schema().field(index).name())))?;
+        }
+        out.push(b'}');
+        Ok(())
+    }
+
+    /// Whether rows have the columns that are written.
+    pub(in crate::formats) fn check(&self, rows: &RecordBatch) -> Result<()> {
         if rows.num_columns() != self.keys.len() {
             return Err(Error::internal("rows to encode differ from the encoder's fields"));
         }
+        Ok(())
+    }
+}
+
+impl Encoder for JsonEncoder {
+    fn encode(&mut self, changes: &ChangeBatch) -> Result<EncodedRows> {
+        let rows = changes.rows();
+        self.check(rows)?;
         let mut encoded = EncodedRows::with_capacity(rows.num_rows());
         for row in 0..rows.num_rows() {
-            encoded.push(|out| {
-                out.push(b'{');
-                let mut is_first = true;
-                for (index, key) in self.keys.iter().enumerate() {
-                    let column = rows.column(index);
-                    if self.options.encode_ignore_null_fields && column.is_null(row) {
-                        continue;
-                    }
-                    if !is_first {
-                        out.push(b',');
-                    }
-                    is_first = false;
-                    out.extend_from_slice(key);
-                    write_value(column.as_ref(), row, &self.options, out)
-                        .map_err(|error| error.context(format!("column \"{}\"", rows.schema().field(index).name())))?;
-                }
-                out.push(b'}');
-                Ok(())
-            })?;
+            encoded.push(|out| self.write_row(rows, row, out))?;
         }
         Ok(encoded)
     }

@@ -13,6 +13,9 @@ use super::time_text::Standard;
 use super::{Decoder, Encoder, Format};
 use crate::error::{Error, Result};
 
+pub(super) use decode::JsonDecoder;
+pub(super) use encode::JsonEncoder;
+
 /// Names of the options, without the prefix `json.`.
 pub const OPTION_NAMES: &[&str] = &[
     "fail-on-missing-field",
@@ -36,13 +39,13 @@ enum MapNullKey {
 
 /// The options.
 #[derive(Debug, Clone)]
-struct Options {
+pub(super) struct Options {
     fail_on_missing_field: bool,
-    ignore_parse_errors: bool,
+    pub(super) ignore_parse_errors: bool,
     timestamp_format_standard: Standard,
     map_null_key: MapNullKey,
     encode_decimal_as_plain_number: bool,
-    encode_ignore_null_fields: bool,
+    pub(super) encode_ignore_null_fields: bool,
     zero_timestamp_is_null: bool,
 }
 
@@ -58,21 +61,36 @@ impl Json {
     /// # Errors
     /// An option has a value that it cannot have, or `fail-on-missing-field` meets `ignore-parse-errors`.
     pub fn open(options: &BTreeMap<&'static str, String>) -> Result<Self> {
-        let flag = |name: &str, default: bool| match options.get(name).map(|value| value.trim().to_ascii_lowercase()) {
-            None => Ok(default),
-            Some(value) if value == "true" => Ok(true),
-            Some(value) if value == "false" => Ok(false),
-            Some(value) => Err(Error::invalid(format!("option \"json.{name}\" is true or false, not '{value}'"))),
-        };
+        Ok(Self { options: Options::read("json", options)? })
+    }
+}
+
+/// Reads an option of `format` that is true or false.
+pub(super) fn flag(format: &str, options: &BTreeMap<&'static str, String>, name: &str, default: bool) -> Result<bool> {
+    match options.get(name).map(|value| value.trim().to_ascii_lowercase()) {
+        None => Ok(default),
+        Some(value) if value == "true" => Ok(true),
+        Some(value) if value == "false" => Ok(false),
+        Some(value) => Err(Error::invalid(format!("option \"{format}.{name}\" is true or false, not '{value}'"))),
+    }
+}
+
+impl Options {
+    /// Reads the options of `format`; those that it does not have are at their defaults.
+    ///
+    /// # Errors
+    /// As [`Json::open`].
+    pub(super) fn read(format: &str, options: &BTreeMap<&'static str, String>) -> Result<Self> {
+        let flag = |name: &str, default: bool| flag(format, options, name, default);
         let choice = |name: &str, default: &str, known: &[&str]| {
             let given = options.get(name).map_or(default, String::as_str).trim();
             let canonical = given.to_ascii_uppercase().replace('_', "-");
             known.iter().find(|known| **known == canonical).map(|_| canonical).ok_or_else(|| {
-                Error::invalid(format!("option \"json.{name}\" cannot be '{given}'"))
+                Error::invalid(format!("option \"{format}.{name}\" cannot be '{given}'"))
                     .hint(format!("Known values: {}.", known.join(", ")))
             })
         };
-        let read = Options {
+        let read = Self {
             fail_on_missing_field: flag("fail-on-missing-field", false)?,
             ignore_parse_errors: flag("ignore-parse-errors", false)?,
             timestamp_format_standard: match choice(
@@ -86,7 +104,7 @@ impl Json {
                 "ISO-8601" => Standard::Iso8601,
                 other => {
                     return Err(Error::unsupported(format!(
-                        "option \"json.timestamp-format.standard\" = '{other}' is not supported yet"
+                        "option \"{format}.timestamp-format.standard\" = '{other}' is not supported yet"
                     )));
                 }
             },
@@ -102,11 +120,11 @@ impl Json {
         // There is one parser; the option chooses between two of Flink's that read alike.
         flag("decode.json-parser.enabled", true)?;
         if read.fail_on_missing_field && read.ignore_parse_errors {
-            return Err(Error::invalid(
-                "options \"json.fail-on-missing-field\" and \"json.ignore-parse-errors\" cannot both be true",
-            ));
+            return Err(Error::invalid(format!(
+                "options \"{format}.fail-on-missing-field\" and \"{format}.ignore-parse-errors\" cannot both be true"
+            )));
         }
-        Ok(Self { options: read })
+        Ok(read)
     }
 }
 

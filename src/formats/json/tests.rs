@@ -5,6 +5,7 @@ use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use proptest::prelude::*;
 
 use super::*;
+use crate::changelog::ChangeBatch;
 use crate::formats::Decoded;
 
 fn json(options: &[(&'static str, &str)]) -> Json {
@@ -32,7 +33,8 @@ fn through(format: &Json, fields: &Fields, records: &[&str]) -> String {
 }
 
 fn text(format: &Json, batch: &RecordBatch) -> String {
-    let encoded = format.encoder(batch.schema().fields()).unwrap().encode(batch).unwrap();
+    let encoded =
+        format.encoder(batch.schema().fields()).unwrap().encode(&ChangeBatch::inserts(batch.clone())).unwrap();
     (0..encoded.len()).map(|row| std::str::from_utf8(encoded.record(row)).unwrap()).collect::<Vec<_>>().join("\n")
 }
 
@@ -260,7 +262,7 @@ fn bytes_are_base64_and_nan_has_no_text() {
     let mut decoder = json(&[]).decoder(&fields, &[1]).unwrap();
     decoder.decode(br#"{"f":"NaN"}"#).unwrap();
     let batch = RecordBatch::try_from_iter([("f", decoder.finish().unwrap().remove(0))]).unwrap();
-    assert!(json(&[]).encoder(batch.schema().fields()).unwrap().encode(&batch).is_err());
+    assert!(json(&[]).encoder(batch.schema().fields()).unwrap().encode(&ChangeBatch::inserts(batch)).is_err());
 }
 
 proptest! {

@@ -1,0 +1,129 @@
+//! `canal-json`: `{"data":[…],"old":[…],"type":"INSERT|UPDATE|DELETE"}`, several rows a record; `old` has only the fields that
+//! an update changed. `CREATE` and records of other databases and tables are passed over.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::Fields;
+use regex::Regex;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::change_json::{
+    ChangeDecoder, ChangeEncoder, Envelope, Push, RowText, Wrapping, bad, parse, take_pattern, unknown_kind,
+};
+use super::json::Options;
+use super::{Decoder, Encoder, Format};
+use crate::changelog::{Changelog, RowKind};
+use crate::error::Result;
+
+/// As in `'format' = 'canal-json'`.
+pub(super) const NAME: &str = "canal-json";
+
+/// Names of the options, without the prefix.
+pub(super) const OPTION_NAMES: &[&str] = &[
+    "ignore-parse-errors",
+    "timestamp-format.standard",
+    "map-null-key.mode",
+    "map-null-key.literal",
+    "encode.decimal-as-plain-number",
+    "encode.ignore-null-fields",
+    "database.include",
+    "table.include",
+];
+
+const WRAPPING: Wrapping =
+    Wrapping { insert: (r#"{"data":["#, r#"],"type":"INSERT"}"#), delete: (r#"{"data":["#, r#"],"type":"DELETE"}"#) };
+
+/// Reads the options.
+///
+/// # Errors
+/// An option has a value that it cannot have.
+pub(super) fn open(options: &BTreeMap<&'static str, String>) -> Result<Arc<dyn Format>> {
+    Ok(Arc::new(CanalJson {
+        options: Options::read(NAME, options)?,
+        envelope: CanalEnvelope {
+            database_include: take_pattern(NAME, options, "database.include")?,
+            table_include: take_pattern(NAME, options, "table.include")?,
+        },
+    }))
+}
+
+/// The format with its options.
+struct CanalJson {
+    options: Options,
+    envelope: CanalEnvelope,
+}
+
+impl Format for CanalJson {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn changelog(&self) -> Changelog {
+        Changelog::Retract
+    }
+
+    fn decoder(&self, fields: &Fields, projection: &[usize]) -> Result<Box<dyn Decoder>> {
+        Ok(Box::new(ChangeDecoder::new(self.envelope.clone(), fields, projection, &self.options)?))
+    }
+
+    fn encoder(&self, fields: &Fields) -> Result<Box<dyn Encoder>> {
+        Ok(Box::new(ChangeEncoder::new(WRAPPING, fields, &self.options)?))
+    }
+}
+
+#[derive(Clone)]
+struct CanalEnvelope {
+    database_include: Option<Regex>,
+    table_include: Option<Regex>,
+}
+
+#[derive(Deserialize)]
+struct Change<'a> {
+    #[serde(borrow)]
+    data: Option<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    old: Option<Vec<&'a RawValue>>,
+    #[serde(borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    database: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    table: Option<Cow<'a, str>>,
+}
+
+impl Envelope for CanalEnvelope {
+    fn rows(&self, record: &[u8], push: Push<'_>) -> Result<()> {
+        let change: Change<'_> = parse(record)?;
+        for (pattern, name, field) in
+            [(&self.database_include, &change.database, "database"), (&self.table_include, &change.table, "table")]
+        {
+            let Some(pattern) = pattern else { continue };
+            let name = name.as_deref().ok_or_else(|| bad(format_args!("has no \"{field}\"")))?;
+            if !pattern.is_match(name) {
+                return Ok(());
+            }
+        }
+        let data = || change.data.as_deref().ok_or_else(|| bad("has no \"data\", the changed rows"));
+        match change.kind.map(RawValue::get) {
+            Some(r#""INSERT""#) => data()?.iter().try_for_each(|row| push(RowKind::Insert, RowText::Whole(row.get()))),
+            Some(r#""DELETE""#) => data()?.iter().try_for_each(|row| push(RowKind::Delete, RowText::Whole(row.get()))),
+            Some(r#""UPDATE""#) => {
+                let data = data()?;
+                let old = change.old.as_deref().filter(|old| old.len() == data.len()).ok_or_else(|| {
+                    bad("has no \"old\" with an entry for each row of \"data\", though it is an update")
+                })?;
+                for (row, old) in data.iter().zip(old) {
+                    push(RowKind::UpdateBefore, RowText::Overlaid { base: row.get(), over: old.get() })?;
+                    push(RowKind::UpdateAfter, RowText::Whole(row.get()))?;
+                }
+                Ok(())
+            }
+            // A table was made; it has no rows yet.
+            Some(r#""CREATE""#) => Ok(()),
+            other => Err(unknown_kind("type", other)),
+        }
+    }
+}
