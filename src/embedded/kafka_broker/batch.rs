@@ -1,5 +1,6 @@
 //! The record batch (message format 2) as bytes: header fields, checks, and the first record at or after a timestamp.
-//! Batches are never rebuilt: only base offset and leader epoch are written over, which the checksum does not cover.
+//! Batches are never rebuilt: only base offset and leader epoch are written over, which the checksum does not cover. The only batches
+//! made here are the markers that end transactions.
 
 use crc32c::crc32c;
 
@@ -67,6 +68,15 @@ impl BatchHeader {
     pub fn is_idempotent(&self) -> bool {
         self.producer_id >= 0
     }
+
+    pub fn is_transactional(&self) -> bool {
+        self.attributes & TRANSACTIONAL != 0
+    }
+
+    /// Whether it is a marker of the broker's, which readers never see.
+    pub fn is_control(&self) -> bool {
+        self.attributes & CONTROL != 0
+    }
 }
 
 fn field<const N: usize>(header: &[u8; HEADER_BYTES], at: usize) -> [u8; N] {
@@ -82,7 +92,7 @@ pub enum Refused {
     Corrupt,
     /// Old message formats.
     OldFormat,
-    /// Only the broker writes control batches, and transactions are not there yet.
+    /// Only the broker writes control batches.
     NotForProducers,
 }
 
@@ -98,8 +108,11 @@ pub fn check(bytes: &[u8]) -> Result<BatchHeader, Refused> {
     if !checksum_is_right(&header, bytes) {
         return Err(Refused::Corrupt);
     }
-    if header.attributes & (TRANSACTIONAL | CONTROL) != 0 {
+    if header.is_control() {
         return Err(Refused::NotForProducers);
+    }
+    if header.is_transactional() && !header.is_idempotent() {
+        return Err(Refused::Corrupt);
     }
     if header.is_idempotent() && (header.producer_epoch < 0 || header.base_sequence < 0) {
         return Err(Refused::Corrupt);
@@ -115,6 +128,37 @@ pub fn checksum_is_right(header: &BatchHeader, bytes: &[u8]) -> bool {
 pub fn place(bytes: &mut [u8], base_offset: i64, leader_epoch: i32) {
     bytes[0..8].copy_from_slice(&base_offset.to_be_bytes());
     bytes[12..16].copy_from_slice(&leader_epoch.to_be_bytes());
+}
+
+/// The marker that ends a producer's transaction, one control record.
+pub fn marker((producer_id, epoch): (i64, i16), commit: bool, timestamp: i64) -> Vec<u8> {
+    // Length, attributes, timestamp delta, offset delta; key: version and kind; value: version and coordinator epoch; no headers.
+    let record = [32, 0, 0, 0, 8, 0, 0, 0, u8::from(commit), 12, 0, 0, 0, 0, 0, 0, 0];
+    let mut bytes = vec![0; HEADER_BYTES];
+    let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+    put(8, &((HEADER_BYTES + record.len() - PREFIX_BYTES) as i32).to_be_bytes());
+    put(16, &[2]);
+    put(21, &(TRANSACTIONAL | CONTROL).to_be_bytes());
+    put(27, &timestamp.to_be_bytes());
+    put(35, &timestamp.to_be_bytes());
+    put(43, &producer_id.to_be_bytes());
+    put(51, &epoch.to_be_bytes());
+    put(53, &(-1i32).to_be_bytes());
+    put(57, &1i32.to_be_bytes());
+    bytes.extend(record);
+    let checksum = crc32c(&bytes[CHECKSUMMED_FROM..]);
+    bytes[CHECKSUM_AT..CHECKSUMMED_FROM].copy_from_slice(&checksum.to_be_bytes());
+    bytes
+}
+
+/// Whether the marker of a control batch commits.
+pub fn commits(bytes: &[u8]) -> Option<bool> {
+    let (_, record) = varint(bytes.get(HEADER_BYTES..)?)?;
+    let (_, rest) = varint(record.get(1..)?)?;
+    let (_, rest) = varint(rest)?;
+    let (key_bytes, key) = varint(rest)?;
+    (key_bytes >= 4).then_some(())?;
+    Some(i16::from_be_bytes(*key.get(2..)?.first_chunk()?) == 1)
 }
 
 /// Offset and timestamp of the first record at or after `timestamp` in a batch that has one. A compressed batch answers with its first

@@ -29,8 +29,8 @@ use super::meta::{Change, GroupOffset};
 use super::protocol::Call;
 
 const METADATA_BYTES_MAX: usize = 4096;
-/// Asked-for keys of FindCoordinator that are groups.
-const KEY_IS_GROUP: i8 = 0;
+// Kinds of keys that FindCoordinator is asked for: groups and transactional ids.
+const KEY_KINDS: std::ops::RangeInclusive<i8> = 0..=1;
 
 /// A topic and something for each of its partitions.
 type OfTopic<T> = (TopicName, Vec<(i32, T)>);
@@ -50,10 +50,10 @@ fn millis(value: i32) -> Duration {
 pub fn find_coordinator(call: &Call, request: FindCoordinatorRequest) -> FindCoordinatorResponse {
     let address = call.broker.address;
     let (host, port) = (text(address.ip().to_string()), i32::from(address.port()));
-    // Of transactions, nobody is the coordinator; saying so with a final code keeps clients from asking for ever.
-    let error = (request.key_type != KEY_IS_GROUP).then_some(ResponseError::TransactionalIdAuthorizationFailed);
+    let error = (!KEY_KINDS.contains(&request.key_type)).then_some(ResponseError::InvalidRequest);
     let error_code = error.as_ref().map_or(0, ResponseError::code);
-    let error_message = error.map(|_| StrBytes::from_static_str("the embedded broker has no transactions"));
+    let error_message =
+        error.map(|_| StrBytes::from_static_str("the embedded broker coordinates groups and transactions only"));
     if call.version >= 4 {
         let coordinators = request.coordinator_keys.into_iter().map(|key| {
             Coordinator::default()
@@ -232,6 +232,13 @@ pub fn offset_commit(call: &Call, request: OffsetCommitRequest) -> OffsetCommitR
     OffsetCommitResponse::default().with_topics(topics.collect())
 }
 
+/// Partitions whose offsets in the group an open transaction may change.
+fn unstable(call: &Call, group: &str) -> BTreeSet<(String, i32)> {
+    let store = call.broker.topics.meta();
+    let open = store.meta().transactions.values().filter_map(|transaction| transaction.offsets.get(group));
+    open.flat_map(|offsets| offsets.keys().cloned()).collect()
+}
+
 /// Offsets of a group: of the partitions asked for, or of all that have one.
 fn committed(call: &Call, group: &str, asked: Option<Vec<(TopicName, Vec<i32>)>>) -> Vec<OfTopic<Option<GroupOffset>>> {
     let store = call.broker.topics.meta();
@@ -260,16 +267,26 @@ fn committed(call: &Call, group: &str, asked: Option<Vec<(TopicName, Vec<i32>)>>
 
 pub fn offset_fetch(call: &Call, request: OffsetFetchRequest) -> OffsetFetchResponse {
     let none = || GroupOffset { offset: -1, leader_epoch: -1, metadata: String::new() };
+    let require_stable = call.version >= 7 && request.require_stable;
+    let unstable = |group: &str| if require_stable { unstable(call, group) } else { BTreeSet::new() };
+    let judged = |unstable: &BTreeSet<(String, i32)>, topic: &str, index: i32, offset: Option<GroupOffset>| {
+        if unstable.contains(&(topic.to_owned(), index)) {
+            return (none(), ResponseError::UnstableOffsetCommit.code());
+        }
+        (offset.unwrap_or_else(none), 0)
+    };
     if call.version >= 8 {
         let groups = request.groups.into_iter().map(|group| {
             let asked = group
                 .topics
                 .map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect());
+            let unstable = unstable(&group.group_id);
             let topics = committed(call, &group.group_id, asked).into_iter().map(|(name, partitions)| {
                 let partitions = partitions.into_iter().map(|(index, offset)| {
-                    let offset = offset.unwrap_or_else(none);
+                    let (offset, error_code) = judged(&unstable, &name, index, offset);
                     OffsetFetchResponsePartitions::default()
                         .with_partition_index(index)
+                        .with_error_code(error_code)
                         .with_committed_offset(offset.offset)
                         .with_committed_leader_epoch(offset.leader_epoch)
                         .with_metadata(Some(text(offset.metadata)))
@@ -282,11 +299,13 @@ pub fn offset_fetch(call: &Call, request: OffsetFetchRequest) -> OffsetFetchResp
     }
     let asked =
         request.topics.map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect());
+    let unstable = unstable(&request.group_id);
     let topics = committed(call, &request.group_id, asked).into_iter().map(|(name, partitions)| {
         let partitions = partitions.into_iter().map(|(index, offset)| {
-            let offset = offset.unwrap_or_else(none);
+            let (offset, error_code) = judged(&unstable, &name, index, offset);
             let mut partition = OffsetFetchResponsePartition::default()
                 .with_partition_index(index)
+                .with_error_code(error_code)
                 .with_committed_offset(offset.offset)
                 .with_metadata(Some(text(offset.metadata)));
             if call.version >= 5 {

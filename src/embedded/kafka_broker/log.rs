@@ -13,6 +13,7 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
 use super::batch::{self, BatchHeader, HEADER_BYTES, Refused};
+use super::partition_transactions::{Aborted, PartitionTransactions};
 use super::producers::{Producers, Verdict};
 
 /// One node, so leadership never changes.
@@ -62,6 +63,9 @@ pub struct Slice {
     pub records: Bytes,
     pub log_start: i64,
     pub high_watermark: i64,
+    pub last_stable_offset: i64,
+    /// For committed reads: the aborted transactions with records among these.
+    pub aborted: Vec<Aborted>,
     /// More records follow these at once.
     pub more: bool,
 }
@@ -71,6 +75,15 @@ pub struct Slice {
 pub struct TimestampedOffset {
     pub offset: i64,
     pub timestamp: i64,
+}
+
+/// Which records a reader wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// All that are there.
+    ReadUncommitted,
+    /// Those before the last stable offset; the reader leaves out the aborted ones.
+    ReadCommitted,
 }
 
 /// Someone who waits for records in any of several partitions.
@@ -110,6 +123,7 @@ struct State {
     log_start: i64,
     next_offset: i64,
     producers: Producers,
+    transactions: PartitionTransactions,
     deleted: bool,
     /// A failed append could not be undone: nothing may be appended behind it.
     broken: bool,
@@ -202,13 +216,16 @@ impl Batches {
     }
 
     /// As many whole batches as fit, or one that does not when `at_least_one`.
-    fn read(&self, first: &BatchHeader, bytes_max: usize, at_least_one: bool) -> io::Result<Vec<u8>> {
+    /// None from `until` on.
+    fn read(&self, first: &BatchHeader, bytes_max: usize, at_least_one: bool, until: i64) -> io::Result<Vec<u8>> {
         if first.bytes > bytes_max {
             return if at_least_one { self.bytes(first.bytes) } else { Ok(Vec::new()) };
         }
         let mut bytes = self.bytes(bytes_max.min((self.end - self.position) as usize))?;
         let mut whole = 0;
-        while let Some(batch) = BatchHeader::read(&bytes[whole..]).filter(|batch| batch.bytes <= bytes.len() - whole) {
+        while let Some(batch) = BatchHeader::read(&bytes[whole..])
+            .filter(|batch| batch.bytes <= bytes.len() - whole && batch.base_offset < until)
+        {
             whole += batch.bytes;
         }
         bytes.truncate(whole);
@@ -235,6 +252,7 @@ impl PartitionLog {
         }
         bases.sort();
         let mut producers = Producers::default();
+        let mut transactions = PartitionTransactions::default();
         let mut segments = Vec::new();
         let mut next_offset = bases.first().map_or(log_start, |(base, _)| *base);
         let count = bases.len();
@@ -243,14 +261,17 @@ impl PartitionLog {
                 return Err(damaged());
             }
             next_offset = base_offset;
-            let segment = open_segment(base_offset, path, index + 1 == count, &mut next_offset, &mut producers)?;
+            let last = index + 1 == count;
+            let segment = open_segment(base_offset, path, last, &mut next_offset, &mut producers, &mut transactions)?;
             segments.push(segment);
         }
         if segments.is_empty() {
             segments.push(Segment::create(folder, next_offset)?);
         }
         let log_start = log_start.clamp(segments[0].base_offset, next_offset.max(segments[0].base_offset));
-        let state = State { segments, log_start, next_offset, producers, deleted: false, broken: false };
+        transactions.forget_before(log_start);
+        let (deleted, broken) = (false, false);
+        let state = State { segments, log_start, next_offset, producers, transactions, deleted, broken };
         Ok(Self { folder: folder.to_owned(), state: Mutex::new(state), waiters: Mutex::new(Vec::new()) })
     }
 
@@ -258,6 +279,11 @@ impl PartitionLog {
     pub fn bounds(&self) -> (i64, i64) {
         let state = self.state.lock();
         (state.log_start, state.next_offset)
+    }
+
+    /// Offset behind the last record whose transaction, if it has one, is ended, as are those of all before it.
+    pub fn last_stable_offset(&self) -> i64 {
+        self.state.lock().last_stable_offset()
     }
 
     /// Appends the one batch that a producer sent.
@@ -281,45 +307,77 @@ impl PartitionLog {
             Verdict::FencedEpoch => return Err(AppendError::FencedEpoch),
             Verdict::OutOfOrder => return Err(AppendError::OutOfOrder),
         }
-        header.base_offset = state.next_offset;
-        batch::place(&mut bytes, header.base_offset, LEADER_EPOCH);
-        let active_bytes = state.active().bytes;
-        if active_bytes > 0 && active_bytes + bytes.len() as u64 > settings.segment_bytes {
-            let segment = Segment::create(&self.folder, state.next_offset).map_err(AppendError::Storage)?;
-            state.segments.push(segment);
-        }
-        let segment = state.active();
-        if let Err(error) = segment.file.write_all_at(&bytes, segment.bytes) {
-            state.broken = segment.file.set_len(segment.bytes).is_err();
-            return Err(AppendError::Storage(error));
-        }
-        segment.add(&header);
-        state.next_offset = header.last_offset() + 1;
-        state.producers.appended(&header);
+        state.write(&self.folder, &mut bytes, &mut header, None, settings).map_err(AppendError::Storage)?;
         let appended = Appended { base_offset: header.base_offset, log_start: state.log_start };
         drop(guard);
         self.wake_waiters();
         Ok(appended)
     }
 
+    /// Ends the producer's transaction, if it has one here: asking again changes nothing.
+    pub fn append_marker(
+        &self,
+        producer: (i64, i16),
+        commit: bool,
+        now_ms: i64,
+        settings: &LogSettings,
+    ) -> io::Result<()> {
+        let mut bytes = batch::marker(producer, commit, now_ms);
+        let mut header = BatchHeader::read(&bytes).ok_or_else(damaged)?;
+        let mut state = self.state.lock();
+        if state.deleted || !state.transactions.is_open(producer.0) {
+            return Ok(());
+        }
+        if state.broken {
+            return Err(damaged());
+        }
+        state.write(&self.folder, &mut bytes, &mut header, Some(commit), settings)?;
+        drop(state);
+        self.wake_waiters();
+        Ok(())
+    }
+
     /// Reads whole batches from the one that holds `offset` on.
-    pub fn read(&self, offset: i64, bytes_max: usize, at_least_one: bool) -> Result<Slice, ReadError> {
-        let (mut batches, log_start, high_watermark) = {
+    pub fn read(
+        &self,
+        offset: i64,
+        bytes_max: usize,
+        at_least_one: bool,
+        isolation: Isolation,
+    ) -> Result<Slice, ReadError> {
+        let (mut batches, mut slice) = {
             let state = self.state.lock();
             if offset < state.log_start || offset > state.next_offset {
                 return Err(ReadError::OutOfRange { log_start: state.log_start });
             }
             let segment = &state.segments[state.segment_of(offset)];
-            (segment.batches_from(segment.position_before(offset)), state.log_start, state.next_offset)
+            let slice = Slice {
+                records: Bytes::new(),
+                log_start: state.log_start,
+                high_watermark: state.next_offset,
+                last_stable_offset: state.last_stable_offset(),
+                aborted: Vec::new(),
+                more: false,
+            };
+            (segment.batches_from(segment.position_before(offset)), slice)
         };
-        let mut slice = Slice { records: Bytes::new(), log_start, high_watermark, more: false };
-        if offset == high_watermark {
+        let until = match isolation {
+            Isolation::ReadUncommitted => slice.high_watermark,
+            Isolation::ReadCommitted => slice.last_stable_offset,
+        };
+        if offset >= until {
             return Ok(slice);
         }
         let first = batches.find(|batch| batch.last_offset() >= offset).map_err(ReadError::Storage)?;
         let first = first.ok_or_else(|| ReadError::Storage(damaged()))?;
-        slice.records = Bytes::from(batches.read(&first, bytes_max, at_least_one).map_err(ReadError::Storage)?);
-        slice.more = slice.records.is_empty() || batches.position + (slice.records.len() as u64) < batches.end;
+        slice.records = Bytes::from(batches.read(&first, bytes_max, at_least_one, until).map_err(ReadError::Storage)?);
+        batches.position += slice.records.len() as u64;
+        let next = batches.peek().map_err(ReadError::Storage)?;
+        slice.more = slice.records.is_empty() || next.is_some_and(|next| next.base_offset < until);
+        if isolation == Isolation::ReadCommitted && !slice.records.is_empty() {
+            let end = next.map_or(until, |next| next.base_offset.min(until));
+            slice.aborted = self.state.lock().transactions.aborted_between(offset, end);
+        }
         Ok(slice)
     }
 
@@ -434,6 +492,38 @@ impl State {
         self.segments.last_mut().expect("a log has a segment")
     }
 
+    fn last_stable_offset(&self) -> i64 {
+        self.transactions.last_stable_offset(self.log_start, self.next_offset)
+    }
+
+    /// Writes a batch at the end, in a new segment when the active one is full.
+    fn write(
+        &mut self,
+        folder: &Path,
+        bytes: &mut [u8],
+        header: &mut BatchHeader,
+        marker: Option<bool>,
+        settings: &LogSettings,
+    ) -> io::Result<()> {
+        header.base_offset = self.next_offset;
+        batch::place(bytes, header.base_offset, LEADER_EPOCH);
+        let active_bytes = self.active().bytes;
+        if active_bytes > 0 && active_bytes + bytes.len() as u64 > settings.segment_bytes {
+            let segment = Segment::create(folder, self.next_offset)?;
+            self.segments.push(segment);
+        }
+        let segment = self.active();
+        if let Err(error) = segment.file.write_all_at(bytes, segment.bytes) {
+            self.broken = segment.file.set_len(segment.bytes).is_err();
+            return Err(error);
+        }
+        segment.add(header);
+        self.next_offset = header.last_offset() + 1;
+        self.producers.appended(header);
+        self.transactions.appended(header, marker);
+        Ok(())
+    }
+
     fn segment_of(&self, offset: i64) -> usize {
         self.segments.partition_point(|segment| segment.base_offset <= offset).saturating_sub(1)
     }
@@ -445,6 +535,7 @@ impl State {
         }
         self.segments.remove(0);
         self.log_start = self.log_start.max(self.segments[0].base_offset);
+        self.transactions.forget_before(self.log_start);
         Ok(())
     }
 }
@@ -456,6 +547,7 @@ fn open_segment(
     last: bool,
     next_offset: &mut i64,
     producers: &mut Producers,
+    transactions: &mut PartitionTransactions,
 ) -> io::Result<Segment> {
     let file = OpenOptions::new().read(true).write(true).open(&path)?;
     let file_bytes = file.metadata()?.len();
@@ -475,7 +567,7 @@ fn open_segment(
         reader.read_exact(&mut bytes)?;
         let header = BatchHeader::read(&bytes).filter(|batch| batch.base_offset == *next_offset && batch.bytes <= left);
         let whole = match &header {
-            Some(header) if last => {
+            Some(header) if last || header.is_control() => {
                 bytes.resize(header.bytes, 0);
                 reader.read_exact(&mut bytes[HEADER_BYTES..])?;
                 batch::checksum_is_right(header, &bytes)
@@ -499,6 +591,7 @@ fn open_segment(
         };
         segment.add(&header);
         producers.appended(&header);
+        transactions.appended(&header, header.is_control().then(|| batch::commits(&bytes)).flatten());
         *next_offset = header.last_offset() + 1;
     }
     Ok(segment)

@@ -1,4 +1,4 @@
-//! What the broker knows besides records (cluster id, topics, group offsets, producer ids), kept in one append-only log of
+//! What the broker knows besides records (cluster id, topics, group offsets, producer ids, transactions), kept in one append-only log of
 //! checksummed JSON lines. A line counts when it is whole, so each change happens entirely or not at all; opening writes the
 //! log anew with what is left. Like the record logs it survives a killed process, not a power failure.
 
@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use super::transaction_state::{Step, TransactionState};
 
 const FILE: &str = "meta.log";
 /// A log that has grown by this much since it was last written anew is written anew.
@@ -52,6 +54,13 @@ pub enum Change {
     ProducerIdsReserved {
         below: i64,
     },
+    Transaction {
+        id: String,
+        step: Step,
+    },
+    TransactionalIdForgotten {
+        id: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +87,8 @@ pub struct Meta {
     pub topics: BTreeMap<String, TopicMeta>,
     pub group_offsets: BTreeMap<String, BTreeMap<(String, i32), GroupOffset>>,
     pub producer_ids_below: i64,
+    /// By transactional id.
+    pub transactions: BTreeMap<String, TransactionState>,
 }
 
 impl Meta {
@@ -93,6 +104,7 @@ impl Meta {
                     offsets.retain(|(topic, _), _| *topic != name);
                 }
                 self.group_offsets.retain(|_, offsets| !offsets.is_empty());
+                self.transactions.values_mut().for_each(|transaction| transaction.forget_topic(&name));
             }
             Change::PartitionsAdded { name, partitions } => {
                 if let Some(topic) = self.topics.get_mut(&name) {
@@ -119,6 +131,16 @@ impl Meta {
                 self.group_offsets.remove(&group);
             }
             Change::ProducerIdsReserved { below } => self.producer_ids_below = below,
+            Change::Transaction { id, step } => {
+                let committed = self.transactions.entry(id).or_default().apply(step);
+                for (group, offsets) in committed {
+                    self.group_offsets.entry(group).or_default().extend(offsets);
+                }
+                self.group_offsets.retain(|_, offsets| !offsets.is_empty());
+            }
+            Change::TransactionalIdForgotten { id } => {
+                self.transactions.remove(&id);
+            }
         }
     }
 
@@ -143,6 +165,9 @@ impl Meta {
             let offsets =
                 offsets.iter().map(|((topic, partition), offset)| (topic.clone(), *partition, offset.clone()));
             changes.push(Change::OffsetsCommitted { group: group.clone(), offsets: offsets.collect() });
+        }
+        for (id, transaction) in &self.transactions {
+            changes.extend(transaction.steps().into_iter().map(|step| Change::Transaction { id: id.clone(), step }));
         }
         changes
     }

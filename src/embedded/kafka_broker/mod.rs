@@ -1,9 +1,10 @@
-//! A single-node broker that Kafka clients take for one: librdkafka, the Java client, kcat. Loopback only, no logins, no replication, no
-//! transactions yet (what is not in `protocol`'s table is not advertised). Data stay in its folder and survive a killed process.
+//! A single-node broker that Kafka clients take for one: librdkafka, the Java client, kcat. Loopback only, no logins, no replication
+//! (what is not in `protocol`'s table is not advertised). Data stay in its folder and survive a killed process.
 //!
 //! ```text
-//! connection (one thread each) → protocol (which message, which version) → topic_requests, record_requests, group_requests
-//!                                   topics → log (segments) ← batch, producers        groups (memory)        meta (its own log)
+//! connection (one thread each) → protocol (which message, which version) → topic_, record_, group_, transaction_requests
+//!     topics → log (segments) ← batch, producers, partition_transactions        groups (memory)        meta (its own log)
+//!                 ↑ markers ← transactions (decides by transaction_state, whose steps are in meta)
 //! ```
 
 mod batch;
@@ -13,12 +14,16 @@ mod group_requests;
 mod groups;
 mod log;
 mod meta;
+mod partition_transactions;
 mod producers;
 mod protocol;
 mod record_requests;
 mod shape;
 mod topic_requests;
 mod topics;
+mod transaction_requests;
+mod transaction_state;
+mod transactions;
 
 #[cfg(test)]
 mod tests;
@@ -32,17 +37,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Condvar, Mutex};
 
 use groups::Groups;
 use meta::Change;
 use topics::Topics;
+use transactions::Transactions;
 
 /// The only node.
 const NODE_ID: i32 = 1;
 const PRODUCER_IDS_RESERVED: i64 = 1000;
+/// How often transactions are looked for that are open for too long.
+const TRANSACTION_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
 pub struct KafkaBrokerOptions {
@@ -86,6 +94,7 @@ struct Broker {
     cluster_id: String,
     topics: Topics,
     groups: Groups,
+    transactions: Transactions,
     producer_ids: Mutex<Range<i64>>,
     connections: Mutex<Connections>,
     connection_closed: Condvar,
@@ -114,6 +123,7 @@ impl KafkaBroker {
             TryLockError::Error(error) => error,
         })?;
         let topics = Topics::open(&options.data_dir)?;
+        let transactions = Transactions::open(&topics, wall_clock_ms())?;
         let cluster_id = topics.meta().meta().cluster_id.clone();
         let next_producer_id = topics.meta().meta().producer_ids_below;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
@@ -123,6 +133,7 @@ impl KafkaBroker {
             cluster_id,
             topics,
             groups: Groups::default(),
+            transactions,
             producer_ids: Mutex::new(next_producer_id..next_producer_id),
             connections: Mutex::default(),
             connection_closed: Condvar::new(),
@@ -234,10 +245,16 @@ impl Broker {
         Ok(())
     }
 
-    /// Applies retention from time to time.
+    /// Applies time-outs of transactions and, less often, retention.
     fn keep_house(&self) {
-        while !self.wait_for_stop(self.options.retention_check_interval) {
+        let mut retained = Instant::now();
+        while !self.wait_for_stop(self.options.retention_check_interval.min(TRANSACTION_CHECK_INTERVAL)) {
             let now_ms = wall_clock_ms();
+            self.transactions.expire(&self.topics, now_ms);
+            if retained.elapsed() < self.options.retention_check_interval {
+                continue;
+            }
+            retained = Instant::now();
             for topic in self.topics.all() {
                 for (index, partition) in topic.partitions.iter().enumerate() {
                     if let Err(error) = partition.retain(&topic.settings, now_ms) {

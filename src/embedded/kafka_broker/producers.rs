@@ -79,10 +79,13 @@ impl Producers {
             producer.epoch = batch.producer_epoch;
             producer.batches.clear();
         }
+        producer.last_timestamp = batch.max_timestamp;
+        if batch.is_control() {
+            return;
+        }
         if producer.batches.len() == BATCHES_REMEMBERED {
             producer.batches.pop_front();
         }
-        producer.last_timestamp = batch.max_timestamp;
         producer.batches.push_back(Appended {
             first_sequence: batch.base_sequence,
             last_sequence: batch.last_sequence(),

@@ -9,7 +9,7 @@ use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::{ApiKey, ApiVersionsResponse, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
 
-use super::{Broker, group_requests, record_requests, shape, topic_requests};
+use super::{Broker, group_requests, record_requests, shape, topic_requests, transaction_requests};
 
 struct Api {
     key: ApiKey,
@@ -42,6 +42,10 @@ const APIS: &[Api] = &[
     api(ApiKey::DeleteTopics, 1, 5, "[ s ] 4"),
     api(ApiKey::DeleteRecords, 0, 2, "{ s { 4 8 } } 4"),
     api(ApiKey::InitProducerId, 0, 4, "s 4 8@3 2@3"),
+    api(ApiKey::AddPartitionsToTxn, 0, 3, "s 8 2 { s [ 4 ] }"),
+    api(ApiKey::AddOffsetsToTxn, 0, 3, "s 8 2 s"),
+    api(ApiKey::EndTxn, 0, 3, "s 8 2 1"),
+    api(ApiKey::TxnOffsetCommit, 0, 3, "s s 8 2 4@3 s@3 s@3 { s { 4 8 4@2 s } }"),
     api(ApiKey::DescribeConfigs, 1, 4, "{ 1 s [ s ] } 1 1@3"),
     api(ApiKey::AlterConfigs, 0, 2, "{ 1 s { s s } } 1"),
     api(ApiKey::CreatePartitions, 0, 3, "{ s 4 { [ 4 ] } } 4 1"),
@@ -88,7 +92,11 @@ pub fn answer(broker: &Broker, client_host: &str, mut frame: Bytes) -> io::Resul
         ApiKey::Fetch => body.answer(record_requests::fetch),
         ApiKey::ListOffsets => body.answer(record_requests::list_offsets),
         ApiKey::DeleteRecords => body.answer(record_requests::delete_records),
-        ApiKey::InitProducerId => body.answer(record_requests::init_producer_id),
+        ApiKey::InitProducerId => body.answer(transaction_requests::init_producer_id),
+        ApiKey::AddPartitionsToTxn => body.answer(transaction_requests::add_partitions_to_txn),
+        ApiKey::AddOffsetsToTxn => body.answer(transaction_requests::add_offsets_to_txn),
+        ApiKey::TxnOffsetCommit => body.answer(transaction_requests::txn_offset_commit),
+        ApiKey::EndTxn => body.answer(transaction_requests::end_txn),
         ApiKey::Metadata => body.answer(topic_requests::metadata),
         ApiKey::CreateTopics => body.answer(topic_requests::create_topics),
         ApiKey::DeleteTopics => body.answer(topic_requests::delete_topics),

@@ -1,4 +1,4 @@
-//! Messages about records: Produce, Fetch, ListOffsets, DeleteRecords, InitProducerId.
+//! Messages about records: Produce, Fetch, ListOffsets, DeleteRecords.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
 use kafka_protocol::messages::fetch_request::FetchPartition;
-use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{
-    DeleteRecordsRequest, DeleteRecordsResponse, FetchRequest, FetchResponse, InitProducerIdRequest,
-    InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse, ProduceRequest, ProduceResponse,
+    DeleteRecordsRequest, DeleteRecordsResponse, FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse,
+    ProduceRequest, ProduceResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::batch::Refused;
-use super::log::{AppendError, LEADER_EPOCH, PartitionLog, ReadError, TimestampedOffset, Waiter};
+use super::batch::{BatchHeader, Refused};
+use super::log::{AppendError, Appended, Isolation, LEADER_EPOCH, PartitionLog, ReadError, TimestampedOffset, Waiter};
 use super::protocol::Call;
 use super::topics::{Topic, TopicError};
 
@@ -35,19 +35,21 @@ fn text(value: impl Into<String>) -> StrBytes {
 
 pub fn produce(call: &Call, request: ProduceRequest) -> Option<ProduceResponse> {
     let acks = request.acks;
-    let refused = if request.transactional_id.is_some() {
-        Some((ResponseError::TransactionalIdAuthorizationFailed, "the embedded broker has no transactions".to_owned()))
-    } else if !(-1..=1).contains(&acks) {
-        Some((ResponseError::InvalidRequiredAcks, format!("acks must be -1, 0 or 1, not {acks}")))
-    } else {
-        None
-    };
+    let transactional_id = request.transactional_id.as_ref().map(|id| id.as_str());
+    let acks_max = if transactional_id.is_some() { -1 } else { 1 };
+    let refused = (!(-1..=acks_max).contains(&acks)).then(|| {
+        let allowed = if transactional_id.is_some() { "-1 (all) in a transaction" } else { "-1, 0 or 1" };
+        (ResponseError::InvalidRequiredAcks, format!("acks must be {allowed}, not {acks}"))
+    });
     let responses = request.topic_data.into_iter().map(|data| {
         let topic = call.broker.topics.get(&data.name);
         let partitions = data.partition_data.into_iter().map(|partition| {
             let appended = match &refused {
                 Some(refused) => Err(refused.clone()),
-                None => append(topic.as_deref(), partition.index, &partition.records.unwrap_or_default()),
+                None => {
+                    let records = partition.records.unwrap_or_default();
+                    append(call, transactional_id, topic.as_deref(), partition.index, &records)
+                }
             };
             let mut response = PartitionProduceResponse::default()
                 .with_index(partition.index)
@@ -75,11 +77,38 @@ pub fn produce(call: &Call, request: ProduceRequest) -> Option<ProduceResponse> 
     (acks != 0).then_some(response)
 }
 
-fn append(topic: Option<&Topic>, index: i32, batch: &[u8]) -> Result<super::log::Appended, (ResponseError, String)> {
+fn append(
+    call: &Call,
+    transactional_id: Option<&str>,
+    topic: Option<&Topic>,
+    index: i32,
+    batch: &[u8],
+) -> Result<Appended, (ResponseError, String)> {
     let unknown = || (ResponseError::UnknownTopicOrPartition, "no such topic or partition".to_owned());
     let topic = topic.ok_or_else(unknown)?;
     let partition = topic.partition(index).ok_or_else(unknown)?;
-    partition.append(batch, &topic.settings).map_err(|error| match error {
+    let header = BatchHeader::read(batch);
+    if header.is_some_and(|header| header.is_transactional()) != transactional_id.is_some() && header.is_some() {
+        let message = "records of a transaction come with its transactional id, and no others";
+        return Err((ResponseError::InvalidTxnState, message.to_owned()));
+    }
+    let write = || partition.append(batch, &topic.settings);
+    let appended = match (transactional_id, header) {
+        (Some(id), Some(header)) => {
+            let broker = call.broker;
+            let producer = (header.producer_id, header.producer_epoch);
+            let appended = broker.transactions.append(&broker.topics, id, producer, topic, index, write);
+            appended.map_err(|error| {
+                let message = match error {
+                    ResponseError::InvalidTxnState => "the partition is not in an open transaction of this producer",
+                    _ => "a newer instance of this producer has taken over, or its transaction was aborted",
+                };
+                (error, message.to_owned())
+            })?
+        }
+        _ => write(),
+    };
+    appended.map_err(|error| match error {
         AppendError::Refused(Refused::Corrupt) => {
             (ResponseError::CorruptMessage, "not one whole record batch".to_owned())
         }
@@ -87,7 +116,7 @@ fn append(topic: Option<&Topic>, index: i32, batch: &[u8]) -> Result<super::log:
             (ResponseError::UnsupportedForMessageFormat, "message formats before 2 are not supported".to_owned())
         }
         AppendError::Refused(Refused::NotForProducers) => {
-            (ResponseError::InvalidRecord, "the embedded broker has no transactions".to_owned())
+            (ResponseError::InvalidRecord, "only the broker ends transactions in the log".to_owned())
         }
         AppendError::TooLarge { bytes, bytes_max } => {
             (ResponseError::MessageTooLarge, format!("a batch of {bytes} bytes is over max.message.bytes, {bytes_max}"))
@@ -130,21 +159,35 @@ pub fn fetch(call: &Call, request: FetchRequest) -> FetchResponse {
     }
 }
 
+fn isolation(level: i8) -> Isolation {
+    if level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted }
+}
+
 /// Reads what there is, and says whether the client need not wait for more.
 fn read(call: &Call, request: &FetchRequest, topics: &[Option<Arc<Topic>>]) -> (FetchResponse, bool) {
     let bytes_max = usize::try_from(request.max_bytes).unwrap_or(0).min(ANSWER_BYTES_MAX);
+    let isolation = isolation(request.isolation_level);
     let mut bytes = 0;
     let mut enough = false;
     let responses = request.topics.iter().zip(topics).map(|(asked, topic)| {
         let partitions = asked.partitions.iter().map(|asked| {
             let partition = topic.as_ref().and_then(|topic| topic.partition(asked.partition));
             let mut data = PartitionData::default().with_partition_index(asked.partition).with_last_stable_offset(-1);
-            match read_partition(partition.map(Arc::as_ref), asked, bytes_max.saturating_sub(bytes), bytes == 0) {
+            let bytes_left = bytes_max.saturating_sub(bytes);
+            match read_partition(partition.map(Arc::as_ref), asked, bytes_left, bytes == 0, isolation) {
                 Ok(slice) => {
                     bytes += slice.records.len();
                     enough |= slice.more;
                     data.high_watermark = slice.high_watermark;
-                    data.last_stable_offset = slice.high_watermark;
+                    data.last_stable_offset = slice.last_stable_offset;
+                    data.aborted_transactions = (isolation == Isolation::ReadCommitted).then(|| {
+                        let aborted = slice.aborted.iter().map(|aborted| {
+                            AbortedTransaction::default()
+                                .with_producer_id(aborted.producer_id.into())
+                                .with_first_offset(aborted.first_offset)
+                        });
+                        aborted.collect()
+                    });
                     if call.version >= 5 {
                         data.log_start_offset = slice.log_start;
                     }
@@ -176,13 +219,14 @@ fn read_partition(
     asked: &FetchPartition,
     bytes_left: usize,
     at_least_one: bool,
+    isolation: Isolation,
 ) -> Result<super::log::Slice, (ResponseError, i64)> {
     let partition = partition.ok_or((ResponseError::UnknownTopicOrPartition, -1))?;
     if asked.current_leader_epoch > LEADER_EPOCH {
         return Err((ResponseError::UnknownLeaderEpoch, -1));
     }
     let bytes_max = usize::try_from(asked.partition_max_bytes).unwrap_or(0).min(bytes_left);
-    partition.read(asked.fetch_offset, bytes_max, at_least_one).map_err(|error| match error {
+    partition.read(asked.fetch_offset, bytes_max, at_least_one, isolation).map_err(|error| match error {
         ReadError::OutOfRange { log_start } => (ResponseError::OffsetOutOfRange, log_start),
         ReadError::Storage(error) => {
             tracing::error!(partition = asked.partition, offset = asked.fetch_offset, %error, "records could not be read");
@@ -192,12 +236,13 @@ fn read_partition(
 }
 
 pub fn list_offsets(call: &Call, request: ListOffsetsRequest) -> ListOffsetsResponse {
+    let isolation = if call.version >= 2 { isolation(request.isolation_level) } else { Isolation::ReadUncommitted };
     let topics = request.topics.into_iter().map(|asked| {
         let topic = call.broker.topics.get(&asked.name);
         let partitions = asked.partitions.into_iter().map(|asked| {
             let partition = topic.as_ref().and_then(|topic| topic.partition(asked.partition_index));
             let found = match partition {
-                Some(partition) => offset_for(partition, asked.timestamp),
+                Some(partition) => offset_for(partition, asked.timestamp, isolation),
                 None => Err(ResponseError::UnknownTopicOrPartition),
             };
             let mut response = ListOffsetsPartitionResponse::default()
@@ -222,14 +267,22 @@ pub fn list_offsets(call: &Call, request: ListOffsetsRequest) -> ListOffsetsResp
     ListOffsetsResponse::default().with_topics(topics.collect())
 }
 
-fn offset_for(partition: &PartitionLog, timestamp: i64) -> Result<Option<TimestampedOffset>, ResponseError> {
-    let (log_start, next_offset) = partition.bounds();
+fn offset_for(
+    partition: &PartitionLog,
+    timestamp: i64,
+    isolation: Isolation,
+) -> Result<Option<TimestampedOffset>, ResponseError> {
+    let (log_start, mut end) = partition.bounds();
+    if isolation == Isolation::ReadCommitted {
+        end = end.min(partition.last_stable_offset());
+    }
+    let storage = |_| ResponseError::KafkaStorageError;
     let end_of_log = |offset| Ok(Some(TimestampedOffset { offset, timestamp: -1 }));
     match timestamp {
         EARLIEST => end_of_log(log_start),
-        LATEST => end_of_log(next_offset),
-        MAX_TIMESTAMP => partition.offset_of_max_timestamp().map_err(|_| ResponseError::KafkaStorageError),
-        0.. => partition.offset_at(timestamp).map_err(|_| ResponseError::KafkaStorageError),
+        LATEST => end_of_log(end),
+        MAX_TIMESTAMP => partition.offset_of_max_timestamp().map_err(storage),
+        0.. => Ok(partition.offset_at(timestamp).map_err(storage)?.filter(|found| found.offset < end)),
         _ => Err(ResponseError::InvalidRequest),
     }
 }
@@ -255,24 +308,4 @@ pub fn delete_records(call: &Call, request: DeleteRecordsRequest) -> DeleteRecor
         DeleteRecordsTopicResult::default().with_partitions(partitions.collect()).with_name(asked.name.clone())
     });
     DeleteRecordsResponse::default().with_topics(topics.collect())
-}
-
-pub fn init_producer_id(call: &Call, request: InitProducerIdRequest) -> InitProducerIdResponse {
-    let refused = |error: ResponseError| {
-        InitProducerIdResponse::default()
-            .with_error_code(error.code())
-            .with_producer_id((-1).into())
-            .with_producer_epoch(-1)
-    };
-    if request.transactional_id.is_some() {
-        // Of the codes that clients take for final, the one that names the transactional id.
-        return refused(ResponseError::TransactionalIdAuthorizationFailed);
-    }
-    match call.broker.new_producer_id() {
-        Ok(id) => InitProducerIdResponse::default().with_producer_id(id.into()).with_producer_epoch(0),
-        Err(error) => {
-            tracing::error!(%error, "producer ids could not be reserved");
-            refused(ResponseError::CoordinatorNotAvailable)
-        }
-    }
 }

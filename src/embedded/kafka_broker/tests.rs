@@ -12,9 +12,12 @@ use proptest::prelude::*;
 
 use super::batch::{self, BatchHeader, HEADER_BYTES};
 use super::groups::{GroupState, Groups, JoinRequest};
-use super::log::{AppendError, LogSettings, PartitionLog, ReadError};
+use super::log::{AppendError, Isolation, LogSettings, PartitionLog, ReadError};
 use super::meta::{Change, GroupOffset, MetaStore};
 use super::producers::{Producers, Verdict};
+use super::topics::Topics;
+use super::transaction_state::{Phase, Step};
+use super::transactions::{Owner, Transactions};
 use super::{KafkaBroker, KafkaBrokerOptions, configs, protocol, shape, topics};
 
 /// A batch as a producer sends it: `records` empty records, each a millisecond after the one before.
@@ -35,6 +38,17 @@ fn batch(producer: (i64, i16, i32), first_timestamp: i64, records: i32) -> Vec<u
     bytes[53..57].copy_from_slice(&producer.2.to_be_bytes());
     bytes[57..61].copy_from_slice(&records.to_be_bytes());
     bytes.extend(body);
+    let checksum = crc32c::crc32c(&bytes[21..]);
+    bytes[17..21].copy_from_slice(&checksum.to_be_bytes());
+    bytes
+}
+
+const ALL: Isolation = Isolation::ReadUncommitted;
+
+/// A batch of a transaction: one empty record.
+fn transactional(producer: (i64, i16), sequence: i32) -> Vec<u8> {
+    let mut bytes = batch((producer.0, producer.1, sequence), 1000, 1);
+    bytes[22] |= 0x10;
     let checksum = crc32c::crc32c(&bytes[21..]);
     bytes[17..21].copy_from_slice(&checksum.to_be_bytes());
     bytes
@@ -133,14 +147,14 @@ fn reading_starts_at_the_batch_of_the_offset_in_any_segment() {
     for log in [log, PartitionLog::open(folder.path(), 0).unwrap()] {
         assert!(segments(folder.path()).len() > 3);
         for offset in [0, 1, 2, 3, 700, 701, 1498, 1499] {
-            let slice = log.read(offset, 1_000_000, true).unwrap();
+            let slice = log.read(offset, 1_000_000, true, ALL).unwrap();
             assert_eq!(BatchHeader::read(&slice.records).unwrap().base_offset, offset / 3 * 3);
-            let one = log.read(offset, 1, true).unwrap();
+            let one = log.read(offset, 1, true, ALL).unwrap();
             assert_eq!(one.records.len(), plain(0, 3).len());
-            assert!(log.read(offset, 1, false).unwrap().records.is_empty());
+            assert!(log.read(offset, 1, false, ALL).unwrap().records.is_empty());
         }
-        assert!(log.read(1500, 100, true).unwrap().records.is_empty());
-        assert!(matches!(log.read(1501, 100, true), Err(ReadError::OutOfRange { log_start: 0 })));
+        assert!(log.read(1500, 100, true, ALL).unwrap().records.is_empty());
+        assert!(matches!(log.read(1501, 100, true, ALL), Err(ReadError::OutOfRange { log_start: 0 })));
         assert_eq!(log.offset_at(3331).unwrap().map(|found| found.offset), Some(1000));
         assert_eq!(log.offset_at(3335).unwrap().map(|found| found.offset), Some(1002));
         assert_eq!(log.offset_at(4993).unwrap(), None);
@@ -212,6 +226,224 @@ fn the_meta_log_keeps_whole_changes_and_forgets_the_torn_one() {
     bytes[20] ^= 1;
     fs::write(&path, bytes).unwrap();
     assert_eq!(MetaStore::open(folder.path()).err().unwrap().kind(), std::io::ErrorKind::InvalidData);
+}
+
+/// A broker without its connections, and the one producer `job` with a transaction on partition 0 of topic `out`.
+struct Coordinated {
+    topics: Topics,
+    transactions: Transactions,
+    producer: (i64, i16),
+}
+
+impl Coordinated {
+    const TIMEOUT_MS: i32 = 60_000;
+
+    fn start(folder: &Path) -> Self {
+        let topics = Topics::open(folder).unwrap();
+        topics.create("out", 2, BTreeMap::new(), false).unwrap();
+        let transactions = Transactions::open(&topics, 0).unwrap();
+        let mut coordinated = Self { topics, transactions, producer: (-1, -1) };
+        coordinated.producer = coordinated.initialise(None, 0).unwrap();
+        coordinated
+    }
+
+    fn restart(self, folder: &Path) -> Self {
+        let producer = self.producer;
+        drop(self);
+        let topics = Topics::open(folder).unwrap();
+        let transactions = Transactions::open(&topics, 1000).unwrap();
+        Self { topics, transactions, producer }
+    }
+
+    fn initialise(&self, claimed: Option<(i64, i16)>, now_ms: i64) -> Result<(i64, i16), ResponseError> {
+        self.transactions.initialise(&self.topics, "job", Self::TIMEOUT_MS, claimed, || Ok(7), now_ms)
+    }
+
+    fn owner(&self) -> Owner<'static> {
+        Owner { transactional_id: "job", producer_id: self.producer.0, epoch: self.producer.1 }
+    }
+
+    fn add(&self) -> Result<(), ResponseError> {
+        self.transactions.add_partitions(&self.topics, self.owner(), vec![("out".to_owned(), 0)], 0)
+    }
+
+    fn add_offset(&self, offset: i64) {
+        self.transactions.add_group(&self.topics, self.owner(), "g", 0).unwrap();
+        let offset = GroupOffset { offset, leader_epoch: -1, metadata: String::new() };
+        let offsets = vec![("in".to_owned(), 0, offset)];
+        self.transactions.add_offsets(&self.topics, self.owner(), "g", offsets).unwrap();
+    }
+
+    fn produce(&self, sequence: i32) -> Result<i64, ResponseError> {
+        let topic = self.topics.get("out").unwrap();
+        let write = || topic.partitions[0].append(&transactional(self.producer, sequence), &topic.settings);
+        let appended = self.transactions.append(&self.topics, "job", self.producer, &topic, 0, write)?;
+        Ok(appended.unwrap().base_offset)
+    }
+
+    fn end(&self, commit: bool) -> Result<(), ResponseError> {
+        self.transactions.end(&self.topics, self.owner(), commit, 0)
+    }
+
+    /// Offset behind the last record of partition 0, the last stable offset, and the first offsets of aborted transactions.
+    fn log(&self) -> (i64, i64, Vec<i64>) {
+        let partition = self.topics.get("out").unwrap().partitions[0].clone();
+        let slice = partition.read(0, usize::MAX >> 1, true, Isolation::ReadCommitted);
+        let aborted = slice.unwrap().aborted.iter().map(|aborted| aborted.first_offset).collect();
+        (partition.bounds().1, partition.last_stable_offset(), aborted)
+    }
+
+    fn phase(&self) -> Phase {
+        self.topics.meta().meta().transactions["job"].phase
+    }
+
+    fn committed_offset(&self) -> Option<i64> {
+        self.topics.meta().meta().group_offsets.get("g")?.get(&("in".to_owned(), 0)).map(|offset| offset.offset)
+    }
+}
+
+#[test]
+fn a_marker_is_a_batch_that_says_what_was_decided() {
+    for commit in [true, false] {
+        let bytes = batch::marker((7, 3), commit, 1234);
+        let header = BatchHeader::read(&bytes).unwrap();
+        assert!(batch::checksum_is_right(&header, &bytes) && header.is_control() && header.is_transactional());
+        assert_eq!((header.bytes, header.producer_id, header.producer_epoch), (bytes.len(), 7, 3));
+        assert_eq!(batch::commits(&bytes), Some(commit));
+        assert!(batch::check(&bytes).is_err(), "only the broker writes markers");
+    }
+}
+
+#[test]
+fn an_open_transaction_is_open_after_a_restart_and_can_be_committed() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Coordinated::start(folder.path());
+    broker.add().unwrap();
+    assert_eq!(broker.produce(0), Ok(0));
+    broker.add_offset(5);
+    let broker = broker.restart(folder.path());
+    assert_eq!((broker.log(), broker.phase()), ((1, 0, vec![]), Phase::Ongoing));
+    assert_eq!(broker.committed_offset(), None);
+    assert_eq!(broker.produce(1), Ok(1));
+    assert_eq!(broker.end(true), Ok(()));
+    assert_eq!(broker.end(true), Ok(()), "asked again because the answer got lost");
+    assert_eq!(broker.end(false), Err(ResponseError::InvalidTxnState));
+    assert_eq!(broker.log(), (3, 3, vec![]));
+    let broker = broker.restart(folder.path());
+    assert_eq!((broker.log(), broker.committed_offset()), ((3, 3, vec![]), Some(5)));
+    assert_eq!(broker.phase(), Phase::Ended { commit: true });
+    assert_eq!(broker.produce(2), Err(ResponseError::InvalidTxnState), "not in a transaction");
+}
+
+#[test]
+fn what_was_decided_before_a_kill_is_completed_once() {
+    for (commit, aborted) in [(true, vec![]), (false, vec![0])] {
+        let folder = tempfile::tempdir().unwrap();
+        let broker = Coordinated::start(folder.path());
+        broker.add().unwrap();
+        broker.produce(0).unwrap();
+        broker.add_offset(5);
+        let step = Step::Decided { commit, epoch: broker.producer.1, at_ms: 0 };
+        broker.topics.meta().commit(Change::Transaction { id: "job".to_owned(), step }).unwrap();
+        let mut broker = broker.restart(folder.path());
+        for _ in 0..2 {
+            assert_eq!(broker.log(), (2, 2, aborted.clone()));
+            assert_eq!(broker.committed_offset(), commit.then_some(5));
+            assert_eq!(broker.phase(), Phase::Ended { commit });
+            broker = broker.restart(folder.path());
+        }
+        broker.add().unwrap();
+        assert_eq!(broker.produce(1), Ok(2));
+        assert_eq!(broker.log().1, 2);
+    }
+}
+
+#[test]
+fn a_new_owner_aborts_and_fences_the_old_one_also_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = Coordinated::start(folder.path());
+    old.add().unwrap();
+    old.produce(0).unwrap();
+    let zombie = old.producer;
+    let mut broker = old.restart(folder.path());
+    broker.producer = broker.initialise(None, 0).unwrap();
+    assert_eq!(broker.producer.0, zombie.0);
+    assert!(broker.producer.1 > zombie.1);
+    assert_eq!(broker.log(), (2, 2, vec![0]));
+    let broker = broker.restart(folder.path());
+    let zombie = Coordinated { producer: zombie, ..broker };
+    assert_eq!(zombie.produce(1), Err(ResponseError::InvalidProducerEpoch));
+    assert_eq!(zombie.add(), Err(ResponseError::ProducerFenced));
+    assert_eq!(zombie.end(true), Err(ResponseError::ProducerFenced));
+    assert_eq!(zombie.initialise(Some(zombie.producer), 0), Err(ResponseError::ProducerFenced));
+    assert_eq!(zombie.log(), (2, 2, vec![0]));
+}
+
+#[test]
+fn a_producer_that_asks_twice_for_its_next_epoch_gets_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Coordinated::start(folder.path());
+    let next = broker.initialise(Some(broker.producer), 0).unwrap();
+    assert_eq!(next, (broker.producer.0, broker.producer.1 + 1));
+    assert_eq!(broker.initialise(Some(broker.producer), 0), Ok(next));
+    let broker = broker.restart(folder.path());
+    assert_eq!(broker.initialise(Some(broker.producer), 0), Ok(next));
+}
+
+#[test]
+fn a_transaction_that_is_open_for_too_long_is_aborted_and_its_producer_fenced() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Coordinated::start(folder.path());
+    broker.add().unwrap();
+    broker.produce(0).unwrap();
+    let broker = broker.restart(folder.path());
+    broker.transactions.expire(&broker.topics, i64::from(Coordinated::TIMEOUT_MS) - 1);
+    assert_eq!(broker.phase(), Phase::Ongoing);
+    broker.transactions.expire(&broker.topics, i64::from(Coordinated::TIMEOUT_MS));
+    assert_eq!(broker.log(), (2, 2, vec![0]));
+    assert_eq!(broker.end(true), Err(ResponseError::ProducerFenced));
+    let week_ms = 8 * 24 * 60 * 60 * 1000;
+    broker.transactions.expire(&broker.topics, week_ms);
+    assert!(broker.topics.meta().meta().transactions.is_empty());
+}
+
+#[test]
+fn a_deleted_topic_leaves_open_transactions() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Coordinated::start(folder.path());
+    broker.add().unwrap();
+    broker.produce(0).unwrap();
+    broker.topics.delete("out").unwrap();
+    let broker = broker.restart(folder.path());
+    assert_eq!((broker.phase(), broker.end(true)), (Phase::Ongoing, Ok(())));
+}
+
+#[test]
+fn committed_reads_end_at_the_last_stable_offset() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&[("segment.bytes", "200")]);
+    let log = PartitionLog::open(folder.path(), 0).unwrap();
+    log.append(&plain(0, 1), &settings).unwrap();
+    log.append(&transactional((7, 0), 0), &settings).unwrap();
+    log.append(&plain(0, 1), &settings).unwrap();
+    log.append(&transactional((8, 0), 0), &settings).unwrap();
+    log.append_marker((8, 0), false, 0, &settings).unwrap();
+    for log in [log, PartitionLog::open(folder.path(), 0).unwrap()] {
+        assert_eq!(log.last_stable_offset(), 1);
+        let slice = log.read(0, 1_000_000, true, Isolation::ReadCommitted).unwrap();
+        assert_eq!((slice.records.len(), slice.more, slice.aborted.len()), (plain(0, 1).len(), false, 0));
+        assert!(log.read(2, 1_000_000, true, Isolation::ReadCommitted).unwrap().records.is_empty());
+        assert!(!log.read(4, 1_000_000, true, ALL).unwrap().records.is_empty());
+    }
+    let log = PartitionLog::open(folder.path(), 0).unwrap();
+    log.append_marker((7, 0), true, 0, &settings).unwrap();
+    log.append_marker((7, 0), true, 0, &settings).unwrap();
+    assert_eq!((log.bounds(), log.last_stable_offset()), ((0, 6), 6));
+    let slice = log.read(3, 1_000_000, true, Isolation::ReadCommitted).unwrap();
+    assert_eq!(
+        slice.aborted.iter().map(|aborted| (aborted.producer_id, aborted.first_offset)).collect::<Vec<_>>(),
+        [(8, 3)]
+    );
 }
 
 #[test]

@@ -29,14 +29,14 @@ pub async fn create_topic(config: &ClientConfig, name: &str, partitions: i32) {
     assert_eq!(results, [Ok(name.to_owned())]);
 }
 
-async fn topic(partitions: i32) -> (ClientConfig, String) {
+pub async fn topic(partitions: i32) -> (ClientConfig, String) {
     let config = Backends::get().kafka();
     let name = unique("conformance");
     create_topic(&config, &name, partitions).await;
     (config, name)
 }
 
-fn producer(config: &ClientConfig, settings: &[(&str, &str)]) -> FutureProducer {
+pub fn producer(config: &ClientConfig, settings: &[(&str, &str)]) -> FutureProducer {
     let mut config = config.clone();
     config.set("message.timeout.ms", PATIENCE.as_millis().to_string());
     settings.iter().for_each(|(name, value)| {
@@ -87,12 +87,12 @@ pub fn read(config: &ClientConfig, topic: &str, partition: i32, from: Offset, co
     poll(&consumer, count)
 }
 
-fn text(record: &OwnedMessage) -> &str {
+pub fn text(record: &OwnedMessage) -> &str {
     std::str::from_utf8(record.payload().unwrap()).unwrap()
 }
 
 /// Asks again until the answer is the expected one: other nodes of a cluster learn of a change a little later.
-async fn eventually<T, F: Future<Output = T>>(mut ask: impl FnMut() -> F, expected: impl Fn(&T) -> bool) -> T {
+pub async fn eventually<T, F: Future<Output = T>>(mut ask: impl FnMut() -> F, expected: impl Fn(&T) -> bool) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let answer = ask().await;

@@ -3,3 +3,4 @@
 mod dynamodb;
 pub mod kafka;
 mod recovery;
+mod transactions;

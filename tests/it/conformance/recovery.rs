@@ -16,7 +16,7 @@ use rdkafka::{ClientConfig, ClientContext, Message, Offset, TopicPartitionList};
 use streamgate::embedded::{DynamoDbOptions, EmbeddedDynamoDb, KafkaBroker, KafkaBrokerOptions};
 use tempfile::TempDir;
 
-use super::{dynamodb, kafka};
+use super::{dynamodb, kafka, transactions};
 use crate::backends::{PATIENCE, dynamodb_at, kafka_at};
 
 const DATA_DIR: &str = "STREAMGATE_TEST_BROKER_DATA_DIR";
@@ -175,6 +175,36 @@ async fn records_and_group_offsets_survive_a_kill() {
     let offsets: Vec<i64> = kafka::poll(&member, 6).iter().map(Message::offset).collect();
     assert_eq!(offsets, [6, 7, 8, 9, 10, 11]);
     assert_eq!(member.client().fetch_cluster_id(PATIENCE).unwrap(), cluster_id);
+    broker.kill();
+}
+
+#[tokio::test]
+async fn a_transaction_goes_on_over_a_kill_of_the_broker() {
+    let data_dir = TempDir::new().unwrap();
+    let broker = BrokerProcess::start(data_dir.path(), 0);
+    let mut config = broker.config();
+    config.set("reconnect.backoff.max.ms", "200");
+    kafka::create_topic(&config, "orders", 1).await;
+    let open = transactions::transactional(&config, "open", &[]);
+    let dead = transactions::transactional(&config, "dead", &[]);
+    for (producer, value) in [(&open, "before the kill"), (&dead, "of the dead")] {
+        producer.begin_transaction().unwrap();
+        transactions::send(producer, "orders", value).await;
+    }
+    let port = broker.kill();
+    drop(dead);
+
+    let broker = BrokerProcess::start(data_dir.path(), port);
+    assert!(transactions::values(&config, "orders", transactions::COMMITTED).is_empty());
+    transactions::send(&open, "orders", "after the kill").await;
+    open.commit_transaction(PATIENCE).unwrap();
+    // Whoever takes the id over ends what the dead producer left open.
+    transactions::transactional(&config, "dead", &[]);
+    assert_eq!(transactions::values(&config, "orders", transactions::COMMITTED), ["before the kill", "after the kill"]);
+    let port = broker.kill();
+
+    let broker = BrokerProcess::start(data_dir.path(), port);
+    assert_eq!(transactions::values(&config, "orders", transactions::COMMITTED), ["before the kill", "after the kill"]);
     broker.kill();
 }
 
