@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::aggregate::GroupAggregateSpec;
 use super::expression::StoredExpression;
 use super::key_group::KEY_GROUPS;
-use super::state::budget::{DEFAULT_BYTES, parse_memory_size};
 use super::lookup_function::StoredLookupFunction;
+use super::state::budget::{DEFAULT_BYTES, parse_memory_size};
 use crate::changelog::Changelog;
 use crate::connectors::TableDeclaration;
 use crate::connectors::options::parse_duration;
@@ -299,7 +299,9 @@ impl OperatorKind {
     pub fn is_stateful(&self) -> bool {
         matches!(
             self,
-            OperatorKind::GroupAggregate(_) | OperatorKind::ChangelogNormalize { .. } | OperatorKind::Materialize { .. }
+            OperatorKind::GroupAggregate(_)
+                | OperatorKind::ChangelogNormalize { .. }
+                | OperatorKind::Materialize { .. }
         )
     }
 }

@@ -160,10 +160,8 @@ impl Deferred {
             deletes.append_value(sealed.is_some_and(|sealed| sealed.kind(row).is_retraction()));
         }
         let groups = UInt8Array::from(key_groups(&keys, gone_rows + sealed_rows)?);
-        let mut fields = vec![
-            Field::new("key_group", DataType::UInt8, false),
-            Field::new("deleted", DataType::Boolean, false),
-        ];
+        let mut fields =
+            vec![Field::new("key_group", DataType::UInt8, false), Field::new("deleted", DataType::Boolean, false)];
         let mut columns: Vec<ArrayRef> = vec![Arc::new(groups), Arc::new(deleted.finish())];
         for (place, column) in keys.into_iter().enumerate() {
             fields.push(Field::new(format!("key_{place}"), column.data_type().clone(), true));
@@ -187,7 +185,9 @@ impl Deferred {
     pub fn restore(&mut self, table: &str, rows: &RecordBatch) -> Result<()> {
         let width = 2 + self.key.len() + 1 + self.schema.fields().len();
         if table != TABLE || rows.num_columns() != width {
-            return Err(Error::corrupt(format!("the checkpoint's state \"{table}\" is none of a sink with this table")));
+            return Err(Error::corrupt(format!(
+                "the checkpoint's state \"{table}\" is none of a sink with this table"
+            )));
         }
         let deleted = rows.column(1).as_boolean();
         let keys = self.converter.convert_columns(&rows.columns()[2..2 + self.key.len()])?;

@@ -299,12 +299,7 @@ impl Jobs {
         }
     }
 
-    fn job_context(
-        &self,
-        entry: &JobEntry,
-        job: &Arc<Job>,
-        progress: Arc<JobProgress>,
-    ) -> Result<JobContext> {
+    fn job_context(&self, entry: &JobEntry, job: &Arc<Job>, progress: Arc<JobProgress>) -> Result<JobContext> {
         let dataflow = Dataflow::from_json(&entry.dataflow)?;
         let open_table = self.opener();
         let mut looked_up = Vec::new();

@@ -37,8 +37,8 @@ use super::{background_stream, splitter};
 use crate::catalog::{Change, DesiredState, JobEntry, Snapshot, TableEntry};
 use crate::connectors::OptionValue;
 use crate::connectors::table_provider::ConnectorTable;
-use crate::engine::planner::{PlannedInsert, plan_job};
 use crate::engine::dataflow::JobSettings;
+use crate::engine::planner::{PlannedInsert, plan_job};
 use crate::error::{Error, Result};
 pub use server::{SqlServer, SystemSchema};
 

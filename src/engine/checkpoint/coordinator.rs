@@ -393,11 +393,8 @@ impl Coordinator {
                 false => store.write(number, positions, deltas).await?,
             };
             if let Some(transactions) = &transactions {
-                let decision = Decision {
-                    epoch: number,
-                    positions: manifest.positions.clone(),
-                    checksum: manifest.checksum(),
-                };
+                let decision =
+                    Decision { epoch: number, positions: manifest.positions.clone(), checksum: manifest.checksum() };
                 let committed: Vec<(Split, Position)> = splits.values().flatten().cloned().collect();
                 transactions.commit(&decision, &committed).await?;
             }

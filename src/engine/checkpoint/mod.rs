@@ -9,6 +9,8 @@
 //!
 //! A state file counts only when a manifest names it, and a manifest is all or nothing. Neither is ever changed.
 
+mod contents;
+pub mod coordinator;
 mod fold;
 pub mod manifest;
 pub mod protocol;

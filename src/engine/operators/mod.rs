@@ -102,9 +102,7 @@ pub fn build(
         OperatorKind::Filter { predicate } => Box::new(filter::Filter::new(predicate, input, context)?),
         OperatorKind::Project { expressions } => Box::new(project::Project::new(expressions, input, context)?),
         OperatorKind::LookUp { calls } => Box::new(look_up::LookUp::new(calls, input, metrics, context)?),
-        OperatorKind::GroupAggregate(spec) => {
-            Box::new(group_aggregate::GroupAggregate::new(spec, input, context)?)
-        }
+        OperatorKind::GroupAggregate(spec) => Box::new(group_aggregate::GroupAggregate::new(spec, input, context)?),
         OperatorKind::ChangelogNormalize { .. } | OperatorKind::Materialize { .. } => {
             return Err(Error::unsupported("not built"));
         }

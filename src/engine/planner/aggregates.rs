@@ -12,7 +12,7 @@ use super::Planner;
 use super::fragment::{AggregatePath, Fragment};
 use crate::changelog::Changelog;
 use crate::engine::aggregate::{self, GroupAggregateSpec};
-use crate::engine::dataflow::{OperatorKind, NodeKind};
+use crate::engine::dataflow::{NodeKind, OperatorKind};
 use crate::engine::expression::StoredExpression;
 use crate::error::{Error, Result};
 
@@ -138,8 +138,10 @@ type Grouping = (Vec<Expr>, Option<Vec<Vec<Expr>>>);
 fn grouping(group_expr: &[Expr]) -> Result<Grouping> {
     let [Expr::GroupingSet(sets)] = group_expr else {
         if group_expr.iter().any(|expression| matches!(expression, Expr::GroupingSet(_))) {
-            return Err(Error::unsupported("GROUP BY mixes expressions with grouping sets in a way that jobs cannot run")
-                .hint("Write all of it as GROUPING SETS ((…), (…))."));
+            return Err(Error::unsupported(
+                "GROUP BY mixes expressions with grouping sets in a way that jobs cannot run",
+            )
+            .hint("Write all of it as GROUPING SETS ((…), (…))."));
         }
         return Ok((group_expr.to_vec(), None));
     };

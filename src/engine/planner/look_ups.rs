@@ -10,8 +10,8 @@ use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::ScalarFunction;
 
-use super::fragment::Fragment;
 use super::Planner;
+use super::fragment::Fragment;
 use crate::engine::dataflow::{LookUpCall, OperatorKind};
 use crate::engine::expression::StoredExpression;
 use crate::engine::lookup_function::LookupFunction;

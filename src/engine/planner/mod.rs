@@ -108,7 +108,13 @@ impl Planner<'_> {
     }
 
     /// Adds an operator behind a fragment's nodes, which then are this one.
-    fn push(&mut self, fragment: &mut Fragment, kind: OperatorKind, keyed_by: Option<Vec<usize>>, changelog: Changelog) {
+    fn push(
+        &mut self,
+        fragment: &mut Fragment,
+        kind: OperatorKind,
+        keyed_by: Option<Vec<usize>>,
+        changelog: Changelog,
+    ) {
         let inputs = std::mem::take(&mut fragment.nodes);
         fragment.nodes = vec![self.add(NodeKind::Operator(kind), inputs, keyed_by, changelog)];
         fragment.changelog = changelog;
@@ -208,7 +214,9 @@ fn refuse(plan: &LogicalPlan) -> Error {
             "OVER windows keep state of a kind that jobs cannot yet",
             "Aggregate with GROUP BY, or bound the source by /*+ OPTIONS('scan.bounded.mode'='latest-offset') */ to run it once.",
         ),
-        LogicalPlan::Distinct(_) => ("DISTINCT ON needs an order of rows", "Use GROUP BY with MIN, MAX, FIRST_VALUE or LAST_VALUE."),
+        LogicalPlan::Distinct(_) => {
+            ("DISTINCT ON needs an order of rows", "Use GROUP BY with MIN, MAX, FIRST_VALUE or LAST_VALUE.")
+        }
         LogicalPlan::Join(_) | LogicalPlan::Subquery(_) => {
             ("joins keep state of a kind that jobs cannot yet", "Use a look-up function over a keyed table.")
         }

@@ -65,9 +65,10 @@ impl Planner<'_> {
     fn upsert(&mut self, fragment: &mut Fragment, key: &[usize], sink: &Arc<dyn Sink>) -> Result<()> {
         let wants_version = sink.wants_version();
         let ttl = self.state_ttl_ms()?;
-        let is_sinks_key = fragment.key.as_ref().is_some_and(|known| {
-            known.len() == key.len() && known.iter().all(|column| key.contains(column))
-        });
+        let is_sinks_key = fragment
+            .key
+            .as_ref()
+            .is_some_and(|known| known.len() == key.len() && known.iter().all(|column| key.contains(column)));
         let path = fragment.aggregate.clone().filter(|_| is_sinks_key);
         let materialize = self.settings.options.get("table.exec.sink.upsert-materialize").map(String::as_str);
         let is_forced = materialize == Some("FORCE");

@@ -351,6 +351,10 @@ impl Operator for GroupAggregate {
         Arc::clone(&self.schema)
     }
 
+    fn holds_back(&self) -> bool {
+        true
+    }
+
     async fn process(&mut self, batch: ChangeBatch) -> Result<ChangeBatch> {
         if batch.is_empty() {
             return Ok(ChangeBatch::empty(self.schema()));
