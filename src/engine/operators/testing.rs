@@ -204,6 +204,8 @@ impl Planned {
             open_lookup: &|_| Err(crate::error::Error::internal("no look-ups here")),
             consistent: Arc::new(|| false),
             clock,
+            budget: Default::default(),
+            spill_folder: std::env::temp_dir(),
         };
         let mut project = Project::new(&self.expressions, &self.input, &context).unwrap();
         block_on(project.process(batch)).unwrap()
