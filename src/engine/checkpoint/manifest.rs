@@ -132,7 +132,9 @@ impl Manifest {
                 manifest
             }
             _ => {
-                return Err(Error::corrupt(format!("checkpoint is of version {version}, which this build cannot read")));
+                return Err(Error::corrupt(format!(
+                    "checkpoint is of version {version}, which this build cannot read"
+                )));
             }
         };
         if job.is_some_and(|job| job != manifest.job) {

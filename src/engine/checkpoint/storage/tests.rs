@@ -73,6 +73,7 @@ fn places_are_named_by_paths_and_urls() {
     assert_eq!(url("file:/var/state").as_deref(), Ok("file:///var/state/job"));
     assert!(url("state").unwrap().ends_with("/state/job"));
     assert_eq!(url("hdfs://host/x").unwrap_err(), "\"hdfs://host/x\" is no place for checkpoints");
+    assert_eq!(url("s3:///prefix").unwrap_err(), "\"s3:///prefix\" names no bucket");
     assert_eq!(url("").unwrap_err(), "the place for checkpoints is empty");
     assert_eq!(url("s3://bucket/some/prefix").as_deref(), Ok("s3://bucket/some/prefix/job"));
     assert_eq!(url("s3a://bucket/").as_deref(), Ok("s3://bucket/job"));
