@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, UInt8Array, UInt32Array};
+use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, UInt8Array, UInt32Array};
 use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt64Type};
 use datafusion::arrow::record_batch::RecordBatch;
@@ -11,11 +11,9 @@ use datafusion::arrow::record_batch::RecordBatch;
 use super::accumulator::ValueStore;
 use super::{CHANGED, DIRTY, EMITTED, GLOBAL, GroupAggregate, RESTORED};
 use crate::engine::key_group::key_groups;
+use crate::engine::operators::{SWEPT_KEYS_MAX, stored_columns};
 use crate::engine::state::TableDelta;
 use crate::error::{Error, Result};
-
-/// So many groups are looked at for their time to live at each snapshot, at most.
-const SWEPT_GROUPS_MAX: usize = 65_536;
 
 impl GroupAggregate {
     /// What changed since the last snapshot. Groups that are gone are told once, then their numbers are free.
@@ -132,24 +130,11 @@ impl GroupAggregate {
 
     /// Takes up stored rows of a table.
     pub(super) fn take_up(&mut self, table: &str, rows: &RecordBatch) -> Result<()> {
-        let schema = self.table_schema(table)?;
-        let fits = rows.num_columns() == schema.fields().len()
-            && rows
-                .columns()
-                .iter()
-                .zip(schema.fields())
-                .all(|(column, field)| column.data_type() == field.data_type());
-        if !fits || rows.column(0).null_count() + rows.column(1).null_count() > 0 {
-            return Err(Error::corrupt(format!(
-                "table \"{table}\" of a group aggregate was stored with other columns"
-            ))
-            .hint("The job's statement changed; start it without its state."));
-        }
+        let stored = stored_columns(table, rows, &self.table_schema(table)?)?;
         self.restoring = true;
-        let keys = 2 + self.spec.keys.len();
-        let key_rows = self.codec.encode(&rows.columns()[2..keys])?;
+        let (key_columns, columns) = stored.split_at(self.spec.keys.len());
+        let key_rows = self.codec.encode(key_columns)?;
         let deleted = rows.column(1).as_boolean();
-        let columns = &rows.columns()[keys..];
         // A deleted row makes no group.
         let groups: Vec<Option<u32>> = (0..rows.num_rows())
             .map(|row| {
@@ -256,7 +241,7 @@ impl GroupAggregate {
         }
         let now_ms = self.clock.now_ms();
         let slots = self.keys.slots();
-        for _ in 0..slots.min(SWEPT_GROUPS_MAX) {
+        for _ in 0..slots.min(SWEPT_KEYS_MAX) {
             if self.sweep >= slots {
                 self.sweep = 0;
             }

@@ -5,7 +5,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::engine::operators::testing::*;
 
-const COLUMNS: &str = "k VARCHAR, i BIGINT, d DECIMAL(10, 2), f DOUBLE, s VARCHAR, b BOOLEAN";
+const COLUMNS: &str = "k VARCHAR, i BIGINT, d DECIMAL(10,2), f DOUBLE, s VARCHAR, b BOOLEAN";
 
 /// Columns of the property tests.
 const CHOICES: &[&[&str]] = &[
@@ -286,7 +286,7 @@ fn a_table_of_another_statement_is_refused() {
     other.flush().unwrap();
     let delta = other.snapshot().unwrap().remove(0);
     let error = operator.restore(&delta.table, &delta.rows).unwrap_err();
-    assert_eq!(error.message(), "table \"groups\" of a group aggregate was stored with other columns");
+    assert_eq!(error.message(), "table \"groups\" of an operator's state was stored with other columns");
     assert!(operator.restore("values-7", &delta.rows).is_err());
 }
 
