@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use super::checkpoint::{Checkpoint, CheckpointStore};
+use super::checkpoint::{CheckpointStore, Positions, Resume, resume_from};
 use super::dataflow::{Dataflow, RowErrors};
 use super::expression::ExpressionScope;
 use super::metrics::{JobMetrics, NodeMetrics, SplitProgress};
@@ -133,13 +133,15 @@ impl Task {
     async fn open(context: &TaskContext) -> Result<Self> {
         let dataflow = &context.dataflow;
         let scope = ExpressionScope::new(&dataflow.settings.time_zone, &context.clock);
-        let stored = {
-            let store = context.checkpoints.clone();
-            tokio::task::spawn_blocking(move || store.load())
-                .await
-                .map_err(|error| Error::internal(format!("loading a checkpoint panicked: {error}")))??
+        let stored = context.checkpoints.load().await?;
+        let checkpoint = match resume_from(None, false, &stored.manifests, stored.damaged.len()) {
+            Resume::At(epoch) => stored
+                .manifest(epoch)
+                .map(|manifest| Checkpoint { epoch, positions: manifest.positions.clone() })
+                .unwrap_or_default(),
+            Resume::Refuse(error) => return Err(error),
+            Resume::Fresh | Resume::RebuildMutedTo { .. } => Checkpoint::default(),
         };
-        let checkpoint = stored.unwrap_or_default();
 
         let sink_table = (context.open_table)(&dataflow.sink.table)?;
         let sink = sink_table
@@ -493,6 +495,13 @@ fn node(metrics: &JobMetrics, id: &str) -> Result<Arc<NodeMetrics>> {
 /// Acknowledged positions by source id.
 type PositionsBySource = BTreeMap<String, Vec<(Split, Position)>>;
 
+/// What a checkpoint of this loop holds.
+#[derive(Clone, Default)]
+struct Checkpoint {
+    epoch: u64,
+    positions: Positions,
+}
+
 /// Which positions stand behind which ticket of the sink; shows those that are acknowledged to the board and the counters.
 struct Ledger {
     inner: Mutex<LedgerState>,
@@ -671,26 +680,19 @@ impl CheckpointKeeper {
     async fn save(&self) {
         let Some((checkpoint, by_source)) = self.ledger.next_checkpoint() else { return };
         let begun = Instant::now();
-        let store = self.store.clone();
         let epoch = checkpoint.epoch;
-        let saved = tokio::task::spawn_blocking(move || store.save(&checkpoint)).await;
-        match saved {
-            Ok(Ok(())) => {
-                self.metrics.checkpoints.fetch_add(1, Ordering::Relaxed);
-                let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-                self.metrics.checkpoint_us.store(micros, Ordering::Relaxed);
-            }
-            Ok(Err(error)) => {
-                tracing::warn!(job = self.job, epoch, %error, "checkpoint failed; the one before stands");
-                self.ledger.retry_checkpoint();
-                return;
-            }
-            Err(error) => {
-                tracing::error!(job = self.job, epoch, %error, "writing a checkpoint panicked");
-                self.ledger.retry_checkpoint();
-                return;
-            }
+        let saved = match self.store.write(epoch, checkpoint.positions, Vec::new()).await {
+            Ok(_) => self.store.settle(epoch).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = saved {
+            tracing::warn!(job = self.job, epoch, %error, "checkpoint failed; the one before stands");
+            self.ledger.retry_checkpoint();
+            return;
         }
+        self.metrics.checkpoints.fetch_add(1, Ordering::Relaxed);
+        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.metrics.checkpoint_us.store(micros, Ordering::Relaxed);
         for (source, positions) in by_source {
             if let Some(source) = self.sources.get(&source)
                 && let Err(error) = source.commit(&positions).await

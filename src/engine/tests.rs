@@ -204,7 +204,7 @@ async fn a_job_gives_what_the_same_query_gives() {
     assert_eq!(task::run(run.context.clone(), stop).await.unwrap(), Ended::Finished);
     assert_eq!(text(&[written(&sink)]), ["-,0_0,80", "1,2_15,20", "1,2_15,60", "2,2_7,40"]);
 
-    let checkpoint = run.context.checkpoints.load().unwrap().unwrap();
+    let checkpoint = run.context.checkpoints.load().await.unwrap().manifests.pop().unwrap();
     assert_eq!(checkpoint.positions["source-0"]["orders/0"], 5);
 }
 
@@ -241,7 +241,7 @@ async fn a_restart_goes_on_from_what_was_acknowledged() {
     }
     stopper.send_replace(true);
     assert!(first.await.unwrap().is_err());
-    let checkpoint = run.context.checkpoints.load().unwrap().unwrap();
+    let checkpoint = run.context.checkpoints.load().await.unwrap().manifests.pop().unwrap();
     assert_eq!(checkpoint.positions["source-0"]["orders/0"], 0);
 
     let tables = [Arc::clone(&orders), Arc::clone(&sink)];
@@ -285,7 +285,7 @@ async fn what_several_splits_have_ready_is_evaluated_as_one_batch() {
     assert_eq!(text(&[written(&sink)]), expected);
     assert_eq!(sink.written.lock().len(), 1);
     assert_eq!(detail.key_requests.load(Ordering::Relaxed), 1);
-    let checkpoint = run.context.checkpoints.load().unwrap().unwrap();
+    let checkpoint = run.context.checkpoints.load().await.unwrap().manifests.pop().unwrap();
     let positions = &checkpoint.positions["source-0"];
     assert_eq!(positions.values().copied().collect::<Vec<_>>(), [4, 4, 4]);
 }

@@ -101,7 +101,7 @@ impl Jobs {
                 shared.runtime.spawn(async move {
                     // The task must have ended before its checkpoints go.
                     let _ = state.wait_for(|state| !state.is_active()).await;
-                    let _ = tokio::task::spawn_blocking(move || folder.remove()).await;
+                    folder.remove().await;
                 });
                 false
             });

@@ -1,8 +1,26 @@
-//! Checkpoints of a job: positions by source and split, numbered by epoch.
-//! `protocol` decides where a job goes on, `store` reads and writes the files.
+//! Checkpoints of a job, numbered by epoch: positions of its sources and the state of its operators at a barrier.
+//! `protocol` decides what a restart goes on from, what is kept and what is folded, and does no I/O. `manifest` and `state_file`
+//! are the forms of what is stored, `storage` is the place, `store` writes and drops, `read` reads; `fold` compacts, `savepoint` copies.
+//!
+//! ```text
+//! write:    deltas → state_file ─┐                     read:  manifest → files, oldest first → parts of a table → rows
+//!           positions ───────────┴→ manifest → storage        settle: drop old manifests → files nobody names → fold
+//! ```
+//!
+//! A state file counts only when a manifest names it, and a manifest is all or nothing. Neither is ever changed.
 
+mod fold;
+pub mod manifest;
 pub mod protocol;
+mod read;
+mod savepoint;
+mod state_file;
+mod storage;
 pub mod store;
 
-pub use protocol::Checkpoint;
-pub use store::CheckpointStore;
+pub use manifest::{Manifest, Origin, Positions};
+pub use protocol::{Resume, resume_from};
+pub use store::{CheckpointStore, Damaged, OperatorDelta, Stored};
+
+#[cfg(test)]
+mod tests;

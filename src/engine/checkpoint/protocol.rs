@@ -1,96 +1,113 @@
-//! What a checkpoint holds and which one a restart takes. No I/O here.
+//! What a job goes on from, which checkpoints are kept, and which files are folded into one. Plain decisions; no I/O here.
+//! The one thing to get right: with transactions in Kafka a checkpoint on disk decides nothing, it was only prepared.
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
+use super::manifest::{Manifest, Origin, StateFile};
+use crate::connectors::Decision;
+use crate::error::Error;
 
-use crate::connectors::Position;
-use crate::error::{Error, Result};
+/// How many decided checkpoints are kept unless the job says otherwise (`state.checkpoints.num-retained`).
+pub const RETAINED: usize = 3;
 
-/// The version of the file format that this build writes.
-pub const FORMAT_VERSION: u32 = 1;
+/// Number of the first checkpoint of a job.
+pub const FIRST_EPOCH: u64 = 1;
 
-/// How many checkpoints are kept: the newest, and one to fall back to.
-pub const KEPT: usize = 2;
+/// How many files of like size are folded into one.
+const FOLDED_FILES_MIN: usize = 8;
 
-/// A job's state at a barrier: everything before the positions is durable in the sink.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Checkpoint {
-    /// Counted from 1; 0 is "nothing done yet".
-    pub epoch: u64,
-    /// By source id, then split id: the next position to read.
-    pub positions: BTreeMap<String, BTreeMap<String, Position>>,
-}
+/// Below this many bytes a chain is short however many times its base it is.
+const FOLDED_BYTES_MIN: u64 = 32 << 20;
 
-#[derive(Serialize, Deserialize)]
-struct File {
-    version: u32,
-    job: String,
-    checkpoint: Checkpoint,
-    checksum: u32,
-}
-
-/// The bytes of a checkpoint file.
-///
-/// # Errors
-/// Never for a checkpoint; the signature is serde's.
-pub fn encode(job: &str, checkpoint: &Checkpoint) -> Result<Vec<u8>> {
-    let checksum = checksum(job, checkpoint)?;
-    let file = File { version: FORMAT_VERSION, job: job.to_owned(), checkpoint: checkpoint.clone(), checksum };
-    serde_json::to_vec(&file).map_err(|error| Error::internal(format!("checkpoint has no stored form: {error}")))
-}
-
-/// Reads a checkpoint file of job `job`.
-///
-/// # Errors
-/// It is torn, damaged, of another job or of a later version.
-pub fn decode(job: &str, bytes: &[u8]) -> Result<Checkpoint> {
-    let file: File =
-        serde_json::from_slice(bytes).map_err(|error| Error::corrupt(format!("checkpoint cannot be read: {error}")))?;
-    if file.version > FORMAT_VERSION {
-        return Err(Error::corrupt(format!("checkpoint is of a later version ({})", file.version)));
-    }
-    if file.job != job {
-        return Err(Error::corrupt(format!("checkpoint belongs to job {}", file.job)));
-    }
-    if checksum(job, &file.checkpoint)? != file.checksum {
-        return Err(Error::corrupt("checkpoint has a wrong checksum"));
-    }
-    Ok(file.checkpoint)
-}
-
-fn checksum(job: &str, checkpoint: &Checkpoint) -> Result<u32> {
-    let bytes = serde_json::to_vec(&(job, checkpoint))
-        .map_err(|error| Error::internal(format!("checkpoint has no stored form: {error}")))?;
-    Ok(crc32c::crc32c(&bytes))
-}
-
-/// Where a job goes on. Positions only grow and writes are repeatable, so an older checkpoint repeats rows but loses none.
-#[derive(Debug, PartialEq, Eq)]
+/// Where a job goes on.
+#[derive(Debug)]
 pub enum Resume {
-    /// No checkpoint was ever written.
+    /// From nothing: no checkpoint was ever decided.
     Fresh,
-    /// From the newest readable one; `damaged` newer ones were passed over.
-    At {
-        /// Where.
-        checkpoint: Checkpoint,
-        /// How many newer files could not be read.
-        damaged: usize,
+    /// At the checkpoint of this epoch; newer ones were prepared only and must be discarded.
+    At(u64),
+    /// The decided checkpoint is lost: recompute up to the decided positions with silent sinks, then write it again as rebuilt.
+    RebuildMutedTo {
+        /// The checkpoint to recompute from; absent: from the beginning.
+        from: Option<u64>,
+        /// What was decided.
+        decision: Decision,
     },
-    /// There are files, none of them readable: starting anew would repeat or skip everything, so a person decides.
-    Refuse,
+    /// A person must decide.
+    Refuse(Error),
 }
 
-/// Decides from the files' contents, in any order.
-pub fn resume(files: Vec<Result<Checkpoint>>) -> Resume {
-    if files.is_empty() {
-        return Resume::Fresh;
+/// Decides from what was decided in Kafka, and what is stored: readable checkpoints, and the number of damaged ones.
+/// A job that `decides_in_kafka` follows the committed record alone; for any other the newest readable checkpoint is the
+/// decision (falling back to an older one repeats rows but loses none: its state and positions are of one epoch).
+pub fn resume_from(decided: Option<&Decision>, decides_in_kafka: bool, stored: &[Manifest], damaged: usize) -> Resume {
+    if !decides_in_kafka {
+        return match stored.iter().map(|manifest| manifest.epoch).max() {
+            Some(epoch) => Resume::At(epoch),
+            None if damaged == 0 => Resume::Fresh,
+            None => Resume::Refuse(
+                Error::corrupt(format!("none of the job's checkpoints can be read ({damaged} are damaged)"))
+                    .hint("Restore the checkpoint folder from a copy, or drop the job and submit it anew."),
+            ),
+        };
     }
-    let damaged = files.iter().filter(|file| file.is_err()).count();
-    match files.into_iter().flatten().max_by_key(|checkpoint| checkpoint.epoch) {
-        Some(checkpoint) => Resume::At { checkpoint, damaged },
-        None => Resume::Refuse,
+    match decided {
+        Some(decision) => {
+            if stored.iter().any(|manifest| is_of(manifest, decision)) {
+                return Resume::At(decision.epoch);
+            }
+            let older = stored.iter().map(|manifest| manifest.epoch).filter(|epoch| *epoch < decision.epoch);
+            Resume::RebuildMutedTo { from: older.max(), decision: decision.clone() }
+        }
+        None => undecided(stored, damaged),
     }
+}
+
+/// Whether a checkpoint is the decided one. A rebuilt one was written only after that decision, so its positions tell.
+fn is_of(manifest: &Manifest, decision: &Decision) -> bool {
+    manifest.epoch == decision.epoch
+        && (manifest.checksum() == decision.checksum
+            || manifest.origin == Origin::Rebuilt && manifest.positions == decision.positions)
+}
+
+/// Nothing is decided in Kafka. What a job prepared before its first commit is one checkpoint, the first (after the
+/// adopted one where it began with a savepoint); anything more had been decided, and the record of it is gone.
+fn undecided(stored: &[Manifest], damaged: usize) -> Resume {
+    let adopted = stored.iter().find(|manifest| manifest.origin == Origin::Adopted).map(|manifest| manifest.epoch);
+    let first = adopted.map_or(FIRST_EPOCH, |epoch| epoch + 1);
+    let only_first = stored.iter().all(|manifest| Some(manifest.epoch) == adopted || manifest.epoch == first);
+    match adopted {
+        _ if damaged > 0 || !only_first => Resume::Refuse(
+            Error::corrupt("the job has checkpoints, but nothing says which of them was committed")
+                .detail("Its progress topic in Kafka is empty or was deleted: going on could give results twice.")
+                .hint("Restore the topic, or drop the job and submit it anew."),
+        ),
+        Some(epoch) => Resume::At(epoch),
+        None => Resume::Fresh,
+    }
+}
+
+/// The epochs to drop once `decided` is: all but the newest `retained` decided ones. Prepared ones stay.
+pub fn outdated(stored: &[u64], decided: u64, retained: usize) -> Vec<u64> {
+    let mut epochs: Vec<u64> = stored.iter().copied().filter(|epoch| *epoch <= decided).collect();
+    epochs.sort_unstable_by(|one, other| other.cmp(one));
+    epochs.split_off(retained.max(1).min(epochs.len()))
+}
+
+/// Which files of a chain (oldest first) to fold into one: only decided ones, so that no fold outlives what it folded.
+/// Taken are the newest decided files and every older one that is not much larger than those behind it together, once they
+/// are many, or reach back to the base and are more than twice its size: a row is rewritten a logarithmic number of times.
+pub fn files_to_fold(files: &[StateFile], decided: u64) -> Option<Range<usize>> {
+    let end = files.iter().take_while(|file| file.epoch <= decided).count();
+    let mut begin = end.checked_sub(1)?;
+    let mut bytes = files[begin].bytes;
+    while begin > 0 && files[begin - 1].bytes <= bytes.saturating_mul(2) {
+        begin -= 1;
+        bytes += files[begin].bytes;
+    }
+    let many = end - begin >= FOLDED_FILES_MIN;
+    let large = begin == 0 && end > 1 && bytes >= FOLDED_BYTES_MIN && bytes / 2 > files[0].bytes;
+    (many || large).then_some(begin..end)
 }
 
 #[cfg(test)]

@@ -1,105 +1,362 @@
-//! Checkpoint files in a job's folder: written beside, synced, renamed. Blocking; callers go through `spawn_blocking`.
+//! The checkpoints of one job: what is written, and dropped when it is no longer needed (`read` reads them).
+//! Knows nothing of operators or sinks. It keeps in mind which manifests there are, so that an epoch costs no listing; the
+//! place itself is asked when a job begins (`load`). One store at a time may write the checkpoints of a job.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
 
-use super::protocol::{self, Checkpoint, KEPT, Resume};
+use parking_lot::Mutex;
+
+use super::fold::Fold;
+use super::manifest::{Manifest, Origin, Positions, StateFile};
+use super::protocol;
+use super::read::missing_is_corrupt;
+use super::state_file::StateFileWriter;
+use super::storage::{BESIDE, Published, Storage};
+use crate::engine::state::TableDelta;
 use crate::error::{Error, Result};
 
-/// The folder of one job's checkpoints. Cheap to clone.
+/// Ends the names of manifests; before it is the epoch.
+pub(super) const MANIFEST: &str = ".checkpoint";
+
+/// Ends the names of state files.
+pub(super) const STATE: &str = ".state";
+
+/// What changed in a table of an operator since the barrier before.
+#[derive(Debug, Clone)]
+pub struct OperatorDelta {
+    /// Stable id of the operator in its dataflow.
+    pub operator: String,
+    /// The changes.
+    pub delta: TableDelta,
+}
+
+/// A checkpoint that cannot be used.
+#[derive(Debug, Clone)]
+pub struct Damaged {
+    /// Its name in the job's folder.
+    pub name: String,
+    /// Its number, by its name.
+    pub epoch: Option<u64>,
+    /// Why.
+    pub error: Error,
+    /// What it says, if that much can be read: a file of its state is damaged or gone.
+    pub manifest: Option<Manifest>,
+}
+
+/// What is stored of a job.
+#[derive(Debug, Clone, Default)]
+pub struct Stored {
+    /// Checkpoints that can be used, oldest first.
+    pub manifests: Vec<Manifest>,
+    /// Those that cannot.
+    pub damaged: Vec<Damaged>,
+}
+
+impl Stored {
+    /// The checkpoint of an epoch.
+    pub fn manifest(&self, epoch: u64) -> Option<&Manifest> {
+        self.manifests.iter().find(|manifest| manifest.epoch == epoch)
+    }
+}
+
+/// One job's checkpoints. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct CheckpointStore {
-    folder: PathBuf,
-    job: String,
+    pub(super) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) storage: Storage,
+    pub(super) job: String,
+    retained: usize,
+    /// Names this store in what it writes.
+    writer: String,
+    pub(super) known: Mutex<Known>,
+}
+
+/// What the store has in mind of the place.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) is_loaded: bool,
+    pub(super) manifests: BTreeMap<u64, Manifest>,
+    pub(super) damaged: Vec<Damaged>,
+    /// Files that were read back whole.
+    pub(super) verified: BTreeSet<String>,
+    pub(super) fold: Fold,
 }
 
 impl CheckpointStore {
-    /// The checkpoints of job `id` under `jobs_folder`; nothing is created yet.
-    pub fn new(jobs_folder: &Path, id: &str) -> Self {
-        Self { folder: jobs_folder.join(id), job: id.to_owned() }
+    /// The checkpoints of job `job_id` in a folder of its own under `folder`; nothing is created yet.
+    pub fn new(folder: &Path, job_id: &str) -> Self {
+        Self::on(Storage::Local(folder.join(job_id).into()), job_id)
     }
 
-    /// Where the job goes on.
+    /// The same at a place named by the job (`state.checkpoints.dir`): a path, `file:///…` or `s3://bucket/prefix`.
     ///
     /// # Errors
-    /// The folder cannot be read, or none of its checkpoints can.
-    pub fn load(&self) -> Result<Option<Checkpoint>> {
-        let entries = match fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(self.unreadable(&error)),
+    /// It is none of these, or the environment names no usable credentials or region.
+    pub fn at(url: &str, job_id: &str) -> Result<Self> {
+        Ok(Self::on(Storage::at(url)?.inside(job_id), job_id))
+    }
+
+    pub(super) fn on(storage: Storage, job_id: &str) -> Self {
+        let inner = Inner {
+            storage,
+            job: job_id.to_owned(),
+            retained: protocol::RETAINED,
+            writer: uuid::Uuid::new_v4().simple().to_string(),
+            known: Mutex::default(),
         };
-        let mut files = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(|error| self.unreadable(&error))?.path();
-            if path.extension().is_some_and(|extension| extension == "checkpoint") {
-                let content = fs::read(&path).map_err(|error| self.unreadable(&error));
-                files.push(content.and_then(|bytes| protocol::decode(&self.job, &bytes)));
-            }
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// With another number of decided checkpoints to keep (`state.checkpoints.num-retained`), at least one. Given before use.
+    #[must_use]
+    pub fn with_retained(self, retained: usize) -> Self {
+        let inner = Inner {
+            storage: self.inner.storage.clone(),
+            job: self.inner.job.clone(),
+            retained: retained.max(1),
+            writer: self.inner.writer.clone(),
+            known: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Where the checkpoints are, as users write it.
+    pub fn url(&self) -> String {
+        self.inner.storage.url()
+    }
+
+    /// Prepares the checkpoint of `epoch`: its state is that of the newest older checkpoint and what changed since.
+    /// Durable when this returns.
+    ///
+    /// # Errors
+    /// The place takes no more or does not answer (then earlier checkpoints stand, and the same call may be made again),
+    /// or another process writes this job's checkpoints.
+    pub async fn write(&self, epoch: u64, positions: Positions, deltas: Vec<OperatorDelta>) -> Result<Manifest> {
+        self.write_as(Origin::Barrier, epoch, positions, deltas).await
+    }
+
+    /// Writes a decided checkpoint again that was lost, recomputed from the one before it.
+    ///
+    /// # Errors
+    /// As [`CheckpointStore::write`].
+    pub async fn write_rebuilt(
+        &self,
+        epoch: u64,
+        positions: Positions,
+        deltas: Vec<OperatorDelta>,
+    ) -> Result<Manifest> {
+        self.write_as(Origin::Rebuilt, epoch, positions, deltas).await
+    }
+
+    async fn write_as(
+        &self,
+        origin: Origin,
+        epoch: u64,
+        positions: Positions,
+        mut deltas: Vec<OperatorDelta>,
+    ) -> Result<Manifest> {
+        self.ensure_loaded().await?;
+        let mut files = {
+            let known = self.inner.known.lock();
+            let before = known.manifests.range(..epoch).next_back().map(|(_, manifest)| manifest.files.clone());
+            known.fold.replace_in(before.unwrap_or_default())
+        };
+        deltas.retain(|changed| changed.delta.rows.num_rows() > 0);
+        if !deltas.is_empty() {
+            files.push(self.write_state(epoch, deltas).await?);
         }
-        match protocol::resume(files) {
-            Resume::Fresh => Ok(None),
-            Resume::At { checkpoint, damaged } => {
-                if damaged > 0 {
-                    tracing::warn!(
-                        job = self.job,
-                        damaged,
-                        epoch = checkpoint.epoch,
-                        "passed over damaged checkpoints"
-                    );
+        let mut manifest = Manifest::new(&self.inner.job, epoch, positions, files);
+        manifest.origin = origin;
+        self.publish(manifest).await
+    }
+
+    async fn write_state(&self, epoch: u64, deltas: Vec<OperatorDelta>) -> Result<StateFile> {
+        let name = state_name(epoch);
+        let written = name.clone();
+        self.inner
+            .storage
+            .write_file(&name, move |write| {
+                let mut file = StateFileWriter::begin(write)?;
+                for OperatorDelta { operator, delta } in deltas {
+                    file.table(&operator, &delta.table, delta.key_columns, &delta.rows)?;
                 }
-                Ok(Some(checkpoint))
-            }
-            Resume::Refuse => Err(Error::corrupt(format!("no checkpoint in {} can be read", self.folder.display()))
-                .hint("Restore the folder from a copy, or drop the job and submit it anew.")),
-        }
+                file.finish(&written, epoch)
+            })
+            .await
     }
 
-    /// Writes a checkpoint durably, then removes those that are no longer needed.
+    /// Puts a manifest in place and in mind. The file that it alone names is removed if that fails.
+    pub(super) async fn publish(&self, mut manifest: Manifest) -> Result<Manifest> {
+        manifest.writer.clone_from(&self.inner.writer);
+        let published = self.put(&mut manifest).await;
+        if let Err(error) = published {
+            if let Some(file) = manifest.files.last().filter(|file| !self.is_named(&file.name)) {
+                self.delete(&file.name).await;
+            }
+            return Err(error);
+        }
+        self.inner.known.lock().manifests.insert(manifest.epoch, manifest.clone());
+        Ok(manifest)
+    }
+
+    async fn put(&self, manifest: &mut Manifest) -> Result<()> {
+        let (storage, name) = (&self.inner.storage, manifest_name(manifest.epoch));
+        let bytes = manifest.encode()?;
+        if storage.publish(&name, bytes.clone()).await? == Published::Done {
+            return Ok(());
+        }
+        // An earlier attempt of this store, whose answer was lost or which was not decided, gives way; another's does not.
+        let there = storage.read(&name).await?;
+        if there == bytes {
+            return Ok(());
+        }
+        match Manifest::decode(Some(&self.inner.job), manifest.epoch, &there) {
+            Ok(earlier) if earlier.writer == self.inner.writer => {
+                storage.delete(&name).await?;
+                if storage.publish(&name, bytes).await? == Published::Done {
+                    return Ok(());
+                }
+            }
+            _ => {}
+        }
+        Err(Error::unavailable(format!("another process has written checkpoint {} of this job", manifest.epoch))
+            .hint("Only one server may run a job; this one takes it up again from what is stored now."))
+    }
+
+    /// After `decided_epoch` was decided: reads back what is new in it, then drops what is no longer needed. Begins to fold
+    /// the chain of files in the background when it has become long.
     ///
     /// # Errors
-    /// A write or sync fails: then the checkpoint does not count and older ones stand.
-    pub fn save(&self, checkpoint: &Checkpoint) -> Result<()> {
-        let failed = |error: std::io::Error| {
-            Error::unavailable(format!("cannot write a checkpoint to {}: {error}", self.folder.display()))
+    /// The decided checkpoint does not read back as it was written: nothing was dropped, so that a restart can rebuild it.
+    pub async fn settle(&self, decided_epoch: u64) -> Result<()> {
+        self.ensure_loaded().await?;
+        let newest = self.inner.known.lock().manifests.get(&decided_epoch).cloned();
+        let Some(newest) = newest else {
+            return Err(Error::internal(format!("checkpoint {decided_epoch} was decided but is not known")));
         };
-        fs::create_dir_all(&self.folder).map_err(failed)?;
-        let name = format!("{:020}.checkpoint", checkpoint.epoch);
-        let beside = self.folder.join(format!("{name}.new"));
-        let bytes = protocol::encode(&self.job, checkpoint)?;
-        let mut file = File::create(&beside).map_err(failed)?;
-        file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(failed)?;
-        fs::rename(&beside, self.folder.join(&name)).map_err(failed)?;
-        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-        self.prune();
+        if self.inner.storage.is_local() {
+            self.read_back(&newest).await.map_err(missing_is_corrupt)?;
+        }
+        let outdated = {
+            let known = self.inner.known.lock();
+            let damaged = known.damaged.iter().filter_map(|damaged| damaged.epoch);
+            let stored: Vec<u64> = known.manifests.keys().copied().collect();
+            let mut outdated = protocol::outdated(&stored, decided_epoch, self.inner.retained);
+            // A damaged one older than all that are kept is of no more use to anyone.
+            let oldest_kept = stored.iter().find(|epoch| !outdated.contains(epoch)).copied().unwrap_or_default();
+            outdated.extend(damaged.filter(|epoch| *epoch < oldest_kept));
+            outdated
+        };
+        self.forget(&outdated).await;
+        self.fold_if_long(&newest, decided_epoch);
+        Ok(())
+    }
+
+    /// Removes checkpoints newer than `epoch`, which were prepared but not decided (all, with 0), and files that no checkpoint
+    /// names. Called when a job takes up its work: the next checkpoint builds on what is left.
+    ///
+    /// # Errors
+    /// The place does not answer.
+    pub async fn discard_after(&self, epoch: u64) -> Result<()> {
+        self.ensure_loaded().await?;
+        let newer = {
+            let known = self.inner.known.lock();
+            let damaged = known.damaged.iter().filter_map(|damaged| damaged.epoch);
+            let newer: BTreeSet<u64> =
+                known.manifests.keys().copied().chain(damaged).filter(|stored| *stored > epoch).collect();
+            newer
+        };
+        for epoch in &newer {
+            // Not best effort: a prepared checkpoint that came back would count where the newest one is the decision.
+            self.inner.storage.delete(&manifest_name(*epoch)).await?;
+        }
+        self.forget(&newer.into_iter().collect::<Vec<_>>()).await;
+        let (named, is_clear) = {
+            let known = self.inner.known.lock();
+            (known.named_files(), known.damaged.iter().all(|damaged| damaged.manifest.is_some()))
+        };
+        // What an unreadable manifest names is not known; its files stay until it is dropped.
+        if is_clear {
+            for name in self.inner.storage.list().await? {
+                if name.ends_with(BESIDE) || name.ends_with(STATE) && !named.contains(&name) {
+                    self.delete(&name).await;
+                }
+            }
+        }
         Ok(())
     }
 
     /// Removes everything, when the job is dropped.
-    pub fn remove(&self) {
-        if let Err(error) = fs::remove_dir_all(&self.folder)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            tracing::warn!(job = self.job, %error, "cannot remove the checkpoints of a dropped job");
+    pub async fn remove(&self) {
+        *self.inner.known.lock() = Known::default();
+        if let Err(error) = self.inner.storage.delete_all().await {
+            tracing::warn!(job = self.inner.job, %error, "cannot remove the checkpoints of a dropped job");
         }
     }
 
-    fn prune(&self) {
-        let Ok(entries) = fs::read_dir(&self.folder) else { return };
-        let mut names: Vec<PathBuf> = entries
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "checkpoint"))
-            .collect();
-        names.sort();
-        for old in names.iter().rev().skip(KEPT) {
-            // Best effort: a file too many is read as an older checkpoint and harms nothing.
-            let _ = fs::remove_file(old);
+    /// Drops checkpoints, then the files that only they named. Best effort: what stays is found by the next `discard_after`.
+    async fn forget(&self, epochs: &[u64]) {
+        if epochs.is_empty() {
+            return;
+        }
+        for epoch in epochs {
+            self.delete(&manifest_name(*epoch)).await;
+        }
+        let unnamed: BTreeSet<String> = {
+            let mut known = self.inner.known.lock();
+            let mut files = Vec::new();
+            for epoch in epochs {
+                files.extend(known.manifests.remove(epoch).map(|manifest| manifest.files).unwrap_or_default());
+            }
+            let damaged = std::mem::take(&mut known.damaged);
+            let (dropped, kept) =
+                damaged.into_iter().partition(|damaged| damaged.epoch.is_some_and(|epoch| epochs.contains(&epoch)));
+            known.damaged = kept;
+            let dropped: Vec<Damaged> = dropped;
+            files
+                .extend(dropped.into_iter().filter_map(|damaged| damaged.manifest).flat_map(|manifest| manifest.files));
+            let named = known.named_files();
+            let unnamed: BTreeSet<String> =
+                files.into_iter().map(|file| file.name).filter(|name| !named.contains(name)).collect();
+            known.verified.retain(|name| !unnamed.contains(name));
+            unnamed
+        };
+        for name in unnamed {
+            self.delete(&name).await;
         }
     }
 
-    fn unreadable(&self, error: &std::io::Error) -> Error {
-        Error::unavailable(format!("cannot read checkpoints in {}: {error}", self.folder.display()))
+    fn is_named(&self, file: &str) -> bool {
+        self.inner.known.lock().named_files().contains(file)
     }
+
+    pub(super) async fn delete(&self, name: &str) {
+        if let Err(error) = self.inner.storage.delete(name).await {
+            tracing::debug!(job = self.inner.job, name, %error, "a file that is no longer needed stays for now");
+        }
+    }
+}
+
+impl Known {
+    /// The files that a checkpoint names, or that are in use.
+    fn named_files(&self) -> BTreeSet<String> {
+        let damaged = self.damaged.iter().filter_map(|damaged| damaged.manifest.as_ref());
+        let files = self.manifests.values().chain(damaged).flat_map(|manifest| &manifest.files);
+        files.map(|file| file.name.clone()).chain(self.fold.files_in_use()).collect()
+    }
+}
+
+pub(super) fn manifest_name(epoch: u64) -> String {
+    format!("{epoch:020}{MANIFEST}")
+}
+
+/// A name that was never used: a file that was removed after a failed sync is not written again.
+pub(super) fn state_name(epoch: u64) -> String {
+    format!("{epoch:020}-{:08x}{STATE}", rand::random::<u32>())
 }

@@ -1,7 +1,13 @@
 //! State of operators between memory and checkpoint: what changed since a barrier, as Arrow columns.
 //! An operator keeps its state in the form that serves it; it gives out changes at a barrier and takes stored rows back.
 
+pub mod budget;
+pub mod cold;
+
 use datafusion::arrow::record_batch::RecordBatch;
+
+pub use budget::MemoryBudget;
+pub use cold::ColdTable;
 
 /// What changed in one table of an operator's state since the barrier before. The columns of `rows` are: `key_group` (UInt8),
 /// `deleted` (Boolean), `key_columns` columns that identify the row, then its values (NULL where it was deleted).

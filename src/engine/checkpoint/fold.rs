@@ -1,0 +1,215 @@
+//! Folds state files into one by key, in the background: of a key's rows only the newest is kept, and where the fold reaches back
+//! to the first file, deleted keys go altogether. Checkpoints written later name the new file; those that name the old ones
+//! keep them until they are dropped. Memory is bounded: a range of key groups is folded at a time.
+
+use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use datafusion::arrow::array::AsArray;
+use datafusion::arrow::compute::interleave_record_batch;
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::arrow::row::{RowConverter, SortField};
+use tokio::runtime::Handle;
+
+use super::manifest::{Manifest, StateFile};
+use super::protocol;
+use super::state_file::{self, Part, StateFileWriter};
+use super::storage::Storage;
+use super::store::{CheckpointStore, Inner, state_name};
+use crate::engine::key_group::{KEY_GROUPS, range_of};
+use crate::error::{Error, Result};
+
+/// Bytes of one table that are folded at a time, as they are stored.
+const PASS_BYTES: u64 = 128 << 20;
+
+/// The fold of a job's files; at most one is under way.
+#[derive(Debug, Default)]
+pub(super) enum Fold {
+    /// None.
+    #[default]
+    Idle,
+    /// A task is at it.
+    Running {
+        /// The files that it reads.
+        replaced: Vec<String>,
+        /// The file that it writes.
+        name: String,
+    },
+    /// Done; no checkpoint names it yet.
+    Ready {
+        /// The files that it stands for, which follow one another.
+        replaced: Vec<String>,
+        /// It.
+        with: StateFile,
+    },
+}
+
+impl Fold {
+    /// A chain with the folded file in place of those that it stands for.
+    pub(super) fn replace_in(&self, mut files: Vec<StateFile>) -> Vec<StateFile> {
+        if let Fold::Ready { replaced, with } = self
+            && let Some(place) = place_of(replaced, &files)
+        {
+            files.splice(place, [with.clone()]);
+        }
+        files
+    }
+
+    /// Files that must not be removed though no checkpoint names them.
+    pub(super) fn files_in_use(&self) -> Vec<String> {
+        match self {
+            Fold::Idle => Vec::new(),
+            Fold::Running { replaced, name } => replaced.iter().chain([name]).cloned().collect(),
+            Fold::Ready { replaced, with } => replaced.iter().chain([&with.name]).cloned().collect(),
+        }
+    }
+}
+
+fn place_of(replaced: &[String], files: &[StateFile]) -> Option<Range<usize>> {
+    let is_here = |window: &[StateFile]| window.iter().map(|file| &file.name).eq(replaced);
+    let begin = files.windows(replaced.len().max(1)).position(is_here)?;
+    Some(begin..begin + replaced.len())
+}
+
+impl CheckpointStore {
+    /// Begins to fold the files of a decided checkpoint when they have become many, unless a fold is under way.
+    pub(super) fn fold_if_long(&self, manifest: &Manifest, decided: u64) {
+        let mut known = self.inner.known.lock();
+        match &known.fold {
+            Fold::Running { .. } => return,
+            Fold::Ready { replaced, with } if !manifest.files.contains(with) => {
+                if place_of(replaced, &manifest.files).is_some() {
+                    return;
+                }
+                // The job went back to an older checkpoint: nobody will name this file.
+                let (store, name) = (self.clone(), with.name.clone());
+                tokio::spawn(async move { store.delete(&name).await });
+            }
+            _ => {}
+        }
+        known.fold = Fold::Idle;
+        let Some(range) = protocol::files_to_fold(&manifest.files, decided) else { return };
+        let is_base = range.start == 0;
+        let files = manifest.files[range].to_vec();
+        let name = state_name(files.last().map_or(decided, |file| file.epoch));
+        let replaced: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
+        known.fold = Fold::Running { replaced: replaced.clone(), name: name.clone() };
+        drop(known);
+        let (storage, job, store) = (self.inner.storage.clone(), self.inner.job.clone(), Arc::downgrade(&self.inner));
+        tokio::spawn(async move {
+            let folded = fold_files(&storage, files, is_base, &name, Weak::clone(&store)).await;
+            let failed = folded.as_ref().err().cloned();
+            let fold = folded.map_or(Fold::Idle, |with| Fold::Ready { replaced, with });
+            match store.upgrade() {
+                Some(store) => store.known.lock().fold = fold,
+                // Whoever has taken up the job meanwhile knows nothing of this file.
+                None => drop(storage.delete(&name).await),
+            }
+            if let Some(error) = failed {
+                tracing::warn!(job, %error, "files of state were not folded; they are used as they are");
+            }
+        });
+    }
+}
+
+/// Writes the fold of `files` (oldest first) as file `name`.
+async fn fold_files(
+    storage: &Storage,
+    files: Vec<StateFile>,
+    is_base: bool,
+    name: &str,
+    store: Weak<Inner>,
+) -> Result<StateFile> {
+    let epoch = files.last().map_or(0, |file| file.epoch);
+    let mut parts = Vec::new();
+    for file in files {
+        let index = storage.read_range(&file.name, state_file::index_range(&file)).await?;
+        parts.extend(state_file::decode_index(&file, &index)?.into_iter().map(|part| (file.name.clone(), part)));
+    }
+    let (handle, from, name_within) = (Handle::current(), storage.clone(), name.to_owned());
+    storage
+        .write_file(name, move |write| {
+            let mut file = StateFileWriter::begin(write)?;
+            let read = |name: &str, range: Range<u64>| {
+                if store.strong_count() == 0 {
+                    return Err(Error::unavailable("the job has ended"));
+                }
+                handle.block_on(from.read_range(name, range))
+            };
+            fold_parts(&parts, is_base, PASS_BYTES, &read, &mut file)?;
+            file.finish(&name_within, epoch)
+        })
+        .await
+}
+
+/// Folds parts (oldest first, each with the file where it is) into `file`.
+pub(super) fn fold_parts(
+    parts: &[(String, Part)],
+    is_base: bool,
+    pass_bytes: u64,
+    read: &dyn Fn(&str, Range<u64>) -> Result<Bytes>,
+    file: &mut StateFileWriter<'_>,
+) -> Result<()> {
+    let tables: BTreeSet<(&str, &str)> =
+        parts.iter().map(|(_, part)| (part.operator.as_str(), part.table.as_str())).collect();
+    for (operator, table) in tables {
+        let parts: Vec<&(String, Part)> =
+            parts.iter().filter(|(_, part)| part.operator == operator && part.table == table).collect();
+        let Some((_, first)) = parts.first() else { continue };
+        let key_columns = first.key_columns;
+        if parts.iter().any(|(_, part)| part.key_columns != key_columns) {
+            return Err(Error::internal(format!("state \"{table}\" of operator {operator} has keys of two kinds")));
+        }
+        let bytes: u64 = parts.iter().map(|(_, part)| part.bytes).sum();
+        let passes = usize::try_from(bytes.div_ceil(pass_bytes.max(1))).unwrap_or(KEY_GROUPS).clamp(1, KEY_GROUPS);
+        for pass in 0..passes {
+            let groups = range_of(pass, passes);
+            let mut batches = Vec::new();
+            for (name, part) in parts.iter().filter(|(_, part)| part.overlaps(&groups)) {
+                batches.push(part.decode(read(name, part.range())?, &groups)?);
+            }
+            if let Some(rows) = newest_rows(&batches, key_columns, is_base)? {
+                file.table(operator, table, key_columns, &rows)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The newest row of each key, from batches in the order of age; without those that say "deleted" when nothing is before them.
+fn newest_rows(batches: &[RecordBatch], key_columns: usize, is_base: bool) -> Result<Option<RecordBatch>> {
+    let Some(first) = batches.first() else { return Ok(None) };
+    let key = 2..2 + key_columns;
+    let fields = first.columns()[key.clone()].iter().map(|column| SortField::new(column.data_type().clone()));
+    let converter = RowConverter::new(fields.collect())?;
+    let mut seen: HashSet<Box<[u8]>> = HashSet::new();
+    let mut newest = Vec::new();
+    for (index, batch) in batches.iter().enumerate().rev() {
+        let deleted = batch.column(1).as_boolean();
+        // A key without columns has one value, for which there is no row format.
+        let keys = match key_columns {
+            0 => None,
+            _ => Some(converter.convert_columns(&batch.columns()[key.clone()])?),
+        };
+        for row in (0..batch.num_rows()).rev() {
+            let key = keys.as_ref().map_or(&[][..], |keys| keys.row(row).data());
+            if seen.contains(key) {
+                continue;
+            }
+            seen.insert(key.into());
+            if !(is_base && deleted.value(row)) {
+                newest.push((index, row));
+            }
+        }
+    }
+    if newest.is_empty() {
+        return Ok(None);
+    }
+    newest.reverse();
+    Ok(Some(interleave_record_batch(&batches.iter().collect::<Vec<_>>(), &newest)?))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,67 @@
+use super::*;
+
+fn manifest() -> Manifest {
+    let file = StateFile { name: "a".to_owned(), epoch: 7, bytes: 10, rows: 1, index_bytes: 2, index_crc32c: 3 };
+    let positions = Positions::from([("source-0".to_owned(), BTreeMap::from([("t/0".to_owned(), 42)]))]);
+    Manifest::new("job", 7, positions, vec![file])
+}
+
+#[test]
+fn a_manifest_reads_back_with_its_checksum() {
+    let mut written = manifest();
+    let bytes = written.encode().unwrap();
+    assert_ne!(written.checksum(), 0);
+    assert_eq!(Manifest::decode(Some("job"), 7, &bytes).unwrap(), written);
+    assert_eq!(Manifest::decode(None, 7, &bytes).unwrap(), written);
+}
+
+#[test]
+fn a_manifest_of_another_job_or_under_another_name_is_refused() {
+    let bytes = manifest().encode().unwrap();
+    assert_eq!(Manifest::decode(Some("other"), 7, &bytes).unwrap_err().message(), "checkpoint belongs to job job");
+    let error = Manifest::decode(Some("job"), 8, &bytes).unwrap_err();
+    assert_eq!(error.message(), "checkpoint is of epoch 7, its name says 8");
+}
+
+#[test]
+fn no_flipped_bit_and_no_missing_end_gives_another_manifest() {
+    let mut written = manifest();
+    let bytes = written.encode().unwrap();
+    for index in 0..bytes.len() * 8 {
+        let mut damaged = bytes.clone();
+        damaged[index / 8] ^= 1 << (index % 8);
+        if let Ok(read) = Manifest::decode(Some("job"), 7, &damaged) {
+            assert_eq!(read, written, "bit {index}");
+        }
+    }
+    for length in 0..bytes.len() {
+        Manifest::decode(Some("job"), 7, &bytes[..length]).unwrap_err();
+    }
+}
+
+#[test]
+fn a_checkpoint_of_version_1_is_positions_without_state() {
+    // As the first version wrote it.
+    let text =
+        r#"{"version":1,"job":"job","checkpoint":{"epoch":3,"positions":{"source-0":{"orders/0":5}}},"checksum":CRC}"#;
+    let checked = r#"["job",{"epoch":3,"positions":{"source-0":{"orders/0":5}}}]"#;
+    let text = text.replace("CRC", &crc32c::crc32c(checked.as_bytes()).to_string());
+    let read = Manifest::decode(Some("job"), 3, text.as_bytes()).unwrap();
+    assert_eq!((read.epoch, read.files.len(), read.positions["source-0"]["orders/0"]), (3, 0, 5));
+    let damaged = text.replace(":5}", ":6}");
+    assert_eq!(
+        Manifest::decode(Some("job"), 3, damaged.as_bytes()).unwrap_err().kind(),
+        crate::error::ErrorKind::Corrupt
+    );
+}
+
+#[test]
+fn versions_that_this_build_does_not_know_and_other_hashes_are_refused() {
+    let text = String::from_utf8(manifest().encode().unwrap()).unwrap().replace("\"version\":2", "\"version\":9");
+    let error = Manifest::decode(Some("job"), 7, text.as_bytes()).unwrap_err();
+    assert_eq!(error.message(), "checkpoint is of version 9, which this build cannot read");
+    let mut other = manifest();
+    other.hash_version += 1;
+    let bytes = other.encode().unwrap();
+    assert!(Manifest::decode(Some("job"), 7, &bytes).unwrap_err().message().contains("key hash"));
+}
