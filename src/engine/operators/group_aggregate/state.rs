@@ -70,7 +70,7 @@ impl GroupAggregate {
     }
 
     /// The columns of table `groups` behind the key, NULL where the group is deleted.
-    fn group_columns(&self, groups: &[u32], deleted: &[bool]) -> Result<Vec<ArrayRef>> {
+    pub(super) fn group_columns(&self, groups: &[u32], deleted: &[bool]) -> Result<Vec<ArrayRef>> {
         let of = |counts: &[i64]| -> ArrayRef {
             Arc::new(Int64Array::from_iter_values(groups.iter().map(|group| counts[*group as usize])))
         };
@@ -134,6 +134,7 @@ impl GroupAggregate {
         self.restoring = true;
         let (key_columns, columns) = stored.split_at(self.spec.keys.len());
         let key_rows = self.codec.encode(key_columns)?;
+        self.revive(rows.num_rows(), &key_rows)?;
         let deleted = rows.column(1).as_boolean();
         // A deleted row makes no group.
         let groups: Vec<Option<u32>> = (0..rows.num_rows())
@@ -149,11 +150,11 @@ impl GroupAggregate {
                 Some(group)
             })
             .collect();
-        if table == "groups" {
-            self.take_up_groups(&groups, deleted, columns)
-        } else {
-            self.take_up_values(table, &groups, deleted, columns)
+        match table {
+            "groups" => self.take_up_groups(&groups, deleted, columns)?,
+            _ => self.take_up_values(table, &groups, deleted, columns)?,
         }
+        self.make_room()
     }
 
     fn take_up_groups(&mut self, groups: &[Option<u32>], deleted: &BooleanArray, columns: &[ArrayRef]) -> Result<()> {
@@ -174,7 +175,12 @@ impl GroupAggregate {
         let indices = UInt32Array::from(indices);
         let columns: Vec<ArrayRef> =
             columns.iter().map(|column| take(column, &indices, None)).collect::<Result<_, _>>()?;
-        let mut rest = columns.as_slice();
+        self.set_groups(&kept, &columns)
+    }
+
+    /// Puts the columns of table `groups` behind the key into place.
+    pub(super) fn set_groups(&mut self, groups: &[u32], columns: &[ArrayRef]) -> Result<()> {
+        let mut rest = columns;
         let mut next = |count: usize| {
             let (columns, behind) = rest.split_at(count);
             rest = behind;
@@ -188,13 +194,13 @@ impl GroupAggregate {
             counts.push(&mut self.touched_ms);
         }
         for counts in counts {
-            for (group, count) in kept.iter().zip(next(1)[0].as_primitive::<Int64Type>().values()) {
+            for (group, count) in groups.iter().zip(next(1)[0].as_primitive::<Int64Type>().values()) {
                 counts[*group as usize] = *count;
             }
         }
         for aggregate in &mut self.aggregates {
             let columns = next(aggregate.accumulator.state_fields().len());
-            aggregate.accumulator.restore(&kept, columns)?;
+            aggregate.accumulator.restore(groups, columns)?;
         }
         Ok(())
     }
@@ -254,7 +260,7 @@ impl GroupAggregate {
     }
 
     /// Gives a group's number back.
-    fn release(&mut self, group: u32) {
+    pub(super) fn release(&mut self, group: u32) {
         let slot = group as usize;
         debug_assert_eq!(self.flags[slot] & DIRTY, 0);
         self.rows[slot] = 0;
