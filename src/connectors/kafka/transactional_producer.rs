@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
@@ -26,7 +26,10 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A commit that takes longer may have been asked for twice.
 const COMMIT_UNDOUBTED_MAX: Duration = Duration::from_secs(1);
+/// How often the client is told again not to linger.
 const FLUSH_STEP: Duration = Duration::from_millis(100);
+/// How long the client takes to put away a delivery report at most, in general.
+const PUT_AWAY: Duration = Duration::from_micros(200);
 
 /// Offsets by topic and partition.
 pub(super) type GroupOffsets = HashMap<(String, i32), i64>;
@@ -35,11 +38,18 @@ pub(super) type GroupOffsets = HashMap<(String, i32), i64>;
 #[derive(Default)]
 pub(super) struct TransactionClient {
     context: Context,
-    /// Records handed to the client without a delivery report yet.
-    undelivered: AtomicUsize,
+    deliveries: Mutex<Deliveries>,
+    delivered: Condvar,
     /// Disconnections and time-outs of requests.
     troubles: AtomicU64,
-    failure: Mutex<Option<KafkaError>>,
+}
+
+#[derive(Default)]
+struct Deliveries {
+    /// Records handed to the client without a delivery report yet.
+    missing: usize,
+    /// The first report that was bad.
+    failure: Option<KafkaError>,
 }
 
 impl ClientContext for TransactionClient {
@@ -63,14 +73,24 @@ impl ProducerContext for TransactionClient {
     type DeliveryOpaque = Arc<Ticket>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: Arc<Ticket>) {
-        match result {
-            Ok(_) => ticket.done(),
-            Err((error, _)) => {
-                self.failure.lock().get_or_insert_with(|| error.clone());
-                ticket.fail(client::told(error, "a record was not delivered"));
+        let failure = match result {
+            Ok(_) => {
+                ticket.done();
+                None
             }
+            Err((error, _)) => {
+                ticket.fail(client::told(error, "a record was not delivered"));
+                Some(error.clone())
+            }
+        };
+        let mut deliveries = self.deliveries.lock();
+        deliveries.missing -= 1;
+        if let Some(failure) = failure {
+            deliveries.failure.get_or_insert(failure);
         }
-        self.undelivered.fetch_sub(1, Ordering::SeqCst);
+        if deliveries.missing == 0 || deliveries.failure.is_some() {
+            self.delivered.notify_all();
+        }
     }
 }
 
@@ -85,6 +105,7 @@ pub(super) struct TransactionalProducer {
     client: Option<ThreadedProducer<TransactionClient>>,
     groups: Mutex<HashMap<String, ConsumerGroupMetadata>>,
     options: Arc<KafkaOptions>,
+    transaction_timeout: Duration,
     /// Whether closing may abort what is open: not when a commit got no clear answer.
     aborts: Mutex<bool>,
 }
@@ -101,7 +122,13 @@ impl TransactionalProducer {
         let doing = "opening Kafka transactions";
         let client: ThreadedProducer<TransactionClient> =
             config.create_with_context(TransactionClient::default()).map_err(|error| client::told(&error, doing))?;
-        let producer = Self { client: Some(client), groups: Mutex::default(), options, aborts: Mutex::new(true) };
+        let producer = Self {
+            client: Some(client),
+            groups: Mutex::default(),
+            options,
+            transaction_timeout: timeout,
+            aborts: Mutex::new(true),
+        };
         producer.client().init_transactions(ANSWER_TIMEOUT).map_err(|error| producer.told(&error, doing))?;
         Ok(producer)
     }
@@ -135,17 +162,12 @@ impl TransactionalProducer {
 
     /// Hands a record to the client, which sends it soon.
     pub fn send(&self, record: BaseRecord<'_, [u8], [u8], Arc<Ticket>>) -> Result<(), KafkaError> {
-        let undelivered = &self.context().undelivered;
-        undelivered.fetch_add(1, Ordering::SeqCst);
+        let deliveries = &self.context().deliveries;
+        deliveries.lock().missing += 1;
         self.client().send(record).map_err(|(error, _)| {
-            undelivered.fetch_sub(1, Ordering::SeqCst);
+            deliveries.lock().missing -= 1;
             error
         })
-    }
-
-    /// The first record that was not delivered, if any.
-    pub fn failure(&self) -> Option<KafkaError> {
-        self.context().failure.lock().clone()
     }
 
     /// Begins a transaction; the broker learns of it with the first record.
@@ -153,25 +175,27 @@ impl TransactionalProducer {
         self.client().begin_transaction()
     }
 
-    /// Waits until everything sent is delivered.
+    /// Waits until everything sent is delivered. Not by the client's own flush alone: its reports go to another thread, and it would
+    /// wait for one that has come already.
     pub fn flush(&self, patience: Duration) -> Result<(), KafkaError> {
+        let (client, context) = (self.client(), self.context());
         let deadline = Instant::now() + patience;
         loop {
-            if let Some(failure) = self.failure() {
-                return Err(failure);
+            let flushed = client.flush(Duration::ZERO);
+            let mut deliveries = context.deliveries.lock();
+            if let Some(failure) = &deliveries.failure {
+                return Err(failure.clone());
             }
-            if self.context().undelivered.load(Ordering::SeqCst) == 0 {
-                return Ok(());
+            match flushed {
+                Ok(()) if deliveries.missing == 0 => return Ok(()),
+                Ok(()) | Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut)) => {}
+                Err(error) => return Err(error),
             }
             if Instant::now() >= deadline {
                 return Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut));
             }
-            match self.client().flush(FLUSH_STEP) {
-                // The last reports may be under way in the client's own thread.
-                Ok(()) => std::thread::sleep(Duration::from_millis(1)),
-                Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut)) => {}
-                Err(error) => return Err(error),
-            }
+            let step = if deliveries.missing == 0 { PUT_AWAY } else { FLUSH_STEP };
+            context.delivered.wait_for(&mut deliveries, step);
         }
     }
 
@@ -196,8 +220,12 @@ impl TransactionalProducer {
     /// and a former request may still come to the broker, where it would end the next transaction of this producer.
     pub fn commit(&self) -> Result<bool, KafkaError> {
         let (troubles, begun) = (self.troubles(), Instant::now());
+        // After its time-out the broker has ended the transaction anyway.
+        let patience = ANSWER_TIMEOUT.min(self.transaction_timeout);
+        // The client flushes too, but more slowly.
+        self.flush(patience)?;
         *self.aborts.lock() = false;
-        self.client().commit_transaction(ANSWER_TIMEOUT)?;
+        self.client().commit_transaction(patience)?;
         let is_sure = self.troubles() == troubles && begun.elapsed() < COMMIT_UNDOUBTED_MAX;
         *self.aborts.lock() = is_sure;
         Ok(is_sure)

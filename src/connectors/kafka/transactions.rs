@@ -284,7 +284,7 @@ impl Shared {
         }
         fault::point("K5");
         fault::point("K6");
-        let is_sure = producer.commit().map_err(told)?;
+        let is_sure = producer.commit().map_err(told)? || fault::is_mutant("keep-producer");
         fault::point("K8");
         if is_sure {
             producer.begin().map_err(told)
