@@ -114,7 +114,7 @@ impl Sink for KafkaSink {
     }
 
     fn transactional(&self) -> Option<Arc<dyn Transactional>> {
-        KafkaTransactional::new(&self.options)
+        KafkaTransactional::of_table(&self.options)
     }
 }
 

@@ -94,12 +94,6 @@ impl ProducerContext for TransactionClient {
     }
 }
 
-/// Whether a producer was shut out: by another one with its id, or by the broker because its transaction was open for too long.
-pub(super) fn is_fenced(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode as Code;
-    matches!(error.rdkafka_error_code(), Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch))
-}
-
 pub(super) struct TransactionalProducer {
     /// Only absent while it is dropped.
     client: Option<ThreadedProducer<TransactionClient>>,
@@ -139,6 +133,18 @@ impl TransactionalProducer {
 
     fn context(&self) -> &TransactionClient {
         self.client().context()
+    }
+
+    /// Whether the producer was shut out: by another one with its id, or by the broker because its transaction was open for too long.
+    /// What was under way then fails with other errors, which say less than what the client knows.
+    pub fn is_fenced(&self, error: &KafkaError) -> bool {
+        use RDKafkaErrorCode as Code;
+        let fatal = self.client().client().fatal_error().map(|(code, _)| code);
+        error
+            .rdkafka_error_code()
+            .into_iter()
+            .chain(fatal)
+            .any(|code| matches!(code, Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch))
     }
 
     /// An error with the connection's own words where they say more.

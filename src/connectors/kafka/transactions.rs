@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::options::{KafkaOptions, TransactionOptions};
 use super::progress_topic::{LastProgress, ProgressRecord, ProgressTopic};
 use super::tickets::Ticket;
-use super::transactional_producer::{GroupOffsets, TransactionalProducer, is_fenced};
+use super::transactional_producer::{GroupOffsets, TransactionalProducer};
 use crate::connectors::{Decision, Position, Split, Transactional, Transactions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fault;
@@ -35,7 +35,7 @@ pub(in crate::connectors) struct KafkaTransactional {
 
 impl KafkaTransactional {
     /// Absent when the table does not ask for exactly-once.
-    pub fn new(options: &Arc<KafkaOptions>) -> Option<Arc<dyn Transactional>> {
+    pub fn of_table(options: &Arc<KafkaOptions>) -> Option<Arc<dyn Transactional>> {
         let transaction = options.transaction.clone()?;
         Some(Arc::new(Self { options: options.clone(), transaction }))
     }
@@ -140,7 +140,7 @@ impl KafkaTransactions {
     }
 
     /// A writer begins with this epoch. Only before anything is written it may be another one than the one after the decision.
-    pub fn join(&self, epoch: u64) {
+    pub(super) fn join(&self, epoch: u64) {
         self.shared.open.send_if_modified(|open| {
             let is_new = !open.is_begun && open.epoch < epoch;
             if is_new {
@@ -151,12 +151,12 @@ impl KafkaTransactions {
     }
 
     /// Which epoch may write, as it changes.
-    pub fn opened(&self) -> watch::Receiver<Open> {
+    pub(super) fn opened(&self) -> watch::Receiver<Open> {
         self.shared.open.subscribe()
     }
 
     /// Something was written: from now on epochs follow one another.
-    pub fn begun(&self) {
+    pub(super) fn begun(&self) {
         self.shared.open.send_if_modified(|open| {
             open.is_begun = true;
             false
@@ -164,24 +164,24 @@ impl KafkaTransactions {
     }
 
     /// Where records go now; asked for again after each wait.
-    pub fn producer(&self) -> Arc<TransactionalProducer> {
+    pub(super) fn producer(&self) -> Arc<TransactionalProducer> {
         self.shared.producer.lock().clone()
     }
 
     /// Why nothing may be written any more.
-    pub fn failure(&self) -> Option<Error> {
+    pub(super) fn failure(&self) -> Option<Error> {
         self.shared.failure.lock().clone()
     }
 
     /// A record could not be handed over: the transaction cannot be committed.
-    pub async fn fail(&self, error: KafkaError, doing: &str) -> Error {
+    pub(super) async fn fail(&self, error: KafkaError, doing: &str) -> Error {
         let (shared, doing) = (self.shared.clone(), doing.to_owned());
         let told = blocking(move || Ok(shared.told(&error, &doing))).await.unwrap_or_else(|error| error);
         self.shared.fail(told)
     }
 
     /// The cluster, for comparing.
-    pub fn options(&self) -> &Arc<KafkaOptions> {
+    pub(super) fn options(&self) -> &Arc<KafkaOptions> {
         &self.shared.options
     }
 }
@@ -247,8 +247,9 @@ impl Shared {
     /// What an error of the producer means. Whether a fenced producer has a new owner or was only too slow says the progress topic.
     /// Blocks.
     fn told(&self, error: &KafkaError, doing: &str) -> Error {
-        if !is_fenced(error) {
-            return self.producer.lock().told(error, doing);
+        let producer = self.producer.lock().clone();
+        if !producer.is_fenced(error) {
+            return producer.told(error, doing);
         }
         match self.progress.read() {
             Ok(LastProgress { owner: Some(owner), .. }) if owner != self.owner => Error::invalid(format!(
