@@ -244,6 +244,12 @@ fn what_cannot_be_done_is_refused_with_its_name() {
     assert!(take(COLUMNS, &[("topic", "t")]).is_err());
     assert!(take(COLUMNS, &[("format", "json")]).is_err());
     assert!(take(&[("x", "INT METADATA colour")], &base).is_err());
+    let of_format = [("topic", "t"), ("format", "debezium-json")];
+    let refused = take(&[("x", "STRING METADATA value.source.table VIRTUAL")], &of_format).err().unwrap();
+    assert_eq!(refused.sqlstate(), "0A000", "{refused}");
+    assert!(
+        take(COLUMNS, &[("topic", "t"), ("format", "debezium-json"), ("debezium-json.database.include", "x")]).is_err()
+    );
     assert!(take(&[("x", "STRING METADATA offset")], &base).is_err());
 }
 
