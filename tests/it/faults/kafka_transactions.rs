@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::kafka_proxy::{END_TXN, INIT_PRODUCER_ID, KafkaProxy};
 use crate::backends::{Backends, unique};
-use crate::conformance::kafka::create_topic;
+use crate::conformance::kafka::{create_topic, eventually};
 use crate::conformance::transactions::{COMMITTED, values};
 
 /// A job that reaches Kafka through a proxy.
@@ -131,7 +131,7 @@ async fn a_commit_without_an_answer_is_found_by_the_next_owner() {
         async move { transactions.commit(&decision(1), &[]).await }
     });
     job.proxy.wait_until_seen(END_TXN, seen + 1).await;
-    while job.visible() != [ONE] {}
+    eventually(|| async { job.visible() }, |visible| *visible == [ONE]).await;
     job.proxy.go_down();
     match committing.await.unwrap() {
         // The client had asked again before the proxy went down.
