@@ -183,3 +183,6 @@ fn number<T>(rows: &[T], value: impl Fn(&T) -> f64) -> ArrayRef {
 fn time<T>(rows: &[T], value: impl Fn(&T) -> Option<i64>) -> ArrayRef {
     Arc::new(rows.iter().map(value).collect::<TimestampMillisecondArray>().with_timezone("UTC"))
 }
+
+#[cfg(test)]
+mod tests;
