@@ -322,6 +322,8 @@ pub trait Transactions: Send + Sync {
 pub struct SinkContext {
     /// Name of the job or session that writes, for client ids and output prefixes.
     pub owner: String,
+    /// Identity of the job: one that is created anew under the same name has another. For writes outside of a job, the owner.
+    pub job_id: String,
     /// The transactions to write in; given when the sink is [`Sink::transactional`] and a job writes.
     pub transactions: Option<Arc<dyn Transactions>>,
     /// The first epoch that is written.
@@ -335,7 +337,8 @@ pub struct SinkContext {
 impl SinkContext {
     /// For writes outside of transactions.
     pub fn new(owner: impl Into<String>, metrics: Arc<ConnectorMetrics>, time_zone: chrono_tz::Tz) -> Self {
-        Self { owner: owner.into(), transactions: None, epoch: 1, metrics, time_zone }
+        let owner = owner.into();
+        Self { job_id: owner.clone(), owner, transactions: None, epoch: 1, metrics, time_zone }
     }
 }
 

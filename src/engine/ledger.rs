@@ -125,3 +125,6 @@ impl State {
         places.filter_map(|place| self.done.get(place).copied()).min().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,17 +9,22 @@ use datafusion::logical_expr::LogicalPlan;
 use tokio::sync::watch;
 
 use super::checkpoint::CheckpointStore;
-use super::dataflow::{Dataflow, JobSettings, OperatorKind};
+use super::checkpoint::coordinator::{Ended, Wanted};
+use super::dataflow::{Dataflow, JobSettings, NodeKind, OperatorKind};
 use super::expression::ExpressionScope;
 use super::lookup_function::{LookupEvaluator, LookupFunction, for_query};
 use super::metrics::JobMetrics;
-use super::planner::plan_job;
+use super::planner::{PlannedInsert, plan_job};
 use super::progress::{ProgressBoard, ReadBehind};
-use super::task::{self, Ended, TaskContext};
+use super::run::{self, JobContext};
 use super::testing::{Memory, declare, plan, rows, session, text, written};
 use crate::clock::{Clock, SystemClock};
 use crate::connectors::{ConnectorMetrics, TableDeclaration};
 use crate::error::{Error, Result};
+
+async fn plan_one(query: &LogicalPlan, sink: &Arc<Memory>, settings: JobSettings) -> Result<Dataflow> {
+    plan_job(&[PlannedInsert { query, sink: sink.provider() }], settings).await
+}
 
 fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
@@ -120,7 +125,7 @@ async fn bodies_that_are_no_look_up_are_refused_and_those_without_a_table_are_or
 }
 
 async fn dataflow(context: &SessionContext, sql: &str, sink: &Arc<Memory>) -> Dataflow {
-    let dataflow = plan_job(&plan(context, sql).await, sink.provider(), settings(&[])).await.unwrap();
+    let dataflow = plan_one(&plan(context, sql).await, &sink, settings(&[])).await.unwrap();
     // What is stored is what runs.
     Dataflow::from_json(&dataflow.to_json().unwrap()).unwrap()
 }
@@ -132,11 +137,11 @@ async fn equal_calls_of_a_row_are_one_call() {
     let context = context_with_function(&[&orders, &detail, &sink]).await;
     let sql = "SELECT user_id, total(user_id), CONCAT(total(user_id), total(user_id), total(user_id + 1)) FROM orders";
     let dataflow = dataflow(&context, sql, &sink).await;
-    let calls: usize = dataflow.branches[0]
-        .operators
-        .iter()
-        .map(|operator| if let OperatorKind::LookUp { calls } = &operator.kind { calls.len() } else { 0 })
-        .sum();
+    let calls_of = |kind: &NodeKind| match kind {
+        NodeKind::Operator(OperatorKind::LookUp { calls }) => calls.len(),
+        _ => 0,
+    };
+    let calls: usize = dataflow.nodes.iter().map(|node| calls_of(&node.kind)).sum();
     assert_eq!(calls, 2, "{:#?}", dataflow.explain());
 }
 
@@ -162,14 +167,14 @@ async fn the_nine_calls_of_the_feature_job_ask_twice_for_each_distinct_user_of_a
          numeric_text(total_discount_amount_latest_year)"
     );
     let run = prepare(dataflow(&context, &select, &sink).await, vec![orders, Arc::clone(&detail), Arc::clone(&sink)]);
-    let (_keep, stop) = watch::channel(false);
-    task::run(run.context, stop).await.unwrap();
+    let (_keep, stop) = watch::channel(Wanted::Run);
+    run::run(run.context, stop).await.unwrap();
     assert_eq!(text(&[written(&sink)]), ["1,2,15,0,4,30,0", "1,2,15,0,4,30,0"]);
     assert_eq!(detail.keys_asked.load(Ordering::Relaxed), 2, "one batch, one distinct user, two functions");
 }
 
 struct Run {
-    context: TaskContext,
+    context: JobContext,
     _folder: tempfile::TempDir,
 }
 
@@ -178,15 +183,17 @@ fn prepare(dataflow: Dataflow, tables: Vec<Arc<Memory>>) -> Run {
     let by_name: BTreeMap<String, Arc<Memory>> =
         tables.into_iter().map(|table| (table.declaration.name.clone(), table)).collect();
     let board = Arc::new(ProgressBoard::default());
-    let context = TaskContext {
+    let context = JobContext {
         job: "job".to_owned(),
+        id: "id".to_owned(),
+        spill_folder: folder.path().join("spill"),
         open_table: Arc::new(move |table: &TableDeclaration| {
             by_name.get(&table.name).map(Memory::table).ok_or_else(|| Error::not_found("no such table"))
         }),
         checkpoints: CheckpointStore::new(folder.path(), "id"),
-        progress: board.register("job", None),
+        progress: board.register("job", Vec::new()),
         read_behind: ReadBehind::new(board, "job", Vec::new()),
-        metrics: Arc::new(JobMetrics::new(dataflow.nodes())),
+        metrics: Arc::new(JobMetrics::new(dataflow.descriptions())),
         dataflow: Arc::new(dataflow),
         clock: clock(),
     };
@@ -200,8 +207,8 @@ async fn a_job_gives_what_the_same_query_gives() {
     let context = context_with_function(&[&orders, &detail, &sink]).await;
     let sql = "SELECT user_id, total(user_id), amount * 2 FROM orders WHERE amount < 50 AND total(user_id) <> '9_9'";
     let run = prepare(dataflow(&context, sql, &sink).await, vec![orders, detail, Arc::clone(&sink)]);
-    let (_keep, stop) = watch::channel(false);
-    assert_eq!(task::run(run.context.clone(), stop).await.unwrap(), Ended::Finished);
+    let (_keep, stop) = watch::channel(Wanted::Run);
+    assert_eq!(run::run(run.context.clone(), stop).await.unwrap(), Ended::Finished);
     assert_eq!(text(&[written(&sink)]), ["-,0_0,80", "1,2_15,20", "1,2_15,60", "2,2_7,40"]);
 
     let checkpoint = run.context.checkpoints.load().await.unwrap().manifests.pop().unwrap();
@@ -215,10 +222,10 @@ async fn union_all_reads_every_branch() {
     let context = session(&[&orders, &sink]);
     let sql = "SELECT user_id, amount FROM orders WHERE amount > 40 UNION ALL SELECT user_id, -amount FROM orders WHERE user_id = 2";
     let dataflow = dataflow(&context, sql, &sink).await;
-    assert_eq!(dataflow.branches.len(), 2);
+    assert_eq!(dataflow.sources().count(), 1, "the table is read once");
     let run = prepare(dataflow, vec![orders, Arc::clone(&sink)]);
-    let (_keep, stop) = watch::channel(false);
-    task::run(run.context, stop).await.unwrap();
+    let (_keep, stop) = watch::channel(Wanted::Run);
+    run::run(run.context, stop).await.unwrap();
     assert_eq!(text(&[written(&sink)]), ["2,-20", "3,50"]);
 }
 
@@ -234,13 +241,13 @@ async fn a_restart_goes_on_from_what_was_acknowledged() {
 
     // Nothing is acknowledged: nothing may count as done.
     let mut run = prepare(dataflow, vec![Arc::clone(&orders), Arc::clone(&deaf)]);
-    let (stopper, stop) = watch::channel(false);
-    let first = tokio::spawn(task::run(run.context.clone(), stop));
+    let (stopper, stop) = watch::channel(Wanted::Run);
+    let first = tokio::spawn(run::run(run.context.clone(), stop));
     while deaf.written.lock().is_empty() {
         tokio::task::yield_now().await;
     }
-    stopper.send_replace(true);
-    assert!(first.await.unwrap().is_err());
+    stopper.send_replace(Wanted::Stop);
+    assert_eq!(first.await.unwrap().unwrap(), Ended::Stopped(None));
     let checkpoint = run.context.checkpoints.load().await.unwrap().manifests.pop().unwrap();
     assert_eq!(checkpoint.positions["source-0"]["orders/0"], 0);
 
@@ -254,15 +261,15 @@ async fn a_restart_goes_on_from_what_was_acknowledged() {
     });
     for expected in [["1,10", "1,30", "2,20", "3,50"].to_vec(), Vec::new()] {
         run.context.metrics.splits.lock().clear();
-        let (stopper, stop) = watch::channel(false);
-        let running = tokio::spawn(task::run(run.context.clone(), stop));
+        let (stopper, stop) = watch::channel(Wanted::Run);
+        let running = tokio::spawn(run::run(run.context.clone(), stop));
         let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
         while run.context.metrics.splits.lock().get("orders/0").is_none_or(|split| split.read < 4) {
             assert!(tokio::time::Instant::now() < deadline, "the rows were not read");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        stopper.send_replace(true);
-        assert_eq!(running.await.unwrap().unwrap(), Ended::Stopped);
+        stopper.send_replace(Wanted::Stop);
+        assert_eq!(running.await.unwrap().unwrap(), Ended::Stopped(None));
         assert_eq!(text(&[written(&sink)]), expected);
         sink.written.lock().clear();
     }
@@ -277,8 +284,8 @@ async fn what_several_splits_have_ready_is_evaluated_as_one_batch() {
     let context = context_with_function(&[&orders, &detail, &sink]).await;
     let dataflow = dataflow(&context, "SELECT user_id, total(user_id), amount FROM orders", &sink).await;
     let run = prepare(dataflow, vec![orders, Arc::clone(&detail), Arc::clone(&sink)]);
-    let (_keep, stop) = watch::channel(false);
-    assert_eq!(task::run(run.context.clone(), stop).await.unwrap(), Ended::Finished);
+    let (_keep, stop) = watch::channel(Wanted::Run);
+    assert_eq!(run::run(run.context.clone(), stop).await.unwrap(), Ended::Finished);
     let once = ["1,2_15,10", "1,2_15,30", "2,2_7,20", "3,0_0,50"];
     let mut expected: Vec<&str> = once.iter().flat_map(|row| [*row; 3]).collect();
     expected.sort_unstable();
@@ -300,11 +307,11 @@ async fn rows_that_cannot_be_evaluated_fail_the_job_or_are_left_out_one_by_one()
     let sql = "SELECT user_id, CAST(note AS BIGINT) FROM orders";
     for (mode, expected) in [("off", None), ("log", Some(vec!["1,5", "3,7"]))] {
         let plan = plan(&context, sql).await;
-        let dataflow = plan_job(&plan, sink.provider(), settings(&[("error-handling.mode", mode)])).await.unwrap();
+        let dataflow = plan_one(&plan, &sink, settings(&[("error-handling.mode", mode)])).await.unwrap();
         let run = prepare(dataflow, vec![Arc::clone(&orders), Arc::clone(&sink)]);
         sink.written.lock().clear();
-        let (_keep, stop) = watch::channel(false);
-        let outcome = task::run(run.context.clone(), stop).await;
+        let (_keep, stop) = watch::channel(Wanted::Run);
+        let outcome = run::run(run.context.clone(), stop).await;
         match expected {
             None => assert!(outcome.unwrap_err().message().contains('x')),
             Some(expected) => {
@@ -322,12 +329,12 @@ async fn what_cannot_run_as_a_job_is_refused_with_the_operators_name() {
     let sink = Memory::new(declare("out", "user_id INT, amount BIGINT", 0), "");
     let context = session(&[&orders, &detail, &sink]);
     for (sql, operator) in [
-        ("SELECT user_id, SUM(amount) FROM orders GROUP BY user_id", "Aggregate"),
+        ("SELECT user_id, SUM(amount) OVER (PARTITION BY user_id) FROM orders", "Window"),
         ("SELECT user_id, amount FROM orders ORDER BY 1", "Sort"),
         ("SELECT user_id, amount FROM orders LIMIT 3", "Limit"),
         ("SELECT o.user_id, d.amount FROM orders o JOIN detail d ON o.user_id = d.user_id", "Join"),
     ] {
-        let error = plan_job(&plan(&context, sql).await, sink.provider(), settings(&[])).await.unwrap_err();
+        let error = plan_one(&plan(&context, sql).await, &sink, settings(&[])).await.unwrap_err();
         assert_eq!(error.sqlstate(), "0A000");
         assert!(error.message().contains(operator), "{sql}: {error}");
     }

@@ -20,7 +20,7 @@ use crate::data_type::{is_unconstrained_numeric, unconstrained_numeric};
 
 /// The planners that come before DataFusion's.
 pub fn planners() -> Vec<Arc<dyn ExprPlanner>> {
-    vec![Arc::new(Arithmetic)]
+    vec![Arc::new(Arithmetic), Arc::new(super::aggregates::Delimiters)]
 }
 
 /// Plans `+ - * / %` with strings and exact numerics.

@@ -1,6 +1,7 @@
 //! The SQL functions that are ours, one file each, and their registry. DataFusion's stand beside them; ours go first.
 //! Every function can be made again from its name: stored dataflows keep names only.
 
+pub mod aggregates;
 pub mod coercion;
 pub mod concat_ws;
 pub mod date_format;

@@ -13,9 +13,10 @@ use tokio::runtime::Handle;
 use super::*;
 use crate::catalog::{Catalog, Change, DesiredState, JobEntry};
 use crate::changelog::ChangeBatch;
+use crate::changelog::Changelog;
 use crate::clock::SystemClock;
 use crate::connectors::*;
-use crate::engine::dataflow::{Branch, Dataflow, FORMAT_VERSION, JobSettings, SinkNode, SourceNode};
+use crate::engine::dataflow::{Dataflow, FORMAT_VERSION, JobSettings, Node, NodeKind, SinkNode, SourceNode};
 use crate::engine::testing::declare;
 use crate::error::{Error, Result};
 use parking_lot::Mutex;
@@ -262,17 +263,23 @@ impl Server {
 
 fn create(name: &str, id: &str) -> Change {
     let declared = |part: &str| declare(&format!("{name}-{part}"), "n BIGINT", 0);
+    let node = |id: &str, kind: NodeKind, inputs: Vec<usize>| Node {
+        id: id.to_owned(),
+        kind,
+        inputs,
+        keyed_by: None,
+        changelog: Changelog::Append,
+    };
     let dataflow = Dataflow {
         version: FORMAT_VERSION,
         settings: JobSettings {
             time_zone: "UTC".to_owned(),
             options: BTreeMap::from([("execution.checkpointing.interval".to_owned(), "10 ms".to_owned())]),
         },
-        branches: vec![Branch {
-            source: SourceNode { id: "source-0".to_owned(), table: declared("in"), projection: vec![0] },
-            operators: Vec::new(),
-        }],
-        sink: SinkNode { id: "sink".to_owned(), table: declared("out") },
+        nodes: vec![
+            node("source-0", NodeKind::Source(SourceNode { table: declared("in"), projection: vec![0] }), Vec::new()),
+            node("sink-0", NodeKind::Sink(SinkNode { table: declared("out"), key: None, deferred: false }), vec![0]),
+        ],
     };
     let entry = JobEntry {
         name: name.to_owned(),

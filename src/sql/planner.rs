@@ -379,7 +379,7 @@ impl Planner {
     /// Whether a function of that name is part of the server.
     pub fn is_built_in(&self, name: &str) -> bool {
         self.built_in(name).is_some()
-            || self.state.aggregate_functions().contains_key(name)
+            || self.state.aggregate_functions().contains_key(functions::aggregates::resolve(name))
             || self.state.window_functions().contains_key(name)
     }
 
@@ -769,7 +769,7 @@ impl ContextProvider for Planner {
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
         let name = name.strip_prefix("pg_catalog.").unwrap_or(name);
-        self.state.aggregate_functions().get(name).cloned()
+        self.state.aggregate_functions().get(functions::aggregates::resolve(name)).cloned()
     }
 
     fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {

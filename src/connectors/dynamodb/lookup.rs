@@ -215,7 +215,7 @@ async fn query_all(
         found.extend(answer.items.unwrap_or_default());
         start = answer.last_evaluated_key;
         if start.is_none() {
-            table.drop_expired(&mut found).await?;
+            table.drop_hidden(&mut found).await?;
             return Ok(found);
         }
     }

@@ -6,6 +6,7 @@ pub mod client;
 pub mod item;
 pub mod key;
 pub mod lookup;
+pub mod monotonic;
 pub mod number;
 pub mod options;
 pub mod predicate;
@@ -131,6 +132,17 @@ fn check_declaration(table: &TableDeclaration, options: &DynamoDbOptions) -> Res
                 "option \"primary_key\" names \"{name}\", which is no column of table \"{}\"",
                 table.name
             )));
+        }
+    }
+    if let Some(version) = &options.version_attribute {
+        for name in [version.as_str(), &monotonic::origin_attribute(version), monotonic::DELETED_ATTRIBUTE] {
+            if table.columns.iter().any(|column| column.name == name) {
+                return Err(Error::invalid(format!(
+                    "column \"{name}\" of table \"{}\" cannot be declared: 'sink.write-mode' = 'monotonic' keeps versions in it",
+                    table.name
+                ))
+                .hint("Rename the column, or choose another attribute by 'sink.version-attribute'."));
+            }
         }
     }
     if let Some(attribute) = &options.sink_ttl_attribute {

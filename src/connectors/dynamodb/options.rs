@@ -101,6 +101,10 @@ pub struct DynamoDbOptions {
     pub sink_ttl_attribute: Option<String>,
     /// `sink.ttl`.
     pub sink_ttl: Option<Duration>,
+    /// `sink.version-attribute` under `'sink.write-mode' = 'monotonic'`; absent in the other modes.
+    pub version_attribute: Option<String>,
+    /// `sink.tombstone.ttl`.
+    pub sink_tombstone_ttl: Option<Duration>,
     /// `lookup.max-retries`.
     pub lookup_retries_max: u32,
 }
@@ -122,7 +126,6 @@ impl DynamoDbOptions {
         options.refuse(&[
             ("aws.trust.all.certificates", "false"),
             ("aws.http.protocol.version", "HTTP1_1"),
-            ("sink.write-mode", "upsert"),
             ("lookup.cache", "NONE"),
             ("lookup.async", "true"),
         ])?;
@@ -168,6 +171,13 @@ impl DynamoDbOptions {
             return Err(Error::invalid("option \"sink.ttl\" needs \"sink.ttl.attribute\"")
                 .hint("Add 'sink.ttl.attribute' = '…', the attribute that holds the time of expiry."));
         }
+        let version_attribute = take_version_attribute(options)?;
+        let sink_tombstone_ttl = options.take_duration("sink.tombstone.ttl")?;
+        if sink_tombstone_ttl.is_some() && (version_attribute.is_none() || sink_ttl_attribute.is_none()) {
+            return Err(Error::invalid(
+                "option \"sink.tombstone.ttl\" needs 'sink.write-mode' = 'monotonic' and \"sink.ttl.attribute\"",
+            ));
+        }
         Ok(Self {
             table_name,
             connection,
@@ -187,8 +197,26 @@ impl DynamoDbOptions {
             sink_ignore_nulls: options.take_or("sink.ignore-nulls", false)?,
             sink_ttl_attribute,
             sink_ttl,
+            version_attribute,
+            sink_tombstone_ttl,
             lookup_retries_max: options.take_or("lookup.max-retries", 3)?,
         })
+    }
+}
+
+/// The attribute that versions are in, if they are kept.
+fn take_version_attribute(options: &mut OptionReader) -> Result<Option<String>> {
+    let mode = options.take_non_blank("sink.write-mode").map(|mode| mode.trim().to_ascii_lowercase());
+    let attribute = options.take_non_blank("sink.version-attribute").map(|name| name.trim().to_owned());
+    match mode.as_deref() {
+        Some("monotonic") => Ok(Some(attribute.unwrap_or_else(|| "_v".to_owned()))),
+        None | Some("upsert") if attribute.is_some() => {
+            Err(Error::invalid("option \"sink.version-attribute\" needs 'sink.write-mode' = 'monotonic'"))
+        }
+        None | Some("upsert") => Ok(None),
+        Some("update") => Err(Error::unsupported("option \"sink.write-mode\" = 'update' is not supported yet")),
+        Some(other) => Err(Error::invalid(format!("option \"sink.write-mode\" cannot be '{other}'"))
+            .hint("Known values: upsert, monotonic.")),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{KeysAndAttributes, TableDescription, TimeToLiveStatus};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, TableDescription, TimeToLiveStatus};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use tokio::sync::OnceCell;
@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 use super::client::{ClientCache, Failure, backoff, send};
 use super::item::{Cell, Item, decode_column};
 use super::key::{KeySchema, key_text};
+use super::monotonic::DELETED_ATTRIBUTE;
 use super::options::DynamoDbOptions;
 use super::ttl::is_expired;
 use crate::clock::Clock;
@@ -159,7 +160,8 @@ impl RemoteTable {
         Ok(attribute.as_deref())
     }
 
-    /// What to fetch for these columns: their attributes, the key (for messages and matching) and the TTL attribute.
+    /// What to fetch for these columns: their attributes, the key (for messages and matching), the TTL attribute, and the mark
+    /// of deleted keys where there can be some.
     ///
     /// # Errors
     /// As [`Self::key`] and [`Self::ttl_attribute`].
@@ -168,17 +170,21 @@ impl RemoteTable {
             columns.iter().map(|column| self.declaration.columns[*column].name.clone()).collect();
         attributes.extend(self.key().await?.attributes().map(|attribute| attribute.name.clone()));
         attributes.extend(self.ttl_attribute().await?.map(str::to_owned));
+        attributes.extend(self.options.version_attribute.is_some().then(|| DELETED_ATTRIBUTE.to_owned()));
         attributes.sort();
         attributes.dedup();
         let names: Vec<_> = (0..attributes.len()).map(|index| format!("#p{index}")).collect();
         Ok(Projection { expression: names.join(", "), names: names.into_iter().zip(attributes).collect() })
     }
 
-    /// Drops the items whose time is over.
+    /// Drops the items whose time is over, and those that stand for a deleted key.
     ///
     /// # Errors
     /// As [`Self::ttl_attribute`].
-    pub async fn drop_expired(&self, items: &mut Vec<Item>) -> Result<()> {
+    pub async fn drop_hidden(&self, items: &mut Vec<Item>) -> Result<()> {
+        if self.options.version_attribute.is_some() {
+            items.retain(|item| !matches!(item.get(DELETED_ATTRIBUTE), Some(AttributeValue::Bool(true))));
+        }
         if let Some(attribute) = self.ttl_attribute().await? {
             let now_ms = self.now_ms();
             items.retain(|item| !is_expired(item, attribute, now_ms));
@@ -266,7 +272,7 @@ impl RemoteTable {
                 tokio::time::sleep(backoff(empty_answers)).await;
             }
         }
-        self.drop_expired(&mut found).await?;
+        self.drop_hidden(&mut found).await?;
         Ok(found)
     }
 }

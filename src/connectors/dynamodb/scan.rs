@@ -259,7 +259,7 @@ impl Rows {
 
     async fn give(&mut self, mut items: Vec<Item>) -> Result<bool> {
         let read = &self.read;
-        read.table.drop_expired(&mut items).await?;
+        read.table.drop_hidden(&mut items).await?;
         let items: Vec<&Item> = items.iter().collect();
         let mut batches = Vec::new();
         for chunk in items.chunks(self.batch_rows) {

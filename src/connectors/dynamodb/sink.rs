@@ -1,6 +1,7 @@
 //! Upserts: the last change of a key stands. Rows become items at once; `write_queue` decides what goes out next, and one
 //! task sends it: a panic or drop of the writer ends that task. A `-U` whose `+U` follows with the same key does nothing;
-//! alone, or with another key after it, it removes the old item.
+//! alone, or with another key after it, it removes the old item. Monotonic writes go one by one (`monotonic`), and a delete
+//! among them leaves an item that only says so, for a late write to be recognised as late.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,7 +10,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest};
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::array::{Array, AsArray};
+use datafusion::arrow::datatypes::{DataType, Int64Type};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
@@ -20,6 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::client::{Failure, FailureKind, backoff, send_once};
 use super::item::{Item, encode, item_bytes};
 use super::key::{KeySchema, KeyValue, key_text};
+use super::monotonic::{Bases, DELETED_ATTRIBUTE, Lineage, VERSION_BYTES_MAX, VersionedItem, VersionedPut};
 use super::remote_table::RemoteTable;
 use super::ttl::epoch_seconds;
 use super::write_queue::WriteQueue;
@@ -59,9 +62,22 @@ impl Sink for DynamoDbSink {
             Arc::new(Shared { queue: Mutex::new(WriteQueue::new()), work: Notify::new(), failure: Mutex::new(None) });
         let (acknowledged, acknowledged_seen) = watch::channel(0);
         let (progress, progress_seen) = watch::channel(0);
+        let client = self.table.client().await;
+        let versioned = self.table.options.version_attribute.as_ref().map(|attribute| VersionedPut {
+            client: client.clone(),
+            table: self.table.clone(),
+            version_attribute: attribute.clone(),
+            lineage: Lineage {
+                job: context.job_id.clone(),
+                writer: uuid::Uuid::new_v4().simple().to_string()[..12].to_owned(),
+                first_epoch: context.epoch,
+            },
+        });
         let sender = Sender {
             shared: shared.clone(),
-            client: self.table.client().await,
+            client,
+            versioned,
+            bases: Arc::default(),
             table: self.table.clone(),
             key: key.clone(),
             metrics: context.metrics.clone(),
@@ -70,7 +86,16 @@ impl Sink for DynamoDbSink {
         };
         let task = AbortOnDropHandle::new(tokio::spawn(sender.run()));
         Ok(Box::new(Writer {
-            items: ItemMaker { table: self.table.clone(), key, key_columns, context, last_warning: None, left_out: 0 },
+            items: ItemMaker {
+                table: self.table.clone(),
+                key,
+                key_columns,
+                epoch: context.epoch,
+                serial: 0,
+                context,
+                last_warning: None,
+                left_out: 0,
+            },
             shared,
             acknowledged: acknowledged_seen,
             progress: progress_seen,
@@ -81,12 +106,25 @@ impl Sink for DynamoDbSink {
     fn resource(&self) -> String {
         self.table.resource()
     }
+
+    fn wants_version(&self) -> bool {
+        self.table.options.version_attribute.is_some()
+    }
 }
 
 type Key = Vec<KeyValue>;
 
+/// A write of one item.
+#[derive(Clone)]
+enum Write {
+    /// Whatever is stored.
+    Plain(WriteRequest),
+    /// Unless something newer is stored.
+    Versioned(Arc<VersionedItem>),
+}
+
 struct Shared {
-    queue: Mutex<WriteQueue<Key, WriteRequest>>,
+    queue: Mutex<WriteQueue<Key, Write>>,
     /// There may be something to send.
     work: Notify,
     failure: Mutex<Option<Error>>,
@@ -142,7 +180,7 @@ impl SinkWriter for Writer {
                     && let Some(change) = changes.next()
                 {
                     ConnectorMetrics::add(&self.items.context.metrics.bytes, change.bytes);
-                    queue.push(change.key, change.request, change.bytes);
+                    queue.push(change.key, change.write, change.bytes);
                 }
                 if changes.peek().is_none() {
                     queue.end_ticket();
@@ -179,13 +217,18 @@ impl SinkWriter for Writer {
             self.wait_for_progress().await?;
         }
     }
+
+    async fn barrier(&mut self, epoch: u64) -> Result<()> {
+        self.items.epoch = epoch + 1;
+        Ok(())
+    }
 }
 
 // ------------------------------------------------------------------------------------------------------- rows to requests
 
 struct Change {
     key: Key,
-    request: WriteRequest,
+    write: Write,
     bytes: usize,
 }
 
@@ -195,6 +238,10 @@ struct ItemMaker {
     key: KeySchema,
     key_columns: Vec<usize>,
     context: SinkContext,
+    /// The epoch that rows belong to now.
+    epoch: u64,
+    /// Number of the last versioned write.
+    serial: u64,
     last_warning: Option<Instant>,
     left_out: usize,
 }
@@ -203,6 +250,7 @@ impl ItemMaker {
     fn changes(&mut self, batch: &ChangeBatch) -> Result<Vec<Change>> {
         let mut changes = Vec::with_capacity(batch.len());
         let mut keys = Vec::with_capacity(batch.len());
+        let counts = self.counts(batch)?;
         for row in 0..batch.len() {
             keys.push(self.key(batch, row)?);
         }
@@ -219,26 +267,68 @@ impl ItemMaker {
             if is_updated_in_place {
                 continue;
             }
-            let (request, bytes) = if kind.is_retraction() {
-                let bytes = item_bytes(&key_item);
-                let delete = DeleteRequest::builder().set_key(Some(key_item)).build();
-                (WriteRequest::builder().delete_request(delete.map_err(build_error)?).build(), bytes)
-            } else {
-                let item = self.item(batch, row)?;
-                let bytes = item_bytes(&item);
-                if bytes > ITEM_BYTES_MAX {
-                    return Err(Error::invalid(format!(
-                        "table \"{}\": the item with {} has {bytes} bytes, DynamoDB holds {ITEM_BYTES_MAX}",
-                        self.table.declaration.name,
-                        key_text(&item, &self.key)
-                    )));
-                }
-                let put = PutRequest::builder().set_item(Some(item)).build();
-                (WriteRequest::builder().put_request(put.map_err(build_error)?).build(), bytes)
+            let is_delete = kind.is_retraction();
+            let item = match &counts {
+                _ if !is_delete => self.item(batch, row)?,
+                Some(_) => self.tombstone(key_item),
+                None => key_item,
             };
-            changes.push(Change { key, request, bytes });
+            let bytes = item_bytes(&item) + if counts.is_some() { VERSION_BYTES_MAX } else { 0 };
+            if bytes > ITEM_BYTES_MAX {
+                return Err(Error::invalid(format!(
+                    "table \"{}\": the item with {} has {bytes} bytes, DynamoDB holds {ITEM_BYTES_MAX}",
+                    self.table.declaration.name,
+                    key_text(&item, &self.key)
+                )));
+            }
+            let write = match &counts {
+                Some(counts) => {
+                    self.serial += 1;
+                    let (count, epoch, serial) = (counts[row], self.epoch, self.serial);
+                    Write::Versioned(Arc::new(VersionedItem { item, count, epoch, serial }))
+                }
+                None if is_delete => {
+                    let delete = DeleteRequest::builder().set_key(Some(item)).build();
+                    Write::Plain(WriteRequest::builder().delete_request(delete.map_err(build_error)?).build())
+                }
+                None => {
+                    let put = PutRequest::builder().set_item(Some(item)).build();
+                    Write::Plain(WriteRequest::builder().put_request(put.map_err(build_error)?).build())
+                }
+            };
+            changes.push(Change { key, write, bytes });
         }
         Ok(changes)
+    }
+
+    /// For each row, the input rows folded into its key: the column behind the declared ones.
+    fn counts(&self, batch: &ChangeBatch) -> Result<Option<Vec<i64>>> {
+        if self.table.options.version_attribute.is_none() {
+            return Ok(None);
+        }
+        let declared = self.table.declaration.columns.len();
+        let counts = batch.rows().columns().get(declared).and_then(|column| column.as_primitive_opt::<Int64Type>());
+        match counts {
+            Some(counts) if counts.null_count() == 0 => Ok(Some(counts.values().to_vec())),
+            Some(_) => Err(Error::internal("a row has no version")),
+            None => Err(Error::unsupported(format!(
+                "table \"{}\" with 'sink.write-mode' = 'monotonic' takes only rows that have a version",
+                self.table.declaration.name
+            ))
+            .detail("A job that keeps state for each key gives them; an INSERT that runs once does not.")
+            .hint("Write it with /*+ OPTIONS('sink.write-mode' = 'upsert') */.")),
+        }
+    }
+
+    /// What stands for a deleted key.
+    fn tombstone(&self, mut key_item: Item) -> Item {
+        key_item.insert(DELETED_ATTRIBUTE.to_owned(), AttributeValue::Bool(true));
+        let options = &self.table.options;
+        if let (Some(attribute), Some(ttl)) = (&options.sink_ttl_attribute, options.sink_tombstone_ttl) {
+            let expires = self.table.now_ms().div_euclid(1000).saturating_add_unsigned(ttl.as_secs());
+            key_item.insert(attribute.clone(), AttributeValue::N(expires.to_string()));
+        }
+        key_item
     }
 
     fn value(&self, batch: &ChangeBatch, row: usize, column: usize) -> Result<Option<AttributeValue>> {
@@ -322,6 +412,8 @@ fn build_error(error: aws_sdk_dynamodb::error::BuildError) -> Error {
 struct Sender {
     shared: Arc<Shared>,
     client: Client,
+    versioned: Option<VersionedPut>,
+    bases: Arc<Mutex<Bases>>,
     table: Arc<RemoteTable>,
     key: KeySchema,
     metrics: Arc<ConnectorMetrics>,
@@ -342,8 +434,9 @@ impl Sender {
         loop {
             // Resting writes count as requests: whoever throttles gets fewer at a time.
             while events.len() < self.table.options.sink_requests_max {
-                let batch =
-                    self.shared.queue.lock().next_batch(self.table.options.sink_batch_items_max, REQUEST_BYTES_MAX);
+                // A request with a condition takes one item.
+                let items_max = if self.versioned.is_some() { 1 } else { self.table.options.sink_batch_items_max };
+                let batch = self.shared.queue.lock().next_batch(items_max, REQUEST_BYTES_MAX);
                 if batch.is_empty() {
                     break;
                 }
@@ -379,8 +472,28 @@ impl Sender {
         self.progress.send_modify(|count| *count += 1);
     }
 
-    fn request(&self, batch: Vec<(Key, WriteRequest)>) -> BoxFuture<'static, Event> {
-        let (keys, requests): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+    fn request(&self, mut batch: Vec<(Key, Write)>) -> BoxFuture<'static, Event> {
+        if let (Some(put), [(_, Write::Versioned(_))]) = (&self.versioned, batch.as_slice())
+            && let Some((key, Write::Versioned(item))) = batch.pop()
+        {
+            let (put, bases, metrics) = (put.clone(), self.bases.clone(), self.metrics.clone());
+            return async move {
+                let base = bases.lock().of(&key);
+                let answer = put.send(&item, base, &metrics).await.map(|base| {
+                    bases.lock().remember(key.clone(), base);
+                    HashSet::new()
+                });
+                Event::Answered { keys: vec![key], answer }
+            }
+            .boxed();
+        }
+        let (mut keys, mut requests) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+        for (key, write) in batch {
+            if let Write::Plain(request) = write {
+                keys.push(key);
+                requests.push(request);
+            }
+        }
         let (client, metrics, key) = (self.client.clone(), self.metrics.clone(), self.key.clone());
         let table_name = self.table.table_name().to_owned();
         let doing = self.table.doing("BatchWriteItem");

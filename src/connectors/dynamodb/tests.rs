@@ -17,12 +17,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
+mod monotonic;
+
 const NOW_MS: i64 = 1_704_103_200_000;
 
 /// What the proxy does with a request, by operation and body.
 enum Fault {
     Pass,
     Answer(u16, String),
+    /// Is applied, but answered with an error.
+    Lose,
     /// Never answers.
     Hang,
 }
@@ -32,6 +36,7 @@ type Faults = Arc<dyn Fn(&str, &str) -> Fault + Send + Sync>;
 /// The embedded store behind a proxy; the address is the proxy's.
 struct Store {
     endpoint: String,
+    clock: Arc<ManualClock>,
 }
 
 impl Store {
@@ -56,7 +61,7 @@ impl Store {
                 });
             }
         });
-        Self { endpoint }
+        Self { endpoint, clock: Arc::new(ManualClock::at(NOW_MS)) }
     }
 
     fn connector(&self) -> DynamoDbConnector {
@@ -70,7 +75,7 @@ impl Store {
                 aws_region: Some("us-east-1".into()),
                 aws_credentials: Some(("local".into(), "local".into())),
                 dynamodb_is_embedded: true,
-                clock: Arc::new(ManualClock::at(NOW_MS)),
+                clock: self.clock.clone(),
             },
         )
     }
@@ -127,6 +132,13 @@ async fn relay(
                 server.write_all(head.as_bytes()).await?;
                 server.write_all(body.as_bytes()).await?;
                 message(&mut server).await?.unwrap()
+            }
+            Fault::Lose => {
+                server.write_all(head.as_bytes()).await?;
+                server.write_all(body.as_bytes()).await?;
+                message(&mut server).await?.unwrap();
+                let body = r#"{"__type":"InternalServerError","message":"lost"}"#.to_owned();
+                (format!("HTTP/1.1 500 X\r\ncontent-length: {}\r\n\r\n", body.len()), body)
             }
             Fault::Answer(status, body) => (
                 format!(
@@ -630,7 +642,7 @@ async fn a_declaration_is_held_against_the_key() {
 
 #[tokio::test]
 async fn an_unreachable_back_end_is_a_warning_at_create() {
-    let store = Store { endpoint: "http://127.0.0.1:1".into() };
+    let store = Store { endpoint: "http://127.0.0.1:1".into(), clock: Arc::new(ManualClock::at(NOW_MS)) };
     let advice = store.create(&declare(&[("user_id", "INT")], &["user_id"], &[])).await.unwrap();
     assert!(matches!(&advice[1], Advice::Warning(text) if text.contains("could not be checked")), "{advice:?}");
 }

@@ -45,7 +45,7 @@ impl FoldPlan {
             }
             Changelog::Retract => {
                 // Without any column of the row, one is enough to count rows by.
-                if !wanted.iter().any(|column| is_stored(column)) {
+                if !wanted.iter().any(&is_stored) {
                     projection.extend((0..options.columns.len()).find(is_stored));
                 }
                 false

@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::{Array, AsArray, UInt32Array};
 use datafusion::arrow::compute::cast;
@@ -16,6 +17,9 @@ use crate::changelog::{ChangeBatch, Changelog, RowKind};
 use crate::error::{Error, Result};
 use crate::formats::{EncodedRows, Encoder};
 
+/// How often at most left-out rows are logged.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Makes records of a table's rows.
 pub(super) struct RecordMaker {
     options: Arc<KafkaOptions>,
@@ -23,6 +27,8 @@ pub(super) struct RecordMaker {
     value: Box<dyn Encoder>,
     timestamp: Option<usize>,
     headers: Option<usize>,
+    left_out: usize,
+    last_warning: Option<Instant>,
 }
 
 impl RecordMaker {
@@ -57,7 +63,7 @@ impl RecordMaker {
             None => None,
         };
         let value = options.value_format.encoder(&options.value_fields)?;
-        Ok(Self { options, key, value, timestamp, headers })
+        Ok(Self { options, key, value, timestamp, headers, left_out: 0, last_warning: None })
     }
 
     /// The records of a batch, in its order.
@@ -91,6 +97,7 @@ impl RecordMaker {
         };
         let keyed: Vec<u32> = (0..changes.len()).filter(|row| has_key(*row)).map(|row| row as u32).collect();
         let skipped = changes.len() - keyed.len();
+        self.tell_left_out(skipped);
         let changes = if skipped == 0 { changes.clone() } else { changes.take(&UInt32Array::from(keyed))? };
         let keys = self.keys(&changes)?.ok_or_else(|| Error::internal("an upsert table has no key"))?;
         let is_updated_in_place = |row: usize| {
@@ -132,6 +139,15 @@ impl RecordMaker {
         let all = rows(&mut sent.iter().copied());
         let (timestamps, headers) = self.metadata(changes.take(&UInt32Array::from(all))?.rows())?;
         Ok(Records { values, keys: Some(sent_keys), is_tombstone: Some(is_tombstone), timestamps, headers, skipped })
+    }
+
+    fn tell_left_out(&mut self, rows: usize) {
+        self.left_out += rows;
+        if self.left_out > 0 && self.last_warning.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL) {
+            tracing::warn!(table = self.options.table, rows = self.left_out, "rows whose key has a NULL were left out");
+            self.last_warning = Some(Instant::now());
+            self.left_out = 0;
+        }
     }
 
     fn keys(&mut self, changes: &ChangeBatch) -> Result<Option<EncodedRows>> {

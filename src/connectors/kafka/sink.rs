@@ -288,14 +288,7 @@ impl SinkWriter for KafkaWriter {
             return Err(failure);
         }
         let records = self.records.records(&batch)?;
-        if records.skipped > 0 {
-            ConnectorMetrics::add(&self.metrics.skipped, records.skipped);
-            tracing::warn!(
-                table = self.options.table,
-                rows = records.skipped,
-                "rows whose key has a NULL were left out"
-            );
-        }
+        ConnectorMetrics::add(&self.metrics.skipped, records.skipped);
         self.ticket += 1;
         self.progress.open(records.len());
         for index in 0..records.len() {

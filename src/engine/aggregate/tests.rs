@@ -14,7 +14,7 @@ fn error(select: &str) -> String {
 fn what_cannot_be_kept_up_to_date_is_refused_with_a_way_out() {
     assert_eq!(
         error("SELECT median(i) FROM t"),
-        "0A000 aggregate median cannot run in a job: it cannot be kept up to date row by row (median(t.i)) / Use COUNT, SUM, \
+        "0A000 aggregate median cannot run in a job: it cannot be kept up to date row by row (median(CAST(t.i AS Float64))) / Use COUNT, SUM, \
          AVG, MIN, MAX, FIRST_VALUE, LAST_VALUE, LISTAGG, ARRAY_AGG, STDDEV_*, VAR_*, APPROX_COUNT_DISTINCT, BOOL_AND or \
          BOOL_OR, or compute it in a query over the sink's table."
     );

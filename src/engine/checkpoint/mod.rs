@@ -1,6 +1,6 @@
 //! Checkpoints of a job, numbered by epoch: positions of its sources and the state of its operators at a barrier.
 //! `protocol` decides what a restart goes on from, what is kept and what is folded, and does no I/O. `manifest` and `state_file`
-//! are the forms of what is stored, `storage` is the place, `store` joins them; `fold` compacts, `savepoint` copies.
+//! are the forms of what is stored, `storage` is the place, `store` writes and drops, `read` reads; `fold` compacts, `savepoint` copies.
 //!
 //! ```text
 //! write:    deltas → state_file ─┐                     read:  manifest → files, oldest first → parts of a table → rows
@@ -14,6 +14,7 @@ pub mod coordinator;
 mod fold;
 pub mod manifest;
 pub mod protocol;
+mod read;
 mod savepoint;
 mod state_file;
 mod storage;

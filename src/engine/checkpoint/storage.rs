@@ -2,10 +2,12 @@
 //! What `write_file` and `publish` have returned from is durable. After a failed write or sync nothing of it is trusted: the
 //! file is removed, and a next attempt writes another one. File work is blocking and runs beside the runtime's threads.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind as IoErrorKind, Read, Seek, SeekFrom, Write};
+mod local;
+
+use std::fs;
+use std::io::ErrorKind as IoErrorKind;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,6 +18,9 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, WriteMultip
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fault;
+
+/// Ends the names of files that are not yet in place.
+pub(super) const BESIDE: &str = ".new";
 
 /// Uploads of one file that may be under way at a time.
 const UPLOADS_MAX: usize = 4;
@@ -58,6 +63,9 @@ impl Storage {
             "file" => Self::folder(rest.strip_prefix("localhost").unwrap_or(rest)),
             "s3" | "s3a" | "s3p" => {
                 let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+                if bucket.is_empty() {
+                    return Err(Error::invalid(format!("\"{url}\" names no bucket")).hint("Write s3://bucket/prefix."));
+                }
                 let builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
                 let store = builder
                     .build()
@@ -116,11 +124,11 @@ impl Storage {
                 blocking(move || {
                     let entries = match fs::read_dir(&folder) {
                         Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(Vec::new()),
-                        entries => entries.map_err(|error| cannot("read", &folder, &error))?,
+                        entries => entries.map_err(|error| local::cannot("read", &folder, &error))?,
                     };
                     let name = |entry: std::io::Result<fs::DirEntry>| Ok(entry?.file_name().into_string().ok());
                     let names: std::io::Result<Vec<_>> = entries.map(name).collect();
-                    Ok(names.map_err(|error| cannot("read", &folder, &error))?.into_iter().flatten().collect())
+                    Ok(names.map_err(|error| local::cannot("read", &folder, &error))?.into_iter().flatten().collect())
                 })
                 .await
             }
@@ -138,7 +146,7 @@ impl Storage {
                 let path = folder.join(name);
                 blocking(move || {
                     let read = fault::io("read").and_then(|()| fs::read(&path));
-                    Ok(read.map_err(|error| cannot("read", &path, &error))?.into())
+                    Ok(read.map_err(|error| local::cannot("read", &path, &error))?.into())
                 })
                 .await
             }
@@ -157,7 +165,7 @@ impl Storage {
         match self {
             Storage::Local(folder) => {
                 let path = folder.join(name);
-                blocking(move || read_range(&path, range)).await
+                blocking(move || local::read_range(&path, range)).await
             }
             Storage::Object { store, prefix, .. } => {
                 let length = range.end - range.start;
@@ -177,7 +185,7 @@ impl Storage {
         match self {
             Storage::Local(folder) => {
                 let (folder, path) = (Arc::clone(folder), folder.join(name));
-                blocking(move || write_file(&folder, &path, produce)).await
+                blocking(move || local::write_file(&folder, &path, produce)).await
             }
             Storage::Object { store, prefix, .. } => {
                 let upload = store.put_multipart(&prefix.clone().join(name)).await;
@@ -219,7 +227,7 @@ impl Storage {
         match self {
             Storage::Local(folder) => {
                 let (folder, name) = (Arc::clone(folder), name.to_owned());
-                blocking(move || publish(&folder, &name, &bytes)).await?;
+                blocking(move || local::publish(&folder, &name, &bytes)).await?;
                 Ok(Published::Done)
             }
             Storage::Object { store, prefix, .. } => {
@@ -244,7 +252,7 @@ impl Storage {
             Storage::Local(folder) => {
                 let path = folder.join(name);
                 blocking(move || match fs::remove_file(&path) {
-                    Err(error) if error.kind() != IoErrorKind::NotFound => Err(cannot("remove", &path, &error)),
+                    Err(error) if error.kind() != IoErrorKind::NotFound => Err(local::cannot("remove", &path, &error)),
                     _ => Ok(()),
                 })
                 .await
@@ -262,7 +270,9 @@ impl Storage {
             Storage::Local(folder) => {
                 let folder = Arc::clone(folder);
                 blocking(move || match fs::remove_dir_all(&folder) {
-                    Err(error) if error.kind() != IoErrorKind::NotFound => Err(cannot("remove", &folder, &error)),
+                    Err(error) if error.kind() != IoErrorKind::NotFound => {
+                        Err(local::cannot("remove", &folder, &error))
+                    }
                     _ => Ok(()),
                 })
                 .await
@@ -284,124 +294,8 @@ impl Storage {
     }
 }
 
-fn read_range(path: &Path, range: Range<u64>) -> Result<Bytes> {
-    let length = usize::try_from(range.end - range.start)
-        .map_err(|_| Error::corrupt(format!("{} has a part that is too large", path.display())))?;
-    let read = || -> std::io::Result<Vec<u8>> {
-        fault::io("read")?;
-        let mut file = File::open(path)?;
-        // Asked before so much memory is: a length may be damaged as well.
-        if file.metadata()?.len() < range.end {
-            return Err(IoErrorKind::UnexpectedEof.into());
-        }
-        file.seek(SeekFrom::Start(range.start))?;
-        let mut bytes = vec![0; length];
-        file.read_exact(&mut bytes)?;
-        Ok(bytes)
-    };
-    match read() {
-        Err(error) if error.kind() == IoErrorKind::UnexpectedEof => {
-            Err(too_short(&path.parent().unwrap_or(path).display().to_string(), &file_name(path)))
-        }
-        read => Ok(read.map_err(|error| cannot("read", path, &error))?.into()),
-    }
-}
-
-fn write_file<T>(
-    folder: &Path,
-    path: &Path,
-    produce: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<T>,
-) -> Result<T> {
-    let failed = |error: std::io::Error| cannot("write", path, &error);
-    make_folder(folder).map_err(failed)?;
-    let mut file = fault::io("write").and_then(|()| File::create_new(path)).map_err(failed)?;
-    let mut pieces = 0;
-    let written = produce(&mut |bytes| {
-        fault::io("write").and_then(|()| file.write_all(bytes)).map_err(failed)?;
-        pieces += 1;
-        if pieces == 2 {
-            fault::point("K3");
-        }
-        Ok(())
-    })
-    .and_then(|produced| {
-        fault::io("fsync").and_then(|()| file.sync_all()).map_err(failed)?;
-        Ok(produced)
-    });
-    if written.is_err() {
-        // After a failed sync nobody knows what is on the disk; nothing refers to the file, so it may also stay.
-        let _ = fs::remove_file(path);
-    }
-    written
-}
-
-fn publish(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
-    let (path, beside) = (folder.join(name), folder.join(format!("{name}{BESIDE}")));
-    let failed = |error: std::io::Error| cannot("write", &path, &error);
-    make_folder(folder).map_err(failed)?;
-    let write = || {
-        fault::io("write")?;
-        let mut file = File::create(&beside)?;
-        let (one, other) = bytes.split_at(bytes.len() / 2);
-        file.write_all(one)?;
-        fault::point("K3");
-        fault::io("write")?;
-        file.write_all(other)?;
-        fault::io("fsync")?;
-        file.sync_all()?;
-        fault::io("rename")?;
-        fs::rename(&beside, &path)
-    };
-    if let Err(error) = write() {
-        let _ = fs::remove_file(&beside);
-        return Err(failed(error));
-    }
-    fault::point("K4");
-    fault::io("fsync").and_then(|()| sync_folder(folder)).map_err(|error| {
-        // It may or may not outlive a power cut: taken back, and the next attempt writes another one.
-        let _ = fs::remove_file(&path);
-        failed(error)
-    })
-}
-
-/// Ends the names of files that are not yet in place.
-pub(super) const BESIDE: &str = ".new";
-
-/// Makes a folder whose entry in its parent is durable as well.
-fn make_folder(folder: &Path) -> std::io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = folder.parent() {
-        make_folder(parent)?;
-        match fs::create_dir(folder) {
-            Err(error) if error.kind() != IoErrorKind::AlreadyExists => return Err(error),
-            _ => sync_folder(parent)?,
-        }
-    }
-    Ok(())
-}
-
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    // A relative path's last parent is empty: the working directory.
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    File::open(folder)?.sync_all()
-}
-
-fn cannot(doing: &str, path: &Path, error: &std::io::Error) -> Error {
-    let text = format!("cannot {doing} {}: {error}", path.display());
-    match error.kind() {
-        IoErrorKind::NotFound if doing == "read" => Error::not_found(text),
-        _ => Error::unavailable(text),
-    }
-}
-
 fn too_short(place: &str, name: &str) -> Error {
     Error::corrupt(format!("{name} in {place} is shorter than it was"))
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().map(PathBuf::from).unwrap_or_default().display().to_string()
 }
 
 /// Whether a file is missing or damaged, as opposed to a place that does not answer.

@@ -1,33 +1,27 @@
-//! The checkpoints of one job: what is stored, written, read back, and dropped when it is no longer needed.
+//! The checkpoints of one job: what is written, and dropped when it is no longer needed (`read` reads them).
 //! Knows nothing of operators or sinks. It keeps in mind which manifests there are, so that an epoch costs no listing; the
 //! place itself is asked when a job begins (`load`). One store at a time may write the checkpoints of a job.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use datafusion::arrow::record_batch::RecordBatch;
-use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 
 use super::fold::Fold;
 use super::manifest::{Manifest, Origin, Positions, StateFile};
 use super::protocol;
-use super::state_file::{self, MAGIC, Part, StateFileWriter};
-use super::storage::{BESIDE, Published, Storage, is_damage};
+use super::read::missing_is_corrupt;
+use super::state_file::StateFileWriter;
+use super::storage::{BESIDE, Published, Storage};
 use crate::engine::state::TableDelta;
-use crate::error::{Error, ErrorKind, Result};
-use crate::fault;
+use crate::error::{Error, Result};
 
 /// Ends the names of manifests; before it is the epoch.
 pub(super) const MANIFEST: &str = ".checkpoint";
 
 /// Ends the names of state files.
 pub(super) const STATE: &str = ".state";
-
-/// Parts of state files that are read ahead.
-const PARTS_AHEAD: usize = 4;
 
 /// What changed in a table of an operator since the barrier before.
 #[derive(Debug, Clone)]
@@ -86,11 +80,11 @@ pub(super) struct Inner {
 /// What the store has in mind of the place.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    is_loaded: bool,
+    pub(super) is_loaded: bool,
     pub(super) manifests: BTreeMap<u64, Manifest>,
-    damaged: Vec<Damaged>,
+    pub(super) damaged: Vec<Damaged>,
     /// Files that were read back whole.
-    verified: BTreeSet<String>,
+    pub(super) verified: BTreeSet<String>,
     pub(super) fold: Fold,
 }
 
@@ -135,76 +129,6 @@ impl CheckpointStore {
     /// Where the checkpoints are, as users write it.
     pub fn url(&self) -> String {
         self.inner.storage.url()
-    }
-
-    /// What is stored. All state is read once and held against its checksums, so that a decision knows what can be restored.
-    ///
-    /// # Errors
-    /// The place does not answer. Damage is no error here; it is part of the answer.
-    pub async fn load(&self) -> Result<Stored> {
-        let storage = &self.inner.storage;
-        let mut known = Known { is_loaded: true, ..Known::default() };
-        let mut files: BTreeMap<String, Option<Error>> = BTreeMap::new();
-        for name in storage.list().await? {
-            let Some(epoch) = name.strip_suffix(MANIFEST) else { continue };
-            let Ok(epoch) = epoch.parse() else {
-                let error = Error::corrupt(format!("{name} is no name of a checkpoint"));
-                known.damaged.push(Damaged { name, epoch: None, error, manifest: None });
-                continue;
-            };
-            let read = storage.read(&name).await;
-            match read.and_then(|bytes| Manifest::decode(Some(&self.inner.job), epoch, &bytes)) {
-                Ok(manifest) => {
-                    known.manifests.insert(epoch, manifest);
-                }
-                Err(error) if is_damage(&error) => {
-                    known.damaged.push(Damaged { name, epoch: Some(epoch), error, manifest: None });
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        for manifest in known.manifests.values() {
-            for file in &manifest.files {
-                // Two manifests that tell different things of one file cannot both be right: then checked for each.
-                let id = format!("{file:?}");
-                if files.contains_key(&id) {
-                    continue;
-                }
-                match self.verify(file).await {
-                    Ok(()) => {
-                        known.verified.insert(file.name.clone());
-                        files.insert(id, None);
-                    }
-                    Err(error) if is_damage(&error) => {
-                        files.insert(id, Some(error));
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        let manifests = std::mem::take(&mut known.manifests);
-        for (epoch, manifest) in manifests {
-            let damage = manifest.files.iter().find_map(|file| files.get(&format!("{file:?}")).cloned().flatten());
-            match damage {
-                Some(error) => known.damaged.push(Damaged {
-                    name: manifest_name(epoch),
-                    epoch: Some(epoch),
-                    error,
-                    manifest: Some(manifest),
-                }),
-                None => {
-                    known.manifests.insert(epoch, manifest);
-                }
-            }
-        }
-        for damaged in &known.damaged {
-            tracing::warn!(job = self.inner.job, name = damaged.name, error = %damaged.error, "a checkpoint is damaged");
-        }
-        let stored = Stored { manifests: known.manifests.values().cloned().collect(), damaged: known.damaged.clone() };
-        let mut current = self.inner.known.lock();
-        known.fold = std::mem::take(&mut current.fold);
-        *current = known;
-        Ok(stored)
     }
 
     /// Prepares the checkpoint of `epoch`: its state is that of the newest older checkpoint and what changed since.
@@ -305,48 +229,6 @@ impl CheckpointStore {
             .hint("Only one server may run a job; this one takes it up again from what is stored now."))
     }
 
-    /// Gives the state of an operator as it was stored, oldest rows first: a later row replaces an earlier one of its key, or
-    /// deletes it. Only rows of the key groups are given, in the columns of [`TableDelta::rows`], batch by batch.
-    ///
-    /// # Errors
-    /// The state is damaged or the place does not answer; the first error of `take`. What was given before is then void.
-    pub async fn read_state(
-        &self,
-        manifest: &Manifest,
-        operator: &str,
-        groups: Range<usize>,
-        take: &mut (dyn FnMut(&str, &RecordBatch) -> Result<()> + Send),
-    ) -> Result<()> {
-        let manifest = match fault::is_mutant("reuse-old-checkpoint") {
-            true => self.inner.known.lock().manifests.values().next().unwrap_or(manifest).clone(),
-            false => manifest.clone(),
-        };
-        let mut parts = Vec::new();
-        for file in &manifest.files {
-            let index = self.index(file).await?;
-            let wanted = |part: &Part| part.operator == operator && part.overlaps(&groups);
-            parts.extend(index.into_iter().filter(wanted).map(|part| (file.name.clone(), part)));
-        }
-        let read = |(name, part): (String, Part)| {
-            let (storage, groups) = (self.inner.storage.clone(), groups.clone());
-            async move {
-                let bytes = storage.read_range(&name, part.range()).await?;
-                let decoded = tokio::task::spawn_blocking(move || {
-                    let rows = part.decode(bytes, &groups)?;
-                    Ok((part.table, rows))
-                });
-                decoded.await.map_err(|error| Error::internal(format!("reading state panicked: {error}")))?
-            }
-        };
-        let mut batches = futures::stream::iter(parts).map(read).buffered(PARTS_AHEAD);
-        while let Some((table, rows)) = batches.try_next().await.map_err(missing_is_corrupt)? {
-            if rows.num_rows() > 0 {
-                take(&table, &rows)?;
-            }
-        }
-        Ok(())
-    }
-
     /// After `decided_epoch` was decided: reads back what is new in it, then drops what is no longer needed. Begins to fold
     /// the chain of files in the background when it has become long.
     ///
@@ -418,14 +300,6 @@ impl CheckpointStore {
         }
     }
 
-    pub(super) async fn ensure_loaded(&self) -> Result<()> {
-        let is_loaded = self.inner.known.lock().is_loaded;
-        if !is_loaded {
-            self.load().await?;
-        }
-        Ok(())
-    }
-
     /// Drops checkpoints, then the files that only they named. Best effort: what stays is found by the next `discard_after`.
     async fn forget(&self, epochs: &[u64]) {
         if epochs.is_empty() {
@@ -467,42 +341,6 @@ impl CheckpointStore {
             tracing::debug!(job = self.inner.job, name, %error, "a file that is no longer needed stays for now");
         }
     }
-
-    /// Reads the manifest and what it adds to the state back from the disk.
-    async fn read_back(&self, manifest: &Manifest) -> Result<()> {
-        let bytes = self.inner.storage.read(&manifest_name(manifest.epoch)).await?;
-        let stored = Manifest::decode(Some(&self.inner.job), manifest.epoch, &bytes)?;
-        if stored.checksum() != manifest.checksum() {
-            return Err(Error::corrupt(format!("checkpoint {} is not the one that was written", manifest.epoch)));
-        }
-        for file in &manifest.files {
-            let is_verified = self.inner.known.lock().verified.contains(&file.name);
-            if !is_verified {
-                self.verify(file).await?;
-                self.inner.known.lock().verified.insert(file.name.clone());
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) async fn index(&self, file: &StateFile) -> Result<Vec<Part>> {
-        let read = self.inner.storage.read_range(&file.name, state_file::index_range(file)).await;
-        read.and_then(|bytes| state_file::decode_index(file, &bytes)).map_err(missing_is_corrupt)
-    }
-
-    /// Reads a state file whole and holds it against its checksums.
-    pub(super) async fn verify(&self, file: &StateFile) -> Result<()> {
-        let storage = &self.inner.storage;
-        let magic = storage.read_range(&file.name, 0..MAGIC.len() as u64).await.map_err(missing_is_corrupt)?;
-        if *magic != *MAGIC {
-            return Err(Error::corrupt(format!("{} is no state file", file.name)));
-        }
-        for part in self.index(file).await? {
-            let bytes = storage.read_range(&file.name, part.range()).await.map_err(missing_is_corrupt)?;
-            part.check(&bytes)?;
-        }
-        Ok(())
-    }
 }
 
 impl Known {
@@ -511,14 +349,6 @@ impl Known {
         let damaged = self.damaged.iter().filter_map(|damaged| damaged.manifest.as_ref());
         let files = self.manifests.values().chain(damaged).flat_map(|manifest| &manifest.files);
         files.map(|file| file.name.clone()).chain(self.fold.files_in_use()).collect()
-    }
-}
-
-/// A file that a manifest names must be there.
-pub(super) fn missing_is_corrupt(error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::NotFound => Error::corrupt(error.message().to_owned()),
-        _ => error,
     }
 }
 

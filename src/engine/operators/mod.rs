@@ -1,8 +1,10 @@
 //! Operators: passive, batch in, batches out. The task loop owns waiting, barriers and time.
 
+pub mod changelog_normalize;
 pub mod filter;
 pub mod group_aggregate;
 pub mod look_up;
+pub mod materialize;
 pub mod project;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -11,7 +13,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::array::{Array, ArrayRef};
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 
 use super::dataflow::OperatorKind;
@@ -70,6 +73,23 @@ pub trait Operator: Send {
     fn state_size(&self) -> StateSize {
         StateSize::default()
     }
+}
+
+/// So many keys are looked at for their time to live at each snapshot, at most.
+const SWEPT_KEYS_MAX: usize = 65_536;
+
+/// The columns of stored rows behind `key_group` and `deleted`.
+///
+/// # Errors
+/// They are not those of `schema`.
+fn stored_columns<'a>(table: &str, rows: &'a RecordBatch, schema: &Schema) -> Result<&'a [ArrayRef]> {
+    let fits = rows.num_columns() == schema.fields().len()
+        && rows.columns().iter().zip(schema.fields()).all(|(column, field)| column.data_type() == field.data_type());
+    if !fits || rows.columns().iter().take(2).any(|column| column.null_count() > 0) {
+        return Err(Error::corrupt(format!("table \"{table}\" of an operator's state was stored with other columns"))
+            .hint("The job's statement changed; start it without its state."));
+    }
+    Ok(&rows.columns()[2..])
 }
 
 /// What operators are built with.

@@ -3,6 +3,7 @@
 //! A new aggregate is covered by adding its SQL.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray, UInt32Array};
@@ -22,7 +23,7 @@ use crate::clock::{Clock, ManualClock};
 use crate::engine::aggregate::{self, GroupAggregateSpec};
 use crate::engine::expression::{ExpressionScope, StoredExpression, output_schema};
 use crate::engine::key_group::{key_groups, owner_of, range_of};
-use crate::engine::state::TableDelta;
+use crate::engine::state::{MemoryBudget, TableDelta};
 use crate::engine::testing::declare;
 use crate::error::Result;
 
@@ -129,6 +130,8 @@ pub struct Planned {
     pub expressions: Vec<StoredExpression>,
     pub projected: SchemaRef,
     pub spec: GroupAggregateSpec,
+    /// Where operators spill what is not touched, all of it; `None` keeps it in memory.
+    pub spill: Option<tempfile::TempDir>,
     scope: ExpressionScope,
 }
 
@@ -184,16 +187,21 @@ pub fn plan(columns: &str, sql: &str, input: Changelog, emits: Changelog) -> Res
         emit_unchanged: false,
         state_ttl_ms: None,
     };
-    Ok(Planned { sql: sql.to_owned(), input: schema, expressions, projected, spec, scope })
+    Ok(Planned { sql: sql.to_owned(), input: schema, expressions, projected, spec, spill: None, scope })
 }
 
 impl Planned {
     /// The group aggregate, which takes projected rows.
     pub fn operator(&self, clock: &ManualClock) -> GroupAggregate {
+        static FILES: AtomicUsize = AtomicUsize::new(0);
         // The stored form is what a job is built from.
-        let stored = serde_json::to_string(&self.spec).unwrap();
-        GroupAggregate::with_clock(&serde_json::from_str(&stored).unwrap(), &self.projected, Arc::new(clock.clone()))
-            .unwrap()
+        let stored = serde_json::from_str(&serde_json::to_string(&self.spec).unwrap()).unwrap();
+        let mut operator = GroupAggregate::with_clock(&stored, &self.projected, Arc::new(clock.clone())).unwrap();
+        if let Some(folder) = &self.spill {
+            let file = folder.path().join(FILES.fetch_add(1, Ordering::Relaxed).to_string());
+            operator.spill_to(file, &MemoryBudget::new(1)).unwrap();
+        }
+        operator
     }
 
     /// Input rows as the group aggregate takes them.
@@ -204,6 +212,8 @@ impl Planned {
             open_lookup: &|_| Err(crate::error::Error::internal("no look-ups here")),
             consistent: Arc::new(|| false),
             clock,
+            budget: Default::default(),
+            spill_folder: std::env::temp_dir(),
         };
         let mut project = Project::new(&self.expressions, &self.input, &context).unwrap();
         block_on(project.process(batch)).unwrap()
@@ -326,11 +336,6 @@ impl<'a> Tasks<'a> {
                 operator.restore(&delta.table, &filter_record_batch(&delta.rows, &owned).unwrap()).unwrap();
             }
         }
-    }
-
-    /// How many keys all tasks keep.
-    pub fn keys_kept(&self) -> u64 {
-        self.operators.iter().map(|operator| operator.state_size().keys).sum()
     }
 }
 

@@ -24,7 +24,7 @@ fn a_writer_that_has_not_opened_its_splits_holds_back_and_one_of_another_topic_d
 #[tokio::test]
 async fn waiting_ends_by_progress_and_by_the_writers_removal() {
     let board = Arc::new(ProgressBoard::default());
-    let writer = board.register("writer", Some("d/detail".to_owned()));
+    let writer = board.register("writer", vec!["d/detail".to_owned()]);
     let gate = ReadBehind::new(Arc::clone(&board), "reader", vec!["d/detail".to_owned()]);
 
     let waiting = tokio::spawn({

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 const ROWS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("rows");
 
 /// Pages of the file that are kept in memory.
-const CACHE_BYTES: usize = 32 << 20;
+const CACHE_BYTES: usize = 16 << 20;
 
 /// Keys for which the filter is made at first.
 const FILTER_KEYS_MIN: u64 = 1 << 16;

@@ -1,6 +1,6 @@
 //! What streamgate relies on in Kafka and DynamoDB, asked of whichever back ends the run has: embedded and real ones must answer alike.
 
-mod dynamodb;
+pub mod dynamodb;
 pub mod kafka;
 mod recovery;
 mod transactions;

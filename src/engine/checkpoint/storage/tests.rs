@@ -9,13 +9,12 @@ fn places() -> (tempfile::TempDir, Vec<Storage>) {
     (folder, vec![local, object])
 }
 
-fn pieces(pieces: &'static [&'static str]) -> impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<usize> + Send {
-    move |write| {
-        for piece in pieces {
-            write(piece.as_bytes())?;
-        }
+async fn write_pieces(place: &Storage, name: &str, pieces: &'static [&'static str]) -> Result<usize> {
+    let write = move |write: &mut dyn FnMut(&[u8]) -> Result<()>| {
+        pieces.iter().try_for_each(|piece| write(piece.as_bytes()))?;
         Ok(pieces.len())
-    }
+    };
+    place.write_file(name, write).await
 }
 
 #[tokio::test]
@@ -23,7 +22,7 @@ async fn a_file_is_written_listed_read_and_removed() {
     let (_folder, places) = places();
     for place in places {
         assert_eq!(place.list().await.unwrap(), Vec::<String>::new());
-        assert_eq!(place.write_file("b", pieces(&["he", "l", "lo"])).await.unwrap(), 3);
+        assert_eq!(write_pieces(&place, "b", &["he", "l", "lo"]).await.unwrap(), 3);
         assert_eq!(place.publish("m", b"manifest".to_vec()).await.unwrap(), Published::Done);
         let mut names = place.list().await.unwrap();
         names.sort();
@@ -73,6 +72,7 @@ fn places_are_named_by_paths_and_urls() {
     assert_eq!(url("file:/var/state").as_deref(), Ok("file:///var/state/job"));
     assert!(url("state").unwrap().ends_with("/state/job"));
     assert_eq!(url("hdfs://host/x").unwrap_err(), "\"hdfs://host/x\" is no place for checkpoints");
+    assert_eq!(url("s3:///prefix").unwrap_err(), "\"s3:///prefix\" names no bucket");
     assert_eq!(url("").unwrap_err(), "the place for checkpoints is empty");
     assert_eq!(url("s3://bucket/some/prefix").as_deref(), Ok("s3://bucket/some/prefix/job"));
     assert_eq!(url("s3a://bucket/").as_deref(), Ok("s3://bucket/job"));

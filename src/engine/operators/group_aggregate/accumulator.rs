@@ -101,6 +101,11 @@ pub trait Accumulator: Send {
         0
     }
 
+    /// Bytes of those tables' rows.
+    fn value_bytes(&self) -> usize {
+        0
+    }
+
     /// Bytes in memory, as far as known.
     fn memory_bytes(&self) -> usize;
 }
@@ -127,6 +132,15 @@ pub trait ValueStore {
     /// # Errors
     /// A value is damaged.
     fn restore(&mut self, groups: &[Option<u32>], deleted: &[bool], columns: &[ArrayRef]) -> Result<()>;
+
+    /// A group's values as bytes, for this run only. None of them is changed.
+    fn copy(&self, group: u32) -> Vec<u8>;
+
+    /// Drops a group's values, of which none is changed.
+    fn drop_group(&mut self, group: u32);
+
+    /// Puts a group's values back; `None` if the bytes are none of ours.
+    fn put_back(&mut self, group: u32, bytes: &[u8]) -> Option<()>;
 }
 
 /// Changed values.

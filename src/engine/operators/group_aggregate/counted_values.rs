@@ -9,6 +9,7 @@ use datafusion::arrow::datatypes::{DataType, Int64Type};
 
 use super::accumulator::{ValueChanges, ValueStore};
 use super::encoded::{Codec, Encoded, EncodedRows};
+use super::spill;
 use crate::error::Result;
 
 /// Bytes that an entry of the tree takes beside its value.
@@ -124,6 +125,11 @@ impl CountedValues {
         self.values
     }
 
+    /// Bytes of the values.
+    pub fn value_bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Bytes in memory, as far as known.
     pub fn memory_bytes(&self) -> usize {
         let changed: usize = self.changed.len() * ENTRY_BYTES;
@@ -172,5 +178,34 @@ impl ValueStore for CountedValues {
             }
         }
         Ok(())
+    }
+    fn copy(&self, group: u32) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (value, count) in &self.groups[group as usize] {
+            spill::put(&mut bytes, value);
+            bytes.extend_from_slice(&count.to_le_bytes());
+        }
+        bytes
+    }
+
+    fn drop_group(&mut self, group: u32) {
+        for value in std::mem::take(&mut self.groups[group as usize]).into_keys() {
+            self.values -= 1;
+            self.bytes -= value.len() + ENTRY_BYTES;
+        }
+    }
+
+    fn put_back(&mut self, group: u32, mut bytes: &[u8]) -> Option<()> {
+        let mut values = Vec::new();
+        while !bytes.is_empty() {
+            let value = spill::take(&mut bytes)?;
+            let (count, rest) = bytes.split_first_chunk::<8>()?;
+            bytes = rest;
+            values.push((Encoded::from(value), i64::from_le_bytes(*count)));
+            self.values += 1;
+            self.bytes += value.len() + ENTRY_BYTES;
+        }
+        self.groups[group as usize] = BTreeMap::from_iter(values);
+        Some(())
     }
 }

@@ -83,6 +83,10 @@ impl Accumulator for DistinctAccumulator {
         self.values.len() + self.inner.values()
     }
 
+    fn value_bytes(&self) -> usize {
+        self.values.value_bytes() + self.inner.value_bytes()
+    }
+
     fn memory_bytes(&self) -> usize {
         self.values.memory_bytes() + self.inner.memory_bytes()
     }

@@ -12,6 +12,7 @@ use hashbrown::HashMap;
 
 use super::accumulator::{Accumulator, Fold, ValueChanges, ValueStore, without_nulls};
 use super::encoded::{Codec, Encoded};
+use super::spill;
 use crate::engine::aggregate::{AggregateFunction, StoredAggregate};
 use crate::error::{Error, Result};
 
@@ -153,6 +154,32 @@ impl ValueStore for EntryStore {
             self.bytes -= self.size(key.0.len(), value.len());
         }
         Ok(())
+    }
+    fn copy(&self, group: u32) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for ((order, sequence), value) in self.groups[group as usize].iter().flat_map(|entries| &entries.values) {
+            bytes.extend_from_slice(&sequence.to_le_bytes());
+            spill::put(&mut bytes, order);
+            spill::put(&mut bytes, value);
+        }
+        bytes
+    }
+
+    fn drop_group(&mut self, group: u32) {
+        for ((order, _), value) in self.groups[group as usize].take().into_iter().flat_map(|entries| entries.values) {
+            self.count -= 1;
+            self.bytes -= self.size(order.len(), value.len());
+        }
+    }
+
+    fn put_back(&mut self, group: u32, mut bytes: &[u8]) -> Option<()> {
+        while let Some((sequence, rest)) = bytes.split_first_chunk::<8>() {
+            bytes = rest;
+            let order = spill::take(&mut bytes)?;
+            let value = spill::take(&mut bytes)?;
+            self.insert(group, order, u64::from_le_bytes(*sequence), value);
+        }
+        bytes.is_empty().then_some(())
     }
 }
 
@@ -302,6 +329,10 @@ impl Accumulator for ListAccumulator {
 
     fn values(&self) -> u64 {
         self.store.count
+    }
+
+    fn value_bytes(&self) -> usize {
+        self.store.bytes
     }
 
     fn memory_bytes(&self) -> usize {

@@ -9,14 +9,15 @@ mod accumulator;
 mod counted_values;
 mod counting;
 mod distinct;
-mod encoded;
+pub(super) mod encoded;
 mod exact_float;
 mod extremes;
 mod float_sums;
-mod key_table;
+pub(super) mod key_table;
 mod lists;
 mod output;
 mod retracted_extremes;
+mod spill;
 mod state;
 mod sums;
 
@@ -33,6 +34,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use self::accumulator::{Accumulator, Fold, SKIPPED, ValueStore, accumulator};
 use self::encoded::{Codec, EncodedRows};
 use self::key_table::KeyTable;
+use self::spill::Spill;
 use super::{Operator, OperatorContext};
 use crate::changelog::{ChangeBatch, Changelog};
 use crate::clock::Clock;
@@ -50,6 +52,10 @@ const CHANGED: u8 = 4;
 const RESTORED: u8 = 8;
 /// It is the one group over all rows, and had a row once.
 const GLOBAL: u8 = 16;
+/// It was touched since the search for cold groups came by.
+const REFERENCED: u8 = 32;
+/// It was found to be cold, only within that search.
+const EVICTED: u8 = 64;
 
 /// See the module.
 pub struct GroupAggregate {
@@ -79,6 +85,7 @@ pub struct GroupAggregate {
     /// Group at which the next sweep for expired groups begins.
     sweep: usize,
     restoring: bool,
+    spill: Option<Spill>,
     clock: Arc<dyn Clock>,
     scratch: Scratch,
 }
@@ -171,6 +178,7 @@ impl GroupAggregate {
             unknown_retractions: 0,
             sweep: 0,
             restoring: false,
+            spill: None,
             clock,
             scratch: Scratch::default(),
         })
@@ -241,7 +249,7 @@ impl GroupAggregate {
             if *flags & CHANGED == 0 {
                 self.changed.push(group);
             }
-            *flags |= DIRTY | CHANGED | if self.spec.keys.is_empty() { GLOBAL } else { 0 };
+            *flags |= DIRTY | CHANGED | REFERENCED | if self.spec.keys.is_empty() { GLOBAL } else { 0 };
             groups.push(group);
         }
     }
@@ -289,6 +297,14 @@ impl GroupAggregate {
             self.flags[slot] |= CHANGED;
             self.changed.push(group);
         }
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        let aggregates: usize = self.aggregates.iter().map(|aggregate| aggregate.accumulator.memory_bytes()).sum();
+        let columns = (self.rows.capacity() + self.versions.capacity() + self.touched_ms.capacity()) * size_of::<i64>()
+            + self.flags.capacity()
+            + (self.dirty.capacity() + self.changed.capacity()) * size_of::<u32>();
+        (self.keys.memory_bytes() + aggregates + columns) as u64
     }
 
     /// The columns behind the key, of groups.
@@ -369,6 +385,7 @@ impl Operator for GroupAggregate {
         let keys: Vec<ArrayRef> = self.spec.keys.iter().map(|key| Arc::clone(batch.rows().column(*key))).collect();
         let mut key_rows = std::mem::take(&mut self.key_rows);
         self.codec.encode_into(&mut key_rows, &keys)?;
+        self.revive(batch.len(), &key_rows)?;
         let mut scratch = std::mem::take(&mut self.scratch);
         let first_new = self.dirty.len();
         self.resolve(&batch, &key_rows, &mut scratch.groups);
@@ -402,6 +419,7 @@ impl Operator for GroupAggregate {
             }
         }
         self.before.clear();
+        self.make_room()?;
         Ok(output)
     }
 
@@ -416,14 +434,11 @@ impl Operator for GroupAggregate {
 
     fn state_size(&self) -> StateSize {
         let values: u64 = self.aggregates.iter().map(|aggregate| aggregate.accumulator.values()).sum();
-        let aggregates: usize = self.aggregates.iter().map(|aggregate| aggregate.accumulator.memory_bytes()).sum();
-        let columns = (self.rows.capacity() + self.versions.capacity() + self.touched_ms.capacity()) * size_of::<i64>()
-            + self.flags.capacity()
-            + (self.dirty.capacity() + self.changed.capacity()) * size_of::<u32>();
+        let spilled = self.spill.as_ref();
         StateSize {
-            keys: self.keys.len() as u64 + values,
-            memory_bytes: (self.keys.memory_bytes() + aggregates + columns) as u64,
-            spilled_bytes: 0,
+            keys: self.keys.len() as u64 + values + spilled.map_or(0, Spill::groups),
+            memory_bytes: self.memory_bytes(),
+            spilled_bytes: spilled.map_or(0, Spill::bytes),
         }
     }
 }

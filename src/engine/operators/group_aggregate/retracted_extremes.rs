@@ -65,6 +65,10 @@ impl Accumulator for RetractedMinMaxAccumulator {
         self.values.len()
     }
 
+    fn value_bytes(&self) -> usize {
+        self.values.value_bytes()
+    }
+
     fn memory_bytes(&self) -> usize {
         self.values.memory_bytes()
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, UInt8Array, UInt32Array};
+use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, UInt8Array, UInt32Array};
 use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt64Type};
 use datafusion::arrow::record_batch::RecordBatch;
@@ -11,11 +11,9 @@ use datafusion::arrow::record_batch::RecordBatch;
 use super::accumulator::ValueStore;
 use super::{CHANGED, DIRTY, EMITTED, GLOBAL, GroupAggregate, RESTORED};
 use crate::engine::key_group::key_groups;
+use crate::engine::operators::{SWEPT_KEYS_MAX, stored_columns};
 use crate::engine::state::TableDelta;
 use crate::error::{Error, Result};
-
-/// So many groups are looked at for their time to live at each snapshot, at most.
-const SWEPT_GROUPS_MAX: usize = 65_536;
 
 impl GroupAggregate {
     /// What changed since the last snapshot. Groups that are gone are told once, then their numbers are free.
@@ -72,7 +70,7 @@ impl GroupAggregate {
     }
 
     /// The columns of table `groups` behind the key, NULL where the group is deleted.
-    fn group_columns(&self, groups: &[u32], deleted: &[bool]) -> Result<Vec<ArrayRef>> {
+    pub(super) fn group_columns(&self, groups: &[u32], deleted: &[bool]) -> Result<Vec<ArrayRef>> {
         let of = |counts: &[i64]| -> ArrayRef {
             Arc::new(Int64Array::from_iter_values(groups.iter().map(|group| counts[*group as usize])))
         };
@@ -132,24 +130,12 @@ impl GroupAggregate {
 
     /// Takes up stored rows of a table.
     pub(super) fn take_up(&mut self, table: &str, rows: &RecordBatch) -> Result<()> {
-        let schema = self.table_schema(table)?;
-        let fits = rows.num_columns() == schema.fields().len()
-            && rows
-                .columns()
-                .iter()
-                .zip(schema.fields())
-                .all(|(column, field)| column.data_type() == field.data_type());
-        if !fits || rows.column(0).null_count() + rows.column(1).null_count() > 0 {
-            return Err(Error::corrupt(format!(
-                "table \"{table}\" of a group aggregate was stored with other columns"
-            ))
-            .hint("The job's statement changed; start it without its state."));
-        }
+        let stored = stored_columns(table, rows, &self.table_schema(table)?)?;
         self.restoring = true;
-        let keys = 2 + self.spec.keys.len();
-        let key_rows = self.codec.encode(&rows.columns()[2..keys])?;
+        let (key_columns, columns) = stored.split_at(self.spec.keys.len());
+        let key_rows = self.codec.encode(key_columns)?;
+        self.revive(rows.num_rows(), &key_rows)?;
         let deleted = rows.column(1).as_boolean();
-        let columns = &rows.columns()[keys..];
         // A deleted row makes no group.
         let groups: Vec<Option<u32>> = (0..rows.num_rows())
             .map(|row| {
@@ -164,11 +150,11 @@ impl GroupAggregate {
                 Some(group)
             })
             .collect();
-        if table == "groups" {
-            self.take_up_groups(&groups, deleted, columns)
-        } else {
-            self.take_up_values(table, &groups, deleted, columns)
+        match table {
+            "groups" => self.take_up_groups(&groups, deleted, columns)?,
+            _ => self.take_up_values(table, &groups, deleted, columns)?,
         }
+        self.make_room()
     }
 
     fn take_up_groups(&mut self, groups: &[Option<u32>], deleted: &BooleanArray, columns: &[ArrayRef]) -> Result<()> {
@@ -189,7 +175,12 @@ impl GroupAggregate {
         let indices = UInt32Array::from(indices);
         let columns: Vec<ArrayRef> =
             columns.iter().map(|column| take(column, &indices, None)).collect::<Result<_, _>>()?;
-        let mut rest = columns.as_slice();
+        self.set_groups(&kept, &columns)
+    }
+
+    /// Puts the columns of table `groups` behind the key into place.
+    pub(super) fn set_groups(&mut self, groups: &[u32], columns: &[ArrayRef]) -> Result<()> {
+        let mut rest = columns;
         let mut next = |count: usize| {
             let (columns, behind) = rest.split_at(count);
             rest = behind;
@@ -203,13 +194,13 @@ impl GroupAggregate {
             counts.push(&mut self.touched_ms);
         }
         for counts in counts {
-            for (group, count) in kept.iter().zip(next(1)[0].as_primitive::<Int64Type>().values()) {
+            for (group, count) in groups.iter().zip(next(1)[0].as_primitive::<Int64Type>().values()) {
                 counts[*group as usize] = *count;
             }
         }
         for aggregate in &mut self.aggregates {
             let columns = next(aggregate.accumulator.state_fields().len());
-            aggregate.accumulator.restore(&kept, columns)?;
+            aggregate.accumulator.restore(groups, columns)?;
         }
         Ok(())
     }
@@ -256,7 +247,7 @@ impl GroupAggregate {
         }
         let now_ms = self.clock.now_ms();
         let slots = self.keys.slots();
-        for _ in 0..slots.min(SWEPT_GROUPS_MAX) {
+        for _ in 0..slots.min(SWEPT_KEYS_MAX) {
             if self.sweep >= slots {
                 self.sweep = 0;
             }
@@ -269,7 +260,7 @@ impl GroupAggregate {
     }
 
     /// Gives a group's number back.
-    fn release(&mut self, group: u32) {
+    pub(super) fn release(&mut self, group: u32) {
         let slot = group as usize;
         debug_assert_eq!(self.flags[slot] & DIRTY, 0);
         self.rows[slot] = 0;

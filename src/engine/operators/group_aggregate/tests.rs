@@ -5,7 +5,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::engine::operators::testing::*;
 
-const COLUMNS: &str = "k VARCHAR, i BIGINT, d DECIMAL(10, 2), f DOUBLE, s VARCHAR, b BOOLEAN";
+const COLUMNS: &str = "k VARCHAR, i BIGINT, d DECIMAL(10,2), f DOUBLE, s VARCHAR, b BOOLEAN";
 
 /// Columns of the property tests.
 const CHOICES: &[&[&str]] = &[
@@ -169,6 +169,7 @@ fn a_lost_extreme_is_replaced_by_the_next_one() {
         expect![[r#"
             + a 1 y
             --
+
             --
             -U a 1 y
             +U a 1 x"#]],
@@ -268,7 +269,7 @@ fn a_group_that_nothing_touched_for_its_time_is_forgotten() {
         step(1900, "+ a 3"),
         (
             "+ a 1 1".to_owned(),
-            "groups (key 1)\n+ a 1 1900 1\n- b NULL NULL NULL; \
+            "groups (key 1)\n+ a 1 1900 1 1\n- b NULL NULL NULL NULL; \
              values-1 (key 2)\n- a 1 NULL\n- a 2 NULL\n+ a 3 1\n- b 1 NULL"
                 .to_owned(),
             2
@@ -286,19 +287,22 @@ fn a_table_of_another_statement_is_refused() {
     other.flush().unwrap();
     let delta = other.snapshot().unwrap().remove(0);
     let error = operator.restore(&delta.table, &delta.rows).unwrap_err();
-    assert_eq!(error.message(), "table \"groups\" of a group aggregate was stored with other columns");
+    assert_eq!(error.message(), "table \"groups\" of an operator's state was stored with other columns");
     assert!(operator.restore("values-7", &delta.rows).is_err());
 }
 
 fn compare(select: &'static str, input: Changelog, emits: Changelog, cases: u32) {
-    let planned = planned(select, input, emits);
+    compare_planned(&planned(select, input, emits), cases);
+}
+
+fn compare_planned(planned: &Planned, cases: u32) {
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let mut runner = proptest::test_runner::TestRunner::new_with_rng(
         config,
         proptest::test_runner::TestRng::from_seed(proptest::test_runner::RngAlgorithm::ChaCha, &[4; 32]),
     );
-    let steps = steps(row_of(CHOICES), input == Changelog::Retract);
-    runner.run(&steps, |steps| super::super::testing::check(&planned, &steps)).unwrap();
+    let steps = steps(row_of(CHOICES), planned.spec.input == Changelog::Retract);
+    runner.run(&steps, |steps| super::super::testing::check(planned, &steps)).unwrap();
 }
 
 fn select(aggregates: &str, keys: &str) -> &'static str {
@@ -322,10 +326,40 @@ fn upserts_folded_give_the_same() {
 
 #[test]
 fn an_appending_input_gives_what_a_query_gives() {
-    compare(select(&format!("{UNORDERED}, {ORDERED}"), "k"), Changelog::Append, Changelog::Retract, 60);
+    compare(select(UNORDERED, "k"), Changelog::Append, Changelog::Retract, 40);
+    // Apart: beside ordered aggregates DataFusion shows rows to these ones in the others' order.
+    compare(select(ORDERED, "k"), Changelog::Append, Changelog::Retract, 40);
 }
 
 #[test]
 fn one_group_over_all_rows_gives_what_a_query_gives() {
     compare(select(UNORDERED, ""), Changelog::Retract, Changelog::Retract, 40);
+}
+
+#[test]
+fn groups_on_disk_come_back_with_their_values() {
+    let mut planned = planned(select(UNORDERED, "k"), Changelog::Retract, Changelog::Retract);
+    planned.spill = Some(tempfile::tempdir().unwrap());
+    compare_planned(&planned, 40);
+}
+
+#[test]
+fn only_what_the_checkpoint_has_goes_to_disk() {
+    let mut planned = by_k("count(*), count(DISTINCT i)");
+    planned.spill = Some(tempfile::tempdir().unwrap());
+    let mut operator = planned.operator(&ManualClock::default());
+    let mut step = |text: &str| {
+        block_on(operator.process(planned.project(changes(&planned.input, text)))).unwrap();
+        operator.flush().unwrap();
+        let before = operator.state_size();
+        operator.snapshot().unwrap();
+        before
+    };
+    assert_eq!(step("+ a 1\n+ b 1").spilled_bytes, 0);
+    // b was not touched since; its value went with it.
+    let size = step("+ a 2");
+    assert!(size.spilled_bytes > 0);
+    assert_eq!(size.keys, 4);
+    step("+ b 2");
+    assert_eq!(step("- a 1").keys, 3);
 }
