@@ -82,8 +82,7 @@ impl PlannedJob {
 
     /// What it holds, if that is more than one INSERT.
     pub fn contents(&self) -> Option<String> {
-        let tables: Vec<String> =
-            self.inserts.iter().map(|insert| format!("INSERT INTO {}", insert.table)).collect();
+        let tables: Vec<String> = self.inserts.iter().map(|insert| format!("INSERT INTO {}", insert.table)).collect();
         (tables.len() > 1).then(|| format!("It holds {}; sources that they share are read once.", tables.join(", ")))
     }
 

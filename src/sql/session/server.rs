@@ -56,7 +56,8 @@ impl SqlServer {
     ) -> Self {
         let base = base_state();
         // It would make two aggregates, each with state of its own, of one that counts distinct values.
-        let rules = base.optimizers().iter().filter(|rule| rule.name() != "single_distinct_to_groupby").cloned();
+        let rules =
+            base.optimizers().iter().filter(|rule| rule.name() != "single_distinct_aggregation_to_group_by").cloned();
         let job_optimizer = Optimizer::with_rules(rules.collect());
         let queries = tokio::runtime::Handle::current();
         let opened = Mutex::default();
