@@ -82,6 +82,8 @@ pub struct Split {
     pub id: String,
     /// Name of the same part across tables and jobs, for read-behind: `kafka://host:9092/orders/0`.
     pub resource: String,
+    /// Under which name the outside system keeps positions for its lag tools, if it does: Kafka's consumer group.
+    pub group: Option<String>,
 }
 
 /// Where to go on in a split: the next record's offset (exclusive end of what was read).

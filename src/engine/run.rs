@@ -185,7 +185,7 @@ async fn open(context: &JobContext, tables: &Tables) -> Result<(Option<Arc<dyn T
             GoOn::At(at(epoch))
         }
         Resume::RebuildMutedTo { from, decision } => {
-            context.checkpoints.discard_after(decision.epoch).await?;
+            context.checkpoints.discard_after(from.unwrap_or(0)).await?;
             GoOn::Rebuild { from: from.and_then(at), decision }
         }
         Resume::Refuse(error) => return Err(error),
@@ -456,6 +456,7 @@ impl Builder<'_> {
             None => {
                 let context = SinkContext {
                     owner: self.context.job.clone(),
+                    job_id: self.context.id.clone(),
                     transactions: sink.transactional().and_then(|_| self.start.transactions.clone()),
                     epoch: self.epoch + 1,
                     metrics: Arc::clone(&metrics.connector),

@@ -141,7 +141,11 @@ impl Source for MemoryPart {
 
     async fn splits(&self) -> Result<Vec<Split>> {
         let name = &self.0.declaration.name;
-        let split = |part: usize| Split { id: format!("{name}/{part}"), resource: format!("memory://{name}/{part}") };
+        let split = |part: usize| Split {
+            id: format!("{name}/{part}"),
+            resource: format!("memory://{name}/{part}"),
+            group: None,
+        };
         Ok((0..self.0.parts).map(split).collect())
     }
 

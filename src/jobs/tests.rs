@@ -90,7 +90,7 @@ impl Source for Part {
     }
 
     async fn splits(&self) -> Result<Vec<Split>> {
-        Ok(vec![Split { id: format!("{}/0", self.name), resource: format!("memory://{}/0", self.name) }])
+        Ok(vec![Split { id: format!("{}/0", self.name), resource: format!("memory://{}/0", self.name), group: None }])
     }
 
     async fn open(&self, request: SplitRequest<'_>) -> Result<Box<dyn SplitReader>> {

@@ -94,7 +94,11 @@ impl Source for DatagenSource {
 
     async fn splits(&self) -> Result<Vec<Split>> {
         Ok((0..self.0.parallelism)
-            .map(|split| Split { id: split.to_string(), resource: format!("datagen://{}/{split}", self.0.name) })
+            .map(|split| Split {
+                id: split.to_string(),
+                resource: format!("datagen://{}/{split}", self.0.name),
+                group: None,
+            })
             .collect())
     }
 

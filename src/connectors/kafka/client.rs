@@ -88,6 +88,7 @@ const ALLOWED: &[&str] = &[
     "ssl.sigalgs.list",
     "sticky.partitioning.linger.ms",
     "topic.metadata.refresh.interval.ms",
+    "transaction.timeout.ms",
 ];
 
 /// Properties only for consumers, and only for producers: librdkafka warns of the other's.
@@ -287,6 +288,18 @@ pub(super) fn producer_config(bootstrap: &str, properties: &BTreeMap<String, Str
         // As the Java client: records of one key in one partition, whoever writes them.
         .set("partitioner", "murmur2_random");
     for (name, value) in properties.iter().filter(|(name, _)| !CONSUMER_ONLY.contains(&name.as_str())) {
+        config.set(name, value);
+    }
+    config.set_log_level(RDKafkaLogLevel::Warning);
+    config
+}
+
+/// A configuration for a client that neither reads nor writes.
+pub(super) fn admin_config(bootstrap: &str, properties: &BTreeMap<String, String>) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap).set("client.id", "streamgate");
+    let is_of_all = |name: &str| !CONSUMER_ONLY.contains(&name) && !PRODUCER_ONLY.contains(&name);
+    for (name, value) in properties.iter().filter(|(name, _)| is_of_all(name)) {
         config.set(name, value);
     }
     config.set_log_level(RDKafkaLogLevel::Warning);

@@ -1,11 +1,14 @@
 //! Kafka topics as tables: `options` reads what was declared, `client` makes librdkafka's settings of it, `consumer` and
 //! `reader` take records from partitions, `rows` makes rows of them, `scan` and `source` serve queries and jobs, `sink` writes.
+//! With exactly-once a job's writers share its `transactions`, each through an `outlet`; what is decided is in a `progress_topic`.
 
 mod client;
 mod consumer;
 mod fold;
 mod offsets;
 mod options;
+pub(in crate::connectors) mod outlet;
+mod progress_topic;
 mod pushdown;
 mod reader;
 mod records;
@@ -13,6 +16,9 @@ mod rows;
 mod scan;
 mod sink;
 mod source;
+pub(in crate::connectors) mod tickets;
+mod transactional_producer;
+pub(in crate::connectors) mod transactions;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -13,6 +13,9 @@ use crate::connectors::{ColumnKind, ConnectorDefaults, OptionReader, TableDeclar
 use crate::error::{Error, Result};
 use crate::formats::{self, Format};
 
+/// `transaction.timeout.ms` unless the table says otherwise: what a dead job's transaction may hold readers back.
+const TRANSACTION_TIMEOUT_MS: u64 = 60_000;
+
 /// Where reading begins (`scan.startup.mode`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Startup {
@@ -55,6 +58,15 @@ pub enum Partitioner {
     Fixed,
     /// One after the other.
     RoundRobin,
+}
+
+/// How a job writes in transactions (`sink.delivery-guarantee` = exactly-once).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransactionOptions {
+    /// `sink.transactional-id-prefix`: the job's id follows it.
+    pub transactional_id_prefix: String,
+    /// `properties.transaction.timeout.ms`.
+    pub timeout: Duration,
 }
 
 /// Parts of a record beside key and value.
@@ -144,6 +156,8 @@ pub struct KafkaOptions {
     pub discovery_interval: Option<Duration>,
     /// `sink.partitioner`.
     pub partitioner: Partitioner,
+    /// Present with exactly-once.
+    pub transaction: Option<TransactionOptions>,
     /// The declared schema.
     pub schema: SchemaRef,
     /// For each declared column, where it is in a record.
@@ -255,7 +269,8 @@ impl KafkaOptions {
         let group_id =
             options.take_non_blank("properties.group.id").unwrap_or_else(|| format!("KafkaSource-{}", table.name));
         let reset = options.take("properties.auto.offset.reset");
-        let given_properties = client::translate(options.take_prefix("properties."))?;
+        let mut given_properties = client::translate(options.take_prefix("properties."))?;
+        let transaction = take_transaction(options, given_properties.remove("transaction.timeout.ms"))?;
         let (bootstrap_servers, mut properties, is_embedded) = match given_servers {
             Some(servers) => (servers, BTreeMap::new(), false),
             None => {
@@ -274,27 +289,7 @@ impl KafkaOptions {
         let bounded = take_bounded(options)?;
         let discovery_interval =
             options.take_duration("scan.topic-partition-discovery.interval")?.unwrap_or(Duration::from_secs(300));
-        match options.take_alias(&["sink.delivery-guarantee", "sink.semantic"])?.map(|value| normal(&value)).as_deref()
-        {
-            // `none` gets more than it asks for.
-            None | Some("at-least-once" | "none") => {}
-            Some("exactly-once") => {
-                return Err(Error::unsupported(
-                    "option \"sink.delivery-guarantee\" = 'exactly-once' is not supported yet",
-                ));
-            }
-            Some(other) => {
-                return Err(Error::invalid(format!("option \"sink.delivery-guarantee\" cannot be '{other}'"))
-                    .hint("Known values: none, at-least-once, exactly-once."));
-            }
-        }
-        options.refuse(&[
-            ("sink.transactional-id-prefix", ""),
-            ("sink.transaction-naming-strategy", "default"),
-            ("error-handling.mode", "off"),
-            ("scan.parallelism", ""),
-            ("sink.parallelism", ""),
-        ])?;
+        options.refuse(&[("error-handling.mode", "off"), ("scan.parallelism", ""), ("sink.parallelism", "")])?;
 
         Ok(Self {
             table: table.name.clone(),
@@ -307,6 +302,7 @@ impl KafkaOptions {
             bounded,
             discovery_interval: Some(discovery_interval).filter(|interval| !interval.is_zero()),
             partitioner: Partitioner::Default,
+            transaction,
             columns: Vec::new(),
             value_format: formats::open("json", &BTreeMap::new())?,
             value_fields: Fields::empty(),
@@ -384,9 +380,45 @@ impl KafkaOptions {
 
     /// `kafka://host:9092/topic`: the same for every declaration of the topic.
     pub fn resource(&self, topic: &str) -> String {
+        format!("{}/{topic}", self.cluster())
+    }
+
+    /// Names the cluster: `kafka://host:9092`.
+    pub fn cluster(&self) -> String {
         let mut servers = list_of(&self.bootstrap_servers, ',');
         servers.sort_unstable();
-        format!("kafka://{}/{topic}", servers.join(","))
+        format!("kafka://{}", servers.join(","))
+    }
+}
+
+/// The delivery guarantee and what belongs to it.
+fn take_transaction(options: &mut OptionReader, timeout_ms: Option<String>) -> Result<Option<TransactionOptions>> {
+    let guarantee = options.take_alias(&["sink.delivery-guarantee", "sink.semantic"])?.map(|value| normal(&value));
+    let prefix = options.take_non_blank("sink.transactional-id-prefix");
+    match options.take("sink.transaction-naming-strategy").map(|value| normal(&value)).as_deref() {
+        // A job has one id, which it keeps, so there is nothing to choose.
+        None | Some("" | "default" | "incrementing" | "pooling") => {}
+        Some(other) => {
+            return Err(Error::invalid(format!("option \"sink.transaction-naming-strategy\" cannot be '{other}'"))
+                .hint("Known values: DEFAULT, INCREMENTING, POOLING."));
+        }
+    }
+    let timeout_ms = match &timeout_ms {
+        None => TRANSACTION_TIMEOUT_MS,
+        Some(text) => text.trim().parse().ok().filter(|ms| (1000..=i32::MAX as u64).contains(ms)).ok_or_else(|| {
+            Error::invalid(format!("option \"properties.transaction.timeout.ms\" cannot be '{text}'"))
+                .hint("It is a number of milliseconds, from 1000 on.")
+        })?,
+    };
+    match guarantee.as_deref() {
+        // `none` gets more than it asks for.
+        None | Some("at-least-once" | "none") => Ok(None),
+        Some("exactly-once") => Ok(Some(TransactionOptions {
+            transactional_id_prefix: prefix.unwrap_or_else(|| "streamgate".to_owned()),
+            timeout: Duration::from_millis(timeout_ms),
+        })),
+        Some(other) => Err(Error::invalid(format!("option \"sink.delivery-guarantee\" cannot be '{other}'"))
+            .hint("Known values: none, at-least-once, exactly-once.")),
     }
 }
 

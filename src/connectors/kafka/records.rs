@@ -13,6 +13,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use rdkafka::message::{Header, OwnedHeaders};
 
 use super::options::{ColumnSource, KafkaOptions, Metadata};
+use super::outlet::Outgoing;
 use crate::changelog::{ChangeBatch, Changelog, RowKind};
 use crate::error::{Error, Result};
 use crate::formats::{EncodedRows, Encoder};
@@ -187,6 +188,18 @@ pub(super) struct Records {
 }
 
 impl Records {
+    /// Record `index` as it goes out to a topic.
+    pub fn outgoing<'a>(&'a self, index: usize, topic: &'a str, partition: Option<i32>) -> Outgoing<'a> {
+        Outgoing {
+            topic,
+            partition,
+            key: self.key(index),
+            payload: self.value(index),
+            timestamp: self.timestamp(index),
+            headers: self.headers(index),
+        }
+    }
+
     /// Number of records.
     pub fn len(&self) -> usize {
         self.values.len()

@@ -1,24 +1,25 @@
-//! Writes rows as records. A batch is a ticket; delivery reports count each ticket down, and the highest one up to which
-//! everything is delivered is shown. A full queue makes `write` wait, which is the back-pressure.
+//! Writes rows as records, through a producer of the writer's own or, with exactly-once, into the job's transaction. A batch is a
+//! ticket. A full queue makes `write` wait, which is the back-pressure.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
-use tokio::sync::{Notify, watch};
+use rdkafka::producer::{Producer as _, ProducerContext, ThreadedProducer};
+use tokio::sync::watch;
 
 use super::client::{self, Context, REQUEST_TIMEOUT};
 use super::options::{KafkaOptions, Partitioner};
+use super::outlet::{Outlet, base};
 use super::records::{RecordMaker, Records};
+use super::tickets::{Ticket, Tickets};
+use super::transactions::KafkaTransactional;
 use crate::changelog::{ChangeBatch, Changelog};
-use crate::connectors::{ConnectorMetrics, Sink, SinkContext, SinkKind, SinkWriter};
+use crate::connectors::{ConnectorMetrics, Sink, SinkContext, SinkKind, SinkWriter, Transactional};
 use crate::error::{Error, Result};
 
 /// How long a writer waits at most before it tries a full queue again.
@@ -59,10 +60,11 @@ impl Sink for KafkaSink {
         let topic = self.topic()?.to_owned();
         let options = self.options.clone();
         let records = RecordMaker::new(options.clone())?;
-        let progress = Arc::new(Progress::default());
-        let (producer, partitions) = tokio::task::spawn_blocking({
-            let (options, progress, topic) = (options.clone(), progress.clone(), topic.clone());
-            move || start(&options, &topic, progress)
+        let tickets = Arc::new(Tickets::default());
+        let outlet = Outlet::new(&context, &options.cluster(), tickets.clone())?;
+        let (way, partitions) = tokio::task::spawn_blocking({
+            let (options, tickets, topic) = (options.clone(), tickets.clone(), topic.clone());
+            move || start(&options, &topic, tickets, outlet)
         })
         .await
         .map_err(|error| Error::internal(format!("creating a Kafka producer: {error}")))??;
@@ -70,8 +72,8 @@ impl Sink for KafkaSink {
             options,
             topic,
             records,
-            producer: Some(producer),
-            progress,
+            way,
+            tickets,
             partitions,
             next_partition: 0,
             ticket: 0,
@@ -82,19 +84,44 @@ impl Sink for KafkaSink {
     fn resource(&self) -> String {
         self.options.resource(self.options.topics.first().map_or("", String::as_str))
     }
+
+    fn transactional(&self) -> Option<Arc<dyn Transactional>> {
+        KafkaTransactional::of_table(&self.options)
+    }
+}
+
+/// Where a writer's records go.
+enum Way {
+    /// To a producer of its own; only absent while it is dropped.
+    Own(Option<KafkaProducer>),
+    /// Into the job's transaction.
+    Transaction(Outlet),
 }
 
 type KafkaProducer = ThreadedProducer<SinkClient>;
 
-/// Creates the producer; the partitions are asked for only where the partitioner chooses among them.
-fn start(options: &KafkaOptions, topic: &str, progress: Arc<Progress>) -> Result<(KafkaProducer, Vec<i32>)> {
+/// Creates the producer, if the writer needs one; the partitions are asked for only where the partitioner chooses among them.
+fn start(
+    options: &KafkaOptions,
+    topic: &str,
+    tickets: Arc<Tickets>,
+    outlet: Option<Outlet>,
+) -> Result<(Way, Vec<i32>)> {
+    let chooses = options.partitioner != Partitioner::Default;
+    if let Some(outlet) = outlet {
+        let partitions = if chooses { outlet.partitions(topic)? } else { Vec::new() };
+        return Ok((Way::Transaction(outlet), partitions));
+    }
     let config = client::producer_config(&options.bootstrap_servers, &options.properties);
     let producer: KafkaProducer = config
-        .create_with_context(SinkClient { context: Context::default(), progress })
+        .create_with_context(SinkClient { context: Context::default(), tickets })
         .map_err(|error| client::told(&error, "creating a Kafka producer"))?;
-    if options.partitioner == Partitioner::Default {
-        return Ok((producer, Vec::new()));
-    }
+    let partitions = if chooses { partitions(&producer, topic)? } else { Vec::new() };
+    Ok((Way::Own(Some(producer)), partitions))
+}
+
+/// The partitions of a topic. Blocks.
+pub(super) fn partitions<C: ProducerContext>(producer: &ThreadedProducer<C>, topic: &str) -> Result<Vec<i32>> {
     let doing = format!("reading the partitions of topic \"{topic}\"");
     let metadata =
         producer.client().fetch_metadata(Some(topic), REQUEST_TIMEOUT).map_err(|error| client::told(&error, &doing))?;
@@ -104,84 +131,12 @@ fn start(options: &KafkaOptions, topic: &str, progress: Arc<Progress>) -> Result
     if partitions.is_empty() {
         return Err(Error::not_found(format!("topic \"{topic}\" does not exist")));
     }
-    Ok((producer, partitions))
-}
-
-/// What is on its way, by ticket.
-struct Progress {
-    state: Mutex<State>,
-    acknowledged: watch::Receiver<u64>,
-    /// Wakes a writer that waits for room in the queue.
-    room: Notify,
-}
-
-struct State {
-    /// Ticket of the first entry of `open`.
-    first: u64,
-    /// For each ticket from `first` on: records that are not delivered yet.
-    open: VecDeque<usize>,
-    /// Dropped when the writer has failed for good.
-    sender: Option<watch::Sender<u64>>,
-    failure: Option<Error>,
-}
-
-impl Default for Progress {
-    fn default() -> Self {
-        let (sender, acknowledged) = watch::channel(0);
-        let state = State { first: 1, open: VecDeque::new(), sender: Some(sender), failure: None };
-        Self { state: Mutex::new(state), acknowledged, room: Notify::new() }
-    }
-}
-
-impl Progress {
-    fn failure(&self) -> Option<Error> {
-        self.state.lock().failure.clone()
-    }
-
-    fn fail(&self, error: Error) {
-        let mut state = self.state.lock();
-        state.failure.get_or_insert(error);
-        state.sender = None;
-        drop(state);
-        self.room.notify_waiters();
-    }
-
-    /// Begins a ticket of that many records.
-    fn open(&self, records: usize) {
-        let mut state = self.state.lock();
-        state.open.push_back(records);
-        state.advance();
-    }
-
-    /// A record of the ticket needs no more waiting for.
-    fn done(&self, ticket: u64) {
-        let mut state = self.state.lock();
-        let index = (ticket - state.first) as usize;
-        state.open[index] -= 1;
-        state.advance();
-        drop(state);
-        self.room.notify_waiters();
-    }
-}
-
-impl State {
-    fn advance(&mut self) {
-        let mut done = None;
-        while let Some(0) = self.open.front() {
-            self.open.pop_front();
-            done = Some(self.first);
-            self.first += 1;
-        }
-        // After a failure nothing more is acknowledged: a ticket before it may have lost records.
-        if let (Some(ticket), Some(sender), None) = (done, &self.sender, &self.failure) {
-            sender.send_replace(ticket);
-        }
-    }
+    Ok(partitions)
 }
 
 struct SinkClient {
     context: Context,
-    progress: Arc<Progress>,
+    tickets: Arc<Tickets>,
 }
 
 impl ClientContext for SinkClient {
@@ -203,9 +158,9 @@ impl ProducerContext for SinkClient {
             if let Some(last) = self.context.last_error() {
                 failure = failure.detail(format!("Last error of the connection: {last}."));
             }
-            self.progress.fail(failure);
+            self.tickets.fail(failure);
         }
-        self.progress.done(ticket as u64);
+        self.tickets.done(ticket as u64);
     }
 }
 
@@ -213,9 +168,8 @@ struct KafkaWriter {
     options: Arc<KafkaOptions>,
     topic: String,
     records: RecordMaker,
-    /// Only absent while it is dropped.
-    producer: Option<KafkaProducer>,
-    progress: Arc<Progress>,
+    way: Way,
+    tickets: Arc<Tickets>,
     partitions: Vec<i32>,
     next_partition: usize,
     ticket: u64,
@@ -234,16 +188,28 @@ impl KafkaWriter {
         }
     }
 
-    async fn send(&mut self, records: &Records, index: usize) -> Result<()> {
+    fn failure(&self) -> Option<Error> {
+        self.tickets.failure().or_else(|| match &self.way {
+            Way::Own(_) => None,
+            Way::Transaction(outlet) => outlet.failure(),
+        })
+    }
+
+    async fn send(&mut self, records: &Records, row: usize, in_transaction: &Arc<Ticket>) -> Result<()> {
         let partition = self.partition();
+        let record = records.outgoing(row, &self.topic, partition);
+        let producer = match &mut self.way {
+            Way::Transaction(outlet) => return outlet.send(record, in_transaction).await,
+            Way::Own(producer) => producer.as_ref().expect("only drop takes it"),
+        };
         loop {
-            if let Some(failure) = self.progress.failure() {
+            if let Some(failure) = self.tickets.failure() {
                 return Err(failure);
             }
-            let room = self.progress.room.notified();
+            let room = self.tickets.room();
             tokio::pin!(room);
             room.as_mut().enable();
-            match self.try_send(records, index, partition) {
+            match producer.send(base(&record, self.ticket as usize)).map_err(|(error, _)| error) {
                 Ok(()) => return Ok(()),
                 Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
                     // librdkafka frees the room only after the delivery report, so the last wake-up can come too early:
@@ -252,47 +218,27 @@ impl KafkaWriter {
                 }
                 Err(error) => {
                     let error = client::told(&error, &format!("writing to topic \"{}\"", self.topic));
-                    self.progress.fail(error.clone());
+                    self.tickets.fail(error.clone());
                     return Err(error);
                 }
             }
         }
-    }
-
-    fn try_send(&self, records: &Records, index: usize, partition: Option<i32>) -> Result<(), KafkaError> {
-        let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.topic, self.ticket as usize);
-        if let Some(value) = records.value(index) {
-            record = record.payload(value);
-        }
-        if let Some(key) = records.key(index) {
-            record = record.key(key);
-        }
-        if let Some(partition) = partition {
-            record = record.partition(partition);
-        }
-        if let Some(millis) = records.timestamp(index) {
-            record = record.timestamp(millis);
-        }
-        if let Some(headers) = records.headers(index) {
-            record = record.headers(headers.clone());
-        }
-        let producer = self.producer.as_ref().expect("only drop takes it");
-        producer.send(record).map_err(|(error, _)| error)
     }
 }
 
 #[async_trait]
 impl SinkWriter for KafkaWriter {
     async fn write(&mut self, batch: ChangeBatch) -> Result<u64> {
-        if let Some(failure) = self.progress.failure() {
+        if let Some(failure) = self.failure() {
             return Err(failure);
         }
         let records = self.records.records(&batch)?;
         ConnectorMetrics::add(&self.metrics.skipped, records.skipped);
         self.ticket += 1;
-        self.progress.open(records.len());
-        for index in 0..records.len() {
-            self.send(&records, index).await?;
+        self.tickets.open(records.len());
+        let in_transaction = Ticket::new(self.tickets.clone(), self.ticket);
+        for row in 0..records.len() {
+            self.send(&records, row, &in_transaction).await?;
         }
         ConnectorMetrics::add(&self.metrics.rows, records.len());
         ConnectorMetrics::add(&self.metrics.bytes, records.bytes());
@@ -300,23 +246,29 @@ impl SinkWriter for KafkaWriter {
     }
 
     fn acknowledged(&self) -> watch::Receiver<u64> {
-        self.progress.acknowledged.clone()
+        self.tickets.acknowledged()
     }
 
     async fn flush(&mut self) -> Result<()> {
-        let mut acknowledged = self.acknowledged();
-        let outcome = acknowledged.wait_for(|ticket| *ticket >= self.ticket).await.map(|_| ());
-        match (outcome, self.progress.failure()) {
-            (_, Some(failure)) => Err(failure),
-            (Ok(()), None) => Ok(()),
-            (Err(_), None) => Err(Error::internal("a Kafka writer has stopped")),
+        if let Way::Transaction(outlet) = &mut self.way {
+            outlet.wait_and_drain().await?;
+        }
+        self.tickets.wait_for(self.ticket).await
+    }
+
+    async fn barrier(&mut self, epoch: u64) -> Result<()> {
+        match &mut self.way {
+            Way::Own(_) => Ok(()),
+            Way::Transaction(outlet) => outlet.barrier(epoch).await,
         }
     }
 }
 
 impl Drop for KafkaWriter {
     fn drop(&mut self) {
-        if let Some(producer) = self.producer.take() {
+        if let Way::Own(producer) = &mut self.way
+            && let Some(producer) = producer.take()
+        {
             // Dropping waits for the client's threads, which must not hold up a runtime's thread.
             let spawned = std::thread::Builder::new().name("kafka-close".to_owned()).spawn(move || drop(producer));
             if let Err(error) = spawned {

@@ -91,6 +91,7 @@ impl Source for KafkaSource {
                     splits.push(Split {
                         id: format!("{topic}/{partition}"),
                         resource: format!("{}/{partition}", options.resource(topic)),
+                        group: Some(options.group_id.clone()),
                     });
                 }
             }

@@ -17,7 +17,7 @@ use crate::connectors::{
     ColumnDeclaration, ColumnKind, ConnectorMetrics, OptionValue, ScanRequest, SinkContext, SourceBatch, SplitRequest,
 };
 
-const COLUMNS: &[(&str, &str)] = &[("id", "INT"), ("name", "STRING")];
+pub(super) const COLUMNS: &[(&str, &str)] = &[("id", "INT"), ("name", "STRING")];
 
 fn declaration(columns: &[(&str, &str)], options: &[(&str, &str)]) -> TableDeclaration {
     TableDeclaration {
@@ -69,7 +69,7 @@ fn take(columns: &[(&str, &str)], options: &[(&str, &str)]) -> Result<KafkaOptio
     Ok(options)
 }
 
-fn open(servers: &str, columns: &[(&str, &str)], options: &[(&str, &str)]) -> Table {
+pub(super) fn open(servers: &str, columns: &[(&str, &str)], options: &[(&str, &str)]) -> Table {
     let mut all = vec![("topic", "orders"), ("format", "json"), ("properties.bootstrap.servers", servers)];
     all.extend(options);
     let table = declaration(columns, &all);
@@ -86,7 +86,7 @@ fn cluster(partitions: i32) -> (MockCluster<'static, DefaultProducerContext>, St
     (cluster, servers)
 }
 
-fn rows(ids: std::ops::Range<i32>) -> RecordBatch {
+pub(super) fn rows(ids: std::ops::Range<i32>) -> RecordBatch {
     let names = StringArray::from_iter_values(ids.clone().map(|id| format!("n{id}")));
     RecordBatch::try_from_iter([
         ("id", Arc::new(Int32Array::from_iter_values(ids)) as _),
@@ -117,7 +117,7 @@ async fn produce(servers: &str, partition: i32, records: &[&str]) {
     }
 }
 
-async fn scan(table: &Table, request: ScanRequest) -> Result<(Vec<i32>, String)> {
+pub(super) async fn scan(table: &Table, request: ScanRequest) -> Result<(Vec<i32>, String)> {
     let plan = table.scan.as_ref().unwrap().plan(request).await?;
     let mut ids = Vec::new();
     for partition in &plan.partitions {
@@ -130,7 +130,7 @@ async fn scan(table: &Table, request: ScanRequest) -> Result<(Vec<i32>, String)>
     Ok((ids, plan.description))
 }
 
-fn project(columns: &[usize]) -> ScanRequest {
+pub(super) fn project(columns: &[usize]) -> ScanRequest {
     ScanRequest { projection: columns.to_vec(), ..ScanRequest::default() }
 }
 
@@ -190,12 +190,37 @@ fn options_are_read_as_in_flink() {
 }
 
 #[test]
+fn exactly_once_has_a_prefix_and_a_timeout() {
+    let base = [("topic", "t"), ("format", "json")];
+    assert_eq!(take(COLUMNS, &base).unwrap().transaction, None);
+    for guarantee in ["sink.delivery-guarantee", "sink.semantic"] {
+        let options = take(COLUMNS, &[base[0], base[1], (guarantee, "exactly_once")]).unwrap();
+        let transaction = options.transaction.unwrap();
+        assert_eq!(transaction.transactional_id_prefix, "streamgate");
+        assert_eq!(transaction.timeout, Duration::from_secs(60));
+    }
+    let own = [
+        base[0],
+        base[1],
+        ("sink.delivery-guarantee", "EXACTLY_ONCE"),
+        ("sink.transactional-id-prefix", "team"),
+        ("sink.transaction-naming-strategy", "POOLING"),
+        ("properties.transaction.timeout.ms", "5000"),
+    ];
+    let options = take(COLUMNS, &own).unwrap();
+    assert!(options.properties.is_empty());
+    let transaction = options.transaction.unwrap();
+    assert_eq!((transaction.transactional_id_prefix.as_str(), transaction.timeout), ("team", Duration::from_secs(5)));
+}
+
+#[test]
 fn what_cannot_be_done_is_refused_with_its_name() {
     let base = [("topic", "t"), ("format", "json")];
     for (option, code) in [
         (("topic-pattern", "a.*"), "22023"),
-        (("sink.delivery-guarantee", "exactly-once"), "0A000"),
-        (("sink.transactional-id-prefix", "p"), "0A000"),
+        (("sink.delivery-guarantee", "twice"), "22023"),
+        (("sink.transaction-naming-strategy", "random"), "22023"),
+        (("properties.transaction.timeout.ms", "soon"), "22023"),
         (("scan.parallelism", "4"), "0A000"),
         (("scan.startup.mode", "soon"), "22023"),
         (("scan.startup.mode", "timestamp"), "22023"),
@@ -219,6 +244,12 @@ fn what_cannot_be_done_is_refused_with_its_name() {
     assert!(take(COLUMNS, &[("topic", "t")]).is_err());
     assert!(take(COLUMNS, &[("format", "json")]).is_err());
     assert!(take(&[("x", "INT METADATA colour")], &base).is_err());
+    let of_format = [("topic", "t"), ("format", "debezium-json")];
+    let refused = take(&[("x", "STRING METADATA value.source.table VIRTUAL")], &of_format).err().unwrap();
+    assert_eq!(refused.sqlstate(), "0A000", "{refused}");
+    assert!(
+        take(COLUMNS, &[("topic", "t"), ("format", "debezium-json"), ("debezium-json.database.include", "x")]).is_err()
+    );
     assert!(take(&[("x", "STRING METADATA offset")], &base).is_err());
 }
 

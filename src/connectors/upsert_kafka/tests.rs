@@ -268,6 +268,36 @@ async fn an_upsert_source_takes_the_key_from_the_record_and_counts_keyless_ones(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_sees_the_rows_that_stand_whatever_it_asks_for() {
+    use datafusion::arrow::util::pretty::pretty_format_batches;
+    use datafusion::prelude::SessionContext;
+
+    let (_cluster, servers) = cluster(3);
+    let declared = declaration(&servers, &FORMATS);
+    let table = upsert(&servers, &[]).unwrap();
+    let session = SessionContext::new();
+    let provider = crate::connectors::table_provider::ConnectorTable::new(Arc::new(declared), table.clone()).unwrap();
+    session.register_table("users", Arc::new(provider)).unwrap();
+    session.sql("INSERT INTO users VALUES (1, 'a'), (2, 'b'), (3, 'c')").await.unwrap().collect().await.unwrap();
+    write(&table, &[changes(&[(UB, Some(1), "a"), (UA, Some(1), "z"), (D, Some(2), "b")])]).await;
+    for (sql, expected) in [
+        ("SELECT name FROM users WHERE name = 'a'", ""),
+        ("SELECT name FROM users WHERE id = 1", "z"),
+        ("SELECT id FROM users WHERE name > 'b' ORDER BY id", "1 3"),
+        ("SELECT count(*) FROM users", "2"),
+        ("SELECT count(*) FROM users WHERE id = 2", "0"),
+        ("SELECT name FROM users ORDER BY name LIMIT 1", "c"),
+        ("SELECT count(*) FROM (SELECT 1 FROM users LIMIT 1) t", "1"),
+    ] {
+        let batches = session.sql(sql).await.unwrap().collect().await.unwrap();
+        let text = pretty_format_batches(&batches).unwrap().to_string();
+        let rows = text.lines().filter(|line| line.starts_with('|')).skip(1);
+        let found: Vec<_> = rows.map(|line| line.trim_matches(['|', ' '])).collect();
+        assert_eq!(found.join(" "), expected, "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn change_records_are_changes_for_a_job_and_folded_rows_for_a_query() {
     let (_cluster, servers) = cluster(2);
     produce(

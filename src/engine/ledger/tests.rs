@@ -3,7 +3,7 @@ use crate::engine::metrics::SplitProgress;
 use crate::engine::progress::ProgressBoard;
 
 fn split(id: &str) -> Split {
-    Split { id: id.to_owned(), resource: format!("kafka://broker/{id}") }
+    Split { id: id.to_owned(), resource: format!("kafka://broker/{id}"), group: None }
 }
 
 fn ledger(splits: &[&str]) -> Ledger {

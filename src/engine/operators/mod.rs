@@ -123,8 +123,11 @@ pub fn build(
         OperatorKind::Project { expressions } => Box::new(project::Project::new(expressions, input, context)?),
         OperatorKind::LookUp { calls } => Box::new(look_up::LookUp::new(calls, input, metrics, context)?),
         OperatorKind::GroupAggregate(spec) => Box::new(group_aggregate::GroupAggregate::new(spec, input, context)?),
-        OperatorKind::ChangelogNormalize { .. } | OperatorKind::Materialize { .. } => {
-            return Err(Error::unsupported("not built"));
+        OperatorKind::ChangelogNormalize { key, state_ttl_ms } => {
+            Box::new(changelog_normalize::ChangelogNormalize::new(key, *state_ttl_ms, input, context)?)
+        }
+        OperatorKind::Materialize { key, input: _, version, state_ttl_ms } => {
+            Box::new(materialize::Materialize::new(key, *version, *state_ttl_ms, input, context)?)
         }
     })
 }

@@ -1,7 +1,7 @@
 use super::*;
 
 fn split(resource: &str) -> Split {
-    Split { id: resource.to_owned(), resource: resource.to_owned() }
+    Split { id: resource.to_owned(), resource: resource.to_owned(), group: None }
 }
 
 fn at(positions: &[(&str, Position)]) -> Acknowledged {

@@ -3,4 +3,4 @@
 pub mod dynamodb;
 pub mod kafka;
 mod recovery;
-mod transactions;
+pub mod transactions;

@@ -199,7 +199,7 @@ async fn a_transaction_goes_on_over_a_kill_of_the_broker() {
     transactions::send(&open, "orders", "after the kill").await;
     open.commit_transaction(PATIENCE).unwrap();
     // Whoever takes the id over ends what the dead producer left open.
-    transactions::transactional(&config, "dead", &[]);
+    drop(transactions::transactional(&config, "dead", &[]));
     assert_eq!(transactions::values(&config, "orders", transactions::COMMITTED), ["before the kill", "after the kill"]);
     let port = broker.kill();
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
-use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::kafka::{consumer, eventually, producer, record, text, topic};
 use crate::backends::{PATIENCE, unique};
@@ -147,7 +147,7 @@ async fn a_zombie_that_has_nothing_open_is_fenced_when_it_writes() {
     let (config, name) = topic(1).await;
     let id = unique("id");
     let zombie = transactional(&config, &id, &[]);
-    transactional(&config, &id, &[]);
+    drop(transactional(&config, &id, &[]));
     zombie.begin_transaction().unwrap();
     let sent = zombie.send(FutureRecord::to(&name).key("k").payload(b"v"), PATIENCE).await;
     assert!(sent.is_err());

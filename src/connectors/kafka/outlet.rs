@@ -1,0 +1,245 @@
+//! One writer's way into its job's transaction. Records of the open epoch go to the producer at once; while the commit of the epoch
+//! before is in flight they wait here, bounded: a full outlet makes the writer wait.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::OwnedHeaders;
+use rdkafka::producer::BaseRecord;
+use tokio::sync::watch;
+
+use super::tickets::{Ticket, Tickets};
+use super::transactions::{KafkaTransactions, Open};
+use crate::connectors::{SinkContext, Transactions};
+use crate::error::{Error, Result};
+use crate::fault;
+
+/// What one writer may keep back.
+const KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Memory of a kept record beside its bytes.
+const RECORD_BYTES: usize = 128;
+/// How long a writer waits at most before it tries a full queue again.
+const ROOM_WAIT: Duration = Duration::from_millis(5);
+
+/// A record to be written.
+#[derive(Debug, Clone)]
+pub(in crate::connectors) struct Outgoing<'a> {
+    pub topic: &'a str,
+    pub partition: Option<i32>,
+    pub key: Option<&'a [u8]>,
+    /// Absent: a tombstone.
+    pub payload: Option<&'a [u8]>,
+    pub timestamp: Option<i64>,
+    pub headers: Option<&'a OwnedHeaders>,
+}
+
+struct Kept {
+    epoch: u64,
+    topic: Arc<str>,
+    partition: Option<i32>,
+    key: Option<Vec<u8>>,
+    payload: Option<Vec<u8>>,
+    timestamp: Option<i64>,
+    headers: Option<OwnedHeaders>,
+    ticket: Arc<Ticket>,
+}
+
+impl Kept {
+    fn bytes(&self) -> usize {
+        RECORD_BYTES + self.key.as_ref().map_or(0, Vec::len) + self.payload.as_ref().map_or(0, Vec::len)
+    }
+
+    fn outgoing(&self) -> Outgoing<'_> {
+        Outgoing {
+            topic: &self.topic,
+            partition: self.partition,
+            key: self.key.as_deref(),
+            payload: self.payload.as_deref(),
+            timestamp: self.timestamp,
+            headers: self.headers.as_ref(),
+        }
+    }
+}
+
+/// See the module.
+pub(in crate::connectors) struct Outlet {
+    transactions: Arc<dyn Transactions>,
+    opened: watch::Receiver<Open>,
+    /// The epoch that is written now.
+    epoch: u64,
+    kept: VecDeque<Kept>,
+    kept_bytes: usize,
+    tickets: Arc<Tickets>,
+}
+
+impl Outlet {
+    /// The way into the transactions that a writer was given, if it was.
+    ///
+    /// # Errors
+    /// They are those of another cluster.
+    pub fn new(context: &SinkContext, cluster: &str, tickets: Arc<Tickets>) -> Result<Option<Self>> {
+        let Some(transactions) = context.transactions.clone() else {
+            return Ok(None);
+        };
+        let kafka = of_kafka(&*transactions)?;
+        if kafka.options().cluster() != cluster {
+            return Err(Error::invalid("the sinks of a job with exactly-once write to two Kafka clusters")
+                .hint("One transaction cannot hold both: use two jobs, or at-least-once."));
+        }
+        kafka.join(context.epoch);
+        let opened = kafka.opened();
+        Ok(Some(Self { transactions, opened, epoch: context.epoch, kept: VecDeque::new(), kept_bytes: 0, tickets }))
+    }
+
+    fn kafka(&self) -> Result<&KafkaTransactions> {
+        of_kafka(&*self.transactions)
+    }
+
+    /// Why nothing more can be written.
+    pub fn failure(&self) -> Option<Error> {
+        self.kafka().map_or_else(Some, KafkaTransactions::failure)
+    }
+
+    /// The partitions of a topic. Blocks.
+    pub fn partitions(&self, topic: &str) -> Result<Vec<i32>> {
+        let producer = self.kafka()?.producer();
+        super::sink::partitions(producer.client(), topic)
+    }
+
+    /// Takes a record of the present epoch.
+    pub async fn send(&mut self, record: Outgoing<'_>, ticket: &Arc<Ticket>) -> Result<()> {
+        if self.kept.is_empty() && self.may_send(self.epoch) {
+            return self.hand_over(&record, ticket).await;
+        }
+        let kept = Kept {
+            epoch: self.epoch,
+            topic: record.topic.into(),
+            partition: record.partition,
+            key: record.key.map(<[u8]>::to_vec),
+            payload: record.payload.map(<[u8]>::to_vec),
+            timestamp: record.timestamp,
+            headers: record.headers.cloned(),
+            ticket: ticket.clone(),
+        };
+        self.kept_bytes += kept.bytes();
+        self.kept.push_back(kept);
+        if self.may_send(self.epoch) {
+            self.drain().await
+        } else if self.kept_bytes > KEPT_BYTES_MAX {
+            self.wait_and_drain().await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Everything before belongs to `epoch` and is with the producer when this returns; what comes next is of the next epoch.
+    pub async fn barrier(&mut self, epoch: u64) -> Result<()> {
+        if epoch != self.epoch {
+            return Err(Error::internal(format!("the barrier of epoch {epoch} came in epoch {}", self.epoch)));
+        }
+        if !fault::is_mutant("commit-before-flush") {
+            self.wait_and_drain().await?;
+        }
+        self.epoch = epoch + 1;
+        Ok(())
+    }
+
+    /// Waits until the present epoch is open, and hands over what was kept.
+    pub async fn wait_and_drain(&mut self) -> Result<()> {
+        while !self.kept.is_empty() {
+            let epoch = self.kept.front().map_or(self.epoch, |kept| kept.epoch);
+            self.opened
+                .wait_for(|open| open.failed || may_send(*open, epoch))
+                .await
+                .map_err(|_| Error::internal("the job's Kafka transactions have ended"))?;
+            self.drain().await?;
+        }
+        Ok(())
+    }
+
+    fn may_send(&self, epoch: u64) -> bool {
+        may_send(*self.opened.borrow(), epoch)
+    }
+
+    async fn drain(&mut self) -> Result<()> {
+        while let Some(kept) = self.kept.front() {
+            if let Some(failure) = self.failure() {
+                return Err(failure);
+            }
+            if !self.may_send(kept.epoch) {
+                return Ok(());
+            }
+            self.hand_over(&kept.outgoing(), &kept.ticket).await?;
+            if let Some(kept) = self.kept.pop_front() {
+                self.kept_bytes -= kept.bytes();
+            }
+        }
+        Ok(())
+    }
+
+    async fn hand_over(&self, record: &Outgoing<'_>, ticket: &Arc<Ticket>) -> Result<()> {
+        let kafka = self.kafka()?;
+        loop {
+            if let Some(failure) = kafka.failure().or_else(|| self.tickets.failure()) {
+                return Err(failure);
+            }
+            let room = self.tickets.room();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            kafka.begun();
+            match kafka.producer().send(base(record, ticket.clone())) {
+                Ok(()) => return Ok(()),
+                Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
+                    // Another writer's records may make the room, or the last wake-up came too early.
+                    let _ = tokio::time::timeout(ROOM_WAIT, room).await;
+                }
+                Err(error) => {
+                    let error = kafka.fail(error, &format!("writing to topic \"{}\"", record.topic)).await;
+                    self.tickets.fail(error.clone());
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+fn of_kafka(transactions: &dyn Transactions) -> Result<&KafkaTransactions> {
+    transactions
+        .as_any()
+        .downcast_ref::<KafkaTransactions>()
+        .ok_or_else(|| Error::internal("a Kafka writer was given transactions of another connector"))
+}
+
+fn may_send(open: Open, epoch: u64) -> bool {
+    if fault::is_mutant("commit-before-flush") {
+        // The records come too late for their own transaction.
+        return open.epoch > epoch;
+    }
+    open.epoch == epoch
+}
+
+/// The client's form of a record.
+pub(in crate::connectors) fn base<'a, O: rdkafka::util::IntoOpaque>(
+    record: &Outgoing<'a>,
+    opaque: O,
+) -> BaseRecord<'a, [u8], [u8], O> {
+    let mut base = BaseRecord::<[u8], [u8], O>::with_opaque_to(record.topic, opaque);
+    if let Some(payload) = record.payload {
+        base = base.payload(payload);
+    }
+    if let Some(key) = record.key {
+        base = base.key(key);
+    }
+    if let Some(partition) = record.partition {
+        base = base.partition(partition);
+    }
+    if let Some(timestamp) = record.timestamp {
+        base = base.timestamp(timestamp);
+    }
+    if let Some(headers) = record.headers {
+        base = base.headers(headers.clone());
+    }
+    base
+}

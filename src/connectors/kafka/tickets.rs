@@ -1,0 +1,139 @@
+//! What of a writer's batches is on its way: a batch is a ticket, delivery reports count each ticket down, and the highest one up to
+//! which everything is delivered is shown.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+
+use crate::error::Error;
+
+/// The tickets of one writer.
+pub(in crate::connectors) struct Tickets {
+    state: Mutex<State>,
+    acknowledged: watch::Receiver<u64>,
+    /// Wakes a writer that waits for room in the queue.
+    room: Notify,
+}
+
+struct State {
+    /// Ticket of the first entry of `open`.
+    first: u64,
+    /// For each ticket from `first` on: records that are not delivered yet.
+    open: VecDeque<usize>,
+    /// Dropped when the writer has failed for good.
+    sender: Option<watch::Sender<u64>>,
+    failure: Option<Error>,
+}
+
+impl Default for Tickets {
+    fn default() -> Self {
+        let (sender, acknowledged) = watch::channel(0);
+        let state = State { first: 1, open: VecDeque::new(), sender: Some(sender), failure: None };
+        Self { state: Mutex::new(state), acknowledged, room: Notify::new() }
+    }
+}
+
+impl Tickets {
+    /// Why the writer has failed, if it has.
+    pub fn failure(&self) -> Option<Error> {
+        self.state.lock().failure.clone()
+    }
+
+    /// Nothing more is acknowledged from now on.
+    pub fn fail(&self, error: Error) {
+        let mut state = self.state.lock();
+        state.failure.get_or_insert(error);
+        state.sender = None;
+        drop(state);
+        self.room.notify_waiters();
+    }
+
+    /// Begins the next ticket, of that many records.
+    pub fn open(&self, records: usize) {
+        let mut state = self.state.lock();
+        state.open.push_back(records);
+        state.advance();
+    }
+
+    /// A record of the ticket needs no more waiting for.
+    pub fn done(&self, ticket: u64) {
+        let mut state = self.state.lock();
+        let index = (ticket - state.first) as usize;
+        state.open[index] -= 1;
+        state.advance();
+        drop(state);
+        self.room.notify_waiters();
+    }
+
+    /// The highest ticket all of whose records are delivered.
+    pub fn acknowledged(&self) -> watch::Receiver<u64> {
+        self.acknowledged.clone()
+    }
+
+    /// Resolves when a record was delivered, or nothing ever will be.
+    pub fn room(&self) -> tokio::sync::futures::Notified<'_> {
+        self.room.notified()
+    }
+
+    /// Waits until a ticket is acknowledged.
+    ///
+    /// # Errors
+    /// Why it never will be.
+    pub async fn wait_for(&self, ticket: u64) -> Result<(), Error> {
+        let mut acknowledged = self.acknowledged();
+        let outcome = acknowledged.wait_for(|acknowledged| *acknowledged >= ticket).await.map(|_| ());
+        match (outcome, self.failure()) {
+            (_, Some(failure)) => Err(failure),
+            (Ok(()), None) => Ok(()),
+            (Err(_), None) => Err(Error::internal("a Kafka writer has stopped")),
+        }
+    }
+}
+
+impl State {
+    fn advance(&mut self) {
+        let mut done = None;
+        while let Some(0) = self.open.front() {
+            self.open.pop_front();
+            done = Some(self.first);
+            self.first += 1;
+        }
+        // After a failure nothing more is acknowledged: a ticket before it may have lost records.
+        if let (Some(ticket), Some(sender), None) = (done, &self.sender, &self.failure) {
+            sender.send_replace(ticket);
+        }
+    }
+}
+
+/// One ticket of one writer, as it goes with each of its records.
+pub(in crate::connectors) struct Ticket {
+    tickets: Arc<Tickets>,
+    number: u64,
+}
+
+impl Ticket {
+    /// The ticket of that number.
+    pub fn new(tickets: Arc<Tickets>, number: u64) -> Arc<Self> {
+        Arc::new(Self { tickets, number })
+    }
+
+    /// A ticket that nobody waits for, of one record.
+    pub fn unwatched() -> Arc<Self> {
+        let tickets = Arc::new(Tickets::default());
+        tickets.open(1);
+        Self::new(tickets, 1)
+    }
+
+    /// A record of it is delivered.
+    pub fn done(&self) {
+        self.tickets.done(self.number);
+    }
+
+    /// A record of it is not delivered.
+    pub fn fail(&self, error: Error) {
+        self.tickets.fail(error);
+        self.tickets.done(self.number);
+    }
+}
