@@ -265,12 +265,13 @@ impl Session {
     }
 
     async fn prepare_inner(&mut self, text: &StatementText, given: &[Option<DataType>]) -> Result<Prepared> {
-        let statement = dialect::parse(&text.text).inspect_err(|_| {
-            if splitter::opens_statement_set(&text.text) {
-                self.open_failed_set();
-            }
-        })?;
-        self.refuse_in_failed_block(&statement)?;
+        let statement = dialect::parse(&text.text)
+            .and_then(|statement| self.refuse_in_failed_block(&statement).map(|()| statement))
+            .inspect_err(|_| {
+                if splitter::opens_statement_set(&text.text) {
+                    self.open_failed_set();
+                }
+            })?;
         let planned = match &statement {
             Statement::Query(query) => {
                 let planner = self.planner(false)?;
