@@ -140,7 +140,7 @@ impl Dataflow {
                 }
                 OperatorKind::Materialize { key, input, .. } => {
                     let state = match input {
-                        crate::changelog::Changelog::Append => "a number for each key",
+                        crate::changelog::Changelog::Append => "the last row of each key and its number",
                         _ => "the live rows of each key",
                     };
                     format!("Materialize: by [{}]; state: {state}", keys_text(key, &names()))

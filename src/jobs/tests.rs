@@ -372,7 +372,7 @@ async fn a_defect_that_stays_sets_the_job_aside() {
     server.output("a").write_faults.lock().extend((0..lifecycle::DEFECTS_IN_A_ROW).map(|_| Fault::Panic));
     server.submit("a");
     server.offer("a", 1);
-    let status = server.until_state("a", "FAILED").await;
+    let status = server.until_state("a", "QUARANTINED").await;
     assert_eq!(status.restarts, u64::from(lifecycle::DEFECTS_IN_A_ROW) - 1);
 }
 

@@ -13,7 +13,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use super::group_aggregate::encoded::{Codec, Encoded};
 use super::group_aggregate::key_table::KeyTable;
 use super::{Operator, OperatorContext, SWEPT_KEYS_MAX, stored_columns};
-use crate::changelog::{ChangeBatch, RowKind};
+use crate::changelog::{ChangeBatch, Changelog, RowKind};
 use crate::clock::Clock;
 use crate::engine::key_group::key_groups;
 use crate::engine::state::{StateSize, TableDelta};
@@ -45,6 +45,8 @@ pub struct Materialize {
     row_bytes: usize,
     unknown_retractions: u64,
     sweep: usize,
+    /// Whether no row is ever taken back: then only the last one of a key is kept.
+    only_appends: bool,
     version: bool,
     state_ttl_ms: Option<u64>,
     clock: Arc<dyn Clock>,
@@ -72,12 +74,13 @@ impl Materialize {
     /// `input` has no such columns, or they cannot be compared.
     pub fn new(
         keys: &[usize],
+        input_changelog: Changelog,
         version: bool,
         state_ttl_ms: Option<u64>,
         input: &SchemaRef,
         context: &OperatorContext<'_>,
     ) -> Result<Self> {
-        Self::with_clock(keys, version, state_ttl_ms, input, Arc::clone(&context.clock))
+        Self::with_clock(keys, input_changelog, version, state_ttl_ms, input, Arc::clone(&context.clock))
     }
 
     /// As [`Self::new`].
@@ -86,6 +89,7 @@ impl Materialize {
     /// As [`Self::new`].
     pub fn with_clock(
         keys: &[usize],
+        input_changelog: Changelog,
         version: bool,
         state_ttl_ms: Option<u64>,
         input: &SchemaRef,
@@ -120,6 +124,7 @@ impl Materialize {
             row_bytes: 0,
             unknown_retractions: 0,
             sweep: 0,
+            only_appends: input_changelog == Changelog::Append,
             version,
             state_ttl_ms,
             clock,
@@ -256,6 +261,10 @@ impl Operator for Materialize {
         Arc::clone(&self.schema)
     }
 
+    fn holds_back(&self) -> bool {
+        true
+    }
+
     async fn process(&mut self, batch: ChangeBatch) -> Result<ChangeBatch> {
         let columns = |columns: &[usize]| -> Vec<ArrayRef> {
             columns.iter().map(|column| Arc::clone(batch.rows().column(*column))).collect()
@@ -287,6 +296,11 @@ impl Operator for Materialize {
                     let expired = self.expires(kept, now_ms);
                     if expired {
                         self.forget(slot);
+                    }
+                }
+                if self.only_appends {
+                    for (sequence, row) in std::mem::take(&mut self.slots[slot as usize].rows) {
+                        self.note_removed(slot, sequence, &row);
                     }
                 }
                 self.slots[slot as usize].rows.push((self.sequence, value.into()));

@@ -126,8 +126,8 @@ pub fn build(
         OperatorKind::ChangelogNormalize { key, state_ttl_ms } => {
             Box::new(changelog_normalize::ChangelogNormalize::new(key, *state_ttl_ms, input, context)?)
         }
-        OperatorKind::Materialize { key, input: _, version, state_ttl_ms } => {
-            Box::new(materialize::Materialize::new(key, *version, *state_ttl_ms, input, context)?)
+        OperatorKind::Materialize { key, input: changelog, version, state_ttl_ms } => {
+            Box::new(materialize::Materialize::new(key, *changelog, *version, *state_ttl_ms, input, context)?)
         }
     })
 }

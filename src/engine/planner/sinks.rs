@@ -13,7 +13,7 @@ use crate::connectors::table_provider::ConnectorTable;
 use crate::connectors::{Sink, SinkKind};
 use crate::engine::dataflow::{NodeKind, OperatorKind, SinkNode};
 use crate::engine::expression::StoredExpression;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 impl Planner<'_> {
     pub(super) async fn plan_sink(
@@ -34,7 +34,7 @@ impl Planner<'_> {
         let mut keyed_by = None;
         let mut deferred = false;
         let mut key = None;
-        match sink.kind().await? {
+        match kind_of(table, sink).await? {
             SinkKind::Append if fragment.changelog != Changelog::Append => {
                 return Err(Error::unsupported(format!(
                     "table \"{name}\" takes only inserts, and the query gives updates and deletes ({})",
@@ -140,5 +140,19 @@ impl Planner<'_> {
             }
         }
         "the query".to_owned()
+    }
+}
+
+/// How rows land in a sink. While the outside system does not answer, the declared key stands for its: the job is submitted
+/// all the same and waits.
+async fn kind_of(table: &ConnectorTable, sink: &Arc<dyn Sink>) -> Result<SinkKind> {
+    let declaration = table.declaration();
+    match sink.kind().await {
+        Err(error) if error.is_retryable() || error.kind() == ErrorKind::NotFound => {
+            let key: Vec<usize> =
+                declaration.primary_key.iter().filter_map(|name| declaration.column_index(name)).collect();
+            Ok(if key.is_empty() { SinkKind::Append } else { SinkKind::Upsert { key } })
+        }
+        kind => kind,
     }
 }

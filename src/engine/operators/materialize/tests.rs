@@ -11,7 +11,8 @@ use crate::engine::operators::testing::*;
 const COLUMNS: &str = "v INT, k VARCHAR";
 
 fn operator(version: bool, state_ttl_ms: Option<u64>, clock: &ManualClock) -> Materialize {
-    Materialize::with_clock(&[1], version, state_ttl_ms, &schema(COLUMNS), Arc::new(clock.clone())).unwrap()
+    Materialize::with_clock(&[1], Changelog::Retract, version, state_ttl_ms, &schema(COLUMNS), Arc::new(clock.clone()))
+        .unwrap()
 }
 
 #[test]
