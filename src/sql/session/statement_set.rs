@@ -28,8 +28,8 @@ impl OpenSet {
         self.failed = false;
     }
 
+    /// Nothing of it runs, unless the client goes back to a savepoint in it.
     pub(super) fn fail(&mut self) {
-        self.members.clear();
         self.failed = true;
     }
 
