@@ -18,10 +18,6 @@ pub type EndOffsets = BTreeMap<i32, i64>;
 /// One record of the log.
 #[derive(Debug, Clone)]
 pub struct LogRecord {
-    /// Its partition.
-    pub partition: i32,
-    /// Its offset.
-    pub offset: i64,
     /// Its value; empty if it has none.
     pub payload: Vec<u8>,
 }
@@ -80,11 +76,7 @@ fn read_all(kafka: &ClientConfig) -> Result<Vec<LogRecord>> {
         };
         let Some(end) = open.get(&message.partition()).copied() else { continue };
         if message.offset() < end {
-            records.push(LogRecord {
-                partition: message.partition(),
-                offset: message.offset(),
-                payload: message.payload().unwrap_or_default().to_vec(),
-            });
+            records.push(LogRecord { payload: message.payload().unwrap_or_default().to_vec() });
         }
         if message.offset() + 1 >= end {
             open.remove(&message.partition());

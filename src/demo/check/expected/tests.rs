@@ -4,11 +4,7 @@ use super::{Features, Month, Orders, Sum, cents};
 const NOW_MS: i64 = 1_763_700_000_000; // 2025-11-21
 
 fn orders(lines: &[&str]) -> Orders {
-    let log: Vec<LogRecord> = lines
-        .iter()
-        .zip(0..)
-        .map(|(line, offset)| LogRecord { partition: 0, offset, payload: line.as_bytes().to_vec() })
-        .collect();
+    let log: Vec<LogRecord> = lines.iter().map(|line| LogRecord { payload: line.as_bytes().to_vec() }).collect();
     Orders::of(&log)
 }
 
