@@ -111,7 +111,9 @@ fn fold(changes: &[Change], keys: usize) -> BTreeMap<Vec<String>, Vec<String>> {
         }
         // As connectors do: a row taken back goes, unless its successor is next.
         let is_updated_in_place = change.kind == RowKind::UpdateBefore
-            && changes.get(place + 1).is_some_and(|next| next.kind == RowKind::UpdateAfter && next.cells[..keys] == key);
+            && changes
+                .get(place + 1)
+                .is_some_and(|next| next.kind == RowKind::UpdateAfter && next.cells[..keys] == key);
         if !change.kind.is_retraction() {
             rows.insert(key, change.cells.clone());
         } else if !is_updated_in_place {

@@ -16,7 +16,7 @@ use super::log::Log;
 use super::queries::Query;
 use super::sink::{Broker, Mode, Target};
 use crate::clock::{Clock, SystemClock};
-use crate::connectors::{ColumnDeclaration, ColumnKind, TableDeclaration};
+use crate::connectors::{ColumnDeclaration, ColumnKind, OptionValue, TableDeclaration};
 use crate::data_type;
 use crate::engine::checkpoint::CheckpointStore;
 use crate::engine::checkpoint::coordinator::{Ended, Wanted};
@@ -61,7 +61,7 @@ pub fn session_over(logs: &[Arc<Log>]) -> SessionContext {
 }
 
 /// A sink's declaration for what a query gives: its first columns are the key.
-pub fn declare_target(name: &str, plan: &LogicalPlan, keys: usize) -> TableDeclaration {
+pub fn declare_target(name: &str, plan: &LogicalPlan, keys: usize, mode: Mode) -> TableDeclaration {
     let mut declaration = declare(name, "place INT", 0);
     let fields = plan.schema().fields().iter().enumerate();
     declaration.columns = fields
@@ -72,6 +72,10 @@ pub fn declare_target(name: &str, plan: &LogicalPlan, keys: usize) -> TableDecla
             kind: ColumnKind::Physical,
         })
         .collect();
+    if mode.is_transactional() {
+        let exactly_once = OptionValue::Plain("exactly-once".to_owned());
+        declaration.options.insert("sink.delivery-guarantee".to_owned(), exactly_once);
+    }
     declaration.primary_key = (0..keys).map(|place| format!("c{place}")).collect();
     declaration
 }
@@ -87,7 +91,7 @@ impl Job {
             let plan = plan(&context, query.sql).await;
             let target = loop {
                 let mode = Mode::ALL[random.random_range(0..Mode::ALL.len())];
-                let declaration = declare_target(&format!("target_{number}"), &plan, query.keys);
+                let declaration = declare_target(&format!("target_{number}"), &plan, query.keys, mode);
                 let target = Target::new(declaration, mode, &broker, random.random());
                 let settings = JobSettings { time_zone: "UTC".to_owned(), options: Default::default() };
                 let insert = PlannedInsert { query: &plan, sink: target.provider() };

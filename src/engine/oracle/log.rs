@@ -18,8 +18,7 @@ use crate::connectors::*;
 use crate::engine::testing::declare;
 use crate::error::Result;
 
-const COLUMNS: &str =
-    "id INT, user_id INT, kind STRING, amount DECIMAL(10,2), discount DECIMAL(10,2), quantity BIGINT";
+const COLUMNS: &str = "id INT, user_id INT, kind STRING, amount DECIMAL(10,2), discount DECIMAL(10,2), quantity BIGINT";
 
 /// Cells as text; absent ones are NULL.
 type Cells = Vec<Option<String>>;

@@ -116,5 +116,58 @@ pub const QUERIES: &[Query] = &[
         "SELECT user_id, total + 1, n FROM (SELECT user_id, SUM(amount) AS total, COUNT(*) AS n FROM orders \
          GROUP BY user_id) AS q",
     ),
+    query("key_twice", 2, "SELECT user_id, user_id AS again, COUNT(*) FROM orders GROUP BY user_id"),
+    query("part_of_group_key", 1, "SELECT user_id, SUM(amount), kind FROM orders GROUP BY user_id, kind"),
+    query(
+        "expression_of_group_key",
+        1,
+        "SELECT user_id % 3, total FROM (SELECT user_id, SUM(amount) AS total FROM orders GROUP BY user_id) AS q",
+    ),
+    query("union", 1, "SELECT user_id FROM orders UNION SELECT user_id FROM refunds"),
+    query(
+        "group_of_distinct",
+        1,
+        "SELECT kind, COUNT(*), SUM(quantity) FROM (SELECT DISTINCT user_id, kind, quantity FROM orders) AS q GROUP BY kind",
+    ),
+    query(
+        "distinct_of_group",
+        2,
+        "SELECT DISTINCT kind, n FROM (SELECT user_id, kind, COUNT(*) AS n FROM orders GROUP BY user_id, kind) AS q",
+    ),
+    query(
+        "group_of_having",
+        1,
+        "SELECT kind, COUNT(*), MAX(total) FROM (SELECT user_id, kind, SUM(amount) AS total FROM orders \
+         GROUP BY user_id, kind HAVING SUM(amount) > 100) AS q GROUP BY kind",
+    ),
+    query(
+        "group_of_union_of_groups",
+        1,
+        "SELECT k, SUM(n), COUNT(*) FROM (SELECT user_id AS k, COUNT(*) AS n FROM orders GROUP BY user_id UNION ALL \
+         SELECT quantity, COUNT(*) FROM refunds GROUP BY quantity) AS q GROUP BY k",
+    ),
+    query(
+        "three_aggregates",
+        1,
+        "SELECT users, COUNT(*), SUM(total) FROM (SELECT n, COUNT(*) AS users, SUM(total) AS total FROM (SELECT user_id, kind, \
+         COUNT(*) AS n, SUM(amount) AS total FROM orders GROUP BY user_id, kind) AS a GROUP BY n) AS b GROUP BY users",
+    ),
+    query(
+        "having_between_filters",
+        1,
+        "SELECT user_id, n FROM (SELECT user_id, COUNT(*) AS n, MIN(amount) AS least FROM orders WHERE quantity <> 4 \
+         GROUP BY user_id) AS q WHERE n > 3 AND least < 0",
+    ),
+    query(
+        "group_by_case",
+        1,
+        "SELECT CASE WHEN amount > 50 THEN 'much' WHEN amount > 0 THEN 'some' ELSE COALESCE(kind, 'none') END AS class, COUNT(*), \
+         MAX(kind), SUM(CASE WHEN discount IS NULL THEN 1 ELSE 0 END) FROM orders GROUP BY 1",
+    ),
+    query(
+        "distinct_of_expressions",
+        2,
+        "SELECT DISTINCT COALESCE(kind, '?'), amount > 50 FROM orders WHERE discount IS NOT NULL OR quantity > 0",
+    ),
     query("count_only", 1, "SELECT user_id, COUNT(*) FROM refunds GROUP BY user_id"),
 ];

@@ -224,8 +224,7 @@ struct BrokerState {
 impl Broker {
     pub fn new(faults: usize, seed: u64) -> Arc<Self> {
         let random = StdRng::seed_from_u64(seed);
-        let state =
-            BrokerState { generation: 0, open: Vec::new(), decided: BTreeMap::new(), faults, random };
+        let state = BrokerState { generation: 0, open: Vec::new(), decided: BTreeMap::new(), faults, random };
         Arc::new(Self { state: Mutex::new(state) })
     }
 
