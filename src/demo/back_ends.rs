@@ -14,6 +14,9 @@ use crate::error::{Error, Result};
 pub const TOPIC: &str = "orders";
 /// The DynamoDB table of `sql/tables/user_features.sql`.
 pub const FEATURES_TABLE: &str = "user_features";
+
+/// The table that the job over orders by user and month fills.
+pub const MONTHLY_TABLE: &str = "order_sum_monthly";
 /// Partitions of the topic, if the demo makes it.
 const PARTITIONS: i32 = 4;
 

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::jobs::{JobStatus, Jobs};
 
 /// The tables that the demo's jobs fill.
-pub const TARGETS: [&str; 2] = ["dynamodb_orders", "user_features"];
+pub const TARGETS: [&str; 3] = ["dynamodb_orders", "order_sum_monthly", "user_features"];
 
 const POLL: Duration = Duration::from_millis(20);
 /// Jobs that move nothing for so long are stuck.
@@ -18,7 +18,7 @@ pub fn job_for(jobs: &Jobs, target: &str) -> Option<JobStatus> {
     jobs.status().into_iter().find(|job| super::scripts::insert_target(&job.statement) == Some(target))
 }
 
-/// Waits until both jobs have everything before the given ends in DynamoDB.
+/// Waits until all jobs have everything before the given ends in DynamoDB.
 ///
 /// # Errors
 /// A job failed, is missing, or stands still.
@@ -30,7 +30,7 @@ pub async fn past(jobs: &Jobs, ends: &EndOffsets) -> Result<()> {
         for target in TARGETS {
             let job = job_for(jobs, target)
                 .ok_or_else(|| Error::not_found(format!("there is no job that fills \"{target}\"")))?;
-            if matches!(job.state, "FAILED" | "STOPPED" | "PAUSED" | "FINISHED") {
+            if matches!(job.state, "FAILED" | "QUARANTINED" | "STOPPED" | "PAUSED" | "FINISHED") {
                 return Err(Error::internal(format!(
                     "job \"{}\" is {}: {}",
                     job.name,

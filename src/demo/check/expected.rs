@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Datelike, NaiveDateTime};
 use serde_json::Value;
 
-use super::log::{EndOffsets, LogRecord};
+use super::log::LogRecord;
 
 /// Months since year 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +46,12 @@ pub struct Sum {
     pub discount_cents: i64,
 }
 
+impl std::fmt::Display for Sum {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}_{}_{}", self.orders, money(self.amount_cents), money(self.discount_cents))
+    }
+}
+
 impl Sum {
     fn add(&mut self, other: &Sum) {
         self.orders += other.orders;
@@ -65,8 +71,7 @@ pub struct Features {
 
 impl std::fmt::Display for Features {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let sum = |sum: &Sum| format!("{}_{}_{}", sum.orders, money(sum.amount_cents), money(sum.discount_cents));
-        write!(f, "month {} year {}", sum(&self.month), sum(&self.year))
+        write!(f, "month {} year {}", self.month, self.year)
     }
 }
 
@@ -88,7 +93,7 @@ pub struct Orders {
     users: Vec<i32>,
     /// The last record of each order.
     details: HashMap<(i32, i64), Detail>,
-    /// By user and month, over the records that the monthly table was filled from.
+    /// By user and month, over all records.
     monthly: BTreeMap<(i32, Month), Sum>,
 }
 
@@ -99,8 +104,8 @@ struct Detail {
 }
 
 impl Orders {
-    /// Reads the log's records; `monthly_until`: where the log ended when the monthly table was filled.
-    pub fn of(log: &[LogRecord], monthly_until: &EndOffsets) -> Self {
+    /// Reads the log's records.
+    pub fn of(log: &[LogRecord]) -> Self {
         let mut orders = Self::default();
         for record in log {
             orders.records += 1;
@@ -120,9 +125,7 @@ impl Orders {
             if let Some(order_id) = fields.get("order_id").and_then(Value::as_i64) {
                 orders.details.insert((user, order_id), Detail { month, sum });
             }
-            if record.offset < monthly_until.get(&record.partition).copied().unwrap_or(0) {
-                orders.monthly.entry((user, month)).or_default().add(&sum);
-            }
+            orders.monthly.entry((user, month)).or_default().add(&sum);
         }
         orders.users.sort_unstable();
         orders.users.dedup();
@@ -132,6 +135,11 @@ impl Orders {
     /// How many users have features.
     pub fn user_count(&self) -> usize {
         self.users.len()
+    }
+
+    /// What the monthly table must hold: by user and month, as `yyyy-MM`.
+    pub fn monthly(&self) -> BTreeMap<(i32, String), Sum> {
+        self.monthly.iter().map(|((user, month), sum)| ((*user, month.to_string()), *sum)).collect()
     }
 
     /// Every user's features, were they computed in `month`.

@@ -1,15 +1,15 @@
-use super::super::log::{EndOffsets, LogRecord};
+use super::super::log::LogRecord;
 use super::{Features, Month, Orders, Sum, cents};
 
 const NOW_MS: i64 = 1_763_700_000_000; // 2025-11-21
 
-fn orders(lines: &[&str], monthly_until: i64) -> Orders {
+fn orders(lines: &[&str]) -> Orders {
     let log: Vec<LogRecord> = lines
         .iter()
         .zip(0..)
         .map(|(line, offset)| LogRecord { partition: 0, offset, payload: line.as_bytes().to_vec() })
         .collect();
-    Orders::of(&log, &EndOffsets::from([(0, monthly_until)]))
+    Orders::of(&log)
 }
 
 fn order(order_id: i64, amount: &str, discount: &str, created_at: &str) -> String {
@@ -41,11 +41,11 @@ fn month_and_year_cover_twelve_months_once() {
         order(1, "1.00", "null", "2024-11-30 23:59:59.999"), // thirteen months back: not counted
         order(2, "2.00", "0.50", "2024-12-01 00:00:00.000"),
         order(3, "4.00", "null", "2025-10-31 23:59:59.999"),
-        order(4, "8.00", "null", "2025-11-01 00:00:00.000"), // in the monthly table too, but that is not asked for this month
+        order(4, "8.00", "null", "2025-11-01 00:00:00.000"),
         order(5, "16.00", "1.25", "2025-11-20 10:00:00.000"),
     ];
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    let features = orders(&lines, 4).features(Month::at(NOW_MS));
+    let features = orders(&lines).features(Month::at(NOW_MS));
     let month = Sum { orders: 2, amount_cents: 2400, discount_cents: 125 };
     let year = Sum { orders: 4, amount_cents: 3000, discount_cents: 175 };
     assert_eq!(features[&7], Features { month, year });
@@ -65,7 +65,7 @@ fn the_last_record_of_an_order_counts_and_broken_ones_do_not() {
         r#"{"order_id":2,"user_id":7,"created_at":"2025-11-02 00:00:00.000"}"#,
         r#"{"order_id":3,"order_amount":3.00,"user_id":8}"#,
     ];
-    let orders = orders(&lines, 0);
+    let orders = orders(&lines);
     assert_eq!((orders.records, orders.broken, orders.without_user, orders.user_count()), (7, 2, 1, 2));
     let features = orders.features(Month::at(NOW_MS));
     assert_eq!(features[&7].month, Sum { orders: 2, amount_cents: 600, discount_cents: 0 });
