@@ -21,6 +21,8 @@ pub mod state;
 pub mod task;
 
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

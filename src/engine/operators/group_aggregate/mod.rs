@@ -194,6 +194,11 @@ impl GroupAggregate {
         self.rows[group as usize] > 0 || self.flags[group as usize] & GLOBAL != 0
     }
 
+    /// Whether anything of a group must be kept. Its version outlives its rows: what comes later must win over the delete.
+    fn is_kept(&self, group: u32) -> bool {
+        self.exists(group) || self.spec.version && self.versions[group as usize] > 0
+    }
+
     /// Whether what a group was before it changed must be known.
     fn needs_before(&self) -> bool {
         self.spec.emits == Changelog::Retract || !self.emits_unchanged()
@@ -277,7 +282,8 @@ impl GroupAggregate {
     fn expires(&self, group: u32, now_ms: i64) -> bool {
         let slot = group as usize;
         self.spec.state_ttl_ms.is_some_and(|ttl_ms| {
-            self.flags[slot] & (EMITTED | DIRTY) == EMITTED
+            self.flags[slot] & DIRTY == 0
+                && (self.flags[slot] & EMITTED != 0 || self.is_kept(group))
                 && now_ms.saturating_sub(self.touched_ms[slot]) >= i64::try_from(ttl_ms).unwrap_or(i64::MAX)
         })
     }

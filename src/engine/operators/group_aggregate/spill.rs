@@ -102,11 +102,12 @@ impl GroupAggregate {
             spill.hand = if spill.hand >= slots { 0 } else { spill.hand };
             let group = spill.hand as u32;
             spill.hand += 1;
+            let is_given_out = self.keys.contains(group)
+                && (self.flags[group as usize] & EMITTED != 0 || self.spec.version && self.is_kept(group));
             let flags = &mut self.flags[group as usize];
             // While state is restored, a group whose own row has not come yet must stay.
             let whole = !self.restoring || *flags & RESTORED != 0;
-            if !self.keys.contains(group) || *flags & (DIRTY | CHANGED | GLOBAL) != 0 || *flags & EMITTED == 0 || !whole
-            {
+            if !is_given_out || *flags & (DIRTY | CHANGED | GLOBAL) != 0 || !whole {
                 continue;
             }
             if *flags & super::REFERENCED != 0 {
@@ -195,7 +196,8 @@ impl GroupAggregate {
         }
         self.set_groups(&groups, &columns)?;
         for (group, mut rest) in groups.iter().zip(values) {
-            self.flags[*group as usize] |= EMITTED | if self.restoring { RESTORED } else { 0 };
+            let emitted = if self.exists(*group) { EMITTED } else { 0 };
+            self.flags[*group as usize] |= emitted | if self.restoring { RESTORED } else { 0 };
             for aggregate in &mut self.aggregates {
                 for store in aggregate.accumulator.stores() {
                     store.put_back(*group, take(&mut rest).ok_or_else(damaged)?).ok_or_else(damaged)?;

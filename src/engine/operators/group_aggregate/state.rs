@@ -35,13 +35,13 @@ impl GroupAggregate {
             }
         }
         if !changed.is_empty() {
-            let deleted: Vec<bool> = changed.iter().map(|group| !self.exists(*group)).collect();
+            let deleted: Vec<bool> = changed.iter().map(|group| !self.is_kept(*group)).collect();
             let columns = self.group_columns(&changed, &deleted)?;
             deltas.insert(0, self.delta("groups".to_owned(), 0, &changed, deleted, columns)?);
         }
         for group in changed {
             self.flags[group as usize] &= !CHANGED;
-            if !self.exists(group) {
+            if !self.is_kept(group) {
                 self.release(group);
             }
         }
@@ -168,14 +168,19 @@ impl GroupAggregate {
                 self.rows[*group as usize] = 0;
                 continue;
             }
-            self.flags[*group as usize] |= EMITTED | RESTORED | if self.spec.keys.is_empty() { GLOBAL } else { 0 };
+            self.flags[*group as usize] |= RESTORED | if self.spec.keys.is_empty() { GLOBAL } else { 0 };
             kept.push(*group);
             indices.push(row as u32);
         }
         let indices = UInt32Array::from(indices);
         let columns: Vec<ArrayRef> =
             columns.iter().map(|column| take(column, &indices, None)).collect::<Result<_, _>>()?;
-        self.set_groups(&kept, &columns)
+        self.set_groups(&kept, &columns)?;
+        for group in kept {
+            let emitted = if self.exists(group) { EMITTED } else { 0 };
+            self.flags[group as usize] = self.flags[group as usize] & !EMITTED | emitted;
+        }
+        Ok(())
     }
 
     /// Puts the columns of table `groups` behind the key into place.

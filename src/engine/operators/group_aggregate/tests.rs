@@ -122,6 +122,29 @@ fn a_version_counts_the_changes_of_a_group_and_survives_its_end() {
 }
 
 #[test]
+fn a_version_is_in_the_checkpoint_also_after_the_end_of_its_group() {
+    let mut planned = planned("SELECT k, max(i) FROM t GROUP BY k", Changelog::Retract, Changelog::Upsert);
+    planned.spec.version = true;
+    for spills in [false, true] {
+        planned.spill = spills.then(|| tempfile::tempdir().unwrap());
+        let clock = ManualClock::default();
+        let mut operator = planned.operator(&clock);
+        let mut stored = Vec::new();
+        for (step, expected) in
+            [("+ a 5", "+ a 5 1"), ("- a 5", "- a NULL 2"), ("+ a 1", "+ a 1 3"), ("- a 1", "- a NULL 4")]
+        {
+            block_on(operator.process(planned.project(changes(&planned.input, step)))).unwrap();
+            assert_eq!(text(&operator.flush().unwrap()), expected, "spills: {spills}");
+            stored.extend(operator.snapshot().unwrap());
+            operator = planned.operator(&clock);
+            for delta in &stored {
+                operator.restore(&delta.table, &delta.rows).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
 fn one_group_over_all_rows_begins_with_the_first_and_stays_without_rows() {
     let planned = planned("SELECT count(*), sum(i) FROM t", Changelog::Retract, Changelog::Retract);
     check(

@@ -1,0 +1,244 @@
+//! Runs a job until it has ended: kills it, restarts it from its checkpoints with another number of tasks, stops it with a
+//! savepoint and goes on as another job. Every start has a runtime of its own, and dropping that is the kill.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::execution::context::SessionContext;
+use datafusion::logical_expr::LogicalPlan;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use super::log::Log;
+use super::queries::Query;
+use super::sink::{Broker, Mode, Target};
+use crate::clock::{Clock, SystemClock};
+use crate::connectors::{ColumnDeclaration, ColumnKind, OptionValue, TableDeclaration};
+use crate::data_type;
+use crate::engine::checkpoint::CheckpointStore;
+use crate::engine::checkpoint::coordinator::{Ended, Wanted};
+use crate::engine::dataflow::{Dataflow, JobSettings};
+use crate::engine::metrics::JobMetrics;
+use crate::engine::planner::{PlannedInsert, plan_job};
+use crate::engine::progress::{ProgressBoard, ReadBehind};
+use crate::engine::run::{self, JobContext};
+use crate::engine::testing::{declare, plan, session};
+use crate::error::{Error, Result};
+
+/// Starts of a job after which it must have ended.
+const STARTS_MAX: usize = 60;
+
+/// Far longer than any start takes.
+const START_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// One INSERT of a job under test.
+pub struct Insert {
+    pub query: &'static Query,
+    pub plan: LogicalPlan,
+    pub target: Arc<Target>,
+}
+
+/// A job under test.
+pub struct Job {
+    pub logs: Vec<Arc<Log>>,
+    pub inserts: Vec<Insert>,
+    broker: Arc<Broker>,
+    random: StdRng,
+    /// What happened, for failures.
+    pub story: Vec<String>,
+}
+
+/// A session in which the logs are tables.
+pub fn session_over(logs: &[Arc<Log>]) -> SessionContext {
+    let context = session(&[]);
+    for log in logs {
+        context.register_table(log.declaration.name.as_str(), log.provider()).unwrap();
+    }
+    context
+}
+
+/// A sink's declaration for what a query gives: its first columns are the key.
+pub fn declare_target(name: &str, plan: &LogicalPlan, keys: usize, mode: Mode) -> TableDeclaration {
+    let mut declaration = declare(name, "place INT", 0);
+    let fields = plan.schema().fields().iter().enumerate();
+    declaration.columns = fields
+        .map(|(place, field)| ColumnDeclaration {
+            name: format!("c{place}"),
+            sql_type: data_type::to_flink(field.data_type()),
+            nullable: true,
+            kind: ColumnKind::Physical,
+        })
+        .collect();
+    if mode.is_transactional() {
+        let exactly_once = OptionValue::Plain("exactly-once".to_owned());
+        declaration.options.insert("sink.delivery-guarantee".to_owned(), exactly_once);
+    }
+    declaration.primary_key = (0..keys).map(|place| format!("c{place}")).collect();
+    declaration
+}
+
+impl Job {
+    /// Plans queries, each into a sink of a mode that takes it.
+    pub async fn new(logs: Vec<Arc<Log>>, queries: &[&'static Query], seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        let context = session_over(&logs);
+        let broker = Broker::new(random.random_range(0..4), random.random());
+        let mut inserts = Vec::new();
+        for (number, query) in queries.iter().enumerate() {
+            let plan = plan(&context, query.sql).await;
+            let target = loop {
+                let mode = Mode::ALL[random.random_range(0..Mode::ALL.len())];
+                let declaration = declare_target(&format!("target_{number}"), &plan, query.keys, mode);
+                let target = Target::new(declaration, mode, &broker, random.random());
+                let settings = JobSettings { time_zone: "UTC".to_owned(), options: Default::default() };
+                let insert = PlannedInsert { query: &plan, sink: target.provider() };
+                match plan_job(&[insert], settings).await {
+                    Ok(_) => break target,
+                    Err(error) if error.message().contains("takes only inserts") => {}
+                    Err(error) => panic!("{}: {error}", query.name),
+                }
+            };
+            inserts.push(Insert { query, plan, target });
+        }
+        let story = vec![format!("modes {:?}", inserts.iter().map(|insert| insert.target.mode).collect::<Vec<_>>())];
+        Self { logs, inserts, broker, random, story }
+    }
+
+    fn settings(&mut self, savepoint: Option<&str>) -> JobSettings {
+        let random = &mut self.random;
+        let mut options = vec![
+            ("execution.checkpointing.interval", format!("{} ms", random.random_range(10..=30))),
+            ("parallelism.default", random.random_range(1..=3).to_string()),
+        ];
+        if random.random_bool(0.3) {
+            options.push(("table.exec.mini-batch.enabled", "true".to_owned()));
+            options.push(("table.exec.mini-batch.allow-latency", format!("{} ms", random.random_range(1..=20))));
+        }
+        if random.random_bool(0.25) {
+            options.push(("state.memory.budget", random.random_range(1..4096).to_string()));
+        }
+        self.story.push(format!("start {options:?}"));
+        options.extend(savepoint.map(|path| ("execution.savepoint.path", path.to_owned())));
+        let options = options.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        JobSettings { time_zone: "UTC".to_owned(), options }
+    }
+
+    async fn dataflow(&self, settings: JobSettings) -> Dataflow {
+        let inserts: Vec<PlannedInsert<'_>> = self
+            .inserts
+            .iter()
+            .map(|insert| PlannedInsert { query: &insert.plan, sink: insert.target.provider() })
+            .collect();
+        let dataflow = plan_job(&inserts, settings).await.unwrap();
+        // What is stored is what runs.
+        Dataflow::from_json(&dataflow.to_json().unwrap()).unwrap()
+    }
+
+    /// Runs it to its end.
+    pub fn run(&mut self) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut troubles: u32 = self.random.random_range(0..6);
+        let (mut number, mut savepoint) = (0, None);
+        for _ in 0..STARTS_MAX {
+            let id = format!("job{number}");
+            let settings = self.settings(savepoint.as_deref());
+            let retained = self.random.random_range(1..=3);
+            let store = CheckpointStore::new(&folder.path().join("checkpoints"), &id).with_retained(retained);
+            let trouble = match troubles {
+                0 => None,
+                _ => Some((
+                    Duration::from_millis(self.random.random_range(0..90)),
+                    ["kill", "kill", "kill", "stop", "savepoint"][self.random.random_range(0..5)],
+                )),
+            };
+            troubles = troubles.saturating_sub(1);
+            let runtime = self.runtime();
+            let ended = runtime.block_on(self.start(&id, settings, store, folder.path(), trouble));
+            // Files that are being written are still written, as by a process that dies a moment later.
+            drop(runtime);
+            self.story.push(format!("{trouble:?}: {ended:?}"));
+            match ended {
+                None | Some(Ok(Ended::Stopped(None))) => self.lose_a_checkpoint(&id, folder.path()),
+                Some(Ok(Ended::Finished)) => return,
+                Some(Ok(Ended::Stopped(Some(path)))) => {
+                    savepoint = Some(path);
+                    number += 1;
+                }
+                Some(Err(error)) => assert!(error.is_retryable(), "the job failed: {error:?}"),
+            }
+        }
+        panic!("the job did not end");
+    }
+
+    fn runtime(&mut self) -> Runtime {
+        match self.random.random_bool(0.7) {
+            true => tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
+            false => tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
+        }
+    }
+
+    /// Runs it once; `None` when it was killed.
+    async fn start(
+        &mut self,
+        id: &str,
+        settings: JobSettings,
+        checkpoints: CheckpointStore,
+        folder: &Path,
+        trouble: Option<(Duration, &str)>,
+    ) -> Option<Result<Ended>> {
+        let dataflow = self.dataflow(settings).await;
+        let board = Arc::new(ProgressBoard::default());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let (logs, targets) = (self.logs.clone(), self.inserts.iter().map(|insert| Arc::clone(&insert.target)));
+        let targets: Vec<Arc<Target>> = targets.collect();
+        let context = JobContext {
+            job: "job".to_owned(),
+            id: id.to_owned(),
+            spill_folder: folder.join("spill"),
+            open_table: Arc::new(move |table: &TableDeclaration| {
+                let log = logs.iter().find(|log| log.declaration == *table).map(Log::table);
+                let target = || targets.iter().find(|target| target.declaration == *table).map(Target::table);
+                log.or_else(target).ok_or_else(|| Error::not_found("no such table"))
+            }),
+            checkpoints,
+            progress: board.register("job", Vec::new()),
+            read_behind: ReadBehind::new(board, "job", Vec::new()),
+            metrics: Arc::new(JobMetrics::new(dataflow.descriptions())),
+            dataflow: Arc::new(dataflow),
+            clock,
+        };
+        let (want, wanted) = watch::channel(Wanted::Run);
+        let mut running = tokio::spawn(run::run(context, wanted));
+        if let Some((after, what)) = trouble {
+            tokio::select! {
+                ended = &mut running => return Some(ended.unwrap()),
+                () = tokio::time::sleep(after) => {}
+            }
+            match what {
+                "kill" => return None,
+                "stop" => want.send_replace(Wanted::Stop),
+                _ => {
+                    let savepoints = folder.join("savepoints").to_string_lossy().into_owned();
+                    want.send_replace(Wanted::StopWithSavepoint(savepoints))
+                }
+            };
+        }
+        match tokio::time::timeout(START_TIME_MAX, &mut running).await {
+            Ok(ended) => Some(ended.unwrap()),
+            Err(_) => panic!("the job hangs"),
+        }
+    }
+
+    /// Sometimes the decided checkpoint is gone after a crash: where transactions decided it, it is computed again.
+    fn lose_a_checkpoint(&mut self, id: &str, folder: &Path) {
+        let Some(epoch) = self.broker.decided_epoch(id) else { return };
+        let manifest = folder.join("checkpoints").join(id).join(format!("{epoch:020}.checkpoint"));
+        if self.random.random_bool(0.1) {
+            std::fs::remove_file(&manifest).unwrap();
+            self.story.push(format!("lost checkpoint {epoch}"));
+        }
+    }
+}
