@@ -30,7 +30,7 @@ pub async fn past(jobs: &Jobs, ends: &EndOffsets) -> Result<()> {
         for target in TARGETS {
             let job = job_for(jobs, target)
                 .ok_or_else(|| Error::not_found(format!("there is no job that fills \"{target}\"")))?;
-            if matches!(job.state, "FAILED" | "STOPPED" | "PAUSED" | "FINISHED") {
+            if matches!(job.state, "FAILED" | "QUARANTINED" | "STOPPED" | "PAUSED" | "FINISHED") {
                 return Err(Error::internal(format!(
                     "job \"{}\" is {}: {}",
                     job.name,

@@ -26,6 +26,13 @@ impl Dataflow {
     /// As [`Self::explain_with`], and what concerns the whole job.
     pub fn explain(&self) -> Vec<String> {
         let mut lines = self.explain_with(&|_| None);
+        lines.extend(self.explain_job());
+        lines
+    }
+
+    /// What concerns the whole job.
+    pub fn explain_job(&self) -> Vec<String> {
+        let mut lines = Vec::new();
         let parallelism = self.settings.parallelism().unwrap_or(1);
         let interval = self.settings.checkpoint_interval().unwrap_or_default();
         lines.push(format!("Parallelism: {parallelism}; checkpoint every {} ms", interval.as_millis()));

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::engine::metrics::{JobMetrics, NodeMetrics};
+use crate::engine::metrics::{CheckpointFacts, JobMetrics, NodeMetrics};
 
 /// What a job does right now.
 #[derive(Debug, Clone)]
@@ -29,9 +29,11 @@ pub struct JobStatus {
     pub checkpoints: u64,
     /// Duration of the last one, milliseconds.
     pub checkpoint_ms: f64,
+    /// The last ones, oldest first.
+    pub last_checkpoints: Vec<CheckpointFacts>,
     /// Jobs behind whose writes it reads.
     pub reads_behind: Vec<String>,
-    /// Sources, operators, sink.
+    /// Sources, operators, sinks.
     pub nodes: Vec<NodeStatus>,
     /// Partitions.
     pub splits: Vec<SplitStatus>,
@@ -62,6 +64,12 @@ pub struct NodeStatus {
     pub busy: f64,
     /// Share of the time held up by what follows.
     pub backpressured: f64,
+    /// Rows of state.
+    pub state_keys: u64,
+    /// Bytes of state in memory.
+    pub state_bytes: u64,
+    /// Bytes of state on local disk.
+    pub spilled_bytes: u64,
 }
 
 /// One split of a job's sources.
@@ -93,6 +101,9 @@ impl NodeStatus {
             rows_per_second: rates.rows_per_second,
             busy: rates.busy,
             backpressured: rates.backpressured,
+            state_keys: load(&node.state_keys),
+            state_bytes: load(&node.state_bytes),
+            spilled_bytes: load(&node.spilled_bytes),
         }
     }
 }

@@ -220,6 +220,19 @@ impl Jobs {
         Err(error.unwrap_or_else(|| Error::internal("the job ended without a savepoint")))
     }
 
+    /// Gives a job back to the catalog's wish, whose end after [`Self::stop_with_savepoint`] could not be noted there.
+    pub fn run_on(&self, name: &str) {
+        if let Some(job) = self.shared.running.lock().get(name) {
+            job.is_held.store(false, Ordering::Release);
+        }
+        self.reconcile(&[]);
+    }
+
+    /// Where savepoints go unless the statement or the session says otherwise: beside the jobs' folder.
+    pub fn default_savepoints_folder(&self) -> PathBuf {
+        self.shared.folder.with_file_name("savepoints")
+    }
+
     fn opener(&self) -> OpenTable {
         let shared = Arc::clone(&self.shared);
         Arc::new(move |table: &TableDeclaration| {
@@ -387,6 +400,9 @@ impl Jobs {
                     restarts: job.map_or(0, |job| job.restarts.load(Ordering::Relaxed)),
                     row_errors: count(|metrics| &metrics.row_errors),
                     checkpoints: count(|metrics| &metrics.checkpoints),
+                    last_checkpoints: metrics
+                        .map(|metrics| metrics.last_checkpoints.lock().iter().copied().collect())
+                        .unwrap_or_default(),
                     checkpoint_ms: count(|metrics| &metrics.checkpoint_us) as f64 / 1000.0,
                     reads_behind: job
                         .and_then(|job| job.read_behind.lock().as_ref().map(ReadBehind::writers))

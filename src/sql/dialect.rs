@@ -6,6 +6,7 @@
 
 use std::any::TypeId;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use datafusion::sql::sqlparser::ast::{self, Ident};
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
@@ -14,6 +15,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Whitespace};
 
 use super::statements::Statement;
+use crate::connectors::options::parse_duration;
 use crate::error::{Error, Result};
 
 /// Postgres' expressions and Flink's backticks and table versions.
@@ -109,9 +111,33 @@ impl Dialect for StreamgateDialect {
     }
 }
 
-/// `OPTIONS('k'='v')` hints by the position of the last word of the table name before them.
+/// The hints of a statement, by the position of the word before them.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Hints(pub BTreeMap<usize, Vec<(String, String)>>);
+pub struct Hints {
+    /// `OPTIONS('k'='v')`, by the last word of a table's name.
+    pub options: BTreeMap<usize, Vec<(String, String)>>,
+    /// `STATE_TTL('t'='1 d')`, by SELECT.
+    pub state_ttl: BTreeMap<usize, StateTtl>,
+}
+
+/// How long the state of a query block is kept.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StateTtl {
+    /// Where the hint stands.
+    pub position: usize,
+    /// Relations of the block, and the time for each.
+    pub relations: Vec<(String, Duration)>,
+}
+
+impl Hints {
+    /// Those of a part of the statement.
+    #[must_use]
+    pub fn between(&self, from: usize, to: usize) -> Self {
+        let options = self.options.range(from..to).map(|(at, options)| (*at, options.clone())).collect();
+        let state_ttl = self.state_ttl.range(from..to).map(|(at, ttl)| (*at, ttl.clone())).collect();
+        Self { options, state_ttl }
+    }
+}
 
 /// Characters of a text, to turn lines and columns into positions.
 #[derive(Debug, Clone)]
@@ -211,6 +237,11 @@ impl<'a> Cursor<'a> {
         refuse_what_is_not_there_yet(&kept, &places)?;
         let parser = Parser::new(&DIALECT).with_recursion_limit(200).with_tokens_with_locations(kept);
         Ok(Self { parser, text, places, hints })
+    }
+
+    /// The whole text.
+    pub fn text(&self) -> &'a str {
+        self.text
     }
 
     /// The next token.
@@ -533,15 +564,24 @@ fn read_hint(text: &str, position: usize, before: Option<usize>, hints: &mut Hin
     let mut cursor = Cursor::new(text).map_err(|error| error.at(position))?;
     while !cursor.is_at_end() {
         let name = cursor.ident().map_err(|error| error.at(position))?.value.to_uppercase();
-        if name != "OPTIONS" {
+        if !matches!(name.as_str(), "OPTIONS" | "STATE_TTL") {
             return Err(Error::unsupported(format!("hint {name} is not supported yet")).at(position));
         }
         cursor.expect(&Token::LParen).map_err(|error| error.at(position))?;
         let options = option_list(&mut cursor).map_err(|error| error.at(position))?;
         let Some(before) = before else {
-            return Err(Error::invalid("a hint stands after the name of a table").code("42601").at(position));
+            return Err(Error::invalid("a hint stands after SELECT or the name of a table").code("42601").at(position));
         };
-        hints.0.entry(before).or_default().extend(options);
+        if name == "OPTIONS" {
+            hints.options.entry(before).or_default().extend(options);
+        } else {
+            let hint = hints.state_ttl.entry(before).or_default();
+            hint.position = position;
+            for (relation, text) in options {
+                let ttl = parse_duration(&text).map_err(|error| error.context("hint STATE_TTL").at(position))?;
+                hint.relations.push((relation, ttl));
+            }
+        }
         cursor.token(&Token::Comma);
     }
     Ok(())

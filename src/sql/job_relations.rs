@@ -10,6 +10,7 @@ use datafusion::datasource::MemTable;
 use datafusion::logical_expr::ScalarUDF;
 
 use super::session::{SessionView, SystemSchema};
+use crate::engine::metrics::CheckpointFacts;
 use crate::error::{Error, Result};
 use crate::jobs::{JobStatus, Jobs, NodeStatus, SplitStatus};
 
@@ -67,7 +68,10 @@ impl SystemSchema for JobRelations {
 pub fn jobs(status: &[JobStatus]) -> Result<RecordBatch> {
     let sources =
         |job: &JobStatus| job.nodes.iter().filter(|node| node.id.starts_with("source")).cloned().collect::<Vec<_>>();
-    let sink = |job: &JobStatus| job.nodes.iter().find(|node| node.id == "sink").cloned();
+    let from_sinks = |job: &JobStatus, count: fn(&NodeStatus) -> u64| {
+        let sinks: Vec<u64> = job.nodes.iter().filter(|node| node.id.starts_with("sink")).map(count).collect();
+        (!sinks.is_empty()).then(|| sinks.iter().sum())
+    };
     let from_sources = |job: &JobStatus, count: fn(&NodeStatus) -> u64| sources(job).iter().map(count).sum::<u64>();
     let skipped = |job: &JobStatus| job.nodes.iter().map(|node| node.skipped).sum::<u64>();
     let lag = |job: &JobStatus| job.splits.iter().map(|split| split.lag).sum::<Option<u64>>();
@@ -75,9 +79,9 @@ pub fn jobs(status: &[JobStatus]) -> Result<RecordBatch> {
         ("name", text(status, |job| Some(job.name.clone()))),
         ("state", text(status, |job| Some(job.state.to_owned()))),
         ("rows_in", count(status, |job| Some(from_sources(job, |node| node.rows_out)))),
-        ("rows_out", count(status, |job| sink(job).map(|node| node.rows_in))),
+        ("rows_out", count(status, |job| from_sinks(job, |node| node.rows_in))),
         ("bytes_in", count(status, |job| Some(from_sources(job, |node| node.bytes)))),
-        ("bytes_out", count(status, |job| sink(job).map(|node| node.bytes))),
+        ("bytes_out", count(status, |job| from_sinks(job, |node| node.bytes))),
         ("rows_per_second", number(status, |job| sources(job).iter().map(|node| node.rows_per_second).sum())),
         ("lag", count(status, lag)),
         ("skipped", count(status, |job| Some(skipped(job)))),
@@ -108,6 +112,9 @@ fn operators(status: &[JobStatus]) -> Result<RecordBatch> {
         ("rows_per_second", number(rows, |(_, node)| node.rows_per_second)),
         ("busy", number(rows, |(_, node)| node.busy)),
         ("backpressured", number(rows, |(_, node)| node.backpressured)),
+        ("state_keys", count(rows, |(_, node)| Some(node.state_keys))),
+        ("state_bytes", count(rows, |(_, node)| Some(node.state_bytes))),
+        ("spilled_bytes", count(rows, |(_, node)| Some(node.spilled_bytes))),
     ])
 }
 
@@ -125,10 +132,17 @@ fn splits(status: &[JobStatus]) -> Result<RecordBatch> {
 }
 
 fn checkpoints(status: &[JobStatus]) -> Result<RecordBatch> {
+    let rows: Vec<(&JobStatus, &CheckpointFacts)> =
+        status.iter().flat_map(|job| job.last_checkpoints.iter().map(move |facts| (job, facts))).collect();
+    let rows = rows.as_slice();
     relation(vec![
-        ("job", text(status, |job| Some(job.name.clone()))),
-        ("checkpoints", count(status, |job| Some(job.checkpoints))),
-        ("last_duration_ms", number(status, |job| job.checkpoint_ms)),
+        ("job", text(rows, |(job, _)| Some(job.name.clone()))),
+        ("epoch", count(rows, |(_, facts)| Some(facts.epoch))),
+        ("at", time(rows, |(_, facts)| Some(facts.at_ms))),
+        ("duration_ms", number(rows, |(_, facts)| facts.duration.as_secs_f64() * 1000.0)),
+        ("stall_ms", number(rows, |(_, facts)| facts.stall.as_secs_f64() * 1000.0)),
+        ("rows", count(rows, |(_, facts)| Some(facts.rows))),
+        ("bytes", count(rows, |(_, facts)| Some(facts.bytes))),
     ])
 }
 
@@ -169,3 +183,6 @@ fn number<T>(rows: &[T], value: impl Fn(&T) -> f64) -> ArrayRef {
 fn time<T>(rows: &[T], value: impl Fn(&T) -> Option<i64>) -> ArrayRef {
     Arc::new(rows.iter().map(value).collect::<TimestampMillisecondArray>().with_timezone("UTC"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 pub mod background_stream;
 pub mod dialect;
 pub mod error_map;
+pub mod job_plan;
 pub mod job_relations;
 pub mod names;
 pub mod planner;
@@ -14,6 +15,7 @@ pub mod secret_options;
 pub mod session;
 pub mod settings;
 pub mod splitter;
+pub mod state_ttl_hint;
 pub mod statements;
 pub mod types;
 pub mod user_function;

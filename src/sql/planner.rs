@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 
 use super::dialect::{self, Cursor, Hints, Places};
 use super::error_map::refine;
+use super::job_plan::PlannedJob;
 use super::names::{Names, TEMPORARY_SCHEMA, Target};
 use super::resolver::{Parameter, Resolver, placeholder};
 use super::secret_options::is_secret;
@@ -35,7 +36,6 @@ use crate::clock::{Clock, ManualClock};
 use crate::connectors::table_provider::ConnectorTable;
 use crate::connectors::{ColumnKind, OptionValue, TableDeclaration};
 use crate::data_type;
-use crate::engine::dataflow::Dataflow;
 use crate::engine::lookup_function::LookupFunction;
 use crate::error::{Error, Result};
 use crate::functions;
@@ -44,6 +44,7 @@ use crate::functions;
 const DEPTH_MAX: usize = 24;
 
 /// A statement's plan.
+#[derive(Clone)]
 pub enum Planned {
     /// Rows for the client.
     Query {
@@ -58,16 +59,7 @@ pub enum Planned {
         plan: LogicalPlan,
     },
     /// An INSERT that does not.
-    Job {
-        /// What is stored and runs.
-        dataflow: Box<Dataflow>,
-        /// The optimised query.
-        query: LogicalPlan,
-        /// The table written to, for the job's name.
-        table: String,
-        /// The statement, secrets masked.
-        text: String,
-    },
+    Job(Box<PlannedJob>),
 }
 
 /// Plans one statement.
@@ -389,6 +381,11 @@ impl Planner {
         self.built_in(name).is_some()
             || self.state.aggregate_functions().contains_key(functions::aggregates::resolve(name))
             || self.state.window_functions().contains_key(name)
+    }
+
+    /// Whether a name is an aggregate function's.
+    pub fn is_aggregate(&self, name: &str) -> bool {
+        self.state.aggregate_functions().contains_key(&name.to_lowercase())
     }
 
     fn built_in(&self, name: &str) -> Option<Arc<ScalarUDF>> {

@@ -90,9 +90,12 @@ impl<'p> Resolver<'p> {
     /// A name that means nothing, or two things; a construct that is refused.
     pub fn resolve(&mut self, query: &mut Query) -> Result<()> {
         self.query(query, &[])?;
-        if let Some(position) = self.hints.0.keys().next() {
+        if let Some(position) = self.hints.options.keys().next() {
             return Err(Error::unsupported("hint OPTIONS stands after a word that is not the name of a table here")
                 .at(*position));
+        }
+        if let Some(hint) = self.hints.state_ttl.values().next() {
+            return Err(Error::unsupported("hint STATE_TTL stands right after SELECT").at(hint.position));
         }
         Ok(())
     }
@@ -249,6 +252,11 @@ impl<'p> Resolver<'p> {
         let mut scope = Scope::default();
         for from in &mut select.from {
             self.table_with_joins(from, outer, &mut scope)?;
+        }
+        let place = self.places.and_then(|places| places.of(select.select_token.0.span));
+        if let Some(hint) = place.and_then(|place| self.hints.state_ttl.remove(&place)) {
+            let is_aggregate = |name: &str| self.planner.is_aggregate(name);
+            super::state_ttl_hint::apply(select, &hint, &is_aggregate)?;
         }
         let mut scopes = outer.to_vec();
         scopes.push(scope.clone());
@@ -513,8 +521,10 @@ impl<'p> Resolver<'p> {
         let Some(last) = idents.last().cloned().filter(|_| idents.len() == name.0.len()) else {
             return Err(Error::unsupported("this name of a table is not supported"));
         };
-        let options =
-            self.places.and_then(|places| places.of(last.span)).and_then(|position| self.hints.0.remove(&position));
+        let options = self
+            .places
+            .and_then(|places| places.of(last.span))
+            .and_then(|position| self.hints.options.remove(&position));
         if idents.len() == 1 {
             let names: Vec<String> = self.ctes.iter().map(|(name, _)| name.clone()).collect();
             if let Some(cte) = super::names::pick(&fold(&last), names.iter().rev()) {

@@ -3,14 +3,15 @@
 //! A statement is read and planned by `prepare`, and run by `execute`. The plan made by `prepare` is good for the first execution;
 //! later ones plan again when the catalog, the settings or the time may have changed.
 
+mod inserts;
 mod server;
+mod statement_set;
 mod transaction;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use datafusion::arrow::array::{Array, UInt64Array};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::catalog::TableProvider;
@@ -26,21 +27,21 @@ use futures::StreamExt;
 
 use super::dialect::{self, Places};
 use super::error_map::refine;
+use super::job_plan::PlannedJob;
 use super::names::{Names, TEMPORARY_SCHEMA, Target};
 use super::planner::{Planned, Planner};
 use super::result_names::{MARK, without_mark};
 use super::settings::Settings;
 use super::statements::Statement;
 use super::statements::explain::Explained;
-use super::statements::insert::Insert;
 use super::{background_stream, splitter};
-use crate::catalog::{Change, DesiredState, JobEntry, Snapshot, TableEntry};
+use crate::catalog::{Change, Snapshot, TableEntry};
 use crate::connectors::OptionValue;
 use crate::connectors::table_provider::ConnectorTable;
-use crate::engine::dataflow::JobSettings;
-use crate::engine::planner::{PlannedInsert, plan_job};
 use crate::error::{Error, Result};
 pub use server::{SqlServer, SystemSchema};
+use statement_set::OpenSet;
+use transaction::Savepoint;
 
 /// What a system relation may know of the session that asks.
 #[derive(Clone)]
@@ -182,7 +183,11 @@ pub struct Session {
     /// A statement of this message failed; what the message changed is rolled back at its end.
     message_failed: bool,
     pending: Vec<Change>,
-    savepoints: Vec<(String, usize)>,
+    savepoints: Vec<Savepoint>,
+    /// INSERTs of the block that do not end: a job at COMMIT.
+    inserts: Vec<PlannedJob>,
+    /// A statement set that comes in parts.
+    set: Option<OpenSet>,
     /// The catalog with the pending changes, over which snapshot and of how many changes.
     overlay: Option<(Arc<Snapshot>, usize, Arc<Snapshot>)>,
     settings_before: Option<Box<Settings>>,
@@ -223,6 +228,8 @@ impl Session {
             message_failed: false,
             pending: Vec::new(),
             savepoints: Vec::new(),
+            inserts: Vec::new(),
+            set: None,
             overlay: None,
             settings_before: None,
             to_settle: Vec::new(),
@@ -258,8 +265,13 @@ impl Session {
     }
 
     async fn prepare_inner(&mut self, text: &StatementText, given: &[Option<DataType>]) -> Result<Prepared> {
-        let statement = dialect::parse(&text.text)?;
-        self.refuse_in_failed_block(&statement)?;
+        let statement = dialect::parse(&text.text)
+            .and_then(|statement| self.refuse_in_failed_block(&statement).map(|()| statement))
+            .inspect_err(|_| {
+                if splitter::opens_statement_set(&text.text) {
+                    self.open_failed_set();
+                }
+            })?;
         let planned = match &statement {
             Statement::Query(query) => {
                 let planner = self.planner(false)?;
@@ -286,7 +298,7 @@ impl Session {
                             self.planner(false)?.plan_query(&query.query, &query.hints, Some(&places), given)?;
                         Planned::Query { plan, names }
                     }
-                    Explained::Insert(insert) => self.plan_insert_at(insert, given, &text.text).await?,
+                    Explained::Insert(insert) => self.plan_insert(insert, given, &text.text).await?,
                 };
                 Some((planned, true))
             }
@@ -304,7 +316,7 @@ impl Session {
         let Statement::Insert(insert) = &statement else {
             return Err(Error::internal("not an INSERT"));
         };
-        let planned = self.plan_insert_at(insert, given, &text.text).await?;
+        let planned = self.plan_insert(insert, given, &text.text).await?;
         self.finish_prepare(text, statement, given, Some((planned, true)))
     }
 
@@ -342,6 +354,9 @@ impl Session {
     }
 
     fn refuse_in_failed_block(&self, statement: &Statement) -> Result<()> {
+        if let Some(set) = &self.set {
+            return set.admit(statement);
+        }
         if self.block == TransactionStatus::Failed && !statement.ends_block() {
             return Err(Error::invalid(
                 "current transaction is aborted, commands ignored until end of transaction block",
@@ -416,84 +431,20 @@ impl Session {
             }
             Planned::BoundedInsert { plan } => {
                 let plan = bind(plan)?;
-                let state = self.state();
-                if !parameters.is_empty() && is_unbounded_insert(&state, &plan)? {
+                if !parameters.is_empty() && is_unbounded_insert(&self.state(), &plan)? {
                     return Err(Error::unsupported("a job cannot have parameters").hint("Write the values out."));
                 }
-                let physical = state.create_physical_plan(&plan).await.map_err(|error| refine(error, None))?;
-                let mut stream = background_stream::start(physical, state.task_ctx(), &self.server.queries);
-                let mut count = 0;
-                while let Some(batch) = stream.next().await {
-                    let batch = batch.map_err(|error| refine(error, None))?;
-                    if let Some(counts) = batch.column(0).as_any().downcast_ref::<UInt64Array>() {
-                        count += counts.iter().flatten().sum::<u64>();
-                    }
+                if let Some(collected) = self.collect(|| Planned::BoundedInsert { plan: plan.clone() }) {
+                    return Ok(collected);
                 }
+                let count = self.run_bounded(&plan).await?;
                 Ok(Outcome::Done { tag: format!("INSERT 0 {count}") })
             }
-            Planned::Job { .. } => {
-                self.submit(planned, None)?;
-                Ok(Outcome::Done { tag: "INSERT 0 0".to_owned() })
-            }
+            Planned::Job(job) => match self.collect(|| planned.clone()) {
+                Some(collected) => Ok(collected),
+                None => self.submit_insert(job),
+            },
         }
-    }
-
-    /// Plans an INSERT: what runs now, or a job.
-    ///
-    /// # Errors
-    /// As planning.
-    pub async fn plan_insert(&mut self, insert: &Insert, given: &[Option<DataType>]) -> Result<Planned> {
-        self.plan_insert_at(insert, given, "").await
-    }
-
-    async fn plan_insert_at(&mut self, insert: &Insert, given: &[Option<DataType>], text: &str) -> Result<Planned> {
-        let places = Places::new(text);
-        let (plan, table, target) = self.planner(false)?.plan_insert(insert, given, &places)?;
-        let state = self.state();
-        let optimised = state.optimize(&plan).map_err(|error| refine(error, Some(&places)))?;
-        if !crate::engine::planner::is_unbounded(&optimised)? {
-            return Ok(Planned::BoundedInsert { plan: dml(plan, &table, &target)? });
-        }
-        let (plan, table, target) = self.planner(true)?.plan_insert(insert, given, &places)?;
-        let query = state.optimize(&plan).map_err(|error| refine(error, Some(&places)))?;
-        let settings = JobSettings { time_zone: self.settings.time_zone(), options: self.settings.of_jobs() };
-        let dataflow = plan_job(&[PlannedInsert { query: &query, sink: table }], settings).await?;
-        Ok(Planned::Job { dataflow: Box::new(dataflow), query, table: target.name, text: insert.text.clone() })
-    }
-
-    /// Makes a planned job part of the transaction.
-    ///
-    /// # Errors
-    /// Its name is taken.
-    pub fn submit(&mut self, planned: &Planned, name: Option<String>) -> Result<()> {
-        let Planned::Job { dataflow, table, text, .. } = planned else {
-            return Err(Error::internal("only jobs are submitted"));
-        };
-        let snapshot = self.snapshot()?;
-        let given = name.or_else(|| self.settings.get("pipeline.name").ok().filter(|name| !name.is_empty()));
-        let name = given.unwrap_or_else(|| {
-            let base = format!("insert_into_{}", table.to_lowercase());
-            let mut name = base.clone();
-            let mut count = 1;
-            while snapshot.jobs.contains_key(&name) {
-                count += 1;
-                name = format!("{base}_{count}");
-            }
-            name
-        });
-        let dataflow = serde_json::to_value(dataflow.as_ref())
-            .map_err(|error| Error::internal(format!("a dataflow cannot be serialised: {error}")))?;
-        let entry = JobEntry {
-            name: name.clone(),
-            id: uuid::Uuid::new_v4().to_string(),
-            statement: text.clone(),
-            dataflow,
-            desired: DesiredState::Running,
-            created_ms: self.server.clock.now_ms(),
-        };
-        self.change(Change::CreateJob { entry: Box::new(entry) })?;
-        self.notice(format!("job \"{name}\" submitted"));
-        Ok(())
     }
 
     /// Tells the session that its statement failed outside of `execute` (while streaming rows, or cancelled): a block becomes failed.
@@ -501,12 +452,19 @@ impl Session {
         if self.block == TransactionStatus::Open {
             self.block = TransactionStatus::Failed;
         }
+        if let Some(set) = &mut self.set {
+            set.fail();
+        }
         self.message_failed = true;
     }
 
     /// For ReadyForQuery.
     pub fn transaction_status(&self) -> TransactionStatus {
-        self.block
+        match (&self.set, self.block) {
+            // What comes next belongs to the set: a pooler must not give the session to somebody else.
+            (Some(set), TransactionStatus::Idle) => set.status(),
+            (_, block) => block,
+        }
     }
 
     /// Ends the implicit transaction of a message (Sync, or the end of a simple query): commits it, or rolls it back after an error.
@@ -562,6 +520,11 @@ impl Session {
         &self.server
     }
 
+    /// Whether a block is open or failed, whatever a statement set says.
+    pub fn is_in_block(&self) -> bool {
+        self.block != TransactionStatus::Idle
+    }
+
     /// The connected database.
     pub fn database(&self) -> &str {
         &self.database
@@ -580,6 +543,11 @@ impl Session {
     /// Tells the client something.
     pub fn notice(&mut self, message: impl Into<String>) {
         self.notices.push(Notice { severity: Severity::Notice, message: message.into(), detail: None, hint: None });
+    }
+
+    /// Tells the client something, and more in a sentence.
+    pub fn notice_with(&mut self, message: impl Into<String>, detail: Option<String>) {
+        self.notices.push(Notice { severity: Severity::Notice, message: message.into(), detail, hint: None });
     }
 
     /// Warns the client.

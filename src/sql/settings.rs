@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::engine::key_group::KEY_GROUPS;
+use crate::engine::state::budget::parse_memory_size;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
 
@@ -19,8 +21,18 @@ enum Kind {
     Choice(&'static [&'static str]),
     /// A duration in milliseconds, Postgres' way; 0 means none.
     Milliseconds,
-    /// A duration as Flink writes it.
+    /// A duration as Flink writes it, not 0.
     FlinkDuration,
+    /// A duration as Flink writes it; 0 means none.
+    FlinkDurationOrNone,
+    /// true | false, as Flink writes it.
+    FlinkBool,
+    /// A number of tasks; -1 means none is chosen.
+    Parallelism,
+    /// A number from 1 on; -1 means none.
+    CountOrNone,
+    /// Bytes with a unit.
+    MemorySize,
     /// An IANA time zone or a fixed offset.
     Zone,
     /// A list of schemas.
@@ -73,10 +85,28 @@ static DEFINITIONS: &[Definition] = &[
     pg("default_transaction_deferrable", Kind::Bool, "off", "Without effect: DDL alone is transactional."),
     pg("default_transaction_isolation", ISOLATION, "read committed", "Isolation of new transactions."),
     reported("default_transaction_read_only", Kind::DefaultOnly, "off", "Whether transactions only read."),
+    job(
+        "error-handling.mode",
+        Kind::Choice(&["off", "log"]),
+        "off",
+        "Rows of a job that cannot be evaluated: off fails the job, log leaves them out.",
+    ),
     pg("escape_string_warning", Kind::Bool, "on", "Without effect."),
     job("execution.checkpointing.interval", Kind::FlinkDuration, "1 s", "Time between two checkpoints of a job."),
-    job("execution.checkpointing.mode", Kind::DefaultOnly, "AT_LEAST_ONCE", "Exactly-once comes with the engine."),
+    pg(
+        "execution.checkpointing.mode",
+        Kind::Choice(&["EXACTLY_ONCE", "AT_LEAST_ONCE"]),
+        "EXACTLY_ONCE",
+        "Without effect: state is exact in both, and each sink's 'sink.delivery-guarantee' decides what it may repeat.",
+    ),
     pg("execution.runtime-mode", Kind::DefaultOnly, "STREAMING", "Bounded or not is decided by the sources."),
+    job(
+        "execution.savepoint.ignore-unclaimed-state",
+        Kind::FlinkBool,
+        "false",
+        "Whether a savepoint may have state of operators that the job has not.",
+    ),
+    job("execution.savepoint.path", Kind::Text, "", "The savepoint from which the next job starts; used up by it."),
     pg("extra_float_digits", Kind::Integer(-15, 3), "1", "Floats are always printed in their shortest exact form."),
     pg("force_parallel_mode", Kind::DefaultOnly, "off", "Without meaning here."),
     pg("geqo", Kind::Bool, "on", "Without effect."),
@@ -92,9 +122,10 @@ static DEFINITIONS: &[Definition] = &[
     pg("lc_numeric", Kind::Text, "C", "Without effect."),
     pg("lc_time", Kind::Text, "C", "Without effect."),
     pg("lock_timeout", Kind::Milliseconds, "0", "There are no locks to wait for."),
+    job("lookup.read-behind", Kind::Bool, "on", "Whether look-ups wait for the jobs that fill their tables."),
     pg("max_identifier_length", Kind::ReadOnly, "63", "Longest identifier in the catalogue's views."),
     pg("max_parallel_workers_per_gather", Kind::Integer(0, 1024), "2", "Without effect."),
-    pg("parallelism.default", Kind::DefaultOnly, "1", "Parallelism of jobs."),
+    job("parallelism.default", Kind::Integer(1, KEY_GROUPS as i64), "1", "Tasks for each part of a job."),
     job("pipeline.name", Kind::Text, "", "Name of the next job."),
     pg("row_security", Kind::Bool, "on", "Without effect."),
     pg("role", Kind::DefaultOnly, "none", "There are no roles yet."),
@@ -106,6 +137,20 @@ static DEFINITIONS: &[Definition] = &[
     pg("sql-client.execution.result-mode", Kind::Text, "table", "Without effect: a client shows results its own way."),
     reported("standard_conforming_strings", Kind::Choice(&["on"]), "on", "Backslashes in strings are ordinary."),
     pg("statement_timeout", Kind::Milliseconds, "0", "Ends statements that take longer."),
+    job(
+        "state.checkpoints.dir",
+        Kind::Text,
+        "",
+        "Where checkpoints go: a path, file:///path or s3://bucket/prefix; empty: the data directory.",
+    ),
+    job("state.checkpoints.num-retained", Kind::Integer(1, 1000), "3", "Checkpoints of a job that are kept."),
+    job("state.memory.budget", Kind::MemorySize, "1 gb", "A job's state in memory; what is more goes to local disk."),
+    pg(
+        "state.savepoints.dir",
+        Kind::Text,
+        "",
+        "Where STOP JOB … WITH SAVEPOINT puts savepoints; empty: savepoints in the data directory.",
+    ),
     pg("synchronize_seqscans", Kind::Bool, "on", "Without effect."),
     pg(
         "synchronous_commit",
@@ -116,17 +161,42 @@ static DEFINITIONS: &[Definition] = &[
     job("table.exec.async-lookup.buffer-capacity", Kind::DefaultOnly, "100", "Look-ups in flight."),
     job("table.exec.async-lookup.output-mode", Kind::DefaultOnly, "ORDERED", "Order of look-up results."),
     job("table.exec.async-lookup.timeout", Kind::DefaultOnly, "3 min", "Time a look-up may take."),
-    job("table.exec.mini-batch.allow-latency", Kind::DefaultOnly, "0", "Rows are batched by arrival."),
-    job("table.exec.mini-batch.enabled", Kind::DefaultOnly, "false", "Rows are batched by arrival."),
-    job("table.exec.mini-batch.size", Kind::DefaultOnly, "-1", "Rows are batched by arrival."),
+    job(
+        "table.exec.mini-batch.allow-latency",
+        Kind::FlinkDurationOrNone,
+        "0",
+        "How long results are held back while input keeps coming, if mini batches are enabled; 0: until the barrier.",
+    ),
+    job("table.exec.mini-batch.enabled", Kind::FlinkBool, "false", "Whether allow-latency holds."),
+    pg(
+        "table.exec.mini-batch.size",
+        Kind::CountOrNone,
+        "-1",
+        "Without effect: a mini batch ends by time, when the input runs dry and at the barrier, not by its rows.",
+    ),
     job("table.exec.rank.topn-cache-size", Kind::DefaultOnly, "10000", "Without meaning yet."),
-    job("table.exec.resource.default-parallelism", Kind::DefaultOnly, "-1", "Parallelism of jobs."),
+    job(
+        "table.exec.resource.default-parallelism",
+        Kind::Parallelism,
+        "-1",
+        "Tasks for each part of a job; -1: parallelism.default.",
+    ),
     job("table.exec.sink.keyed-shuffle", Kind::DefaultOnly, "AUTO", "Without meaning yet."),
     job("table.exec.sink.not-null-enforcer", Kind::DefaultOnly, "ERROR", "What happens to NULL in NOT NULL columns."),
-    job("table.exec.sink.upsert-materialize", Kind::DefaultOnly, "AUTO", "Without meaning yet."),
+    job(
+        "table.exec.sink.upsert-materialize",
+        Kind::Choice(&["NONE", "AUTO", "FORCE"]),
+        "AUTO",
+        "Whether rows are kept by the sink's key where the query has another one.",
+    ),
     job("table.exec.source.cdc-events-duplicate", Kind::DefaultOnly, "false", "Without meaning yet."),
     job("table.exec.source.idle-timeout", Kind::DefaultOnly, "0", "When a partition counts as idle."),
-    job("table.exec.state.ttl", Kind::DefaultOnly, "0", "How long state is kept."),
+    job(
+        "table.exec.state.ttl",
+        Kind::FlinkDurationOrNone,
+        "0",
+        "How long a job keeps state that is not touched; 0: for ever.",
+    ),
     job("table.optimizer.agg-phase-strategy", Kind::DefaultOnly, "AUTO", "Without meaning yet."),
     job("table.optimizer.distinct-agg.split.enabled", Kind::DefaultOnly, "false", "Without meaning yet."),
     job("table.optimizer.non-deterministic-update.strategy", Kind::DefaultOnly, "IGNORE", "Without meaning yet."),
@@ -139,6 +209,11 @@ static DEFINITIONS: &[Definition] = &[
 
 /// Other names of settings.
 const ALIASES: &[(&str, &str)] = &[
+    ("execution.checkpointing.dir", "state.checkpoints.dir"),
+    ("execution.checkpointing.num-retained", "state.checkpoints.num-retained"),
+    ("execution.checkpointing.savepoint-dir", "state.savepoints.dir"),
+    ("execution.state-recovery.ignore-unclaimed-state", "execution.savepoint.ignore-unclaimed-state"),
+    ("execution.state-recovery.path", "execution.savepoint.path"),
     ("table.local-time-zone", "TimeZone"),
     ("timezone", "TimeZone"),
     ("names", "client_encoding"),
@@ -333,6 +408,12 @@ impl Settings {
             .collect()
     }
 
+    /// Whether a setting was set to something that has no effect; its description says why.
+    pub fn without_effect(&self, name: &str) -> Option<&'static str> {
+        let definition = find(name).filter(|definition| definition.name == "table.exec.mini-batch.size")?;
+        (self.current(definition) != definition.default).then_some(definition.description)
+    }
+
     /// What a job keeps of the settings: those that were set.
     pub fn of_jobs(&self) -> BTreeMap<String, String> {
         let mut options: BTreeMap<String, String> = DEFINITIONS
@@ -341,6 +422,7 @@ impl Settings {
             .filter_map(|definition| {
                 self.values.get(definition.name).map(|value| (definition.name.to_owned(), value.clone()))
             })
+            .filter(|(_, value)| !value.trim().is_empty())
             .collect();
         options
             .entry("execution.checkpointing.interval".to_owned())
@@ -433,11 +515,30 @@ fn normalize(definition: &Definition, value: &str) -> Result<String> {
         Kind::Milliseconds => display_milliseconds(milliseconds(trimmed).map_err(|()| {
             invalid().hint("Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\".")
         })?),
-        Kind::FlinkDuration => {
-            let duration = crate::connectors::options::parse_duration(trimmed).map_err(|_| invalid())?;
-            if duration.is_zero() {
+        Kind::FlinkDuration | Kind::FlinkDurationOrNone => {
+            let duration = crate::connectors::options::parse_duration(trimmed)
+                .map_err(|_| invalid().hint("Write a number and a unit, such as 500 ms, 10 s, 5 min, 1 h or 30 d."))?;
+            if duration.is_zero() && definition.kind == Kind::FlinkDuration {
                 return Err(invalid());
             }
+            trimmed.to_owned()
+        }
+        Kind::FlinkBool => match trimmed.to_lowercase().as_str() {
+            "true" | "on" => "true".to_owned(),
+            "false" | "off" => "false".to_owned(),
+            _ => return Err(invalid().hint("Available values: true, false.")),
+        },
+        Kind::Parallelism | Kind::CountOrNone => {
+            let most = if definition.kind == Kind::Parallelism { KEY_GROUPS as i64 } else { i64::MAX };
+            let number: i64 = trimmed.parse().map_err(|_| invalid())?;
+            if number != -1 && !(1..=most).contains(&number) {
+                return Err(invalid().hint(format!("Available values: -1, and 1 to {most}.")));
+            }
+            number.to_string()
+        }
+        Kind::MemorySize => {
+            parse_memory_size(trimmed)
+                .map_err(|_| invalid().hint("Write a number and a unit, such as 512 mb or 4 gb."))?;
             trimmed.to_owned()
         }
         Kind::Zone => zone(trimmed).ok_or_else(invalid)?,

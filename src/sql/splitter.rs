@@ -9,28 +9,70 @@ use crate::error::{Error, Result};
 /// # Errors
 /// An unterminated quote or comment (42601 with its position).
 pub fn split(message: &str) -> Result<Vec<StatementText>> {
+    Ok(scan(message)?.0)
+}
+
+/// Whether a text begins a statement set that does not end in it: its other statements come one by one.
+pub fn opens_statement_set(text: &str) -> bool {
+    scan(text).is_ok_and(|(_, is_open)| is_open)
+}
+
+/// Words of a statement as far as they tell whether it begins a statement set: the first two, and the last three.
+#[derive(Default)]
+struct Words {
+    first: Vec<String>,
+    last: Vec<String>,
+}
+
+impl Words {
+    fn push(&mut self, word: String) {
+        if self.first.len() < 2 {
+            self.first.push(word.clone());
+        }
+        self.last.push(word);
+        if self.last.len() > 3 {
+            self.last.remove(0);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.first.clear();
+        self.last.clear();
+    }
+
+    /// `BEGIN STATEMENT SET`, `[EXECUTE] STATEMENT SET BEGIN`, and these behind EXPLAIN and `CREATE JOB … AS`.
+    fn begin_a_set(&self) -> bool {
+        let words = |words: &[String]| words.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+        let may = match self.first.first().map(String::as_str) {
+            Some("BEGIN" | "EXECUTE" | "STATEMENT" | "EXPLAIN") => true,
+            Some("CREATE") => self.first.get(1).is_some_and(|word| word == "JOB"),
+            _ => false,
+        };
+        may && matches!(words(&self.last).as_str(), "BEGIN STATEMENT SET" | "STATEMENT SET BEGIN")
+    }
+}
+
+/// The statements, and whether the last one is a statement set without its end.
+fn scan(message: &str) -> Result<(Vec<StatementText>, bool)> {
     let chars: Vec<char> = message.chars().collect();
     let mut statements = Vec::new();
     let mut start = 0;
     let mut at = 0;
-    // Words of the statement so far, upper case, as many as tell what it is.
-    let mut words: Vec<String> = Vec::new();
-    let mut set_depth = 0_usize;
+    let mut words = Words::default();
+    let mut in_set = false;
     let mut has_content = false;
     let mut first = None;
     while at < chars.len() {
         let c = chars[at];
         match c {
             ';' => {
-                if set_depth > 0 {
-                    at += 1;
-                    words.clear();
+                words.clear();
+                at += 1;
+                if in_set {
                     continue;
                 }
-                push(&chars, start, first, at, has_content, &mut statements);
-                at += 1;
+                push(&chars, start, first, at - 1, has_content, &mut statements);
                 start = at;
-                words.clear();
                 has_content = false;
                 first = None;
                 continue;
@@ -71,23 +113,13 @@ pub fn split(message: &str) -> Result<Vec<StatementText>> {
                 at += 1;
             }
             let word: String = chars[from..at].iter().collect::<String>().to_uppercase();
-            if set_depth > 0 && words.is_empty() && word == "END" {
-                set_depth -= 1;
+            if in_set && words.first.is_empty() && word == "END" {
+                in_set = false;
             }
-            if words.len() < 8 {
-                words.push(word);
-            }
-            let set_begins = matches!(
-                words.iter().map(String::as_str).collect::<Vec<_>>()[..],
-                ["BEGIN", "STATEMENT", "SET"] | ["EXECUTE", "STATEMENT", "SET", "BEGIN"]
-            );
-            if set_begins && set_depth == 0 {
-                set_depth = 1;
+            words.push(word);
+            if !in_set && words.begin_a_set() {
+                in_set = true;
                 words.clear();
-                words.push(String::new());
-                if chars[from..at].iter().collect::<String>().eq_ignore_ascii_case("BEGIN") {
-                    words.clear();
-                }
             }
             continue;
         }
@@ -98,7 +130,7 @@ pub fn split(message: &str) -> Result<Vec<StatementText>> {
         at += 1;
     }
     push(&chars, start, first, chars.len(), has_content, &mut statements);
-    Ok(statements)
+    Ok((statements, in_set))
 }
 
 fn push(

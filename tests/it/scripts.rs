@@ -190,6 +190,47 @@ async fn the_scripts_of_the_pipeline_run_in_order_and_again() {
     assert_eq!(psql.values("SELECT count(*) FROM streamgate.jobs").await, "2");
 }
 
+#[tokio::test]
+async fn psql_sends_statement_sets_in_parts() {
+    if !Psql::is_there() {
+        return;
+    }
+    let back_ends = BackEndsOfProcess::take().await;
+    let folder = TempDir::new().unwrap();
+    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let psql = Psql { port: server.port };
+    let script = folder.path().join("set.sql");
+    let run = async |text: &str, stops: &str| {
+        std::fs::write(&script, text).unwrap();
+        psql.run(&["-v", &format!("ON_ERROR_STOP={stops}"), "-f", script.to_str().unwrap()]).await
+    };
+    let tables = "CREATE TABLE numbers (id INT) WITH ('connector' = 'datagen', 'rows-per-second' = '5');
+CREATE TABLE a (id INT) WITH ('connector' = 'blackhole');
+CREATE TABLE b (id INT) WITH ('connector' = 'blackhole');
+";
+    let set = "BEGIN STATEMENT SET;
+INSERT INTO a SELECT id FROM numbers;
+INSERT INTO b SELECT id FROM numbers WHERE id > 0;
+END;
+EXPLAIN STATEMENT SET BEGIN INSERT INTO a SELECT id FROM numbers; INSERT INTO b SELECT id FROM numbers; END;
+";
+    let (out, err) = Psql::good(set, run(&format!("{tables}{set}"), "1").await);
+    assert!(out.contains("BEGIN\nINSERT 0 0\nINSERT 0 0\nINSERT 0 0\n"), "{out}\n{err}");
+    assert_eq!(out.matches("Sink: ").count(), 2, "{out}\n{err}");
+    // Nothing of a set with an error runs, and the session goes on after END.
+    let bad = set.replacen("SELECT id", "SELECT nope", 1).replace("EXPLAIN", "SELECT 42; EXPLAIN");
+    let (out, err) = Psql::good(&bad, run(&bad, "0").await);
+    assert!(out.contains("ROLLBACK") && out.contains("42"), "{out}\n{err}");
+    assert_eq!(psql.values("SELECT string_agg(name, ',') FROM streamgate.jobs").await, "insert_into_a");
+    assert_eq!(psql.values("SELECT count(*) FROM streamgate.job_operators WHERE operator LIKE 'source%'").await, "1");
+    assert!(psql.values("EXPLAIN ANALYZE JOB insert_into_a").await.contains("State: RUNNING"));
+    // The default folder of savepoints is in the data directory.
+    let place = psql.values("STOP JOB insert_into_a WITH SAVEPOINT").await;
+    assert!(place.contains(folder.path().join("data/savepoints").to_str().unwrap()), "{place}");
+    assert_eq!(psql.values("SELECT state FROM streamgate.jobs").await, "STOPPED");
+    assert_ne!(psql.values("SELECT count(*) FROM streamgate.job_checkpoints WHERE epoch > 0").await, "0");
+}
+
 /// The current month of UTC, and months before it.
 struct Months(chrono::NaiveDate);
 

@@ -34,7 +34,10 @@ struct Blackhole {
 impl Sink for Blackhole {
     async fn kind(&self) -> Result<SinkKind> {
         // Takes updates too, of the key if one is declared.
-        Ok(SinkKind::Upsert { key: self.key.clone() })
+        Ok(match self.key.is_empty() {
+            true => SinkKind::Changelog,
+            false => SinkKind::Upsert { key: self.key.clone() },
+        })
     }
 
     async fn open(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>> {

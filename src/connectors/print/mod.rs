@@ -45,7 +45,10 @@ struct Print {
 impl Sink for Print {
     async fn kind(&self) -> Result<SinkKind> {
         // Every change is shown, of the key if one is declared.
-        Ok(SinkKind::Upsert { key: self.key.clone() })
+        Ok(match self.key.is_empty() {
+            true => SinkKind::Changelog,
+            false => SinkKind::Upsert { key: self.key.clone() },
+        })
     }
 
     async fn open(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>> {

@@ -19,6 +19,10 @@ use crate::error::{Error, Result};
 impl Planner<'_> {
     pub(super) fn plan_aggregate(&mut self, aggregate: &Aggregate) -> Result<Fragment> {
         let mut fragment = self.plan_node(&aggregate.input)?;
+        let state_ttl_ms = match fragment.state_ttl_ms.take() {
+            Some(hinted) => Some(hinted).filter(|ttl| *ttl > 0),
+            None => self.state_ttl_ms()?,
+        };
         let (keys, sets) = grouping(&aggregate.group_expr)?;
         // What the projection before the aggregate computes: keys, the grouping id, then what the aggregates take.
         let mut inputs = keys.clone();
@@ -78,7 +82,7 @@ impl Planner<'_> {
             emits: Changelog::Retract,
             version: false,
             emit_unchanged: false,
-            state_ttl_ms: self.state_ttl_ms()?,
+            state_ttl_ms,
         };
         let is_spread = fragment.distribution.as_ref().is_some_and(|known| *known == key_columns && !known.is_empty());
         let keyed_by = (!is_spread).then(|| key_columns.clone());

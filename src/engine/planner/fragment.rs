@@ -25,6 +25,8 @@ pub(super) struct Fragment {
     pub batch_dependent: bool,
     /// Whether a row's key can come and go so that a replay does not repeat it.
     pub transient: bool,
+    /// How long the state of the aggregate over these rows is kept, by a hint; 0: for ever.
+    pub state_ttl_ms: Option<u64>,
 }
 
 /// An aggregate and what is above it.
@@ -50,6 +52,7 @@ impl Fragment {
             aggregate: None,
             batch_dependent: false,
             transient: false,
+            state_ttl_ms: None,
         }
     }
 

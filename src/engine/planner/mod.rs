@@ -8,6 +8,7 @@ mod sinks;
 mod sources;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -94,6 +95,17 @@ fn assign_ids(dataflow: &mut Dataflow) {
     }
 }
 
+/// The alias of a relation over which the next aggregate keeps its state for so long (hint STATE_TTL); 0: for ever.
+pub fn state_ttl_alias(ttl: Duration) -> String {
+    format!("{STATE_TTL_ALIAS}{}", ttl.as_millis())
+}
+
+const STATE_TTL_ALIAS: &str = "#state_ttl_ms=";
+
+fn state_ttl_of(alias: &str) -> Option<u64> {
+    alias.strip_prefix(STATE_TTL_ALIAS)?.parse().ok()
+}
+
 struct Planner<'a> {
     settings: &'a JobSettings,
     nodes: Vec<Node>,
@@ -126,6 +138,9 @@ impl Planner<'_> {
             LogicalPlan::SubqueryAlias(alias) => {
                 let mut fragment = self.plan_node(&alias.input)?;
                 fragment.schema = alias.schema.as_ref().clone();
+                if let Some(ttl) = state_ttl_of(alias.alias.table()) {
+                    fragment.state_ttl_ms = Some(ttl);
+                }
                 Ok(fragment)
             }
             LogicalPlan::Projection(projection) => {

@@ -43,7 +43,8 @@ SELECT user_id, SPLIT_INDEX(f(user_id), '_' ,0) + SPLIT_INDEX(g(user_id), '_' ,0
 fn hints_are_kept_by_the_place_of_their_table() {
     let text = "select * from a /*+ OPTIONS('k'='v', 'l' = 'm') */ x join public.b /*+ options('n'='o') */ on true";
     let Statement::Query(query) = parse(text).unwrap() else { panic!() };
-    let hints: Vec<(usize, usize)> = query.hints.0.iter().map(|(place, options)| (*place, options.len())).collect();
+    let hints: Vec<(usize, usize)> =
+        query.hints.options.iter().map(|(place, options)| (*place, options.len())).collect();
     assert_eq!(hints, [(text.find("a /*").unwrap() + 1, 2), (text.find("b /*").unwrap() + 1, 1)]);
     assert_eq!(parse("select /*+ LOOKUP('table'='t') */ 1").unwrap_err().sqlstate(), "0A000");
 }
@@ -63,6 +64,12 @@ fn statements_are_told_apart() {
         ("SHOW CREATE TABLE a.b", "ShowCreateTable("),
         ("SHOW timezone", "ShowSetting("),
         ("STOP JOB j WITH DRAIN", "JobControl("),
+        ("STOP JOB j WITH SAVEPOINT TO '/tmp/s' WITH DRAIN", "JobControl("),
+        ("EXPLAIN ANALYZE JOB j", "ExplainJob("),
+        ("EXPLAIN STATEMENT SET BEGIN INSERT INTO a SELECT 1; END", "StatementSet("),
+        ("EXECUTE STATEMENT SET BEGIN INSERT INTO a SELECT 1; INSERT INTO b SELECT 2; END;", "StatementSet("),
+        ("BEGIN STATEMENT SET;", "StatementSet("),
+        ("CREATE JOB j AS EXECUTE STATEMENT SET BEGIN INSERT INTO a SELECT 1; END", "StatementSet("),
         ("DROP JOB IF EXISTS 'j'", "JobControl("),
         ("DESCRIBE JOB j", "JobControl("),
         ("DESC t", "Describe("),

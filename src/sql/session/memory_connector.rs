@@ -1,4 +1,4 @@
-//! A connector of the tests: rows in memory by table name, readable and writable.
+//! A connector of the tests: rows in memory by table name, readable and writable. A look-up finds nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use tokio::sync::watch;
 
 use crate::changelog::ChangeBatch;
 use crate::connectors::{
-    Connector, OptionReader, Scan, ScanPartition, ScanPlan, ScanRequest, Sink, SinkContext, SinkKind, SinkWriter,
-    Table, TableDeclaration,
+    Connector, ConnectorMetrics, Lookup, LookupRequest, LookupResponse, OptionReader, Scan, ScanPartition, ScanPlan,
+    ScanRequest, Sink, SinkContext, SinkKind, SinkWriter, Table, TableDeclaration,
 };
 use crate::error::Result;
 
@@ -42,7 +42,23 @@ impl Connector for MemoryConnector {
         options.take("aws.credentials.basic.secretkey");
         options.take("aws.credentials.basic.accesskeyid");
         let table = Arc::new(MemoryTable { rows: self.rows.clone(), name, schema: table.schema()? });
-        Ok(Table { source: None, scan: Some(table.clone()), lookup: None, sink: Some(table) })
+        Ok(Table { source: None, scan: Some(table.clone()), lookup: Some(table.clone()), sink: Some(table) })
+    }
+}
+
+#[async_trait]
+impl Lookup for MemoryTable {
+    async fn key(&self) -> Result<Vec<usize>> {
+        Ok(vec![0])
+    }
+
+    async fn lookup(&self, request: LookupRequest, _metrics: &ConnectorMetrics) -> Result<LookupResponse> {
+        let schema = Arc::new(self.schema.project(&request.projection)?);
+        Ok(LookupResponse { rows: RecordBatch::new_empty(schema), key_index: Vec::<u32>::new().into() })
+    }
+
+    fn resource(&self) -> String {
+        self.name.clone()
     }
 }
 

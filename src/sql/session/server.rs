@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
+use datafusion::optimizer::Optimizer;
 use datafusion::prelude::SessionConfig;
 use parking_lot::Mutex;
 
@@ -37,6 +38,8 @@ pub struct SqlServer {
     /// Settings that differ from the built-in defaults, by name.
     pub defaults: BTreeMap<String, String>,
     pub(super) base: SessionState,
+    /// The optimiser's rules but those that are bad for plans that run incrementally.
+    job_optimizer: Optimizer,
     opened: Mutex<HashMap<String, Arc<ConnectorTable>>>,
     pub(super) queries: tokio::runtime::Handle,
 }
@@ -52,8 +55,13 @@ impl SqlServer {
         defaults: BTreeMap<String, String>,
     ) -> Self {
         let base = base_state();
+        // It would make two aggregates, each with state of its own, of one that counts distinct values.
+        let rules =
+            base.optimizers().iter().filter(|rule| rule.name() != "single_distinct_aggregation_to_group_by").cloned();
+        let job_optimizer = Optimizer::with_rules(rules.collect());
         let queries = tokio::runtime::Handle::current();
-        Self { catalog, jobs, connectors, system_schemas, clock, defaults, base, opened: Mutex::default(), queries }
+        let opened = Mutex::default();
+        Self { catalog, jobs, connectors, system_schemas, clock, defaults, base, job_optimizer, opened, queries }
     }
 
     /// Computes queries on another runtime than the sessions', which then answer whatever a query is busy with.
@@ -61,6 +69,19 @@ impl SqlServer {
     pub fn with_query_runtime(mut self, queries: tokio::runtime::Handle) -> Self {
         self.queries = queries;
         self
+    }
+
+    /// Analyses and optimises a job's query.
+    ///
+    /// # Errors
+    /// As DataFusion's.
+    pub fn optimize_for_jobs(
+        &self,
+        plan: &LogicalPlan,
+        state: &SessionState,
+    ) -> datafusion::error::Result<LogicalPlan> {
+        let analysed = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {})?;
+        self.job_optimizer.optimize(analysed, state, |_, _| {})
     }
 
     /// Opens a declared table, or gives the one that was opened for the same declaration.

@@ -1,8 +1,18 @@
 //! The session's transaction: changes wait until COMMIT, savepoints mark how far a rollback goes.
 
+use super::statement_set::OpenSet;
 use super::{Session, TransactionStatus};
 use crate::catalog::{Change, DesiredState};
 use crate::error::{Error, Result};
+
+/// How far ROLLBACK TO goes back.
+pub(super) struct Savepoint {
+    name: String,
+    changes: usize,
+    inserts: usize,
+    /// INSERTs of the statement set that was open.
+    pub(super) set: Option<usize>,
+}
 
 impl Session {
     /// Begins a block. What the message did before it is committed first.
@@ -23,8 +33,17 @@ impl Session {
     pub async fn commit(&mut self) -> Result<()> {
         self.block = TransactionStatus::Idle;
         self.savepoints.clear();
+        let inserts = std::mem::take(&mut self.inserts);
+        let submitted = self.submit_inserts(inserts).await;
         self.settings.end_local();
-        let result = self.commit_pending().await;
+        let result = match submitted {
+            Ok(()) => self.commit_pending().await,
+            Err(error) => {
+                self.to_settle.clear();
+                self.drop_pending(0);
+                Err(error)
+            }
+        };
         if let (Err(_), Some(before)) = (&result, self.settings_before.take()) {
             self.settings.restore(&before);
         }
@@ -35,7 +54,9 @@ impl Session {
     /// Rolls the block back.
     pub fn roll_back(&mut self) {
         self.block = TransactionStatus::Idle;
+        self.drop_set();
         self.savepoints.clear();
+        self.inserts.clear();
         self.to_settle.clear();
         self.drop_pending(0);
         if let Some(before) = self.settings_before.take() {
@@ -77,8 +98,16 @@ impl Session {
         Ok(())
     }
 
+    /// Commits what the message did so far, for a statement that acts at once.
+    ///
+    /// # Errors
+    /// The commit fails.
+    pub async fn commit_message(&mut self) -> Result<()> {
+        self.commit_pending().await
+    }
+
     pub(super) fn require_block(&self, what: &str) -> Result<()> {
-        if self.block == TransactionStatus::Idle {
+        if self.transaction_status() == TransactionStatus::Idle {
             return Err(Error::invalid(format!("{what} can only be used in transaction blocks")).code("25P01"));
         }
         Ok(())
@@ -90,14 +119,19 @@ impl Session {
     /// Outside a block.
     pub fn savepoint(&mut self, name: &str) -> Result<()> {
         self.require_block("SAVEPOINT")?;
-        self.savepoints.push((name.to_owned(), self.pending.len()));
+        self.savepoints.push(Savepoint {
+            name: name.to_owned(),
+            changes: self.pending.len(),
+            inserts: self.inserts.len(),
+            set: self.set.as_ref().map(OpenSet::len),
+        });
         Ok(())
     }
 
     pub(super) fn savepoint_index(&self, name: &str) -> Result<usize> {
         self.savepoints
             .iter()
-            .rposition(|(known, _)| known == name)
+            .rposition(|savepoint| savepoint.name == name)
             .ok_or_else(|| Error::not_found(format!("savepoint \"{name}\" does not exist")).code("3B001"))
     }
 
@@ -119,10 +153,17 @@ impl Session {
     pub fn roll_back_to(&mut self, name: &str) -> Result<()> {
         self.require_block("ROLLBACK TO SAVEPOINT")?;
         let index = self.savepoint_index(name)?;
-        let keep = self.savepoints[index].1;
+        let Savepoint { changes, inserts, set, .. } = self.savepoints[index];
         self.savepoints.truncate(index + 1);
-        self.drop_pending(keep);
-        self.block = TransactionStatus::Open;
+        self.drop_pending(changes);
+        self.inserts.truncate(inserts);
+        match (set, &mut self.set) {
+            (Some(len), Some(open)) => open.truncate(len),
+            _ => self.set = None,
+        }
+        if self.block == TransactionStatus::Failed {
+            self.block = TransactionStatus::Open;
+        }
         Ok(())
     }
 

@@ -42,7 +42,70 @@ fn zones_have_one_spelling() {
 fn defaults_that_have_no_effect_yet_are_taken() {
     let mut settings = Settings::default();
     settings.set("table.exec.mini-batch.enabled", "false").unwrap();
-    settings.set("table.exec.state.ttl", "0 ms").unwrap();
-    assert_eq!(settings.set("table.exec.state.ttl", "1 d").unwrap_err().sqlstate(), "0A000");
+    settings.set("table.exec.source.idle-timeout", "0 ms").unwrap();
+    assert_eq!(settings.set("table.exec.source.idle-timeout", "1 s").unwrap_err().sqlstate(), "0A000");
     assert_eq!(settings.set("server_version", "17").unwrap_err().sqlstate(), "55P02");
+}
+
+#[test]
+fn settings_of_jobs_are_what_the_engine_reads() {
+    let mut settings = Settings::default();
+    for (name, value) in [
+        ("parallelism.default", "4"),
+        ("table.exec.resource.default-parallelism", "-1"),
+        ("table.exec.mini-batch.enabled", "TRUE"),
+        ("table.exec.mini-batch.allow-latency", "2 s"),
+        ("table.exec.mini-batch.size", "5000"),
+        ("table.exec.state.ttl", "1 d"),
+        ("table.exec.sink.upsert-materialize", "force"),
+        ("state.checkpoints.num-retained", "2"),
+        ("execution.checkpointing.dir", "/tmp/checkpoints"),
+        ("execution.checkpointing.mode", "at_least_once"),
+        ("execution.state-recovery.path", "/tmp/savepoints/1"),
+        ("execution.savepoint.ignore-unclaimed-state", "on"),
+        ("state.memory.budget", "64 mb"),
+        ("error-handling.mode", "log"),
+        ("lookup.read-behind", "off"),
+    ] {
+        settings.set(name, value).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    let job = crate::engine::dataflow::JobSettings { time_zone: settings.time_zone(), options: settings.of_jobs() };
+    job.check().unwrap();
+    assert_eq!(job.parallelism().unwrap(), 4);
+    assert_eq!(job.mini_batch_latency().unwrap(), Some(Duration::from_secs(2)));
+    assert_eq!(job.state_ttl().unwrap(), Some(Duration::from_secs(86_400)));
+    assert_eq!(job.checkpoints_retained().unwrap(), 2);
+    assert_eq!(job.checkpoints_dir(), Some("/tmp/checkpoints"));
+    assert_eq!(job.memory_budget().unwrap(), 64 << 20);
+    assert!(!job.read_behind().unwrap());
+    for (name, value) in [
+        ("execution.savepoint.path", "/tmp/savepoints/1"),
+        ("execution.savepoint.ignore-unclaimed-state", "true"),
+        ("table.exec.sink.upsert-materialize", "FORCE"),
+    ] {
+        assert_eq!(job.options.get(name).map(String::as_str), Some(value));
+    }
+    settings.set("execution.savepoint.path", "").unwrap();
+    assert_eq!(settings.of_jobs().get("execution.savepoint.path"), None);
+}
+
+#[test]
+fn values_that_jobs_cannot_use_are_refused() {
+    for (name, value) in [
+        ("parallelism.default", "0"),
+        ("parallelism.default", "129"),
+        ("table.exec.resource.default-parallelism", "0"),
+        ("table.exec.mini-batch.enabled", "maybe"),
+        ("table.exec.mini-batch.allow-latency", "soon"),
+        ("table.exec.mini-batch.size", "0"),
+        ("table.exec.state.ttl", "a day"),
+        ("table.exec.sink.upsert-materialize", "SOMETIMES"),
+        ("execution.checkpointing.interval", "0"),
+        ("execution.checkpointing.mode", "AT_MOST_ONCE"),
+        ("state.checkpoints.num-retained", "0"),
+        ("state.memory.budget", "much"),
+    ] {
+        let error = Settings::default().set(name, value).unwrap_err();
+        assert_eq!(error.sqlstate(), "22023", "{name} = {value}: {error}");
+    }
 }

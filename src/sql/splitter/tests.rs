@@ -21,7 +21,29 @@ fn semicolons_in_quotes_and_comments_do_not_split() {
 fn statement_sets_are_one_statement() {
     assert_eq!(texts("BEGIN STATEMENT SET; insert into a select 1; END; select 1").len(), 2);
     assert_eq!(texts("EXECUTE STATEMENT SET BEGIN insert into a select 1; insert into b select 2; END; x").len(), 2);
+    for set in [
+        "EXPLAIN PLAN FOR STATEMENT SET BEGIN insert into a select case when true then 1 end; insert into b select 2; END",
+        "CREATE JOB \"My Job\" IF NOT EXISTS AS EXECUTE STATEMENT SET BEGIN insert into a select 1; END",
+        "CREATE JOB IF NOT EXISTS j AS BEGIN STATEMENT SET; insert into a select 1; END",
+    ] {
+        assert_eq!(texts(&format!("select 1; {set}; select 2")), ["select 1", set, "select 2"]);
+    }
     assert_eq!(texts("BEGIN; select 1; END"), ["BEGIN", "select 1", "END"]);
+    assert_eq!(texts("create table job as statement set begin; a").len(), 2);
+}
+
+#[test]
+fn a_statement_set_may_come_in_pieces() {
+    for (piece, opens) in [
+        ("BEGIN STATEMENT SET;", true),
+        ("EXECUTE STATEMENT SET BEGIN INSERT INTO a SELECT 1;", true),
+        ("EXPLAIN STATEMENT SET BEGIN nonsense", true),
+        ("BEGIN STATEMENT SET; INSERT INTO a SELECT 1; END;", false),
+        ("BEGIN", false),
+        ("INSERT INTO a SELECT 1", false),
+    ] {
+        assert_eq!(opens_statement_set(piece), opens, "{piece}");
+    }
 }
 
 #[test]

@@ -1,9 +1,11 @@
-//! CREATE JOB name AS INSERT …: an unbounded INSERT under a name of the user's choice.
+//! CREATE JOB name AS INSERT …: an unbounded INSERT, or a statement set of them, under a name of the user's choice.
 
 use super::super::dialect::Cursor;
+use super::super::planner::Planned;
 use super::super::session::{Outcome, Session};
-use super::done;
 use super::insert::Insert;
+use super::statement_set::{Purpose, StatementSet};
+use super::{Statement, done};
 use crate::error::{Error, Result};
 
 /// CREATE JOB name [IF NOT EXISTS] AS INSERT …
@@ -12,21 +14,33 @@ pub struct CreateJob {
     name: String,
     if_not_exists: bool,
     insert: Insert,
+    text: String,
+}
+
+/// Bounded INSERTs are no jobs.
+pub fn needs_unbounded() -> Error {
+    Error::invalid("CREATE JOB needs an INSERT that reads an unbounded table")
+        .hint("A bounded INSERT runs at once: submit it without CREATE JOB.")
 }
 
 impl CreateJob {
-    /// Reads the statement.
+    /// Reads the statement; over a statement set it is that with a name.
     ///
     /// # Errors
     /// A syntax error.
-    pub fn parse(cursor: &mut Cursor) -> Result<Self> {
+    pub fn parse(cursor: &mut Cursor) -> Result<Statement> {
         cursor.expect_word("CREATE")?;
         cursor.expect_word("JOB")?;
         let before = cursor.words(&["IF", "NOT", "EXISTS"]);
         let name = cursor.ident_or_string()?;
         let if_not_exists = cursor.words(&["IF", "NOT", "EXISTS"]) || before;
         cursor.expect_word("AS")?;
-        Ok(Self { name, if_not_exists, insert: Insert::parse(cursor)? })
+        if StatementSet::is_next(cursor) {
+            let purpose = Purpose::CreateJob { name, if_not_exists };
+            return Ok(Statement::StatementSet(StatementSet::parse(cursor, purpose)?));
+        }
+        let text = cursor.text().to_owned();
+        Ok(Statement::CreateJob(Self { name, if_not_exists, insert: Insert::parse(cursor)?, text }))
     }
 
     /// Submits the job.
@@ -34,20 +48,12 @@ impl CreateJob {
     /// # Errors
     /// The name is taken, the INSERT is bounded, or it cannot run as a job.
     pub async fn execute(&self, session: &mut Session) -> Result<Outcome> {
-        if session.snapshot()?.jobs.contains_key(&self.name) {
-            let exists = format!("job \"{}\" already exists", self.name);
-            if self.if_not_exists {
-                session.notice(format!("{exists}, skipping"));
-                return Ok(done("CREATE JOB"));
+        if session.may_create_job(&self.name, self.if_not_exists)? {
+            match session.plan_insert(&self.insert, &[], &self.text).await? {
+                Planned::Job(job) => session.submit(&job, Some(self.name.clone()))?,
+                Planned::BoundedInsert { .. } | Planned::Query { .. } => return Err(needs_unbounded()),
             }
-            return Err(Error::invalid(exists).code("42710"));
         }
-        let planned = session.plan_insert(&self.insert, &[]).await?;
-        let super::super::planner::Planned::Job { .. } = &planned else {
-            return Err(Error::invalid("CREATE JOB needs an INSERT that reads an unbounded table")
-                .hint("A bounded INSERT runs at once: submit it without CREATE JOB."));
-        };
-        session.submit(&planned, Some(self.name.clone()))?;
         Ok(done("CREATE JOB"))
     }
 }

@@ -1,14 +1,17 @@
-//! EXPLAIN of a query or an INSERT: the plan as text, without running it; ANALYZE runs it.
+//! EXPLAIN of a query or an INSERT: the plan as text, without running it; ANALYZE runs it. Jobs and statement sets have their own.
 
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::physical_plan::displayable;
 use futures::StreamExt;
 
 use super::super::dialect::Cursor;
 use super::super::planner::Planned;
 use super::super::session::{Outcome, Session};
+use super::explain_job::ExplainJob;
 use super::insert::Insert;
 use super::query::Query;
-use super::{text_rows, text_schema};
+use super::statement_set::{Purpose, StatementSet};
+use super::{Statement, text_rows, text_schema};
 use crate::error::{Error, Result};
 
 /// What is explained.
@@ -36,7 +39,7 @@ impl Explain {
     ///
     /// # Errors
     /// A syntax error.
-    pub fn parse(cursor: &mut Cursor) -> Result<Self> {
+    pub fn parse(cursor: &mut Cursor) -> Result<Statement> {
         cursor.expect_word("EXPLAIN")?;
         let (mut analyze, mut verbose) = (false, false);
         if cursor.peek() == datafusion::sql::sqlparser::tokenizer::Token::LParen
@@ -69,12 +72,23 @@ impl Explain {
                 break;
             }
         }
+        if cursor.peek_words(&["JOB"]) {
+            return Ok(Statement::ExplainJob(ExplainJob::parse(cursor)?));
+        }
+        if StatementSet::is_next(cursor) {
+            if analyze {
+                return Err(Error::unsupported("EXPLAIN ANALYZE of a statement set is not supported")
+                    .at(cursor.position())
+                    .hint("Submit it, then EXPLAIN ANALYZE JOB."));
+            }
+            return Ok(Statement::StatementSet(StatementSet::parse(cursor, Purpose::Explain { verbose })?));
+        }
         let explained = if cursor.peek_words(&["INSERT"]) {
             Explained::Insert(Insert::parse(cursor)?)
         } else {
             Explained::Query(Query::parse(cursor)?)
         };
-        Ok(Self { explained, analyze, verbose })
+        Ok(Statement::Explain(Self { explained, analyze, verbose }))
     }
 
     /// Shows the plan.
@@ -82,47 +96,71 @@ impl Explain {
     /// # Errors
     /// The plan cannot be made, or its run fails.
     pub async fn execute(&self, session: &Session, planned: &Planned) -> Result<Outcome> {
-        let mut lines = Vec::new();
-        match planned {
-            Planned::Query { plan, .. } | Planned::BoundedInsert { plan, .. } => {
-                let state = session.state();
-                let plan = state.optimize(plan)?;
-                if self.verbose {
-                    lines.push("Logical plan".to_owned());
-                    lines.extend(plan.display_indent().to_string().lines().map(|line| format!("  {line}")));
-                    lines.push("Physical plan".to_owned());
-                }
-                let physical = state.query_planner().create_physical_plan(&plan, &state).await?;
-                if self.analyze {
-                    let mut stream = datafusion::physical_plan::execute_stream(physical.clone(), state.task_ctx())?;
-                    while let Some(batch) = stream.next().await {
-                        batch?;
-                    }
-                    let text =
-                        datafusion::physical_plan::display::DisplayableExecutionPlan::with_metrics(physical.as_ref())
-                            .indent(self.verbose)
-                            .to_string();
-                    lines.extend(text.lines().map(str::to_owned));
-                } else {
-                    let text = displayable(physical.as_ref()).indent(self.verbose).to_string();
-                    let indent = if self.verbose { "  " } else { "" };
-                    lines.extend(text.lines().map(|line| format!("{indent}{line}")));
-                }
+        rows(lines(session, planned, self.analyze, self.verbose).await?)
+    }
+}
+
+/// The column of a plan.
+pub fn schema() -> SchemaRef {
+    text_schema(&["QUERY PLAN"])
+}
+
+/// A plan as an answer.
+///
+/// # Errors
+/// Never: all is text.
+pub fn rows(lines: Vec<String>) -> Result<Outcome> {
+    let rows: Vec<Vec<Option<String>>> = lines.into_iter().map(|line| vec![Some(line)]).collect();
+    text_rows("EXPLAIN", schema(), &rows)
+}
+
+/// A plan as text.
+///
+/// # Errors
+/// The plan cannot be made, or its run fails.
+pub async fn lines(session: &Session, planned: &Planned, analyze: bool, verbose: bool) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    match planned {
+        Planned::Query { plan, .. } | Planned::BoundedInsert { plan, .. } => {
+            let state = session.state();
+            let plan = state.optimize(plan)?;
+            if verbose {
+                lines.push("Logical plan".to_owned());
+                lines.extend(plan.display_indent().to_string().lines().map(|line| format!("  {line}")));
+                lines.push("Physical plan".to_owned());
             }
-            Planned::Job { dataflow, query, .. } => {
-                if self.analyze {
-                    return Err(Error::unsupported("EXPLAIN ANALYZE of a job is not supported")
-                        .hint("Submit it and read streamgate.job_operators."));
+            let physical = state.query_planner().create_physical_plan(&plan, &state).await?;
+            if analyze {
+                let mut stream = datafusion::physical_plan::execute_stream(physical.clone(), state.task_ctx())?;
+                while let Some(batch) = stream.next().await {
+                    batch?;
                 }
-                if self.verbose {
-                    lines.push("Logical plan".to_owned());
-                    lines.extend(query.display_indent().to_string().lines().map(|line| format!("  {line}")));
-                    lines.push("Dataflow".to_owned());
-                }
-                lines.extend(dataflow.explain());
+                let text =
+                    datafusion::physical_plan::display::DisplayableExecutionPlan::with_metrics(physical.as_ref())
+                        .indent(verbose)
+                        .to_string();
+                lines.extend(text.lines().map(str::to_owned));
+            } else {
+                let text = displayable(physical.as_ref()).indent(verbose).to_string();
+                let indent = if verbose { "  " } else { "" };
+                lines.extend(text.lines().map(|line| format!("{indent}{line}")));
             }
         }
-        let rows: Vec<Vec<Option<String>>> = lines.into_iter().map(|line| vec![Some(line)]).collect();
-        text_rows("EXPLAIN", text_schema(&["QUERY PLAN"]), &rows)
+        Planned::Job(job) => {
+            if analyze {
+                return Err(Error::unsupported("EXPLAIN ANALYZE of a job is not supported")
+                    .hint("Submit it, then EXPLAIN ANALYZE JOB."));
+            }
+            if verbose {
+                lines.push("Logical plan".to_owned());
+                for insert in &job.inserts {
+                    let plan = insert.query.display_indent().to_string();
+                    lines.extend(plan.lines().map(|line| format!("  {line}")));
+                }
+                lines.push("Dataflow".to_owned());
+            }
+            lines.extend(job.dataflow.explain());
+        }
     }
+    Ok(lines)
 }

@@ -48,7 +48,7 @@ impl Insert {
             last = cursor.position();
             table.push(cursor.ident()?);
         }
-        let options = cursor.hints.0.remove(&last).unwrap_or_default();
+        let options = cursor.hints.options.remove(&last).unwrap_or_default();
         if cursor.peek_words(&["PARTITION"]) {
             return Err(Error::unsupported("INSERT INTO … PARTITION is not supported").at(cursor.position()));
         }
@@ -82,7 +82,8 @@ impl Insert {
             }
         }
         // A hint may stand after the last token.
-        let text = mask(cursor.slice(from, cursor.position()).trim_end());
-        Ok(Self { table, position, options, columns, source, hints: cursor.hints.clone(), text })
+        let to = cursor.position();
+        let text = mask(cursor.slice(from, to).trim_end());
+        Ok(Self { table, position, options, columns, source, hints: cursor.hints.between(from, to), text })
     }
 }

@@ -5,9 +5,10 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::super::dialect::Cursor;
 use super::super::session::{Outcome, Session};
-use super::{done, text_rows, text_schema};
+use super::{done, explain_job, text_rows, text_schema};
 use crate::catalog::{Change, DesiredState, Snapshot};
-use crate::error::{Error, Result};
+use crate::engine::dataflow::Dataflow;
+use crate::error::{Error, ErrorKind, Result};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
@@ -24,13 +25,43 @@ pub struct JobControl {
     action: Action,
     name: String,
     if_exists: bool,
+    savepoint: Option<Savepoint>,
+}
+
+/// WITH SAVEPOINT [TO 'folder']
+#[derive(Debug, Clone)]
+struct Savepoint {
+    folder: Option<String>,
+}
+
+/// A job by its name as written, its name without regard to case, or its id.
+///
+/// # Errors
+/// There is none (42704), or several.
+pub fn find(snapshot: &Snapshot, written: &str) -> Result<String> {
+    if snapshot.jobs.contains_key(written) {
+        return Ok(written.to_owned());
+    }
+    let same = |name: &&String| name.eq_ignore_ascii_case(written);
+    let by_id = snapshot.jobs.values().find(|job| job.id == written).map(|job| job.name.clone());
+    let mut found = snapshot.jobs.keys().filter(same);
+    match (by_id, found.next(), found.next()) {
+        (Some(name), _, _) => Ok(name),
+        (None, Some(name), None) => Ok(name.clone()),
+        (None, Some(_), Some(_)) => Err(Error::invalid(format!(
+            "job name \"{written}\" is ambiguous; write it in double quotes as it was created"
+        ))),
+        (None, None, _) => {
+            Err(Error::not_found(format!("job \"{written}\" does not exist")).hint("SHOW JOBS lists them."))
+        }
+    }
 }
 
 impl JobControl {
     /// Reads the statement.
     ///
     /// # Errors
-    /// A syntax error; WITH SAVEPOINT is refused.
+    /// A syntax error.
     pub fn parse(cursor: &mut Cursor) -> Result<Self> {
         let action = if cursor.word("STOP") {
             Action::Stop
@@ -48,45 +79,27 @@ impl JobControl {
         cursor.expect_word("JOB")?;
         let if_exists = cursor.words(&["IF", "EXISTS"]);
         let name = cursor.ident_or_string()?;
+        let mut savepoint = None;
         while action == Action::Stop && cursor.word("WITH") {
-            let position = cursor.position();
             if cursor.word("SAVEPOINT") {
-                return Err(Error::unsupported("STOP JOB … WITH SAVEPOINT is not supported yet")
-                    .hint("PAUSE JOB keeps the checkpoint, so that the job can be resumed.")
-                    .at(position));
+                let folder = if cursor.word("TO") { Some(cursor.string()?) } else { None };
+                savepoint = Some(Savepoint { folder });
+                continue;
             }
             cursor.expect_word("DRAIN")?; // a job stops after what it has read is written, so that nothing is left to drain
         }
         if cursor.peek() == Token::Period {
             return Err(cursor.error());
         }
-        Ok(Self { action, name, if_exists })
+        Ok(Self { action, name, if_exists, savepoint })
     }
 
-    /// The columns of DESCRIBE JOB.
+    /// The columns of DESCRIBE JOB, and of a stop with a savepoint.
     pub fn schema(&self) -> Option<SchemaRef> {
+        if self.savepoint.is_some() {
+            return Some(savepoint_schema());
+        }
         (self.action == Action::Describe).then(|| text_schema(&["property", "value"]))
-    }
-
-    fn find(&self, snapshot: &Snapshot) -> Result<Option<String>> {
-        if snapshot.jobs.contains_key(&self.name) {
-            return Ok(Some(self.name.clone()));
-        }
-        let same = |name: &&String| name.eq_ignore_ascii_case(&self.name);
-        let by_id = snapshot.jobs.values().find(|job| job.id == self.name).map(|job| job.name.clone());
-        let mut found = snapshot.jobs.keys().filter(same);
-        match (by_id, found.next(), found.next()) {
-            (Some(name), _, _) => Ok(Some(name)),
-            (None, Some(name), None) => Ok(Some(name.clone())),
-            (None, Some(_), Some(_)) => Err(Error::invalid(format!(
-                "job name \"{}\" is ambiguous; write it in double quotes as it was created",
-                self.name
-            ))),
-            (None, None, _) if self.if_exists => Ok(None),
-            (None, None, _) => {
-                Err(Error::not_found(format!("job \"{}\" does not exist", self.name)).hint("SHOW JOBS lists them."))
-            }
-        }
     }
 
     /// Acts.
@@ -102,10 +115,20 @@ impl JobControl {
             Action::Drop => "DROP JOB",
             Action::Describe => "DESCRIBE",
         };
-        let Some(name) = self.find(&snapshot)? else {
-            session.notice(format!("job \"{}\" does not exist, skipping", self.name));
-            return Ok(done(tag));
+        let name = match find(&snapshot, &self.name) {
+            Ok(name) => name,
+            Err(error) if self.if_exists && error.kind() == ErrorKind::NotFound => {
+                session.notice(format!("job \"{}\" does not exist, skipping", self.name));
+                return match self.savepoint {
+                    Some(_) => text_rows(tag, savepoint_schema(), &[]),
+                    None => Ok(done(tag)),
+                };
+            }
+            Err(error) => return Err(error),
         };
+        if let Some(savepoint) = &self.savepoint {
+            return stop_with_savepoint(session, name, savepoint).await;
+        }
         let job = &snapshot.jobs[&name];
         let desired = match self.action {
             Action::Describe => return self.describe(session, &snapshot, &name),
@@ -133,10 +156,14 @@ impl JobControl {
     fn describe(&self, session: &Session, snapshot: &Snapshot, name: &str) -> Result<Outcome> {
         let job = &snapshot.jobs[name];
         let status = session.server().jobs.status().into_iter().find(|status| status.name == name);
+        let dataflow = Dataflow::from_json(&job.dataflow).map_or_else(
+            |error| error.to_string(),
+            |dataflow| explain_job::lines(&dataflow, status.as_ref()).join("\n"),
+        );
         let desired = format!("{:?}", job.desired).to_uppercase();
         let created = chrono::DateTime::from_timestamp_millis(job.created_ms)
             .map(|created| created.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
-        let mut rows = vec![
+        let rows = vec![
             vec![Some("name".to_owned()), Some(job.name.clone())],
             vec![Some("id".to_owned()), Some(job.id.clone())],
             vec![Some("state".to_owned()), status.as_ref().map(|status| status.state.to_owned())],
@@ -144,10 +171,50 @@ impl JobControl {
             vec![Some("created".to_owned()), created],
             vec![Some("last_error".to_owned()), status.and_then(|status| status.last_error)],
             vec![Some("statement".to_owned()), Some(job.statement.clone())],
+            vec![Some("dataflow".to_owned()), Some(dataflow)],
         ];
-        if let Ok(dataflow) = serde_json::from_value::<crate::engine::dataflow::Dataflow>(job.dataflow.clone()) {
-            rows.push(vec![Some("dataflow".to_owned()), Some(dataflow.explain().join("\n"))]);
-        }
         text_rows("DESCRIBE", text_schema(&["property", "value"]), &rows)
     }
+}
+
+fn savepoint_schema() -> SchemaRef {
+    text_schema(&["savepoint path"])
+}
+
+/// Ends a job with a savepoint. It acts at once: what is written to outside systems cannot be rolled back.
+async fn stop_with_savepoint(session: &mut Session, name: String, savepoint: &Savepoint) -> Result<Outcome> {
+    if session.is_in_block() {
+        return Err(Error::invalid("STOP JOB … WITH SAVEPOINT cannot run inside a transaction block").code("25001"));
+    }
+    session.commit_message().await?;
+    let jobs = session.server().jobs.clone();
+    let folder = match &savepoint.folder {
+        Some(folder) => folder.clone(),
+        None => {
+            let chosen = session.settings().get("state.savepoints.dir")?;
+            match chosen.trim() {
+                "" => jobs.default_savepoints_folder().display().to_string(),
+                chosen => chosen.to_owned(),
+            }
+        }
+    };
+    let catalog = session.server().catalog.clone();
+    let stopped = name.clone();
+    // A task of its own: a cancelled statement must not leave a job that ended without the catalog's knowing.
+    let task = tokio::spawn(async move {
+        let place = jobs.stop_with_savepoint(&stopped, &folder).await?;
+        let change = Change::SetJobState { name: stopped.clone(), desired: DesiredState::Stopped };
+        let committed = tokio::task::spawn_blocking(move || catalog.commit(&[change])).await;
+        match committed.map_err(|error| Error::internal(format!("the commit ended without an answer: {error}")))? {
+            Ok(_) => jobs.reconcile(&[]),
+            Err(error) => {
+                jobs.run_on(&stopped);
+                return Err(error.context(format!("savepoint {place} is there, but the job runs on")));
+            }
+        }
+        Ok::<_, Error>(place)
+    });
+    let place = task.await.map_err(|error| Error::internal(format!("the stop ended without an answer: {error}")))??;
+    session.notice(format!("job \"{name}\" is stopped, its savepoint is {place}"));
+    text_rows("STOP JOB", savepoint_schema(), &[vec![Some(place)]])
 }

@@ -9,6 +9,7 @@ pub mod describe;
 pub mod discard;
 pub mod drop_object;
 pub mod explain;
+pub mod explain_job;
 pub mod insert;
 pub mod job_control;
 pub mod prepared;
@@ -19,6 +20,7 @@ pub mod set;
 pub mod show;
 pub mod show_create_table;
 pub mod show_setting;
+pub mod statement_set;
 pub mod transaction;
 pub mod use_schema;
 
@@ -46,6 +48,10 @@ pub enum Statement {
     Insert(insert::Insert),
     /// EXPLAIN
     Explain(explain::Explain),
+    /// EXPLAIN [ANALYZE] JOB
+    ExplainJob(explain_job::ExplainJob),
+    /// EXECUTE STATEMENT SET, BEGIN STATEMENT SET, also behind EXPLAIN and CREATE JOB
+    StatementSet(statement_set::StatementSet),
     /// CREATE TABLE
     CreateTable(create_table::CreateTable),
     /// CREATE VIEW
@@ -98,7 +104,7 @@ impl Statement {
         Ok(match keyword.as_str() {
             "SELECT" | "WITH" | "VALUES" | "TABLE" => Self::Query(query::Query::parse(cursor)?),
             "INSERT" => Self::Insert(insert::Insert::parse(cursor)?),
-            "EXPLAIN" => Self::Explain(explain::Explain::parse(cursor)?),
+            "EXPLAIN" => explain::Explain::parse(cursor)?,
             "CREATE" => Self::parse_create(cursor)?,
             "DROP" if cursor.peek_words(&["DROP", "JOB"]) => Self::JobControl(job_control::JobControl::parse(cursor)?),
             "DROP" => Self::DropObject(drop_object::DropObject::parse(cursor)?),
@@ -122,11 +128,13 @@ impl Statement {
             "SET" => Self::Set(set::Set::parse(cursor)?),
             "RESET" => Self::Reset(reset::Reset::parse(cursor)?),
             "DISCARD" => Self::Discard(discard::Discard::parse(cursor)?),
-            "PREPARE" | "DEALLOCATE" => Self::Prepared(prepared::PreparedControl::parse(cursor)?),
-            "EXECUTE" if !cursor.peek_words(&["EXECUTE", "STATEMENT", "SET"]) => {
+            "EXECUTE" if !statement_set::StatementSet::is_next(cursor) => {
                 Self::Prepared(prepared::PreparedControl::parse(cursor)?)
             }
-            "BEGIN" if cursor.peek_words(&["BEGIN", "STATEMENT"]) => return Err(refused::refused(cursor)),
+            "PREPARE" | "DEALLOCATE" => Self::Prepared(prepared::PreparedControl::parse(cursor)?),
+            "BEGIN" | "EXECUTE" | "STATEMENT" if statement_set::StatementSet::is_next(cursor) => {
+                Self::StatementSet(statement_set::StatementSet::parse(cursor, statement_set::Purpose::Run)?)
+            }
             "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT" | "RELEASE" => {
                 Self::Transaction(transaction::Transaction::parse(cursor)?)
             }
@@ -148,7 +156,7 @@ impl Statement {
             "VIEW" => Self::CreateView(create_view::CreateView::parse(cursor)?),
             "DATABASE" | "SCHEMA" => Self::CreateSchema(create_schema::CreateSchema::parse(cursor)?),
             "FUNCTION" => Self::CreateFunction(create_function::CreateFunction::parse(cursor)?),
-            "JOB" => Self::CreateJob(create_job::CreateJob::parse(cursor)?),
+            "JOB" => create_job::CreateJob::parse(cursor)?,
             _ => return Err(refused::refused(cursor)),
         })
     }
@@ -156,7 +164,11 @@ impl Statement {
     /// The columns that the statement gives; queries are planned for that elsewhere.
     pub fn result(&self, session: &Session) -> Option<SchemaRef> {
         match self {
-            Self::Explain(_) => Some(text_schema(&["QUERY PLAN"])),
+            Self::Explain(_) | Self::ExplainJob(_) => Some(explain::schema()),
+            Self::StatementSet(set) => set.is_explained().then(explain::schema),
+            Self::Transaction(transaction::Transaction::End) => {
+                matches!(session.set_purpose(), Some(statement_set::Purpose::Explain { .. })).then(explain::schema)
+            }
             Self::Show(show) => Some(show.schema()),
             Self::ShowCreateTable(show) => Some(show.schema()),
             Self::Describe(_) => Some(describe::schema()),
@@ -185,6 +197,8 @@ impl Statement {
             Self::Query(_) | Self::Insert(_) | Self::Explain(_) => {
                 Err(crate::error::Error::internal("a query runs through its plan"))
             }
+            Self::ExplainJob(statement) => statement.execute(session),
+            Self::StatementSet(statement) => statement.execute(session).await,
             Self::CreateTable(statement) => statement.execute(session).await,
             Self::CreateView(statement) => statement.execute(session),
             Self::CreateSchema(statement) => statement.execute(session),

@@ -18,8 +18,6 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["DELETE"], "DELETE is not supported yet"),
     (&["MERGE"], "MERGE is not supported yet"),
     (&["TRUNCATE"], "TRUNCATE is not supported"),
-    (&["BEGIN", "STATEMENT"], "BEGIN STATEMENT SET is not supported yet; submit each INSERT as a job of its own"),
-    (&["EXECUTE", "STATEMENT"], "EXECUTE STATEMENT SET is not supported yet; submit each INSERT as a job of its own"),
     (&["ALTER"], "ALTER is not supported yet; drop the object and create it again"),
     (&["GRANT"], "GRANT is not supported yet: there are no roles"),
     (&["REVOKE"], "REVOKE is not supported yet: there are no roles"),

@@ -95,6 +95,9 @@ impl Set {
             Some(value) => session.settings_mut().set(&self.name, value).map_err(at)?,
             None => session.settings_mut().reset(&self.name).map_err(at)?,
         }
+        if let Some(why) = session.settings().without_effect(&self.name) {
+            session.notice(format!("{}: {}", self.name, why.trim_end_matches('.').replacen("Without", "without", 1)));
+        }
         Ok(done("SET"))
     }
 }

@@ -1,5 +1,5 @@
-//! BEGIN, COMMIT, ROLLBACK and savepoints: DDL and jobs of a block take effect together at COMMIT. Rows written by INSERT do not
-//! take part: they go to outside systems at once.
+//! BEGIN, COMMIT, ROLLBACK and savepoints: DDL and jobs of a block take effect together at COMMIT, where its INSERTs that do not
+//! end become one job. Rows written by bounded INSERTs do not take part: they go to outside systems at once.
 
 use super::super::dialect::{Cursor, fold};
 use super::super::session::{Outcome, Session, TransactionStatus};
@@ -17,8 +17,10 @@ pub enum Transaction {
         /// Isolation level, if given.
         isolation: Option<String>,
     },
-    /// COMMIT, END
+    /// COMMIT
     Commit,
+    /// END: of a statement set, else COMMIT
+    End,
     /// ROLLBACK, ABORT
     Rollback,
     /// SAVEPOINT
@@ -51,7 +53,8 @@ impl Transaction {
             return Ok(Self::Release(fold(&cursor.ident()?)));
         }
         let begins = cursor.word("BEGIN");
-        let commits = !begins && (cursor.word("COMMIT") || cursor.word("END"));
+        let ends = !begins && cursor.word("END");
+        let commits = ends || !begins && cursor.word("COMMIT");
         let rolls_back = !begins && !commits && (cursor.word("ROLLBACK") || cursor.word("ABORT"));
         if !begins && !commits && !rolls_back {
             return Err(cursor.error());
@@ -73,12 +76,16 @@ impl Transaction {
             return Err(Error::unsupported("AND CHAIN is not supported").at(cursor.position()));
         }
         cursor.words(&["AND", "NO", "CHAIN"]);
-        Ok(if commits { Self::Commit } else { Self::Rollback })
+        Ok(match (ends, commits) {
+            (true, _) => Self::End,
+            (false, true) => Self::Commit,
+            (false, false) => Self::Rollback,
+        })
     }
 
     /// Whether it is allowed in a failed block.
     pub fn ends_block(&self) -> bool {
-        matches!(self, Self::Commit | Self::Rollback | Self::RollbackTo(_))
+        matches!(self, Self::Commit | Self::End | Self::Rollback | Self::RollbackTo(_))
     }
 
     /// Acts.
@@ -108,7 +115,8 @@ impl Transaction {
                 }
                 Ok(done("SET"))
             }
-            Self::Commit => match session.transaction_status() {
+            Self::End if session.is_in_set() => session.end_set().await,
+            Self::Commit | Self::End => match session.transaction_status() {
                 TransactionStatus::Idle => {
                     session.warning("there is no transaction in progress".to_owned());
                     Ok(done("COMMIT"))

@@ -1,0 +1,152 @@
+//! INSERTs of a session: planned, run at once, or submitted as jobs. Those of a block wait for its COMMIT and become one job.
+
+use datafusion::arrow::array::UInt64Array;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::logical_expr::LogicalPlan;
+use futures::StreamExt;
+
+use super::{Outcome, Session, TransactionStatus, background_stream, dml};
+use crate::catalog::{Change, DesiredState, JobEntry};
+use crate::engine::checkpoint::CheckpointStore;
+use crate::engine::dataflow::JobSettings;
+use crate::error::{Error, Result};
+use crate::sql::dialect::Places;
+use crate::sql::error_map::refine;
+use crate::sql::job_plan::{self, JobInsert, PlannedJob};
+use crate::sql::planner::Planned;
+use crate::sql::statements::insert::Insert;
+
+/// The option that one job uses up.
+const SAVEPOINT_PATH: &str = "execution.savepoint.path";
+
+impl Session {
+    /// Plans an INSERT: what runs now, or a job. `text`: the statement that it stands in, for the positions of errors.
+    ///
+    /// # Errors
+    /// As planning.
+    pub async fn plan_insert(&mut self, insert: &Insert, given: &[Option<DataType>], text: &str) -> Result<Planned> {
+        let places = Places::new(text);
+        let (plan, table, target) = self.planner(false)?.plan_insert(insert, given, &places)?;
+        let state = self.state();
+        let optimised = state.optimize(&plan).map_err(|error| refine(error, Some(&places)))?;
+        if !crate::engine::planner::is_unbounded(&optimised)? {
+            return Ok(Planned::BoundedInsert { plan: dml(plan, &table, &target)? });
+        }
+        let (plan, table, target) = self.planner(true)?.plan_insert(insert, given, &places)?;
+        let query = self.server.optimize_for_jobs(&plan, &state).map_err(|error| refine(error, Some(&places)))?;
+        let settings = JobSettings { time_zone: self.settings.time_zone(), options: self.settings.of_jobs() };
+        let pipeline_name = self.settings.get("pipeline.name").ok().filter(|name| !name.is_empty());
+        let insert = JobInsert { query, sink: table, table: target.name, text: insert.text.clone() };
+        Ok(Planned::Job(Box::new(PlannedJob::plan(vec![insert], settings, pipeline_name).await?)))
+    }
+
+    /// Runs a bounded INSERT; gives the number of rows.
+    pub(super) async fn run_bounded(&mut self, plan: &LogicalPlan) -> Result<u64> {
+        let state = self.state();
+        let physical = state.create_physical_plan(plan).await.map_err(|error| refine(error, None))?;
+        let mut stream = background_stream::start(physical, state.task_ctx(), &self.server.queries);
+        let mut count = 0;
+        while let Some(batch) = stream.next().await {
+            let batch = batch.map_err(|error| refine(error, None))?;
+            if let Some(counts) = batch.column(0).as_any().downcast_ref::<UInt64Array>() {
+                count += counts.iter().flatten().sum::<u64>();
+            }
+        }
+        Ok(count)
+    }
+
+    /// An INSERT that does not end: a job of its own, or part of the block's.
+    pub(super) fn submit_insert(&mut self, job: &PlannedJob) -> Result<Outcome> {
+        if self.block == TransactionStatus::Open {
+            self.inserts.push(job.clone());
+        } else {
+            self.submit(job, None)?;
+        }
+        Ok(Outcome::Done { tag: "INSERT 0 0".to_owned() })
+    }
+
+    /// Makes jobs of the block's INSERTs.
+    pub(super) async fn submit_inserts(&mut self, inserts: Vec<PlannedJob>) -> Result<()> {
+        let jobs = job_plan::group(inserts);
+        let mut savepoints: Vec<&String> =
+            jobs.iter().filter_map(|job| job[0].dataflow.settings.options.get(SAVEPOINT_PATH)).collect();
+        let count = savepoints.len();
+        savepoints.dedup();
+        if savepoints.len() < count {
+            return Err(Error::unsupported(
+                "a savepoint is the start of one job, and the INSERTs of this block are several",
+            )
+            .hint("Submit the one that starts from the savepoint by itself."));
+        }
+        for job in jobs {
+            let job = PlannedJob::join(job).await?;
+            self.submit(&job, None)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a job of that name can be created; if there is one and `if_not_exists`, the client is told.
+    ///
+    /// # Errors
+    /// The name is taken (42710).
+    pub fn may_create_job(&mut self, name: &str, if_not_exists: bool) -> Result<bool> {
+        if !self.snapshot()?.jobs.contains_key(name) {
+            return Ok(true);
+        }
+        let exists = format!("job \"{name}\" already exists");
+        if if_not_exists {
+            self.notice(format!("{exists}, skipping"));
+            return Ok(false);
+        }
+        Err(Error::invalid(exists).code("42710"))
+    }
+
+    /// Makes a planned job part of the transaction.
+    ///
+    /// # Errors
+    /// Its name is taken, or where its checkpoints are to go is no place.
+    pub fn submit(&mut self, job: &PlannedJob, name: Option<String>) -> Result<()> {
+        let settings = &job.dataflow.settings;
+        let id = uuid::Uuid::new_v4().to_string();
+        if let Some(place) = settings.checkpoints_dir() {
+            CheckpointStore::at(place, &id).map_err(|error| error.context("state.checkpoints.dir"))?;
+        }
+        let snapshot = self.snapshot()?;
+        let is_free = |name: &str| !snapshot.jobs.contains_key(name);
+        let name = match (name, &job.pipeline_name) {
+            (Some(name), _) => name,
+            // The block's INSERTs that are jobs of their own come after the one that has the name.
+            (None, Some(name)) if is_free(name) || !self.is_pending_job(name) => name.clone(),
+            (None, base) => {
+                let base =
+                    base.clone().unwrap_or_else(|| format!("insert_into_{}", job.inserts[0].table.to_lowercase()));
+                let mut name = base.clone();
+                let mut count = 1;
+                while !is_free(&name) {
+                    count += 1;
+                    name = format!("{base}_{count}");
+                }
+                name
+            }
+        };
+        let savepoint = settings.options.get(SAVEPOINT_PATH).cloned();
+        let entry = JobEntry {
+            name: name.clone(),
+            id,
+            statement: job.statement(),
+            dataflow: job.dataflow.to_json()?,
+            desired: DesiredState::Running,
+            created_ms: self.server.clock.now_ms(),
+        };
+        self.change(Change::CreateJob { entry: Box::new(entry) })?;
+        self.notice_with(format!("job \"{name}\" submitted"), job.contents());
+        if let Some(savepoint) = savepoint {
+            self.settings.set(SAVEPOINT_PATH, "")?;
+            self.notice_with(
+                format!("job \"{name}\" starts from savepoint {savepoint}"),
+                Some(format!("'{SAVEPOINT_PATH}' is used up: the next job starts fresh unless it is set again.")),
+            );
+        }
+        Ok(())
+    }
+}
