@@ -31,32 +31,25 @@ impl Scenario {
     /// Whether the results become right: `patience` for the jobs to catch up, `settling` for what they have done to be seen.
     pub async fn verify(&self, patience: Duration, settling: Duration) -> Result<(), String> {
         let deadline = Instant::now() + patience;
-        let mut done_at = None;
+        while !self.has_caught_up().await? {
+            if Instant::now() >= deadline {
+                return Err(match self.compare().await {
+                    Ok(()) => "the results are right, but the jobs do not say that they have done everything".to_owned(),
+                    Err(wrong) => format!("the jobs lag, and {}", wrong.text()),
+                });
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let deadline = Instant::now() + settling;
         loop {
-            let result = self.compare().await;
-            match &result {
+            match self.compare().await {
                 Ok(()) => break,
-                Err(Wrong::Forever(wrong)) => return Err(wrong.clone()),
-                Err(Wrong::Yet(wrong)) => {
-                    if done_at.is_none() && self.has_caught_up().await? {
-                        done_at = Some(Instant::now());
-                    }
-                    let is_settled = done_at.is_some_and(|at: Instant| at.elapsed() >= settling);
-                    if is_settled || Instant::now() >= deadline {
-                        let caught_up = if done_at.is_some() { "the jobs have done everything" } else { "jobs lag" };
-                        return Err(format!("{caught_up}, and {wrong}"));
-                    }
-                }
+                Err(Wrong::Yet(_)) if Instant::now() < deadline => {}
+                Err(wrong) => return Err(format!("the jobs have done everything, and {}", wrong.text())),
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         // Nothing comes after: an epoch that is open now would have been decided.
-        while !self.has_caught_up().await? {
-            if Instant::now() >= deadline {
-                return Err("the results are right, and the jobs do not come to their end".to_owned());
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
         tokio::time::sleep(CHECKPOINT_INTERVAL * 3).await;
         self.compare().await.map_err(|wrong| format!("right for a moment, and then {}", wrong.text()))?;
         self.compare_with_sql().await

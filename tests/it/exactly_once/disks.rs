@@ -60,7 +60,8 @@ async fn a_full_disk_holds_epochs_back_and_then_lets_them_go() {
             ("STREAMGATE_IO_FAULT_WHILE", full.display().to_string()),
         ];
         scenario.restart(&faults).await;
-        scenario.write_for(Duration::from_millis(500)).await;
+        scenario.write_for(Duration::from_millis(300)).await;
+        scenario.expect_equal("before the disk is full").await;
         fs::write(&full, "").unwrap();
         until(PATIENCE, "the jobs tell of the full disk", async || {
             scenario.burst().await;
