@@ -5,6 +5,7 @@
 mod backends;
 mod conformance;
 mod demo;
+mod exactly_once;
 mod faults;
 mod read_behind;
 mod recovery;

@@ -37,6 +37,11 @@ pub struct BackEndsOfProcess {
 }
 
 impl BackEndsOfProcess {
+    /// Those that the tests of this run share: they outlive the server, so its names must be from `unique`.
+    pub fn shared() -> Self {
+        Self::outside(Backends::get(), None)
+    }
+
     pub async fn take() -> Self {
         if env::var("STREAMGATE_TEST_KAFKA").is_err() {
             let (kafka, dynamodb) = (free_port(), free_port());
@@ -51,21 +56,24 @@ impl BackEndsOfProcess {
             };
         }
         let turn = NAMES_OF_THE_SCRIPTS.lock().await;
-        let real = Backends::get();
-        let back_ends = Self {
-            bootstrap_servers: real.bootstrap_servers.clone(),
-            dynamodb_endpoint: real.dynamodb_endpoint.clone(),
+        let back_ends = Self::outside(Backends::get(), Some(turn));
+        back_ends.clear().await;
+        back_ends
+    }
+
+    fn outside(given: &Backends, turn: Option<tokio::sync::MutexGuard<'static, ()>>) -> Self {
+        Self {
+            bootstrap_servers: given.bootstrap_servers.clone(),
+            dynamodb_endpoint: given.dynamodb_endpoint.clone(),
             environment: vec![
-                ("STREAMGATE_KAFKA_BOOTSTRAP_SERVERS", real.bootstrap_servers.clone()),
-                ("STREAMGATE_AWS_ENDPOINT", real.dynamodb_endpoint.clone()),
+                ("STREAMGATE_KAFKA_BOOTSTRAP_SERVERS", given.bootstrap_servers.clone()),
+                ("STREAMGATE_AWS_ENDPOINT", given.dynamodb_endpoint.clone()),
                 ("STREAMGATE_AWS_REGION", "us-east-1".to_owned()),
                 ("STREAMGATE_AWS_ACCESS_KEY_ID", "test".to_owned()),
                 ("STREAMGATE_AWS_SECRET_ACCESS_KEY", "test".to_owned()),
             ],
-            _turn: Some(turn),
-        };
-        back_ends.clear().await;
-        back_ends
+            _turn: turn,
+        }
     }
 
     pub fn kafka(&self) -> ClientConfig {
@@ -118,32 +126,56 @@ pub struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Starts and waits until a session opens. The log goes to a file beside the data folder.
+    /// Starts and waits until a session opens.
     pub async fn start(back_ends: &BackEndsOfProcess, data_dir: &Path) -> Self {
+        let mut server = Self::spawn(back_ends, data_dir, &[]);
+        if let Some(status) = server.until_it_answers().await {
+            panic!("the server ended with {status}:\n{}", server.log());
+        }
+        server
+    }
+
+    /// Starts with the faults of `src/fault.rs`, and does not wait. The log goes to a file beside the data folder.
+    pub fn spawn(back_ends: &BackEndsOfProcess, data_dir: &Path, faults: &[(&str, String)]) -> Self {
         let port = free_port();
         fs::create_dir_all(data_dir).unwrap();
         let log = data_dir.with_extension("log");
         let file = File::options().create(true).append(true).open(&log).unwrap();
         let child = back_ends
             .command("serve", data_dir, port)
+            .envs(faults.iter().map(|(name, value)| (*name, value.as_str())))
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
             .stderr(file)
             .spawn()
             .unwrap();
-        let mut server = Self { child, port, log };
-        let deadline = Instant::now() + JOB_PATIENCE;
-        while server.try_connect().await.is_none() {
-            if let Some(status) = server.child.try_wait().unwrap() {
-                panic!("the server ended with {status}:\n{}", server.log());
-            }
-            assert!(Instant::now() < deadline, "the server does not answer:\n{}", server.log());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        server
+        Self { child, port, log }
     }
 
-    async fn try_connect(&self) -> Option<tokio_postgres::Client> {
+    /// Waits until a session opens; gives the status of a process that ends before.
+    pub async fn until_it_answers(&mut self) -> Option<ExitStatus> {
+        let deadline = Instant::now() + JOB_PATIENCE;
+        while self.try_connect().await.is_none() {
+            if let Some(status) = self.ended() {
+                return Some(status);
+            }
+            assert!(Instant::now() < deadline, "the server does not answer:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        None
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Sends a signal (`-STOP`).
+    pub fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    pub async fn try_connect(&self) -> Option<tokio_postgres::Client> {
         let settings =
             format!("host=127.0.0.1 port={} user=test dbname=streamgate options='-c TimeZone=UTC'", self.port);
         let (client, connection) = tokio_postgres::connect(&settings, tokio_postgres::NoTls).await.ok()?;
@@ -187,8 +219,7 @@ impl ServerProcess {
 
     /// SIGTERM, then waits for the end.
     pub fn terminate(mut self) -> ExitStatus {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.signal("-TERM");
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {

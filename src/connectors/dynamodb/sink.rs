@@ -29,6 +29,7 @@ use super::write_queue::WriteQueue;
 use crate::changelog::{ChangeBatch, RowKind};
 use crate::connectors::{ConnectorMetrics, Sink, SinkContext, SinkKind, SinkWriter};
 use crate::error::{Error, Result};
+use crate::fault;
 
 /// An item may have at most 400 KB.
 const ITEM_BYTES_MAX: usize = 400 * 1024;
@@ -503,6 +504,7 @@ impl Sender {
             let answer = send_once(&doing, timeout, Some(&metrics), request).await.map(|answer| {
                 // Of one table only, under whichever of its names (an ARN may come back as a name).
                 let left = answer.unprocessed_items.unwrap_or_default().into_values().flatten();
+                let left = left.filter(|_| !fault::is_mutant("swallow-unprocessed"));
                 left.filter_map(|request| request_key(&request, &key)).collect()
             });
             Event::Answered { keys, answer }

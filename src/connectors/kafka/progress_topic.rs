@@ -11,7 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use serde::{Deserialize, Serialize};
 
-use super::client::{self, REQUEST_TIMEOUT};
+use super::client::{self, Context, REQUEST_TIMEOUT};
 use super::options::KafkaOptions;
 use crate::connectors::Decision;
 use crate::error::{Error, Result};
@@ -21,6 +21,9 @@ const TAIL_RECORDS: i64 = 100;
 /// How long markers of a transaction that is decided may take to reach the partition.
 const STABLE_TIMEOUT: Duration = Duration::from_secs(70);
 const POLL: Duration = Duration::from_millis(100);
+
+/// The end of a partition is no error that the log should tell.
+type Reader = BaseConsumer<Context>;
 
 /// What a record of the topic says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,8 +116,9 @@ impl ProgressTopic {
     pub fn read(&self) -> Result<LastProgress> {
         let doing = format!("reading topic \"{}\"", self.name);
         let told = |error: &KafkaError| client::told(error, &doing);
-        let reader =
-            |isolation| -> Result<BaseConsumer> { self.config(isolation).create().map_err(|error| told(&error)) };
+        let reader = |isolation| -> Result<Reader> {
+            self.config(isolation).create_with_context(Context::default()).map_err(|error| told(&error))
+        };
         let (all, committed) = (reader("read_uncommitted")?, reader("read_committed")?);
         let (start, end) =
             wait_for_topic(|| all.fetch_watermarks(&self.name, 0, REQUEST_TIMEOUT)).map_err(|e| told(&e))?;
@@ -150,7 +154,7 @@ impl ProgressTopic {
     }
 
     /// The committed records from an offset to the end.
-    fn read_from(&self, consumer: &BaseConsumer, from: i64) -> Result<Vec<Vec<u8>>, KafkaError> {
+    fn read_from(&self, consumer: &Reader, from: i64) -> Result<Vec<Vec<u8>>, KafkaError> {
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(&self.name, 0, Offset::Offset(from))?;
         consumer.assign(&assignment)?;
