@@ -10,7 +10,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::checkpoint::coordinator::{Coordinator, Ended, SourceState, Wanted};
+use super::checkpoint::coordinator::{Coordinator, Ended, SourceState, Wanted, stopped};
 use super::checkpoint::protocol::{self, Resume};
 use super::checkpoint::{CheckpointStore, Manifest, Positions};
 use super::dataflow::{Dataflow, NodeKind, SinkNode};
@@ -73,7 +73,7 @@ pub async fn run(context: JobContext, mut wanted: watch::Receiver<Wanted>) -> Re
     let (transactions, at) = tokio::select! {
         // Opening asks outside systems, which may take long to say that they are away.
         opened = opening => opened?,
-        _ = wanted.wait_for(|wanted| *wanted != Wanted::Run) => return Ok(Ended::Stopped(None)),
+        wanted = stopped(&mut wanted) => return not_running(&wanted),
     };
     let at = match at {
         GoOn::At(manifest) => manifest,
@@ -86,9 +86,12 @@ pub async fn run(context: JobContext, mut wanted: watch::Receiver<Wanted>) -> Re
             );
             let start = Start { at: from.as_ref(), rebuild: Some(&decision), transactions: None };
             let coordinator = build(&context, &tables, start).await?;
-            if let Ended::Stopped(_) = coordinator.run(wanted.clone()).await? {
-                return Ok(Ended::Stopped(None));
-            }
+            // Half of it is of no use to anyone: a job that is stopped meanwhile begins it anew.
+            let (_unchanged, run) = watch::channel(Wanted::Run);
+            tokio::select! {
+                ended = coordinator.run(run) => ended?,
+                wanted = stopped(&mut wanted) => return not_running(&wanted),
+            };
             let stored = context.checkpoints.load().await?;
             let rebuilt = stored.manifests.into_iter().find(|manifest| manifest.epoch == decision.epoch);
             Some(rebuilt.ok_or_else(|| Error::internal("the checkpoint that was computed again is not there"))?)
@@ -96,6 +99,16 @@ pub async fn run(context: JobContext, mut wanted: watch::Receiver<Wanted>) -> Re
     };
     let coordinator = build(&context, &tables, Start { at: at.as_ref(), rebuild: None, transactions }).await?;
     coordinator.run(wanted).await
+}
+
+/// How a job ends that was stopped before it ran.
+fn not_running(wanted: &Wanted) -> Result<Ended> {
+    match wanted {
+        Wanted::StopWithSavepoint(_) => {
+            Err(Error::unavailable("the job was not running yet, so that there is no savepoint"))
+        }
+        _ => Ok(Ended::Stopped(None)),
+    }
 }
 
 /// The job's tables, opened once: its tasks share their clients.

@@ -276,6 +276,19 @@ async fn a_restart_goes_on_from_what_was_acknowledged() {
 }
 
 #[tokio::test]
+async fn a_savepoint_of_a_job_that_does_not_run_yet_is_an_error_that_says_so() {
+    let orders = orders();
+    let sink = Memory::new(declare("out", "user_id INT, amount BIGINT", 0), "");
+    let context = session(&[&orders, &sink]);
+    let dataflow = dataflow(&context, "SELECT user_id, amount FROM orders", &sink).await;
+    let run = prepare(dataflow, vec![orders, sink]);
+    let folder = run._folder.path().to_string_lossy().into_owned();
+    let (_keep, stop) = watch::channel(Wanted::StopWithSavepoint(folder));
+    let error = run::run(run.context, stop).await.unwrap_err();
+    assert!(error.is_retryable() && error.message().contains("there is no savepoint"), "{error}");
+}
+
+#[tokio::test]
 async fn what_several_splits_have_ready_is_evaluated_as_one_batch() {
     let declaration = declare("orders", "user_id INT, amount BIGINT, note STRING", 0);
     let orders = Arc::new(Memory::of_parts(3, declaration, "1,10,a\n2,20,b\n1,30,c\n3,50,e", true, true));

@@ -542,7 +542,7 @@ fn at_positions(
 }
 
 /// Waits until something else than running is wanted.
-async fn stopped(wanted: &mut watch::Receiver<Wanted>) -> Wanted {
+pub async fn stopped(wanted: &mut watch::Receiver<Wanted>) -> Wanted {
     match wanted.wait_for(|wanted| *wanted != Wanted::Run).await {
         Ok(wanted) => wanted.clone(),
         // Nobody is left to want anything.

@@ -15,7 +15,8 @@ use crate::error::Result;
 
 /// EXPLAIN of one INSERT over logs of this kind, with two tasks.
 async fn explained(changelog: Changelog, sql: &str, keys: usize, mode: Mode) -> Result<String> {
-    let logs: Vec<Arc<Log>> = ["orders", "refunds"].iter().map(|name| Log::generate(name, changelog, 10, 1)).collect();
+    let logs: Vec<Arc<Log>> =
+        ["orders", "refunds"].iter().map(|name| Log::generate(name, changelog, 10, false, 1)).collect();
     let context = session_over(&logs);
     let query = plan(&context, sql).await;
     let target = Target::new(declare_target("target", &query, keys, mode), mode, &Broker::new(0, 0), 0);
@@ -73,7 +74,7 @@ async fn a_group_aggregate_gives_changes_by_key_where_that_is_the_sinks_key() {
                   Source: orders columns [user_id, amount] [source-0]
         Parallelism: 2; checkpoint every 1000 ms"#]]).await;
     check(Changelog::Append, sql, 1, Mode::ChangelogOnce, expect![[r#"
-        Sink: target, takes all changes, at-least-once [sink-0]
+        Sink: target, takes all changes, exactly-once [sink-0]
           Projection: orders.user_id, count(Int64(1)) AS count(*), sum(orders.amount) [project-1]
             GroupAggregate: by [orders.user_id], count(Int64(1)), sum(orders.amount); state: one row a group [aggregate-0] changelog=retract
               Exchange: hash(orders.user_id)
@@ -120,7 +121,7 @@ async fn writes_wait_for_the_checkpoint_where_a_replay_need_not_repeat_their_key
                             Source: orders columns [user_id] [source-0]
         Parallelism: 2; checkpoint every 1000 ms"#]]).await;
     check(Changelog::Append, sql, 1, Mode::UpsertOnce, expect![[r#"
-        Sink: target, needs changes by key (c0), at-least-once [sink-0]
+        Sink: target, needs changes by key (c0), exactly-once [sink-0]
           Projection: q.n, count(Int64(1)) AS count(*) [project-3]
             GroupAggregate: by [q.n], count(Int64(1)); state: one row a group [aggregate-1] changelog=upsert
               Exchange: hash(q.n)

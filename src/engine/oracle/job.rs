@@ -16,7 +16,7 @@ use super::log::Log;
 use super::queries::Query;
 use super::sink::{Broker, Mode, Target};
 use crate::clock::{Clock, SystemClock};
-use crate::connectors::{ColumnDeclaration, ColumnKind, OptionValue, TableDeclaration};
+use crate::connectors::{ColumnDeclaration, ColumnKind, OptionValue, Position, TableDeclaration};
 use crate::data_type;
 use crate::engine::checkpoint::CheckpointStore;
 use crate::engine::checkpoint::coordinator::{Ended, Wanted};
@@ -47,6 +47,8 @@ pub struct Job {
     pub inserts: Vec<Insert>,
     broker: Arc<Broker>,
     random: StdRng,
+    /// Whether all rows were read and the job was told to stop: an endless log is at its end then.
+    is_told_to_end: bool,
     /// What happened, for failures.
     pub story: Vec<String>,
 }
@@ -104,7 +106,7 @@ impl Job {
             inserts.push(Insert { query, plan, target });
         }
         let story = vec![format!("modes {:?}", inserts.iter().map(|insert| insert.target.mode).collect::<Vec<_>>())];
-        Self { logs, inserts, broker, random, story }
+        Self { logs, inserts, broker, random, is_told_to_end: false, story }
     }
 
     fn settings(&mut self, savepoint: Option<&str>) -> JobSettings {
@@ -160,7 +162,9 @@ impl Job {
             // Files that are being written are still written, as by a process that dies a moment later.
             drop(runtime);
             self.story.push(format!("{trouble:?}: {ended:?}"));
+            let is_told_to_end = std::mem::take(&mut self.is_told_to_end);
             match ended {
+                Some(Ok(Ended::Stopped(None))) if is_told_to_end => return,
                 None | Some(Ok(Ended::Stopped(None))) => self.lose_a_checkpoint(&id, folder.path()),
                 Some(Ok(Ended::Finished)) => return,
                 Some(Ok(Ended::Stopped(Some(path)))) => {
@@ -211,24 +215,53 @@ impl Job {
             clock,
         };
         let (want, wanted) = watch::channel(Wanted::Run);
+        let all_read = self.all_read(&context);
         let mut running = tokio::spawn(run::run(context, wanted));
-        if let Some((after, what)) = trouble {
-            tokio::select! {
+        let whole = tokio::time::timeout(START_TIME_MAX, async {
+            let what = tokio::select! {
                 ended = &mut running => return Some(ended.unwrap()),
-                () = tokio::time::sleep(after) => {}
-            }
+                what = async {
+                    match trouble {
+                        Some((after, what)) => {
+                            tokio::time::sleep(after).await;
+                            what
+                        }
+                        None => std::future::pending().await,
+                    }
+                } => what,
+                () = all_read => "end",
+            };
             match what {
                 "kill" => return None,
-                "stop" => want.send_replace(Wanted::Stop),
-                _ => {
+                "savepoint" => {
                     let savepoints = folder.join("savepoints").to_string_lossy().into_owned();
-                    want.send_replace(Wanted::StopWithSavepoint(savepoints))
+                    want.send_replace(Wanted::StopWithSavepoint(savepoints));
                 }
-            };
-        }
-        match tokio::time::timeout(START_TIME_MAX, &mut running).await {
-            Ok(ended) => Some(ended.unwrap()),
-            Err(_) => panic!("the job hangs"),
+                _ => {
+                    self.is_told_to_end = what == "end";
+                    want.send_replace(Wanted::Stop);
+                }
+            }
+            Some((&mut running).await.unwrap())
+        });
+        whole.await.expect("the job hangs")
+    }
+
+    /// Waits until the job has read endless logs to their end; for ever where logs end by themselves.
+    fn all_read(&self, context: &JobContext) -> impl Future<Output = ()> + use<> {
+        let reads = |log: &&Arc<Log>| context.dataflow.sources().any(|(_, source)| source.table == log.declaration);
+        let ends: Vec<(String, Position)> = self.logs.iter().filter(reads).flat_map(|log| log.ends()).collect();
+        let is_endless = self.logs.iter().all(|log| log.is_endless);
+        let metrics = Arc::clone(&context.metrics);
+        async move {
+            if !is_endless {
+                std::future::pending::<()>().await;
+            }
+            let is_read =
+                |(id, end): &(String, Position)| metrics.splits.lock().get(id).is_some_and(|at| at.read >= *end);
+            while !ends.iter().all(is_read) {
+                tokio::time::sleep(Duration::from_millis(3)).await;
+            }
         }
     }
 
@@ -236,8 +269,8 @@ impl Job {
     fn lose_a_checkpoint(&mut self, id: &str, folder: &Path) {
         let Some(epoch) = self.broker.decided_epoch(id) else { return };
         let manifest = folder.join("checkpoints").join(id).join(format!("{epoch:020}.checkpoint"));
-        if self.random.random_bool(0.1) {
-            std::fs::remove_file(&manifest).unwrap();
+        // It may be gone already, if the job was killed while it computed it again.
+        if self.random.random_bool(0.1) && std::fs::remove_file(&manifest).is_ok() {
             self.story.push(format!("lost checkpoint {epoch}"));
         }
     }

@@ -2,7 +2,7 @@
 //! Readers give batches of random sizes and sometimes nothing for a while; the log ends.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,13 +30,17 @@ pub struct Log {
     splits: Vec<(RecordBatch, Arc<[RowKind]>)>,
     /// The rows after all of it.
     pub live: RecordBatch,
+    /// Whether readers wait at the end; splits are then found one by one.
+    pub is_endless: bool,
+    /// Splits that are there so far.
+    found: AtomicUsize,
     seed: u64,
     opened: AtomicU64,
 }
 
 impl Log {
     /// About `rows` changes of table `name`.
-    pub fn generate(name: &str, changelog: Changelog, rows: usize, seed: u64) -> Arc<Self> {
+    pub fn generate(name: &str, changelog: Changelog, rows: usize, is_endless: bool, seed: u64) -> Arc<Self> {
         let mut random = StdRng::seed_from_u64(seed);
         // Changes in full need no key; those by key do.
         let keys = match changelog {
@@ -61,10 +65,19 @@ impl Log {
             let (kinds, rows): (Vec<RowKind>, Vec<&Cells>) = changes.iter().map(|(kind, row)| (*kind, row)).unzip();
             (batch_of(&schema, &rows), kinds.into())
         });
-        let splits = splits.collect();
+        let splits: Vec<_> = splits.collect();
+        let found = AtomicUsize::new(if is_endless { random.random_range(0..=splits.len()) } else { splits.len() });
         let live: Vec<&Cells> = history.live.iter().map(|(_, row)| row).collect();
         let live = batch_of(&schema, &live);
-        Arc::new(Self { declaration, changelog, splits, live, seed, opened: AtomicU64::new(0) })
+        Arc::new(Self { declaration, changelog, splits, live, is_endless, found, seed, opened: AtomicU64::new(0) })
+    }
+
+    /// The end of each split, by its id.
+    pub fn ends(&self) -> Vec<(String, Position)> {
+        let end = |(number, (rows, _)): (usize, &(RecordBatch, _))| {
+            (format!("{}/{number}", self.declaration.name), i64::try_from(rows.num_rows()).unwrap())
+        };
+        self.splits.iter().enumerate().map(end).collect()
     }
 
     pub fn table(self: &Arc<Self>) -> Table {
@@ -173,7 +186,11 @@ struct LogSource(Arc<Log>);
 #[async_trait]
 impl Source for LogSource {
     fn is_bounded(&self) -> bool {
-        true
+        !self.0.is_endless
+    }
+
+    fn discovery_interval(&self) -> Option<Duration> {
+        self.0.is_endless.then_some(Duration::from_millis(7))
     }
 
     fn changelog(&self) -> Changelog {
@@ -187,7 +204,8 @@ impl Source for LogSource {
             resource: format!("log://{name}/{number}"),
             group: None,
         };
-        Ok((0..self.0.splits.len()).map(split).collect())
+        let found = self.0.found.fetch_add(1, Ordering::Relaxed).min(self.0.splits.len());
+        Ok((0..found).map(split).collect())
     }
 
     async fn open(&self, request: SplitRequest<'_>) -> Result<Box<dyn SplitReader>> {
@@ -198,6 +216,7 @@ impl Source for LogSource {
             rows: rows.project(request.projection).unwrap(),
             kinds: (self.0.changelog != Changelog::Append).then(|| Arc::clone(kinds)),
             next: usize::try_from(request.position.unwrap_or(0)).unwrap(),
+            waits: self.0.is_endless && request.end.is_none(),
             end: request.end.map_or(rows.num_rows(), |end| usize::try_from(end).unwrap()),
             random: StdRng::seed_from_u64(self.0.seed ^ (opened << 32)),
         }))
@@ -209,6 +228,8 @@ struct LogReader {
     kinds: Option<Arc<[RowKind]>>,
     next: usize,
     end: usize,
+    /// Whether more could come after the end.
+    waits: bool,
     random: StdRng,
 }
 
@@ -225,6 +246,9 @@ impl SplitReader for LogReader {
             _ => tokio::time::sleep(Duration::from_millis(self.random.random_range(1..6))).await,
         }
         if self.next >= self.end {
+            if self.waits {
+                std::future::pending::<()>().await;
+            }
             return Ok(None);
         }
         let length = self.random.random_range(0..=20).min(self.end - self.next);

@@ -79,10 +79,11 @@ fn failure_of(changelog: Option<Changelog>, queries: &[&'static Query], seed: u6
         .fold(seed, |mixed, byte| mixed.wrapping_mul(31).wrapping_add(u64::from(byte)));
     let mut random = StdRng::seed_from_u64(mixed);
     let kinds = [Changelog::Append, Changelog::Upsert, Changelog::Retract];
+    let is_endless = random.random_bool(0.4);
     let mut log = |name: &str| {
         let any = kinds[random.random_range(0..kinds.len())];
         let rows = random.random_range(60..400);
-        Log::generate(name, changelog.unwrap_or(any), rows, random.random())
+        Log::generate(name, changelog.unwrap_or(any), rows, is_endless, random.random())
     };
     let logs = vec![log("orders"), log("refunds")];
     let seed_of_job = random.random();
