@@ -34,7 +34,9 @@ impl Scenario {
         while !self.has_caught_up().await? {
             if Instant::now() >= deadline {
                 return Err(match self.compare().await {
-                    Ok(()) => "the results are right, but the jobs do not say that they have done everything".to_owned(),
+                    Ok(()) => {
+                        "the results are right, but the jobs do not say that they have done everything".to_owned()
+                    }
                     Err(wrong) => format!("the jobs lag, and {}", wrong.text()),
                 });
             }
