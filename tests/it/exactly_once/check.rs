@@ -99,7 +99,7 @@ impl Scenario {
                     records.iter().map(row).collect()
                 }),
                 Job::PerUser | Job::Parallel => self.records(*job).await.map(folded),
-                Job::Monthly | Job::Spread => {
+                Job::Monthly | Job::Spread | Job::Versioned => {
                     self.try_query(&format!("SELECT {} FROM {}", job.columns(), job.table())).await
                 }
             };
