@@ -402,7 +402,7 @@ impl Builder<'_> {
                     self.restore(&node.id, task, &mut |table, rows| operator.restore(table, rows)).await?;
                     Work::Operator(operator)
                 }
-                NodeKind::Sink(sink) => Work::Sink(self.sink(*index, &node.id, sink, task, &metrics).await?),
+                NodeKind::Sink(sink) => Work::Sink(Box::new(self.sink(*index, &node.id, sink, task, &metrics).await?)),
             };
             let locals = members
                 .iter()
