@@ -31,6 +31,7 @@ use crate::connectors::{
     Decision, Lookup, Sink, SinkContext, SinkWriter, Source, Table, TableDeclaration, Transactional, Transactions,
 };
 use crate::error::{Error, Result};
+use crate::fault;
 
 /// Commands that wait for a task at most.
 const COMMANDS_MAX: usize = 64;
@@ -184,7 +185,8 @@ async fn open(context: &JobContext, tables: &Tables) -> Result<(Option<Arc<dyn T
         tracing::warn!(job = context.job, checkpoint = damaged.name, error = %damaged.error, "a checkpoint is damaged");
     }
     let at = |epoch: u64| stored.manifests.iter().find(|manifest| manifest.epoch == epoch).cloned();
-    let resume = protocol::resume_from(decided, transactions.is_some(), &stored.manifests, stored.damaged.len());
+    let decides_in_kafka = transactions.is_some() && !fault::is_mutant("skip-progress-read");
+    let resume = protocol::resume_from(decided, decides_in_kafka, &stored.manifests, stored.damaged.len());
     let go_on = match resume {
         Resume::Fresh => {
             context.checkpoints.discard_after(0).await?;
@@ -413,7 +415,7 @@ impl Builder<'_> {
                     self.restore(&node.id, task, &mut |table, rows| operator.restore(table, rows)).await?;
                     Work::Operator(operator)
                 }
-                NodeKind::Sink(sink) => Work::Sink(self.sink(*index, &node.id, sink, task, &metrics).await?),
+                NodeKind::Sink(sink) => Work::Sink(Box::new(self.sink(*index, &node.id, sink, task, &metrics).await?)),
             };
             let locals = members
                 .iter()

@@ -99,7 +99,7 @@ pub enum Work {
     /// Rows pass.
     Operator(Box<dyn Operator>),
     /// Rows leave.
-    Sink(TaskSink),
+    Sink(Box<TaskSink>),
 }
 
 /// A sink as a task runs it.
@@ -145,6 +145,9 @@ pub struct TaskParts {
     /// To the coordinator.
     pub reports: mpsc::Sender<Report>,
 }
+
+/// What the readers of one source have ready, and how far that is.
+type ReadRows = (Vec<ChangeBatch>, Vec<(Split, Position)>);
 
 /// A reader and what it read.
 struct ReaderTurn {
@@ -313,7 +316,7 @@ impl Task {
 
     /// Takes what a reader has read, and what more of them have ready, and passes it on.
     async fn take_turns(&mut self, turn: ReaderTurn) -> Result<()> {
-        let mut ready: BTreeMap<usize, (Vec<ChangeBatch>, Vec<(Split, Position)>)> = BTreeMap::new();
+        let mut ready: BTreeMap<usize, ReadRows> = BTreeMap::new();
         let mut rows = 0;
         let mut failure = None;
         let mut next = Some(turn);

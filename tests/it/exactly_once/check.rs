@@ -34,7 +34,9 @@ impl Scenario {
         while !self.has_caught_up().await? {
             if Instant::now() >= deadline {
                 return Err(match self.compare().await {
-                    Ok(()) => "the results are right, but the jobs do not say that they have done everything".to_owned(),
+                    Ok(()) => {
+                        "the results are right, but the jobs do not say that they have done everything".to_owned()
+                    }
                     Err(wrong) => format!("the jobs lag, and {}", wrong.text()),
                 });
             }
@@ -93,11 +95,11 @@ impl Scenario {
             let expected = job.expected(&self.orders);
             let found = match job {
                 Job::Filtered => self.records(*job).await.map(|records| {
-                    let row = |(_, value): &(Option<Vec<u8>>, Vec<u8>)| filtered(value);
+                    let row = |(_, value): &Record| filtered(value);
                     records.iter().map(row).collect()
                 }),
                 Job::PerUser | Job::Parallel => self.records(*job).await.map(folded),
-                Job::Monthly | Job::Spread => {
+                Job::Monthly | Job::Spread | Job::Versioned => {
                     self.try_query(&format!("SELECT {} FROM {}", job.columns(), job.table())).await
                 }
             };
@@ -131,7 +133,7 @@ impl Scenario {
     }
 
     /// What a committed read sees of a job's topic: keys and values; nothing when the broker does not answer.
-    async fn records(&self, job: Job) -> Option<Vec<(Option<Vec<u8>>, Vec<u8>)>> {
+    async fn records(&self, job: Job) -> Option<Vec<Record>> {
         let mut config = self.back_ends.kafka();
         config.set("group.id", unique("check")).set("isolation.level", COMMITTED).set("enable.partition.eof", "true");
         config.set("enable.auto.commit", "false").set("fetch.wait.max.ms", "10");
@@ -156,7 +158,10 @@ impl Wrong {
     }
 }
 
-fn read_to_the_end(consumer: &BaseConsumer, topic: &str) -> Option<Vec<(Option<Vec<u8>>, Vec<u8>)>> {
+/// Key and value.
+type Record = (Option<Vec<u8>>, Vec<u8>);
+
+fn read_to_the_end(consumer: &BaseConsumer, topic: &str) -> Option<Vec<Record>> {
     let mut assignment = TopicPartitionList::new();
     for partition in 0..2 {
         assignment.add_partition_offset(topic, partition, Offset::Beginning).ok()?;
@@ -203,7 +208,7 @@ fn filtered(value: &[u8]) -> String {
 }
 
 /// The last value of each key.
-fn folded(records: Vec<(Option<Vec<u8>>, Vec<u8>)>) -> Vec<String> {
+fn folded(records: Vec<Record>) -> Vec<String> {
     let mut rows: BTreeMap<Option<Vec<u8>>, Vec<u8>> = BTreeMap::new();
     for (key, value) in records {
         match value.is_empty() {

@@ -92,6 +92,9 @@ fn read(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap()
 }
 
+/// What is done to a file, and what it is then.
+type Damage = (&'static str, fn(&Path));
+
 fn flip_a_bit(path: &Path) {
     let mut bytes = read(path);
     let middle = bytes.len() / 2;
@@ -112,7 +115,7 @@ fn delete(path: &Path) {
 async fn damaged_checkpoints_are_computed_again_or_refused() {
     let mut scenario = start(32).await;
     let ids = scenario.ids().await;
-    let damages: [(&str, fn(&Path)); 3] = [("flipped", flip_a_bit), ("cut", cut), ("deleted", delete)];
+    let damages: [Damage; 3] = [("flipped", flip_a_bit), ("cut", cut), ("deleted", delete)];
     for (what, damage) in damages {
         scenario.write_for(Duration::from_millis(700)).await;
         assert!(scenario.terminate().success());

@@ -42,9 +42,11 @@ pub enum Job {
     Spread,
     /// As `PerUser`, by two tasks.
     Parallel,
+    /// GROUP BY user → DynamoDB, each write under the condition that the item is older.
+    Versioned,
 }
 
-pub const ALL: [Job; 5] = [Job::Filtered, Job::PerUser, Job::Monthly, Job::Spread, Job::Parallel];
+pub const ALL: [Job; 6] = [Job::Filtered, Job::PerUser, Job::Monthly, Job::Spread, Job::Parallel, Job::Versioned];
 
 impl Job {
     /// The table that it writes.
@@ -55,6 +57,7 @@ impl Job {
             Job::Monthly => "monthly",
             Job::Spread => "spread",
             Job::Parallel => "parallel",
+            Job::Versioned => "versioned",
         }
     }
 
@@ -71,7 +74,7 @@ impl Job {
     pub fn query(self) -> &'static str {
         match self {
             Job::Filtered => "SELECT id, user_id, amount FROM orders WHERE user_id % 10 <> 3",
-            Job::PerUser | Job::Parallel => {
+            Job::PerUser | Job::Parallel | Job::Versioned => {
                 "SELECT user_id, COUNT(*), SUM(amount), MIN(amount), MAX(amount) FROM orders GROUP BY user_id"
             }
             Job::Monthly => {
@@ -88,7 +91,7 @@ impl Job {
     pub fn columns(self) -> &'static str {
         match self {
             Job::Filtered => "id, user_id, amount",
-            Job::PerUser | Job::Parallel => "user_id, orders, total, smallest, largest",
+            Job::PerUser | Job::Parallel | Job::Versioned => "user_id, orders, total, smallest, largest",
             Job::Monthly => "user_id, order_month, orders, total",
             Job::Spread => "orders, users",
         }
@@ -100,10 +103,10 @@ impl Job {
             "'topic' = '{topic}', 'properties.bootstrap.servers' = '{}', 'sink.delivery-guarantee' = 'exactly-once'{}",
             names.kafka_servers, names.kafka_options
         );
+        let by_user = "(user_id INT, orders BIGINT, total DECIMAL(38, 2), smallest DECIMAL(10, 2), \
+                       largest DECIMAL(10, 2), PRIMARY KEY (user_id) NOT ENFORCED)";
         let upsert = format!(
-            "(user_id INT, orders BIGINT, total DECIMAL(38, 2), smallest DECIMAL(10, 2), largest DECIMAL(10, 2), \
-             PRIMARY KEY (user_id) NOT ENFORCED) \
-             WITH ('connector' = 'upsert-kafka', 'key.format' = 'json', 'value.format' = 'json', {kafka})"
+            "{by_user} WITH ('connector' = 'upsert-kafka', 'key.format' = 'json', 'value.format' = 'json', {kafka})"
         );
         let dynamodb = format!(
             "WITH ('connector' = 'dynamodb', 'table-name' = '{topic}', 'table.create' = 'if-not-exists'{})",
@@ -115,6 +118,9 @@ impl Job {
                  'scan.startup.mode' = 'earliest-offset', {kafka})"
             ),
             Job::PerUser | Job::Parallel => upsert,
+            Job::Versioned => {
+                format!("{by_user} {}", dynamodb.replace("WITH (", "WITH ('sink.write-mode' = 'monotonic', "))
+            }
             Job::Monthly => format!(
                 "(user_id INT, order_month STRING, orders BIGINT, total DECIMAL(38, 2), \
                  PRIMARY KEY (user_id, order_month) NOT ENFORCED) {dynamodb}"
@@ -145,7 +151,7 @@ impl Job {
                 .filter(|order| order.user % 10 != 3)
                 .map(|order| format!("{}|{}|{}", order.id, order.user, decimal(order.cents)))
                 .collect(),
-            Job::PerUser | Job::Parallel => {
+            Job::PerUser | Job::Parallel | Job::Versioned => {
                 let mut users: BTreeMap<u32, (u64, u64, u64, u64)> = BTreeMap::new();
                 for order in orders {
                     let user = users.entry(order.user).or_insert((0, 0, u64::MAX, 0));
