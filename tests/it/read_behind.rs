@@ -83,7 +83,7 @@ async fn a_record_that_cannot_be_read_fails_its_job_with_the_place_and_no_other(
     assert!(failed.contains(&format!("topic \"{TOPIC}\", partition 0, offset 1")), "{failed}");
     send(&back_ends, &[r#"{"order_id":3}"#]).await;
     let written =
-        "SELECT rows_in FROM streamgate.job_operators WHERE job = 'insert_into_lenient_out' AND operator = 'sink'";
+        "SELECT rows_in FROM streamgate.job_operators WHERE job = 'insert_into_lenient_out' AND operator = 'sink-0'";
     until(JOB_PATIENCE, "the lenient job has written the rest", async || {
         (server.query(written).await == ["3"]).then_some(())
     })

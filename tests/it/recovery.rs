@@ -68,7 +68,7 @@ async fn killed_jobs_go_on_from_their_checkpoints_and_lose_no_order() {
         );
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    assert_eq!(server.query("SHOW JOBS").await.len(), 2);
+    assert_eq!(server.query("SHOW JOBS").await.len(), 3);
     assert!(server.terminate().success());
 }
 

@@ -187,7 +187,7 @@ async fn the_scripts_of_the_pipeline_run_in_order_and_again() {
     // Tables and functions may be declared again.
     psql.file("sql/tables/kafka_orders.sql").await;
     psql.file("sql/functions/latest_month_order_sum.sql").await;
-    assert_eq!(psql.values("SELECT count(*) FROM streamgate.jobs").await, "2");
+    assert_eq!(psql.values("SELECT count(*) FROM streamgate.jobs").await, "3");
 }
 
 #[tokio::test]
