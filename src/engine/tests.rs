@@ -125,7 +125,7 @@ async fn bodies_that_are_no_look_up_are_refused_and_those_without_a_table_are_or
 }
 
 async fn dataflow(context: &SessionContext, sql: &str, sink: &Arc<Memory>) -> Dataflow {
-    let dataflow = plan_one(&plan(context, sql).await, &sink, settings(&[])).await.unwrap();
+    let dataflow = plan_one(&plan(context, sql).await, sink, settings(&[])).await.unwrap();
     // What is stored is what runs.
     Dataflow::from_json(&dataflow.to_json().unwrap()).unwrap()
 }

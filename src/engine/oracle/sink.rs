@@ -275,6 +275,9 @@ impl Transactional for BrokerTransactional {
     }
 }
 
+/// Changes of one epoch, and where they go.
+type HandedOver = Vec<(Arc<Target>, Change)>;
+
 #[derive(Clone)]
 struct MemoryTransactions {
     broker: Arc<Broker>,
@@ -282,7 +285,7 @@ struct MemoryTransactions {
     generation: u64,
     decided: Option<Decision>,
     /// What writers handed over, by epoch.
-    epochs: Arc<Mutex<BTreeMap<u64, Vec<(Arc<Target>, Change)>>>>,
+    epochs: Arc<Mutex<BTreeMap<u64, HandedOver>>>,
 }
 
 #[async_trait]
