@@ -91,8 +91,9 @@ pub struct Memory {
     pub declaration: TableDeclaration,
     pub rows: RecordBatch,
     pub bounded: bool,
-    /// Splits, each of which gives all rows.
+    /// Splits, each of which gives all rows, once every one has been asked for some: what they have ready they have together.
     pub parts: usize,
+    asked: watch::Sender<usize>,
     pub key_requests: AtomicU64,
     pub keys_asked: AtomicU64,
     pub written: Mutex<Vec<RecordBatch>>,
@@ -111,6 +112,7 @@ impl Memory {
     pub fn of_parts(parts: usize, declaration: TableDeclaration, text: &str, bounded: bool, acknowledge: bool) -> Self {
         Self {
             parts,
+            asked: watch::Sender::new(0),
             rows: rows(&declaration, text),
             declaration,
             bounded,
@@ -152,14 +154,15 @@ impl Source for MemoryPart {
     async fn open(&self, request: SplitRequest<'_>) -> Result<Box<dyn SplitReader>> {
         let SplitRequest { position, projection, .. } = request;
         let rows = self.0.rows.project(projection).unwrap();
-        Ok(Box::new(MemoryReader { rows, next: position.unwrap_or(0), bounded: self.0.bounded }))
+        Ok(Box::new(MemoryReader { memory: Arc::clone(&self.0), rows, next: position.unwrap_or(0), has_asked: false }))
     }
 }
 
 struct MemoryReader {
+    memory: Arc<Memory>,
     rows: RecordBatch,
     next: Position,
-    bounded: bool,
+    has_asked: bool,
 }
 
 #[async_trait]
@@ -169,9 +172,14 @@ impl SplitReader for MemoryReader {
     }
 
     async fn next(&mut self) -> Result<Option<SourceBatch>> {
+        let memory = &self.memory;
+        if !std::mem::replace(&mut self.has_asked, true) {
+            memory.asked.send_modify(|asked| *asked += 1);
+        }
+        memory.asked.subscribe().wait_for(|asked| *asked >= memory.parts).await.unwrap();
         let at = usize::try_from(self.next).unwrap();
         if at >= self.rows.num_rows() {
-            if self.bounded {
+            if memory.bounded {
                 return Ok(None);
             }
             std::future::pending::<()>().await;
