@@ -55,13 +55,13 @@ def run_throughput(run, name, case):
             guarded(run, name, RELEASES[case.flink_release], turn, lambda: flink_turn(run, name, case, topic, made))
 
 
-def guarded(run, case, engine, turn, measure):
+def guarded(run, case, engine, turn, measure, **more):
     """A failure voids the figure and stands in the document; the other measurements go on."""
     try:
         figures = measure()
     except process.Failed as failure:
         figures = {"void": str(failure)}
-    run.record(case, engine, round=turn, **figures)
+    run.record(case, engine, round=turn, **more, **figures)
 
 
 class Meter:
