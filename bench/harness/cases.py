@@ -59,8 +59,8 @@ def guarded(run, case, engine, turn, measure, **more):
     """A failure voids the figure and stands in the document; the other measurements go on."""
     try:
         figures = measure()
-    except process.Failed as failure:
-        figures = {"void": str(failure)}
+    except Exception as failure:  # a client's error is as good a reason, and hours of other cases follow
+        figures = {"void": process.reason(failure)}
     run.record(case, engine, round=turn, **more, **figures)
 
 

@@ -1,6 +1,6 @@
 """From the sending of an order to the moment when a reader of the result sees it. Sender and reader are processes of their own on the same clock.
 The first seconds are left out: five of streamgate's, thirty of Flink's, whose JVM is slow for so long. The store alone and Kafka alone are
-measured in the same way, since both engines wait for them."""
+measured as well, since both engines wait for them."""
 import collections
 import contextlib
 import statistics
@@ -27,6 +27,8 @@ class Pace:
         self.rate, self.warm = rate, warm_seconds if not quick else min(warm_seconds, 8)
         self.seconds = self.warm + (5 if quick else 20)
         self.total = int(rate * self.seconds)
+        # Of a table only so many are asked for, since each question is work for the store that the engine waits for.
+        self.step = max(1, int(rate) // 200)
 
 
 @contextlib.contextmanager
@@ -119,7 +121,7 @@ def wait_message(consumer, seconds, engine):
 
 
 def watch_table(run, topic_in, table_name, pace, engine):
-    """Asks for the oldest hundred orders that are still missing, and by turns for the others."""
+    """Asks again and again for the orders that are still missing: for 200 of each second, oldest first. In the end all must be there."""
     store = run.backends.store_client()
 
     def look(numbers):
@@ -131,20 +133,22 @@ def watch_table(run, topic_in, table_name, pace, engine):
     process.wait_until(lambda: look([1]), 120, "the first item", 0.02, engine.process)
     with sending(run, topic_in, pace) as (begun, sender):
         seen, share = Seen(pace, begun), CpuShare(engine, begun + pace.warm)
-        missing, asked, polls = collections.OrderedDict(), 0, 0
+        missing, asked, polls, tracked = collections.OrderedDict(), 0, 0, len(range(0, pace.total, pace.step))
         deadline = begun + pace.seconds + 30
-        while seen.count < pace.total and time.time() < deadline:
+        while seen.count < tracked and time.time() < deadline:
             share.look()
             due = min(pace.total, int((time.time() - begun) * pace.rate))
-            missing.update((FIRST_ID + number, None) for number in range(asked, due))
-            asked = max(asked, due)
-            for at in range(0, min(len(missing), 400), 100):
-                numbers = list(missing)[at:at + 100]
-                for number, stamp in look(numbers):
+            missing.update((FIRST_ID + number, None) for number in range(asked, due, pace.step))
+            asked += len(range(asked, due, pace.step)) * pace.step
+            waiting = list(missing)[:400]
+            for at in range(0, len(waiting), 100):
+                for number, stamp in look(waiting[at:at + 100]):
                     del missing[number]
                     seen.add(stamp, time.time())
                 polls += 1
             time.sleep(0.002)  # the store has the engine to serve as well
+        process.wait_until(lambda: sum(1 for _ in store.scan(table_name)) == pace.total + 1 or time.time() > deadline, 60, "the scan", 0.5)
+        seen.count = sum(1 for _ in store.scan(table_name)) - 1  # without the probe
         return seen.figures() | share.figures() | {"poll_every_ms": round(1000 * pace.seconds / max(1, polls), 2)}
 
 
@@ -168,6 +172,14 @@ def store_alone(run, pace):
     wall = time.time() - begun
     store.call("DeleteTable", TableName=name)
     return quantiles(taken) | {"records": len(taken), "missing": 0, "rate": round(number / wall)}
+
+
+def warm_up(run, rate):
+    """Once a run: the broker, a JVM as well, is slow at many small requests until it has had some seconds of them."""
+    if "warm" not in run.topics:
+        run.topics["warm"] = True
+        with run.out_topic("warm") as topic:
+            watch_topic(run, topic, topic, Pace(run, rate, 10), None)
 
 
 def turns(run, name, label, engines):
@@ -208,6 +220,7 @@ def measure_dynamodb(run, name):
                 return watch_table(run, topic, out, pace, engine)
         return with_table(measured)
 
+    warm_up(run, 10_000)
     turns(run, name, "order → DynamoDB item, 200/s", {
         "streamgate": lambda: ours(Pace(run, 200, 5)), RELEASES["1.20"]: lambda: flinks(Pace(run, 200, 30)),
         "the store alone, put and get": lambda: store_alone(run, Pace(run, 200, 5))})
@@ -238,6 +251,7 @@ def measure_kafka(run, name, exactly_once=False):
         with run.out_topic("latency_in") as topic:
             return watch_topic(run, topic, topic, Pace(run, rate, 5), None)
 
+    warm_up(run, rate)
     how = "exactly-once, checkpoints each 100 ms" if exactly_once else "at-least-once"
     engines = {"streamgate": ours, RELEASES["2.2"]: flinks}
     if not exactly_once:

@@ -10,6 +10,11 @@ class Failed(Exception):
     """A case that could not be measured. Its text stands in the document."""
 
 
+def reason(failure):
+    """An exception's text, with its type where the text alone says little."""
+    return str(failure) if isinstance(failure, Failed) else f"{type(failure).__name__}: {failure}"
+
+
 def cpu_seconds(pid):
     """User and system time of all threads."""
     with open(f"/proc/{pid}/stat") as stat:

@@ -31,8 +31,8 @@ def in_turns(run, name, label, engines):
                 continue
             try:
                 measure(Values(run, name, engine, turn))
-            except process.Failed as failure:
-                run.record(name, engine, kind="value", label=label, round=turn, void=str(failure))
+            except Exception as failure:  # as in cases.guarded
+                run.record(name, engine, kind="value", label=label, round=turn, void=process.reason(failure))
 
 
 def measure_start(run, name):
