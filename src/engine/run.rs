@@ -10,7 +10,9 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::checkpoint::coordinator::{Coordinator, Ended, SourceState, Wanted, stopped};
+use super::checkpoint::coordinator::{
+    Coordinator, Ended, SAVEPOINT_TIMEOUT, SourceState, Wanted, stopped_before_running,
+};
 use super::checkpoint::protocol::{self, Resume};
 use super::checkpoint::{CheckpointStore, Manifest, Positions};
 use super::dataflow::{Dataflow, NodeKind, SinkNode};
@@ -74,7 +76,7 @@ pub async fn run(context: JobContext, mut wanted: watch::Receiver<Wanted>) -> Re
     let (transactions, at) = tokio::select! {
         // Opening asks outside systems, which may take long to say that they are away.
         opened = opening => opened?,
-        wanted = stopped(&mut wanted) => return not_running(&wanted),
+        ended = stopped_before_running(&mut wanted, SAVEPOINT_TIMEOUT) => return ended,
     };
     let at = match at {
         GoOn::At(manifest) => manifest,
@@ -91,7 +93,7 @@ pub async fn run(context: JobContext, mut wanted: watch::Receiver<Wanted>) -> Re
             let (_unchanged, run) = watch::channel(Wanted::Run);
             tokio::select! {
                 ended = coordinator.run(run) => ended?,
-                wanted = stopped(&mut wanted) => return not_running(&wanted),
+                ended = stopped_before_running(&mut wanted, SAVEPOINT_TIMEOUT) => return ended,
             };
             let stored = context.checkpoints.load().await?;
             let rebuilt = stored.manifests.into_iter().find(|manifest| manifest.epoch == decision.epoch);
@@ -100,16 +102,6 @@ pub async fn run(context: JobContext, mut wanted: watch::Receiver<Wanted>) -> Re
     };
     let coordinator = build(&context, &tables, Start { at: at.as_ref(), rebuild: None, transactions }).await?;
     coordinator.run(wanted).await
-}
-
-/// How a job ends that was stopped before it ran.
-fn not_running(wanted: &Wanted) -> Result<Ended> {
-    match wanted {
-        Wanted::StopWithSavepoint(_) => {
-            Err(Error::unavailable("the job was not running yet, so that there is no savepoint"))
-        }
-        _ => Ok(Ended::Stopped(None)),
-    }
 }
 
 /// The job's tables, opened once: its tasks share their clients.

@@ -9,7 +9,7 @@ use datafusion::logical_expr::LogicalPlan;
 use tokio::sync::watch;
 
 use super::checkpoint::CheckpointStore;
-use super::checkpoint::coordinator::{Ended, Wanted};
+use super::checkpoint::coordinator::{Ended, Wanted, stopped_before_running};
 use super::dataflow::{Dataflow, JobSettings, NodeKind, OperatorKind};
 use super::expression::ExpressionScope;
 use super::lookup_function::{LookupEvaluator, LookupFunction, for_query};
@@ -276,16 +276,25 @@ async fn a_restart_goes_on_from_what_was_acknowledged() {
 }
 
 #[tokio::test]
-async fn a_savepoint_of_a_job_that_does_not_run_yet_is_an_error_that_says_so() {
+async fn a_job_that_begins_to_run_is_stopped_with_a_savepoint_all_the_same() {
     let orders = orders();
     let sink = Memory::new(declare("out", "user_id INT, amount BIGINT", 0), "");
     let context = session(&[&orders, &sink]);
     let dataflow = dataflow(&context, "SELECT user_id, amount FROM orders", &sink).await;
     let run = prepare(dataflow, vec![orders, sink]);
     let folder = run._folder.path().to_string_lossy().into_owned();
-    let (_keep, stop) = watch::channel(Wanted::StopWithSavepoint(folder));
-    let error = run::run(run.context, stop).await.unwrap_err();
+    let (_keep, stop) = watch::channel(Wanted::StopWithSavepoint(folder.clone()));
+    let ended = run::run(run.context, stop).await.unwrap();
+    assert!(matches!(&ended, Ended::Stopped(Some(place)) if place.contains(&folder)), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_its_tables_has_no_savepoint_and_stops_at_once() {
+    let (want, mut wanted) = watch::channel(Wanted::StopWithSavepoint("folder".to_owned()));
+    let error = stopped_before_running(&mut wanted, Duration::ZERO).await.unwrap_err();
     assert!(error.is_retryable() && error.message().contains("there is no savepoint"), "{error}");
+    want.send_replace(Wanted::Stop);
+    assert_eq!(stopped_before_running(&mut wanted, Duration::MAX).await.unwrap(), Ended::Stopped(None));
 }
 
 #[tokio::test]

@@ -1,17 +1,22 @@
 //! Schema `streamgate`: what jobs do, as tables. The same facts as SHOW JOBS and DESCRIBE JOB.
 
+use std::fmt;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use datafusion::arrow::array::{
     ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray, UInt64Array,
 };
-use datafusion::catalog::TableProvider;
-use datafusion::datasource::MemTable;
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::datasource::TableType;
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::logical_expr::{Expr, ScalarUDF};
+use datafusion::physical_plan::ExecutionPlan;
 
 use super::session::{SessionView, SystemSchema};
 use crate::engine::metrics::CheckpointFacts;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::jobs::{JobStatus, Jobs, NodeStatus, SplitStatus};
 
 /// Schema `streamgate`.
@@ -26,7 +31,16 @@ impl JobRelations {
     }
 }
 
-const NAMES: [&str; 5] = ["jobs", "job_operators", "job_splits", "job_checkpoints", "job_errors"];
+/// What a relation holds, made of what all jobs do now.
+type Content = fn(&[JobStatus]) -> Result<RecordBatch>;
+
+const RELATIONS: [(&str, Content); 5] = [
+    ("jobs", jobs),
+    ("job_operators", operators),
+    ("job_splits", splits),
+    ("job_checkpoints", checkpoints),
+    ("job_errors", errors),
+];
 
 impl SystemSchema for JobRelations {
     fn name(&self) -> &str {
@@ -34,21 +48,13 @@ impl SystemSchema for JobRelations {
     }
 
     fn relation_names(&self) -> Vec<String> {
-        NAMES.map(str::to_owned).to_vec()
+        RELATIONS.map(|(name, _)| name.to_owned()).to_vec()
     }
 
     fn relation(&self, name: &str, _session: &SessionView) -> Option<Arc<dyn TableProvider>> {
-        let status = self.jobs.status();
-        let batch = match name {
-            "jobs" => jobs(&status),
-            "job_operators" => operators(&status),
-            "job_splits" => splits(&status),
-            "job_checkpoints" => checkpoints(&status),
-            "job_errors" => errors(&status),
-            _ => return None,
-        };
-        match batch.and_then(|batch| MemTable::try_new(batch.schema(), vec![vec![batch]]).map_err(Error::from)) {
-            Ok(table) => Some(Arc::new(table)),
+        let (_, content) = RELATIONS.into_iter().find(|(known, _)| *known == name)?;
+        match content(&[]) {
+            Ok(empty) => Some(Arc::new(JobRelation { jobs: self.jobs.clone(), content, schema: empty.schema() })),
             Err(error) => {
                 tracing::error!(relation = name, %error, "cannot build a relation of schema streamgate");
                 None
@@ -58,6 +64,42 @@ impl SystemSchema for JobRelations {
 
     fn functions(&self, _session: &SessionView) -> Vec<ScalarUDF> {
         Vec::new()
+    }
+}
+
+/// A relation that is computed whenever it is read: a prepared statement shows what is so at each of its executions.
+struct JobRelation {
+    jobs: Jobs,
+    content: Content,
+    schema: SchemaRef,
+}
+
+impl fmt::Debug for JobRelation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobRelation").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl TableProvider for JobRelation {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
+        let batch = (self.content)(&self.jobs.status())?;
+        let schema = batch.schema();
+        Ok(MemorySourceConfig::try_new_exec(&[vec![batch]], schema, projection.cloned())?)
     }
 }
 

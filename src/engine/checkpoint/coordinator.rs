@@ -26,7 +26,7 @@ use crate::fault;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a job that stops with a savepoint may take for it.
-const SAVEPOINT_TIMEOUT: Duration = Duration::from_secs(120);
+pub const SAVEPOINT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What is wanted of a running job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,10 +133,7 @@ impl Coordinator {
         let opened = tokio::select! {
             // Opening asks outside systems, which may take long to say that they are away.
             opened = self.discover() => opened?,
-            wanted = stopped(&mut wanted) => return match wanted {
-                Wanted::StopWithSavepoint(_) => Err(Error::unavailable("the job was not running yet, so that there is no savepoint")),
-                _ => Ok(Ended::Stopped(None)),
-            },
+            ended = stopped_before_running(&mut wanted, SAVEPOINT_TIMEOUT) => return ended,
         };
         if is_fresh && self.rebuild.is_none() {
             // Where a start-up mode led is kept before anything is read: "latest" means the time of the first start.
@@ -548,6 +545,21 @@ pub async fn stopped(wanted: &mut watch::Receiver<Wanted>) -> Wanted {
         // Nobody is left to want anything.
         Err(_) => Wanted::Stop,
     }
+}
+
+/// Ends a job that does not run yet: at once, but for a savepoint, which it may still give before the limit.
+///
+/// # Errors
+/// It took too long to be asked for a savepoint.
+pub async fn stopped_before_running(wanted: &mut watch::Receiver<Wanted>, limit: Duration) -> Result<Ended> {
+    if let Wanted::StopWithSavepoint(_) = stopped(wanted).await {
+        let other = wanted.wait_for(|wanted| matches!(wanted, Wanted::Stop));
+        if tokio::time::timeout(limit, other).await.is_err() {
+            let message = "the job still waits for its tables or its last state, so that there is no savepoint";
+            return Err(Error::unavailable(message));
+        }
+    }
+    Ok(Ended::Stopped(None))
 }
 
 /// Why a task has ended that was to run on.

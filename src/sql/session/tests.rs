@@ -8,6 +8,7 @@ use crate::catalog::Catalog;
 use crate::clock::{Clock, ManualClock};
 use crate::connectors::{ConnectorDefaults, Registry};
 use crate::jobs::Jobs;
+use crate::sql::job_relations::JobRelations;
 
 struct Harness {
     session: Session,
@@ -30,7 +31,8 @@ fn server(directory: &std::path::Path) -> Arc<SqlServer> {
     let connectors = Registry::new(&defaults).with(Arc::new(super::memory_connector::MemoryConnector::default()));
     let runtime = tokio::runtime::Handle::current();
     let jobs = Jobs::new(runtime, catalog.clone(), connectors.clone(), clock.clone(), directory.join("jobs"));
-    Arc::new(SqlServer::new(catalog, jobs, connectors, Vec::new(), clock, BTreeMap::new()))
+    let relations: Arc<dyn SystemSchema> = Arc::new(JobRelations::new(jobs.clone()));
+    Arc::new(SqlServer::new(catalog, jobs, connectors, vec![relations], clock, BTreeMap::new()))
 }
 
 fn open(server: &Arc<SqlServer>) -> Session {
@@ -857,6 +859,30 @@ async fn a_job_stops_with_a_savepoint_and_another_starts_from_it() {
     until_states(&h, &["one STOPPED", "three RUNNING", "two STOPPED"]).await;
     assert_eq!(h.dataflow("three").settings.options["execution.savepoint.path"], answer[1]);
     h.run("DROP JOB three").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prepared_statement_shows_what_jobs_do_when_it_is_executed() {
+    let mut h = Harness::new();
+    h.run(
+        "CREATE TABLE ids (id INT) WITH ('connector' = 'datagen', 'rows-per-second' = '1000'); \
+         CREATE TABLE nothing (id INT) WITH ('connector' = 'blackhole'); \
+         CREATE JOB a AS INSERT INTO nothing SELECT id FROM ids",
+    )
+    .await;
+    let statement = h.session.split("SELECT rows_in FROM streamgate.jobs").unwrap().remove(0);
+    let prepared = h.session.prepare(&statement, &[]).await.unwrap();
+    let mut answers = std::collections::BTreeSet::new();
+    for _ in 0..500 {
+        let outcome = h.session.execute(&prepared, Vec::new()).await.unwrap();
+        answers.insert(lines(prepared.clone(), outcome).await.unwrap().remove(1));
+        if answers.len() > 2 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert!(answers.len() > 2, "{answers:?}");
+    h.run("DROP JOB a").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
