@@ -9,6 +9,9 @@ use streamgate::error::{Error, Result};
 use streamgate::server::Server;
 use streamgate::telemetry;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 #[command(
     name = "streamgate",

@@ -102,24 +102,48 @@ pub fn write_date(days: i32, out: &mut Vec<u8>) -> bool {
     let Some(date) = days.checked_add(DAYS_TO_1970).and_then(NaiveDate::from_num_days_from_ce_opt) else {
         return false;
     };
-    // Writing into a Vec cannot fail.
-    let _ = match date.year() {
-        year @ 0..=9999 => write!(out, "{year:04}-{:02}-{:02}", date.month(), date.day()),
-        year => write!(out, "{year:+05}-{:02}-{:02}", date.month(), date.day()),
-    };
+    match date.year() {
+        year @ 0..=9999 => {
+            push_digits::<4>(year.unsigned_abs(), out);
+        }
+        // Writing into a Vec cannot fail.
+        year => {
+            let _ = write!(out, "{year:+05}");
+        }
+    }
+    out.push(b'-');
+    push_digits::<2>(date.month(), out);
+    out.push(b'-');
+    push_digits::<2>(date.day(), out);
     true
 }
 
-/// Writes `HH:mm:ss` and as many digits of the fraction as it has.
+/// Writes `HH:mm:ss` and as many digits of the fraction as it has. `seconds` are those of a day.
 pub fn write_time(seconds: i64, nanos: u32, out: &mut Vec<u8>) {
-    let _ = write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let seconds = seconds.rem_euclid(SECONDS_A_DAY) as u32;
+    push_digits::<2>(seconds / 3600, out);
+    out.push(b':');
+    push_digits::<2>(seconds / 60 % 60, out);
+    out.push(b':');
+    push_digits::<2>(seconds % 60, out);
     if nanos != 0 {
-        let start = out.len();
-        let _ = write!(out, ".{nanos:09}");
-        while out.len() > start && out.last() == Some(&b'0') {
+        out.push(b'.');
+        push_digits::<9>(nanos, out);
+        while out.last() == Some(&b'0') {
             out.pop();
         }
     }
+}
+
+/// The last `N` decimal digits of a number.
+fn push_digits<const N: usize>(number: u32, out: &mut Vec<u8>) {
+    let mut digits = [b'0'; N];
+    let mut rest = number;
+    for digit in digits.iter_mut().rev() {
+        *digit += (rest % 10) as u8;
+        rest /= 10;
+    }
+    out.extend_from_slice(&digits);
 }
 
 /// Writes a timestamp; false if the year is out of range.

@@ -582,7 +582,8 @@ pub fn item_bytes(item: &Item) -> usize {
     item.iter().map(|(name, value)| name.len() + value_bytes(value)).sum()
 }
 
-fn value_bytes(value: &AttributeValue) -> usize {
+/// The size of a value as DynamoDB counts it (within a few bytes).
+pub fn value_bytes(value: &AttributeValue) -> usize {
     match value {
         AttributeValue::S(text) => text.len(),
         AttributeValue::N(text) => text.len().div_ceil(2) + 1,

@@ -2,6 +2,7 @@
 //! The key is the one that DescribeTable gives; a declaration is held against it. Knows nothing of who embeds what:
 //! it only ever talks to an address.
 
+mod batch_write;
 pub mod client;
 pub mod item;
 pub mod key;

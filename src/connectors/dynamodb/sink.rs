@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest};
+use bytes::Bytes;
 use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::datatypes::{DataType, Int64Type};
 use futures::future::BoxFuture;
@@ -19,6 +20,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::batch_write::{self, WriteJson};
 use super::client::{Failure, FailureKind, backoff, send_once};
 use super::item::{Item, encode, item_bytes};
 use super::key::{KeySchema, KeyValue, key_text};
@@ -118,8 +120,8 @@ type Key = Vec<KeyValue>;
 /// A write of one item.
 #[derive(Clone)]
 enum Write {
-    /// Whatever is stored.
-    Plain(WriteRequest),
+    /// Whatever is stored; as it stands in a request.
+    Plain(Bytes),
     /// Unless something newer is stored.
     Versioned(Arc<VersionedItem>),
 }
@@ -175,6 +177,7 @@ impl SinkWriter for Writer {
         let buffered_max = self.items.table.options.sink_buffered_max;
         let mut changes = changes.into_iter().peekable();
         loop {
+            let mut has_pushed = false;
             {
                 let mut queue = self.shared.queue.lock();
                 while queue.outstanding() < buffered_max
@@ -182,13 +185,18 @@ impl SinkWriter for Writer {
                 {
                     ConnectorMetrics::add(&self.items.context.metrics.bytes, change.bytes);
                     queue.push(change.key, change.write, change.bytes);
+                    has_pushed = true;
                 }
                 if changes.peek().is_none() {
                     queue.end_ticket();
                 }
             }
-            self.shared.work.notify_one();
-            if changes.peek().is_none() {
+            let is_whole = changes.peek().is_none();
+            // Only for something new: the task would answer a full queue with progress that is none, for ever.
+            if has_pushed || is_whole {
+                self.shared.work.notify_one();
+            }
+            if is_whole {
                 return Ok(ticket);
             }
             // Marks what there is as seen under the same look at the queue, so that no progress is missed.
@@ -250,56 +258,66 @@ struct ItemMaker {
 impl ItemMaker {
     fn changes(&mut self, batch: &ChangeBatch) -> Result<Vec<Change>> {
         let mut changes = Vec::with_capacity(batch.len());
-        let mut keys = Vec::with_capacity(batch.len());
         let counts = self.counts(batch)?;
-        for row in 0..batch.len() {
-            keys.push(self.key(batch, row)?);
-        }
+        let mut keys = (0..batch.len()).map(|row| self.key(batch, row)).collect::<Result<Vec<_>>>()?;
         for row in 0..batch.len() {
             let kind = batch.kind(row);
-            let Some((key, key_item)) = keys[row].take() else {
+            let Some(key) = keys[row].take() else {
                 self.leave_out();
                 continue;
             };
             let is_updated_in_place = kind == RowKind::UpdateBefore
                 && row + 1 < batch.len()
                 && batch.kind(row + 1) == RowKind::UpdateAfter
-                && keys[row + 1].as_ref().is_some_and(|(next, _)| *next == key);
+                && keys[row + 1].as_ref() == Some(&key);
             if is_updated_in_place {
                 continue;
             }
-            let is_delete = kind.is_retraction();
-            let item = match &counts {
-                _ if !is_delete => self.item(batch, row)?,
-                Some(_) => self.tombstone(key_item),
-                None => key_item,
+            let (write, bytes) = match &counts {
+                Some(counts) => self.versioned(batch, row, counts[row])?,
+                None => self.plain(batch, row)?,
             };
-            let bytes = item_bytes(&item) + if counts.is_some() { VERSION_BYTES_MAX } else { 0 };
             if bytes > ITEM_BYTES_MAX {
                 return Err(Error::invalid(format!(
                     "table \"{}\": the item with {} has {bytes} bytes, DynamoDB holds {ITEM_BYTES_MAX}",
                     self.table.declaration.name,
-                    key_text(&item, &self.key)
+                    key_text(&self.key_item(batch, row)?, &self.key)
                 )));
             }
-            let write = match &counts {
-                Some(counts) => {
-                    self.serial += 1;
-                    let (count, epoch, serial) = (counts[row], self.epoch, self.serial);
-                    Write::Versioned(Arc::new(VersionedItem { item, count, epoch, serial }))
-                }
-                None if is_delete => {
-                    let delete = DeleteRequest::builder().set_key(Some(item)).build();
-                    Write::Plain(WriteRequest::builder().delete_request(delete.map_err(build_error)?).build())
-                }
-                None => {
-                    let put = PutRequest::builder().set_item(Some(item)).build();
-                    Write::Plain(WriteRequest::builder().put_request(put.map_err(build_error)?).build())
-                }
-            };
             changes.push(Change { key, write, bytes });
         }
         Ok(changes)
+    }
+
+    /// A row's write and its bytes.
+    fn plain(&self, batch: &ChangeBatch, row: usize) -> Result<(Write, usize)> {
+        let json = if batch.kind(row).is_retraction() {
+            let mut json = WriteJson::delete();
+            self.key_attributes(batch, row, |name, value| json.attribute(name, &value))?;
+            json
+        } else {
+            let mut json = WriteJson::put();
+            self.attributes(batch, row, |name, value| json.attribute(name, &value))?;
+            json
+        };
+        let bytes = json.bytes();
+        Ok((Write::Plain(json.finish()), bytes))
+    }
+
+    /// The same for a row that has `count` rows behind it.
+    fn versioned(&mut self, batch: &ChangeBatch, row: usize, count: i64) -> Result<(Write, usize)> {
+        let item = if batch.kind(row).is_retraction() {
+            self.tombstone(self.key_item(batch, row)?)
+        } else {
+            let mut item = Item::with_capacity(self.table.declaration.columns.len() + 1);
+            self.attributes(batch, row, |name, value| {
+                item.insert(name.to_owned(), value);
+            })?;
+            item
+        };
+        self.serial += 1;
+        let bytes = item_bytes(&item) + VERSION_BYTES_MAX;
+        Ok((Write::Versioned(Arc::new(VersionedItem { item, count, epoch: self.epoch, serial: self.serial })), bytes))
     }
 
     /// For each row, the input rows folded into its key: the column behind the declared ones.
@@ -343,47 +361,69 @@ impl ItemMaker {
     }
 
     /// The row's key; `None` if it is NULL or empty.
-    fn key(&self, batch: &ChangeBatch, row: usize) -> Result<Option<(Key, Item)>> {
+    fn key(&self, batch: &ChangeBatch, row: usize) -> Result<Option<Key>> {
         let mut key = Vec::with_capacity(self.key_columns.len());
-        let mut item = Item::with_capacity(self.key_columns.len());
         for column in &self.key_columns {
-            let value = self.value(batch, row, *column)?;
-            let Some(key_value) = KeyValue::of(value.as_ref()) else { return Ok(None) };
-            key.push(key_value);
-            item.extend(value.map(|value| (self.table.declaration.columns[*column].name.clone(), value)));
+            let Some(value) = KeyValue::of(self.value(batch, row, *column)?.as_ref()) else { return Ok(None) };
+            key.push(value);
         }
-        Ok(Some((key, item)))
+        Ok(Some(key))
     }
 
-    fn item(&self, batch: &ChangeBatch, row: usize) -> Result<Item> {
+    /// Names and values of the key.
+    fn key_attributes(
+        &self,
+        batch: &ChangeBatch,
+        row: usize,
+        mut each: impl FnMut(&str, AttributeValue),
+    ) -> Result<()> {
+        for column in &self.key_columns {
+            if let Some(value) = self.value(batch, row, *column)? {
+                each(&self.table.declaration.columns[*column].name, value);
+            }
+        }
+        Ok(())
+    }
+
+    fn key_item(&self, batch: &ChangeBatch, row: usize) -> Result<Item> {
+        let mut item = Item::with_capacity(self.key_columns.len());
+        self.key_attributes(batch, row, |name, value| {
+            item.insert(name.to_owned(), value);
+        })?;
+        Ok(item)
+    }
+
+    /// Names and values of the row's item, each once.
+    fn attributes(&self, batch: &ChangeBatch, row: usize, mut each: impl FnMut(&str, AttributeValue)) -> Result<()> {
         let options = &self.table.options;
-        let columns = &self.table.declaration.columns;
-        let mut item = Item::with_capacity(columns.len() + 1);
-        for (index, column) in columns.iter().enumerate() {
+        let expiry = options.sink_ttl_attribute.as_deref();
+        // An expiry of the row's own goes before the one that is computed.
+        let mut computed = expiry.zip(options.sink_ttl);
+        for (index, column) in self.table.declaration.columns.iter().enumerate() {
             let array = batch.rows().column(index);
-            let is_expiry = options.sink_ttl_attribute.as_deref() == Some(&column.name);
+            let is_expiry = expiry == Some(&column.name);
             let value = match array.data_type() {
                 DataType::Timestamp(..) if is_expiry => epoch_seconds(array, row, self.context.time_zone)
                     .map(|seconds| AttributeValue::N(seconds.to_string())),
                 _ => self.value(batch, row, index)?,
             };
-            match value {
-                Some(value) => {
-                    item.insert(column.name.clone(), value);
-                }
-                None if options.sink_ignore_nulls => {}
-                None => {
-                    item.insert(column.name.clone(), AttributeValue::Null(true));
+            if is_expiry && computed.is_some() {
+                match value {
+                    Some(AttributeValue::N(_)) => computed = None,
+                    _ => continue,
                 }
             }
+            match value {
+                Some(value) => each(&column.name, value),
+                None if options.sink_ignore_nulls => {}
+                None => each(&column.name, AttributeValue::Null(true)),
+            }
         }
-        if let (Some(attribute), Some(ttl)) = (&options.sink_ttl_attribute, options.sink_ttl)
-            && !matches!(item.get(attribute), Some(AttributeValue::N(_)))
-        {
+        if let Some((attribute, ttl)) = computed {
             let expires = self.table.now_ms().div_euclid(1000).saturating_add_unsigned(ttl.as_secs());
-            item.insert(attribute.clone(), AttributeValue::N(expires.to_string()));
+            each(attribute, AttributeValue::N(expires.to_string()));
         }
-        Ok(item)
+        Ok(())
     }
 
     fn leave_out(&mut self) {
@@ -401,10 +441,6 @@ impl ItemMaker {
             self.left_out = 0;
         }
     }
-}
-
-fn build_error(error: aws_sdk_dynamodb::error::BuildError) -> Error {
-    Error::internal(error.to_string())
 }
 
 // ---------------------------------------------------------------------------------------------------------------- sending
@@ -446,7 +482,7 @@ impl Sender {
             if self.shared.failure.lock().is_some() {
                 return;
             }
-            tokio::select! {
+            let has_settled = tokio::select! {
                 Some(event) = events.next(), if !events.is_empty() => {
                     match self.settle(event) {
                         Ok(Some(rest)) => events.push(rest),
@@ -456,21 +492,25 @@ impl Sender {
                             return;
                         }
                     }
+                    true
                 }
-                () = self.shared.work.notified() => {}
-            }
-            self.publish();
+                () = self.shared.work.notified() => false,
+            };
+            self.publish(has_settled);
         }
     }
 
-    fn publish(&self) {
+    /// Shows what is acknowledged, and that there is progress if there is some.
+    fn publish(&self, has_settled: bool) {
         let done = self.shared.queue.lock().acknowledged();
-        self.acknowledged.send_if_modified(|shown| {
+        let is_new = self.acknowledged.send_if_modified(|shown| {
             let is_new = *shown != done;
             *shown = done;
             is_new
         });
-        self.progress.send_modify(|count| *count += 1);
+        if has_settled || is_new {
+            self.progress.send_modify(|count| *count += 1);
+        }
     }
 
     fn request(&self, mut batch: Vec<(Key, Write)>) -> BoxFuture<'static, Event> {
@@ -488,19 +528,18 @@ impl Sender {
             }
             .boxed();
         }
-        let (mut keys, mut requests) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+        let (mut keys, mut writes) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
         for (key, write) in batch {
-            if let Write::Plain(request) = write {
+            if let Write::Plain(write) = write {
                 keys.push(key);
-                requests.push(request);
+                writes.push(write);
             }
         }
-        let (client, metrics, key) = (self.client.clone(), self.metrics.clone(), self.key.clone());
-        let table_name = self.table.table_name().to_owned();
+        let request = batch_write::send(&self.client, self.table.table_name(), &writes);
+        let (metrics, key) = (self.metrics.clone(), self.key.clone());
         let doing = self.table.doing("BatchWriteItem");
         let timeout = self.table.options.sink_read_timeout;
         async move {
-            let request = client.batch_write_item().request_items(&table_name, requests).send();
             let answer = send_once(&doing, timeout, Some(&metrics), request).await.map(|answer| {
                 // Of one table only, under whichever of its names (an ARN may come back as a name).
                 let left = answer.unprocessed_items.unwrap_or_default().into_values().flatten();

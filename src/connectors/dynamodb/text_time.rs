@@ -12,7 +12,7 @@ const SECONDS_A_DAY: i64 = 86_400;
 /// Days since 1970-01-01 as `yyyy-MM-dd`.
 pub fn date_text(days: i64) -> Option<String> {
     let date = NaiveDate::from_epoch_days(i32::try_from(days).ok()?)?;
-    (0..=9999).contains(&date.year()).then(|| date.format("%Y-%m-%d").to_string())
+    (0..=9999).contains(&date.year()).then(|| format!("{:04}-{:02}-{:02}", date.year(), date.month(), date.day()))
 }
 
 /// Nanoseconds since midnight as `HH:mm:ss[.fraction]`.

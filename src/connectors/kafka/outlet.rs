@@ -3,14 +3,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::BaseRecord;
 use tokio::sync::watch;
 
-use super::tickets::{Ticket, Tickets};
+use super::tickets::{Room, Ticket, Tickets};
 use super::transactions::{KafkaTransactions, Open};
 use crate::connectors::{SinkContext, Transactions};
 use crate::error::{Error, Result};
@@ -20,9 +19,6 @@ use crate::fault;
 const KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Memory of a kept record beside its bytes.
 const RECORD_BYTES: usize = 128;
-/// How long a writer waits at most before it tries a full queue again.
-const ROOM_WAIT: Duration = Duration::from_millis(5);
-
 /// A record to be written.
 #[derive(Debug, Clone)]
 pub(in crate::connectors) struct Outgoing<'a> {
@@ -181,19 +177,16 @@ impl Outlet {
 
     async fn hand_over(&self, record: &Outgoing<'_>, ticket: &Arc<Ticket>) -> Result<()> {
         let kafka = self.kafka()?;
+        kafka.begun();
+        let mut room: Option<Room<'_>> = None;
         loop {
             if let Some(failure) = kafka.failure().or_else(|| self.tickets.failure()) {
                 return Err(failure);
             }
-            let room = self.tickets.room();
-            tokio::pin!(room);
-            room.as_mut().enable();
-            kafka.begun();
             match kafka.producer().send(base(record, ticket.clone())) {
                 Ok(()) => return Ok(()),
                 Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
-                    // Another writer's records may make the room, or the last wake-up came too early.
-                    let _ = tokio::time::timeout(ROOM_WAIT, room).await;
+                    self.tickets.wait_for_room(&mut room).await;
                 }
                 Err(error) => {
                     let error = kafka.fail(error, &format!("writing to topic \"{}\"", record.topic)).await;

@@ -2,7 +2,6 @@
 //! ticket. A full queue makes `write` wait, which is the back-pressure.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use rdkafka::client::ClientContext;
@@ -16,14 +15,11 @@ use super::client::{self, Context, REQUEST_TIMEOUT};
 use super::options::{KafkaOptions, Partitioner};
 use super::outlet::{Outlet, base};
 use super::records::{RecordMaker, Records};
-use super::tickets::{Ticket, Tickets};
+use super::tickets::{Room, Ticket, Tickets};
 use super::transactions::KafkaTransactional;
 use crate::changelog::{ChangeBatch, Changelog};
 use crate::connectors::{ConnectorMetrics, Sink, SinkContext, SinkKind, SinkWriter, Transactional};
 use crate::error::{Error, Result};
-
-/// How long a writer waits at most before it tries a full queue again.
-const ROOM_WAIT: Duration = Duration::from_millis(5);
 
 pub(super) struct KafkaSink {
     options: Arc<KafkaOptions>,
@@ -202,19 +198,15 @@ impl KafkaWriter {
             Way::Transaction(outlet) => return outlet.send(record, in_transaction).await,
             Way::Own(producer) => producer.as_ref().expect("only drop takes it"),
         };
+        let mut room: Option<Room<'_>> = None;
         loop {
             if let Some(failure) = self.tickets.failure() {
                 return Err(failure);
             }
-            let room = self.tickets.room();
-            tokio::pin!(room);
-            room.as_mut().enable();
             match producer.send(base(&record, self.ticket as usize)).map_err(|(error, _)| error) {
                 Ok(()) => return Ok(()),
                 Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
-                    // librdkafka frees the room only after the delivery report, so the last wake-up can come too early:
-                    // without the time-out a full queue could be waited for without end.
-                    let _ = tokio::time::timeout(ROOM_WAIT, room).await;
+                    self.tickets.wait_for_room(&mut room).await;
                 }
                 Err(error) => {
                     let error = client::told(&error, &format!("writing to topic \"{}\"", self.topic));

@@ -2,12 +2,21 @@
 //! which everything is delivered is shown.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
 
 use crate::error::Error;
+
+/// How long a writer waits at most before it tries a full queue again.
+const ROOM_WAIT: Duration = Duration::from_millis(5);
+
+/// A writer's waiting for room; see [`Tickets::wait_for_room`].
+pub(in crate::connectors) type Room<'t> = Pin<Box<Notified<'t>>>;
 
 /// The tickets of one writer.
 pub(in crate::connectors) struct Tickets {
@@ -72,9 +81,17 @@ impl Tickets {
         self.acknowledged.clone()
     }
 
-    /// Resolves when a record was delivered, or nothing ever will be.
-    pub fn room(&self) -> tokio::sync::futures::Notified<'_> {
-        self.room.notified()
+    /// Of a writer whose record found the queue full. The first call returns at once, for the writer to try again while the next
+    /// delivery is listened for already; later ones return when a record was delivered, or nothing ever will be.
+    pub async fn wait_for_room<'t>(&'t self, room: &mut Option<Room<'t>>) {
+        if let Some(room) = room {
+            // The client frees the room only after the delivery report, and another writer's records may make it: without the
+            // time-out a full queue could be waited for without end.
+            let _ = tokio::time::timeout(ROOM_WAIT, room).await;
+        }
+        let mut next = Box::pin(self.room.notified());
+        next.as_mut().enable();
+        *room = Some(next);
     }
 
     /// Waits until a ticket is acknowledged.

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -38,18 +38,38 @@ pub(super) type GroupOffsets = HashMap<(String, i32), i64>;
 #[derive(Default)]
 pub(super) struct TransactionClient {
     context: Context,
-    deliveries: Mutex<Deliveries>,
-    delivered: Condvar,
+    deliveries: Deliveries,
     /// Disconnections and time-outs of requests.
     troubles: AtomicU64,
 }
 
+/// Counted without a lock: each record comes by twice.
 #[derive(Default)]
 struct Deliveries {
     /// Records handed to the client without a delivery report yet.
-    missing: usize,
+    missing: AtomicUsize,
     /// The first report that was bad.
-    failure: Option<KafkaError>,
+    failure: Mutex<Option<KafkaError>>,
+    /// Wakes who waits for the last report, or for a bad one.
+    ended: Condvar,
+}
+
+impl Deliveries {
+    fn begin(&self) {
+        self.missing.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn end(&self, failure: Option<KafkaError>) {
+        let is_bad = failure.is_some();
+        if let Some(failure) = failure {
+            self.failure.lock().get_or_insert(failure);
+        }
+        if self.missing.fetch_sub(1, Ordering::AcqRel) == 1 || is_bad {
+            // Under the lock: whoever has just looked waits already.
+            let _failure = self.failure.lock();
+            self.ended.notify_all();
+        }
+    }
 }
 
 impl ClientContext for TransactionClient {
@@ -83,14 +103,7 @@ impl ProducerContext for TransactionClient {
                 Some(error.clone())
             }
         };
-        let mut deliveries = self.deliveries.lock();
-        deliveries.missing -= 1;
-        if let Some(failure) = failure {
-            deliveries.failure.get_or_insert(failure);
-        }
-        if deliveries.missing == 0 || deliveries.failure.is_some() {
-            self.delivered.notify_all();
-        }
+        self.deliveries.end(failure);
     }
 }
 
@@ -169,9 +182,9 @@ impl TransactionalProducer {
     /// Hands a record to the client, which sends it soon.
     pub fn send(&self, record: BaseRecord<'_, [u8], [u8], Arc<Ticket>>) -> Result<(), KafkaError> {
         let deliveries = &self.context().deliveries;
-        deliveries.lock().missing += 1;
+        deliveries.begin();
         self.client().send(record).map_err(|(error, _)| {
-            deliveries.lock().missing -= 1;
+            deliveries.end(None);
             error
         })
     }
@@ -184,24 +197,25 @@ impl TransactionalProducer {
     /// Waits until everything sent is delivered. Not by the client's own flush alone: its reports go to another thread, and it would
     /// wait for one that has come already.
     pub fn flush(&self, patience: Duration) -> Result<(), KafkaError> {
-        let (client, context) = (self.client(), self.context());
+        let (client, deliveries) = (self.client(), &self.context().deliveries);
         let deadline = Instant::now() + patience;
         loop {
             let flushed = client.flush(Duration::ZERO);
-            let mut deliveries = context.deliveries.lock();
-            if let Some(failure) = &deliveries.failure {
+            let mut failure = deliveries.failure.lock();
+            if let Some(failure) = &*failure {
                 return Err(failure.clone());
             }
+            let is_delivered = deliveries.missing.load(Ordering::Acquire) == 0;
             match flushed {
-                Ok(()) if deliveries.missing == 0 => return Ok(()),
+                Ok(()) if is_delivered => return Ok(()),
                 Ok(()) | Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut)) => {}
                 Err(error) => return Err(error),
             }
             if Instant::now() >= deadline {
                 return Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut));
             }
-            let step = if deliveries.missing == 0 { PUT_AWAY } else { FLUSH_STEP };
-            context.delivered.wait_for(&mut deliveries, step);
+            let step = if is_delivered { PUT_AWAY } else { FLUSH_STEP };
+            deliveries.ended.wait_for(&mut failure, step);
         }
     }
 

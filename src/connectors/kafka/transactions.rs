@@ -157,10 +157,13 @@ impl KafkaTransactions {
 
     /// Something was written: from now on epochs follow one another.
     pub(super) fn begun(&self) {
-        self.shared.open.send_if_modified(|open| {
-            open.is_begun = true;
-            false
-        });
+        // Each record comes by here: a look is cheaper than a change.
+        if !self.shared.open.borrow().is_begun {
+            self.shared.open.send_if_modified(|open| {
+                open.is_begun = true;
+                false
+            });
+        }
     }
 
     /// Where records go now; asked for again after each wait.

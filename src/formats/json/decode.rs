@@ -181,8 +181,19 @@ impl JsonDecoder {
     }
 
     fn single(&mut self, record: &[u8]) -> Result<(), String> {
+        // Checking the whole text once is cheaper than each string in it.
+        match std::str::from_utf8(record) {
+            Ok(text) => self.only_row(serde_json::Deserializer::from_str(text)),
+            Err(_) => self.only_row(serde_json::Deserializer::from_slice(record)),
+        }
+    }
+
+    /// Adds the object behind which nothing else may come.
+    fn only_row<'de, R: serde_json::de::Read<'de>>(
+        &mut self,
+        mut json: serde_json::Deserializer<R>,
+    ) -> Result<(), String> {
         let before = self.rows;
-        let mut json = serde_json::Deserializer::from_slice(record);
         self.row(&mut json)?;
         json.end().map_err(|error| {
             self.cut(before);

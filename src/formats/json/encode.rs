@@ -120,16 +120,16 @@ fn write_value(array: &dyn Array, row: usize, options: &Options, out: &mut Vec<u
         out.extend_from_slice(b"null");
         return Ok(());
     }
-    // Writing into a Vec cannot fail, so the results of write! are dropped.
+    // Writing into a Vec cannot fail.
     match array.data_type() {
         DataType::Null => out.extend_from_slice(b"null"),
         DataType::Boolean => {
             out.extend_from_slice(if array.as_boolean().value(row) { b"true" } else { b"false" });
         }
-        DataType::Int8 => drop(write!(out, "{}", array.as_primitive::<Int8Type>().value(row))),
-        DataType::Int16 => drop(write!(out, "{}", array.as_primitive::<Int16Type>().value(row))),
-        DataType::Int32 => drop(write!(out, "{}", array.as_primitive::<Int32Type>().value(row))),
-        DataType::Int64 => drop(write!(out, "{}", array.as_primitive::<Int64Type>().value(row))),
+        DataType::Int8 => write_integer(array.as_primitive::<Int8Type>().value(row), out),
+        DataType::Int16 => write_integer(array.as_primitive::<Int16Type>().value(row), out),
+        DataType::Int32 => write_integer(array.as_primitive::<Int32Type>().value(row), out),
+        DataType::Int64 => write_integer(array.as_primitive::<Int64Type>().value(row), out),
         DataType::Float32 => {
             let value = array.as_primitive::<Float32Type>().value(row);
             if !value.is_finite() {
@@ -266,6 +266,10 @@ fn out_of_range(what: &str) -> Error {
 
 fn write_text(text: &str, out: &mut Vec<u8>) {
     serde_json::to_writer(out, text).expect("writing a string into a Vec cannot fail");
+}
+
+fn write_integer(value: impl itoa::Integer, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {

@@ -32,6 +32,12 @@ fn infinities_and_nan_can_be_taken_back() {
 }
 
 #[test]
+fn sums_of_amounts_need_no_heap() {
+    let amounts: Vec<f64> = (0..100_000).map(|number| f64::from(number % 977) * 12.34 + 0.01).collect();
+    assert_eq!(sum(&amounts).heap_bytes(), 0);
+}
+
+#[test]
 fn damaged_sums_are_refused() {
     assert!(ExactSum::from_bytes(&[1, 0, 0, 7]).is_err());
     assert!(ExactSum::from_bytes(&[]).is_err());
@@ -54,6 +60,23 @@ proptest! {
         prop_assert_eq!(mixed.value().to_bits(), forward.value().to_bits());
         values.iter().for_each(|value| mixed.add(*value, true));
         prop_assert_eq!(mixed.to_bytes().len(), 3);
+    }
+
+    #[test]
+    fn narrow_and_wide_sums_are_the_same(
+        values in prop::collection::vec((any::<i64>(), -1100i32..900, 0i32..70), 1..40),
+    ) {
+        let (mut narrow, mut wide) = (ExactSum::default(), ExactSum(Repr::Wide(Box::default())));
+        let base = values[0].1;
+        for (mantissa, _, exponent) in &values {
+            let value = *mantissa as f64 * 2f64.powi(base + exponent);
+            narrow.add(value, false);
+            wide.add(value, false);
+            prop_assert_eq!(narrow.value().to_bits(), wide.value().to_bits());
+            for stored in [narrow.to_bytes(), wide.to_bytes()] {
+                prop_assert_eq!(ExactSum::from_bytes(&stored).unwrap().value().to_bits(), wide.value().to_bits());
+            }
+        }
     }
 
     #[test]
