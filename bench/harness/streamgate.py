@@ -1,4 +1,5 @@
 """A process of the release binary, asked over one Postgres connection. Used by bench/compare and bench/jobs."""
+import itertools
 import os
 import pathlib
 import socket
@@ -47,8 +48,7 @@ class Server:
         return True
 
     def connect(self):
-        # Never prepared: a prepared statement over streamgate.jobs and its like goes on answering what stood when it was prepared.
-        return psycopg.connect(host="127.0.0.1", port=self.port, user="bench", dbname="streamgate", autocommit=True, prepare_threshold=None)
+        return psycopg.connect(host="127.0.0.1", port=self.port, user="bench", dbname="streamgate", autocommit=True)
 
     @property
     def pid(self):
@@ -75,12 +75,16 @@ class Server:
 
     def acknowledged(self, job):
         """Records that the job has read and written durably. Offsets count the records of a topic that is not cut."""
-        return int(self.value(f"SELECT COALESCE(SUM(acknowledged), 0) FROM streamgate.job_splits WHERE job = '{job}'"))
+        query = "SELECT COALESCE(SUM(acknowledged), 0) FROM streamgate.job_splits WHERE job = %s"
+        # Prepared, since it is asked again and again of the process that is measured.
+        return int(self.connection.execute(query, (job,), prepare=True).fetchone()[0])
 
     def wait_acknowledged(self, job, records, seconds=900):
+        polls = itertools.count(1)
+
         def done():
             count = self.acknowledged(job)
-            if count < records:
+            if count < records and next(polls) % 20 == 0:
                 state, error = self.rows(f"SELECT state, last_error FROM streamgate.jobs WHERE name = '{job}'")[0]
                 if state == "FAILED":
                     raise process.Failed(f"job {job} failed: {error}")

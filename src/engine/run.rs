@@ -88,19 +88,23 @@ pub async fn run(context: JobContext, mut wanted: watch::Receiver<Wanted>) -> Re
                 "the decided checkpoint cannot be read; its state is computed again, without writing to the sinks"
             );
             let start = Start { at: from.as_ref(), rebuild: Some(&decision), transactions: None };
-            let coordinator = build(&context, &tables, start).await?;
+            let mut coordinator = build(&context, &tables, start).await?;
             // Half of it is of no use to anyone: a job that is stopped meanwhile begins it anew.
             let (_unchanged, run) = watch::channel(Wanted::Run);
-            tokio::select! {
-                ended = coordinator.run(run) => ended?,
-                ended = stopped_before_running(&mut wanted, SAVEPOINT_TIMEOUT) => return ended,
+            let stopped = tokio::select! {
+                ended = coordinator.run(run) => ended.map(|_| None),
+                ended = stopped_before_running(&mut wanted, SAVEPOINT_TIMEOUT) => ended.map(Some),
             };
+            coordinator.end_tasks().await;
+            if let Some(ended) = stopped? {
+                return Ok(ended);
+            }
             let stored = context.checkpoints.load().await?;
             let rebuilt = stored.manifests.into_iter().find(|manifest| manifest.epoch == decision.epoch);
             Some(rebuilt.ok_or_else(|| Error::internal("the checkpoint that was computed again is not there"))?)
         }
     };
-    let coordinator = build(&context, &tables, Start { at: at.as_ref(), rebuild: None, transactions }).await?;
+    let mut coordinator = build(&context, &tables, Start { at: at.as_ref(), rebuild: None, transactions }).await?;
     coordinator.run(wanted).await
 }
 
@@ -261,12 +265,11 @@ async fn build(context: &JobContext, tables: &Tables, start: Start<'_>) -> Resul
     }
 
     let builder = Builder { context, tables, start: &start, layout: &layout, parallelism, epoch, budget: &budget };
-    let mut running = JoinSet::new();
-    let mut tasks = Vec::new();
+    let (mut parts_of_tasks, mut tasks) = (Vec::new(), Vec::new());
     for (stage, stage_inputs) in inputs.into_iter().enumerate() {
         for (number, inputs) in stage_inputs.into_iter().enumerate() {
             let (commands, commands_seen) = mpsc::channel(COMMANDS_MAX);
-            let parts = TaskParts {
+            parts_of_tasks.push(TaskParts {
                 job: context.job.clone(),
                 nodes: builder.nodes(stage, number, &mut outputs).await?,
                 inputs,
@@ -279,11 +282,7 @@ async fn build(context: &JobContext, tables: &Tables, start: Start<'_>) -> Resul
                 activity: Arc::clone(&activity),
                 commands: commands_seen,
                 reports: reports.clone(),
-            };
-            if let Some(ledger) = &ledger {
-                follow(&parts, ledger, &mut running);
-            }
-            running.spawn(task::run(parts));
+            });
             tasks.push(commands);
         }
     }
@@ -308,6 +307,15 @@ async fn build(context: &JobContext, tables: &Tables, start: Start<'_>) -> Resul
             })
         })
         .collect::<Result<Vec<_>>>()?;
+    let interval = dataflow.settings.checkpoint_interval()?;
+    // From here on nothing fails: a task that was begun is always ended.
+    let mut running = JoinSet::new();
+    for parts in parts_of_tasks {
+        if let Some(ledger) = &ledger {
+            follow(&parts, ledger, &mut running);
+        }
+        running.spawn(task::run(parts));
+    }
     Ok(Coordinator {
         job: context.job.clone(),
         store: context.checkpoints.clone(),
@@ -316,7 +324,7 @@ async fn build(context: &JobContext, tables: &Tables, start: Start<'_>) -> Resul
         tasks,
         reports: reports_seen,
         running,
-        interval: dataflow.settings.checkpoint_interval()?,
+        interval,
         activity,
         positions: start.at.map_or_else(Positions::new, |manifest| manifest.positions.clone()),
         epoch,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use datafusion::arrow::array::{RecordBatch, StringArray, UInt32Array};
@@ -98,6 +98,9 @@ pub struct Memory {
     pub keys_asked: AtomicU64,
     pub written: Mutex<Vec<RecordBatch>>,
     pub acknowledge: bool,
+    /// Asking for its splits is an error that may pass.
+    pub is_away: AtomicBool,
+    pub open_writers: AtomicUsize,
 }
 
 impl Memory {
@@ -120,6 +123,8 @@ impl Memory {
             keys_asked: AtomicU64::new(0),
             written: Mutex::default(),
             acknowledge,
+            is_away: AtomicBool::new(false),
+            open_writers: AtomicUsize::new(0),
         }
     }
 
@@ -142,6 +147,9 @@ impl Source for MemoryPart {
     }
 
     async fn splits(&self) -> Result<Vec<Split>> {
+        if self.0.is_away.load(Ordering::Relaxed) {
+            return Err(Error::unavailable("the source is away"));
+        }
         let name = &self.0.declaration.name;
         let split = |part: usize| Split {
             id: format!("{name}/{part}"),
@@ -230,6 +238,7 @@ impl Sink for MemoryPart {
     }
 
     async fn open(&self, _context: SinkContext) -> Result<Box<dyn SinkWriter>> {
+        self.0.open_writers.fetch_add(1, Ordering::Relaxed);
         Ok(Box::new(MemoryWriter { memory: Arc::clone(&self.0), tickets: 0, acknowledged: watch::Sender::new(0) }))
     }
 
@@ -261,6 +270,12 @@ impl SinkWriter for MemoryWriter {
 
     async fn flush(&mut self) -> Result<()> {
         if self.memory.acknowledge { Ok(()) } else { Err(Error::unavailable("the sink does not answer")) }
+    }
+}
+
+impl Drop for MemoryWriter {
+    fn drop(&mut self) {
+        self.memory.open_writers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

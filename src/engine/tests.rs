@@ -276,6 +276,20 @@ async fn a_restart_goes_on_from_what_was_acknowledged() {
 }
 
 #[tokio::test]
+async fn a_job_that_cannot_begin_leaves_no_writer_behind() {
+    let orders = orders();
+    orders.is_away.store(true, Ordering::Relaxed);
+    let sink = Memory::new(declare("out", "user_id INT, amount BIGINT", 0), "");
+    let context = session(&[&orders, &sink]);
+    let dataflow = dataflow(&context, "SELECT user_id, amount FROM orders", &sink).await;
+    let run = prepare(dataflow, vec![orders, Arc::clone(&sink)]);
+    let (_keep, stop) = watch::channel(Wanted::Run);
+    let error = run::run(run.context, stop).await.unwrap_err();
+    assert_eq!(error.message(), "the source is away");
+    assert_eq!(sink.open_writers.load(Ordering::Relaxed), 0, "the next start would write beside it");
+}
+
+#[tokio::test]
 async fn a_job_that_begins_to_run_is_stopped_with_a_savepoint_all_the_same() {
     let orders = orders();
     let sink = Memory::new(declare("out", "user_id INT, amount BIGINT", 0), "");

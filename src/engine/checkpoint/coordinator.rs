@@ -124,11 +124,22 @@ struct Completed {
 }
 
 impl Coordinator {
-    /// Runs the job until `wanted` changes, its sources end, or something fails.
+    /// Runs the job until `wanted` changes, its sources end, or something fails. No task of it is left then.
     ///
     /// # Errors
     /// Whatever fails; its kind says whether a restart can help.
-    pub async fn run(mut self, mut wanted: watch::Receiver<Wanted>) -> Result<Ended> {
+    pub async fn run(&mut self, wanted: watch::Receiver<Wanted>) -> Result<Ended> {
+        let outcome = self.run_tasks(wanted).await;
+        self.end_tasks().await;
+        outcome
+    }
+
+    /// Ends all tasks, for when [`Self::run`] is given up.
+    pub async fn end_tasks(&mut self) {
+        self.running.shutdown().await;
+    }
+
+    async fn run_tasks(&mut self, mut wanted: watch::Receiver<Wanted>) -> Result<Ended> {
         let is_fresh = self.positions.is_empty();
         let opened = tokio::select! {
             // Opening asks outside systems, which may take long to say that they are away.
@@ -148,10 +159,7 @@ impl Coordinator {
         } else {
             self.progress.advance(self.by_resource(&self.split_positions()));
         }
-        let outcome = self.run_epochs(&mut wanted).await;
-        self.running.abort_all();
-        while self.running.join_next().await.is_some() {}
-        outcome
+        self.run_epochs(&mut wanted).await
     }
 
     async fn run_epochs(&mut self, wanted: &mut watch::Receiver<Wanted>) -> Result<Ended> {

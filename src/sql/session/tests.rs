@@ -502,7 +502,7 @@ async fn jobs_take_effect_at_commit_and_vanish_at_rollback() {
 }
 
 async fn until_states(h: &Harness, expected: &[&str]) {
-    for _ in 0..500 {
+    for _ in 0..6000 {
         if h.job_states() == expected {
             return;
         }
