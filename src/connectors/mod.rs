@@ -6,6 +6,7 @@ pub mod datagen;
 pub mod declaration;
 pub mod dynamodb;
 pub mod kafka;
+pub mod lookup_cache;
 pub mod options;
 pub mod print;
 pub mod table_provider;

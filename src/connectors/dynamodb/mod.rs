@@ -25,7 +25,8 @@ use datafusion::arrow::datatypes::DataType;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::{Advice, ColumnKind, Connector, ConnectorDefaults, OptionReader, Table, TableDeclaration};
+use super::lookup_cache::CachedLookup;
+use super::{Advice, ColumnKind, Connector, ConnectorDefaults, Lookup, OptionReader, Table, TableDeclaration};
 use crate::error::{Error, Result};
 use client::ClientCache;
 use key::KeySchema;
@@ -96,10 +97,15 @@ impl Connector for DynamoDbConnector {
 
     fn open(&self, options: &mut OptionReader, table: &TableDeclaration) -> Result<Table> {
         let table = Arc::new(self.remote_table(options, table)?);
+        let uncached: Arc<dyn Lookup> = Arc::new(lookup::DynamoDbLookup::new(table.clone()));
+        let lookup = match &table.options.lookup_cache {
+            Some(cache) => Arc::new(CachedLookup::new(uncached, cache.clone(), self.defaults.clock.clone())),
+            None => uncached,
+        };
         Ok(Table {
             source: None,
             scan: Some(Arc::new(scan::DynamoDbScan::new(table.clone()))),
-            lookup: Some(Arc::new(lookup::DynamoDbLookup::new(table.clone()))),
+            lookup: Some(lookup),
             sink: Some(Arc::new(sink::DynamoDbSink::new(table))),
         })
     }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::connectors::lookup_cache::CacheOptions;
 use crate::connectors::{ConnectorDefaults, OptionReader};
 use crate::error::{Error, Result};
 
@@ -107,6 +108,8 @@ pub struct DynamoDbOptions {
     pub sink_tombstone_ttl: Option<Duration>,
     /// `lookup.max-retries`.
     pub lookup_retries_max: u32,
+    /// `lookup.cache` and what belongs to it.
+    pub lookup_cache: Option<CacheOptions>,
 }
 
 impl DynamoDbOptions {
@@ -126,22 +129,10 @@ impl DynamoDbOptions {
         options.refuse(&[
             ("aws.trust.all.certificates", "false"),
             ("aws.http.protocol.version", "HTTP1_1"),
-            ("lookup.cache", "NONE"),
             ("lookup.async", "true"),
         ])?;
-        for name in [
-            "sink.flush-buffer.size",
-            "lookup.partial-cache.expire-after-access",
-            "lookup.partial-cache.expire-after-write",
-            "lookup.partial-cache.max-rows",
-            "lookup.partial-cache.cache-missing-key",
-            "lookup.partial-cache.caching-missing-key",
-            "lookup.cache.max-rows",
-            "lookup.cache.ttl",
-        ] {
-            if options.take(name).is_some() {
-                return Err(Error::unsupported(format!("option \"{name}\" is not supported yet")));
-            }
+        if options.take("sink.flush-buffer.size").is_some() {
+            return Err(Error::unsupported("option \"sink.flush-buffer.size\" is not supported yet"));
         }
         let creates_table = match options.take_non_blank("table.create") {
             None => false,
@@ -200,6 +191,7 @@ impl DynamoDbOptions {
             version_attribute,
             sink_tombstone_ttl,
             lookup_retries_max: options.take_or("lookup.max-retries", 3)?,
+            lookup_cache: CacheOptions::take(options)?,
         })
     }
 }

@@ -58,7 +58,7 @@ fn own_credentials_never_mean_the_embedded_back_end() {
 #[test]
 fn what_is_not_there_is_refused() {
     for (pairs, state) in [
-        (vec![("lookup.cache", "PARTIAL")], "0A000"),
+        (vec![("lookup.cache", "FULL")], "0A000"),
         (vec![("sink.write-mode", "update")], "0A000"),
         (vec![("aws.credentials.provider", "CUSTOM")], "0A000"),
         (vec![("aws.credentials.custom.class", "x.Y")], "0A000"),
