@@ -14,6 +14,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, col, lit};
 use futures::StreamExt;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -507,6 +508,31 @@ async fn a_part_of_a_batch_left_out_is_sent_again_alone() {
     assert_eq!(*bodies.lock(), [10, 3]);
     let (_, batches) = read(&table, &[1], vec![], None).await.unwrap();
     assert_eq!(count(&batches), 3);
+}
+
+#[tokio::test]
+async fn a_writer_that_waits_for_a_slow_store_sleeps() {
+    let hanging = Arc::new(|operation: &str, _: &str| match operation {
+        "BatchWriteItem" => Fault::Hang,
+        _ => Fault::Pass,
+    });
+    let store = Store::with_faults(hanging).await;
+    let table = orders(&[("sink.requests.max-buffered", "4")]);
+    store.create(&table).await.unwrap();
+    let opened = store.open(&table);
+    let (mut writer, metrics) = writer(&opened).await;
+    let many: Vec<_> = (0..8).map(|number| (Some(1), number, 1.0, "x")).collect();
+    let batch = ChangeBatch::inserts(rows(&table, &many));
+    let mut polls = 0;
+    let write = writer.write(batch);
+    tokio::pin!(write);
+    let counted = std::future::poll_fn(|context| {
+        polls += 1;
+        write.as_mut().poll(context)
+    });
+    tokio::time::timeout(Duration::from_millis(300), counted).await.unwrap_err();
+    assert!(metrics.requests.load(Ordering::Relaxed) > 0, "nothing was sent");
+    assert!(polls < 20, "it was woken {polls} times for nothing");
 }
 
 #[tokio::test]
