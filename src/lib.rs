@@ -31,5 +31,6 @@ pub mod error;
 pub mod fault;
 pub mod nearest;
 pub mod telemetry;
+pub mod threads;
 
 pub mod embedded;

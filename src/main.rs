@@ -8,6 +8,7 @@ use streamgate::demo::{self, DemoOptions};
 use streamgate::error::{Error, Result};
 use streamgate::server::Server;
 use streamgate::telemetry;
+use streamgate::threads::{self, Role};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -67,11 +68,7 @@ fn main() -> ExitCode {
 /// Runs on the gateway's runtime; the jobs have one of their own.
 fn run(config: &Config, work: impl Future<Output = Result<()>>) -> Result<()> {
     telemetry::init(&config.log, config.log_format);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .thread_name("gateway")
-        .enable_all()
-        .build()
-        .map_err(|error| Error::internal(format!("cannot start the runtime: {error}")))?;
+    let runtime = threads::runtime("gateway", None, Role::Answer)?;
     let outcome = runtime.block_on(work);
     runtime.shutdown_background();
     outcome

@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::jobs::Jobs;
 use crate::sql::job_relations::JobRelations;
 use crate::sql::{SqlServer, SystemSchema};
+use crate::threads::{self, Role};
 use crate::wire;
 
 /// How long jobs may take for their last checkpoint when the server ends; with the rest it stays below 10 s.
@@ -58,9 +59,9 @@ impl Server {
         let (defaults, kafka, dynamodb) = open_back_ends(config, &clock).await?;
         let connectors = Registry::new(&defaults);
 
-        let job_runtime = runtime("job", config.job_threads)?;
+        let job_runtime = threads::runtime("job", Some(config.job_threads), Role::Work)?;
         // More threads than cores: an operator that computes without a pause holds its thread, also after a cancel.
-        let query_runtime = runtime("query", (4 * crate::config::cores()).max(8))?;
+        let query_runtime = threads::runtime("query", Some((4 * crate::config::cores()).max(8)), Role::Answer)?;
         let jobs = Jobs::new(
             job_runtime.handle().clone(),
             catalog.clone(),
@@ -134,15 +135,6 @@ impl Drop for Server {
         self.shutdown.cancel();
         self.runtimes.drain(..).for_each(Runtime::shutdown_background);
     }
-}
-
-fn runtime(name: &'static str, threads: usize) -> Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .thread_name(name)
-        .enable_all()
-        .build()
-        .map_err(|error| Error::internal(format!("cannot start the runtime of {name} threads: {error}")))
 }
 
 async fn open_back_ends(

@@ -31,7 +31,7 @@ def table(name):
 def throughput(options):
     """The cases between a topic and another topic or a table, by name."""
     full = orders.Shape(options.rows, 50_000, SEED_ORDERS)
-    items = orders.Shape(min(100_000, options.rows), 10_000, SEED_ITEMS)
+    items = orders.Shape(min(200_000, options.rows), 10_000, SEED_ITEMS)
     filter_files = (table("kafka_orders"), "filter.sql")
     group_files = (table("kafka_orders"), "group_by.sql")
     return {

@@ -19,6 +19,15 @@ class Kafka:
         topics = [confluent_kafka.admin.NewTopic(name, partitions, 1, config=settings) for name in names]
         for made in self.admin.create_topics(topics).values():
             made.result()
+        for name in names:
+            process.wait_until(lambda: self._is_led(name, partitions), 30, f"topic {name} to have leaders", 0.02)
+
+    def _is_led(self, topic, partitions):
+        """Whether the brokers answer for all partitions: for a moment after the creation they do not know yet whose they are."""
+        try:
+            return len(self.offsets(topic)) == partitions
+        except confluent_kafka.KafkaException:
+            return False
 
     def delete(self, *names):
         for deleted in self.admin.delete_topics(list(names)).values():

@@ -1,4 +1,4 @@
-"""From raw results to docs/benchmarks.md and its plot. Of each case the latest run counts; text outside of the two markers stays as it is.
+"""From raw results (docs/benchmarks.jsonl) to docs/benchmarks.md and its plot. Of each case the latest run counts; text outside of the two markers stays as it is.
 
 A round whose result was wrong or did not come has no figure: it is void, and the document says why."""
 import json
@@ -19,6 +19,7 @@ def write(results, document):
     measured = [line for line in lines if "case" in line]
     latest = {line["case"]: line["run"] for line in measured}
     measured = [line for line in measured if latest[line["case"]] == line["run"]]
+    _keep(results, conditions, measured)
     groups = {}
     for line in measured:
         groups.setdefault((line["kind"], line["case"], line["label"], line["engine"]), []).append(line)
@@ -37,6 +38,15 @@ def write(results, document):
         if chosen:
             parts.append(f"## {title}\n\n{table(chosen)}{_voids(chosen)}")
     document.write_text(before + BEGIN + "\n" + "\n\n".join(parts) + "\n" + END + after)
+
+
+def _keep(results, conditions, measured):
+    """Raw results that no longer count are dropped from their file."""
+    runs = {line["run"] for line in measured}
+    kept = [{"run": run, "conditions": facts} for run, facts in conditions.items() if run in runs] + measured
+    new = results.with_suffix(".new")
+    new.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    new.replace(results)
 
 
 def _valid(lines):

@@ -273,6 +273,16 @@ pub(super) fn consumer_config(
     config
 }
 
+/// A configuration for the consumer of a job, which may have nothing to read for hours: it lets the broker hold an empty fetch
+/// for longer than a bounded scan does, which costs an idle job a tenth of the requests. A record that arrives ends the wait.
+pub(super) fn stream_config(bootstrap: &str, properties: &BTreeMap<String, String>, group_id: &str) -> ClientConfig {
+    let mut config = consumer_config(bootstrap, properties, group_id, "error");
+    if !properties.contains_key("fetch.wait.max.ms") {
+        config.set("fetch.wait.max.ms", "100");
+    }
+    config
+}
+
 /// A configuration for a producer: every record once and in order per partition, soon.
 pub(super) fn producer_config(bootstrap: &str, properties: &BTreeMap<String, String>) -> ClientConfig {
     let mut config = ClientConfig::new();

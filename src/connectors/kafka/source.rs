@@ -45,7 +45,7 @@ fn shared(
     if let Some(consumer) = slot.upgrade().filter(|consumer| suits(consumer)) {
         return Ok(consumer);
     }
-    let config = client::consumer_config(&options.bootstrap_servers, &options.properties, &options.group_id, "error");
+    let config = client::stream_config(&options.bootstrap_servers, &options.properties, &options.group_id);
     let consumer = Consumer::start(&config)?;
     *slot = Arc::downgrade(&consumer);
     Ok(consumer)

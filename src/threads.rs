@@ -1,0 +1,110 @@
+//! The runtimes of the process. Threads that answer sessions come before those that work: else a `SELECT 1` waits, on a machine
+//! whose cores are all busy with jobs, for several of the kernel's time slices (docs/decisions/0017).
+
+use tokio::runtime::{Builder, Runtime};
+
+use crate::error::{Error, Result};
+
+/// What the threads of a runtime are there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Someone waits for what they do, which is seldom much.
+    Answer,
+    /// Batches of jobs, and the threads of the clients that they open.
+    Work,
+}
+
+/// Of threads that work: against a thread of niceness 0 that always has something to do they keep a tenth of a core.
+const WORK_NICENESS: i32 = 10;
+
+/// Nanoseconds that a thread that answers asks for at a time, the least that Linux grants: who asks for less is served sooner.
+const ANSWER_SLICE: u64 = 100_000;
+
+/// A runtime of `threads` workers, by default one for each core.
+///
+/// # Errors
+/// The system has no threads left.
+pub fn runtime(name: &'static str, threads: Option<usize>, role: Role) -> Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    if let Some(threads) = threads {
+        builder.worker_threads(threads);
+    }
+    builder
+        .thread_name(name)
+        .on_thread_start(move || {
+            // Being refused only makes answers slower under load.
+            if let Err(error) = schedule(role) {
+                tracing::debug!("threads of {name} are scheduled like all others: {error}");
+            }
+        })
+        .enable_all()
+        .build()
+        .map_err(|error| Error::internal(format!("cannot start the runtime of {name} threads: {error}")))
+}
+
+/// Tells the kernel what the calling thread is for. Niceness and slice belong to the thread on Linux, and its children inherit them.
+#[cfg(target_os = "linux")]
+fn schedule(role: Role) -> std::io::Result<()> {
+    let (niceness, slice) = match role {
+        Role::Answer => (0, ANSWER_SLICE),
+        Role::Work => (WORK_NICENESS, 0),
+    };
+    let attributes = libc::sched_attr {
+        size: size_of::<libc::sched_attr>() as u32,
+        sched_policy: libc::SCHED_OTHER as u32,
+        sched_flags: 0,
+        sched_nice: niceness,
+        sched_priority: 0,
+        // Of ordinary threads: the slice, 0 for the usual one. Linux before 6.12 passes over it.
+        sched_runtime: slice,
+        sched_deadline: 0,
+        sched_period: 0,
+    };
+    // SAFETY: the kernel reads `size` bytes of a struct that lives until the call is over; thread 0 is the calling one.
+    match unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn schedule(_role: Role) -> std::io::Result<()> {
+    Ok(())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// Niceness and slice in nanoseconds of the calling thread, as the kernel has them.
+    fn scheduled() -> (i32, u64) {
+        // SAFETY: all zeroes is a value of this struct of integers.
+        let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
+        let size = size_of::<libc::sched_attr>();
+        // SAFETY: the kernel writes at most `size` bytes into a struct of that size.
+        let outcome = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0) };
+        assert_eq!(outcome, 0, "{}", std::io::Error::last_os_error());
+        (attributes.sched_nice, attributes.sched_runtime)
+    }
+
+    #[test]
+    fn workers_yield_to_threads_that_answer() {
+        let niceness = |role| {
+            let runtime = runtime("test", Some(1), role).unwrap();
+            runtime.block_on(async { tokio::spawn(async { scheduled().0 }).await.unwrap() })
+        };
+        // Whoever runs the tests may have made all of them nicer; nobody may go back.
+        let own = scheduled().0;
+        assert_eq!(niceness(Role::Work), WORK_NICENESS.max(own));
+        assert!(niceness(Role::Answer) <= own);
+    }
+
+    #[test]
+    fn threads_that_answer_ask_for_short_slices() {
+        let slice = |role| std::thread::spawn(move || schedule(role).map(|()| scheduled().1)).join().unwrap().unwrap();
+        let (answer, work) = (slice(Role::Answer), slice(Role::Work));
+        // Linux before 6.12 has no slices of a thread and answers 0.
+        assert!(answer == ANSWER_SLICE || answer == 0, "{answer}");
+        assert!(work != ANSWER_SLICE, "{work}");
+    }
+}
