@@ -14,8 +14,10 @@ pub enum Role {
     Work,
 }
 
-/// Of threads that work: against a thread of niceness 0 that always has something to do they keep a tenth of a core.
+/// How much nicer than the process threads that work are: beside one of its other threads that never rests they keep a tenth of a core.
 const WORK_NICENESS: i32 = 10;
+/// The highest niceness of Linux.
+const NICENESS_MAX: i32 = 19;
 
 /// Nanoseconds that a thread that answers asks for at a time, the least that Linux grants: who asks for less is served sooner.
 const ANSWER_SLICE: u64 = 100_000;
@@ -25,6 +27,8 @@ const ANSWER_SLICE: u64 = 100_000;
 /// # Errors
 /// The system has no threads left.
 pub fn runtime(name: &'static str, threads: Option<usize>, role: Role) -> Result<Runtime> {
+    // Read here, not by the threads: those that a worker starts have its niceness already.
+    let niceness = niceness_for(role, own_niceness());
     let mut builder = Builder::new_multi_thread();
     if let Some(threads) = threads {
         builder.worker_threads(threads);
@@ -33,7 +37,7 @@ pub fn runtime(name: &'static str, threads: Option<usize>, role: Role) -> Result
         .thread_name(name)
         .on_thread_start(move || {
             // Being refused only makes answers slower under load.
-            if let Err(error) = schedule(role) {
+            if let Err(error) = schedule(role, niceness) {
                 tracing::debug!("threads of {name} are scheduled like all others: {error}");
             }
         })
@@ -42,12 +46,25 @@ pub fn runtime(name: &'static str, threads: Option<usize>, role: Role) -> Result
         .map_err(|error| Error::internal(format!("cannot start the runtime of {name} threads: {error}")))
 }
 
+/// What threads of this role get in a process whose owner gave it `own`, which nobody without a privilege may take back.
+fn niceness_for(role: Role, own: i32) -> i32 {
+    match role {
+        Role::Answer => own,
+        Role::Work => (own + WORK_NICENESS).min(NICENESS_MAX),
+    }
+}
+
+/// The niceness of the calling thread; 0, the usual one, if the kernel does not say.
+fn own_niceness() -> i32 {
+    rustix::process::getpriority_process(None).unwrap_or(0)
+}
+
 /// Tells the kernel what the calling thread is for. Niceness and slice belong to the thread on Linux, and its children inherit them.
 #[cfg(target_os = "linux")]
-fn schedule(role: Role) -> std::io::Result<()> {
-    let (niceness, slice) = match role {
-        Role::Answer => (0, ANSWER_SLICE),
-        Role::Work => (WORK_NICENESS, 0),
+fn schedule(role: Role, niceness: i32) -> std::io::Result<()> {
+    let slice = match role {
+        Role::Answer => ANSWER_SLICE,
+        Role::Work => 0,
     };
     let attributes = libc::sched_attr {
         size: size_of::<libc::sched_attr>() as u32,
@@ -68,7 +85,7 @@ fn schedule(role: Role) -> std::io::Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn schedule(_role: Role) -> std::io::Result<()> {
+fn schedule(_role: Role, _niceness: i32) -> std::io::Result<()> {
     Ok(())
 }
 
@@ -93,15 +110,33 @@ mod tests {
             let runtime = runtime("test", Some(1), role).unwrap();
             runtime.block_on(async { tokio::spawn(async { scheduled().0 }).await.unwrap() })
         };
-        // Whoever runs the tests may have made all of them nicer; nobody may go back.
+        // Whoever runs the tests may have made all of them nicer.
         let own = scheduled().0;
-        assert_eq!(niceness(Role::Work), WORK_NICENESS.max(own));
-        assert!(niceness(Role::Answer) <= own);
+        assert_eq!(niceness(Role::Work), (own + WORK_NICENESS).min(NICENESS_MAX));
+        assert_eq!(niceness(Role::Answer), own);
+    }
+
+    #[test]
+    fn a_thread_that_a_worker_starts_is_as_nice_as_the_worker() {
+        let runtime = runtime("test", Some(1), Role::Work).unwrap();
+        let started = async { tokio::task::spawn_blocking(|| scheduled().0).await.unwrap() };
+        let niceness = runtime.block_on(async { tokio::spawn(started).await.unwrap() });
+        assert_eq!(niceness, (scheduled().0 + WORK_NICENESS).min(NICENESS_MAX));
+    }
+
+    #[test]
+    fn the_niceness_of_the_process_is_kept() {
+        assert_eq!(
+            [niceness_for(Role::Answer, 5), niceness_for(Role::Work, 5), niceness_for(Role::Work, 15)],
+            [5, 15, 19]
+        );
     }
 
     #[test]
     fn threads_that_answer_ask_for_short_slices() {
-        let slice = |role| std::thread::spawn(move || schedule(role).map(|()| scheduled().1)).join().unwrap().unwrap();
+        let slice = |role| {
+            std::thread::spawn(move || schedule(role, own_niceness()).map(|()| scheduled().1)).join().unwrap().unwrap()
+        };
         let (answer, work) = (slice(Role::Answer), slice(Role::Work));
         // Linux before 6.12 has no slices of a thread and answers 0.
         assert!(answer == ANSWER_SLICE || answer == 0, "{answer}");
