@@ -1,9 +1,10 @@
 //! BatchWriteItem whose body is written straight from rows. The SDK's way from typed requests builds a map of strings for each item,
-//! copies it to be able to send it again and walks it for the JSON; here an item is its JSON from the beginning. All else of a call
+//! copies it to be able to send it again and walks it for the JSON; here a row is its JSON from the beginning. All else of a call
 //! is the SDK's: endpoint, credentials, signature, connection, answer.
 //! The form is that of the API reference, "BatchWriteItem" and "AttributeValue".
 
 use std::future::Future;
+use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::http::HttpResponse;
@@ -15,9 +16,32 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 
-use super::item::value_bytes;
+use super::encode::Encoded;
 
-/// Writes one put or delete as it stands in a request.
+/// An attribute's name, ready for requests.
+pub struct AttributeName {
+    name: String,
+    /// With the colon.
+    json: Vec<u8>,
+}
+
+impl AttributeName {
+    /// As it is in the table.
+    pub fn new(name: &str) -> Self {
+        let mut json = Vec::with_capacity(name.len() + 3);
+        write_text(name, &mut json);
+        json.push(b':');
+        Self { name: name.to_owned(), json }
+    }
+
+    /// As it is in the table.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// Writes puts and deletes as they stand in a request, one after the other.
+#[derive(Default)]
 pub struct WriteJson {
     json: Vec<u8>,
     is_first: bool,
@@ -26,44 +50,42 @@ pub struct WriteJson {
 }
 
 impl WriteJson {
-    /// Puts the item whose attributes follow.
-    pub fn put() -> Self {
-        Self::begin(br#"{"PutRequest":{"Item":{"#)
+    /// Begins to put the item whose attributes follow.
+    pub fn begin_put(&mut self) {
+        self.begin(br#"{"PutRequest":{"Item":{"#);
     }
 
-    /// Deletes the item whose key follows.
-    pub fn delete() -> Self {
-        Self::begin(br#"{"DeleteRequest":{"Key":{"#)
+    /// Begins to delete the item whose key follows.
+    pub fn begin_delete(&mut self) {
+        self.begin(br#"{"DeleteRequest":{"Key":{"#);
     }
 
-    fn begin(head: &[u8]) -> Self {
-        let mut json = Vec::with_capacity(512);
-        json.extend_from_slice(head);
-        Self { json, is_first: true, bytes: 0 }
+    fn begin(&mut self, head: &[u8]) {
+        self.json.clear();
+        self.json.extend_from_slice(head);
+        (self.is_first, self.bytes) = (true, 0);
     }
 
     /// Adds an attribute, whose name is not there yet.
-    pub fn attribute(&mut self, name: &str, value: &AttributeValue) {
+    pub fn attribute(&mut self, name: &AttributeName, value: &Encoded<'_>) {
+        let out = &mut self.json;
         if !std::mem::take(&mut self.is_first) {
-            self.json.push(b',');
+            out.push(b',');
         }
-        write_text(name, &mut self.json);
-        self.json.push(b':');
-        write_value(value, &mut self.json);
-        self.bytes += name.len() + value_bytes(value);
+        out.extend_from_slice(&name.json);
+        write_value(value, out);
+        self.bytes += name.name.len() + value.bytes();
     }
 
-    /// The size of the item as DynamoDB counts it (within a few bytes).
+    /// The size of the item so far as DynamoDB counts it (within a few bytes).
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// The whole write.
-    pub fn finish(mut self) -> Bytes {
+    pub fn finish(&mut self) -> Arc<[u8]> {
         self.json.extend_from_slice(b"}}}");
-        // It may wait for long in a queue.
-        self.json.shrink_to_fit();
-        self.json.into()
+        self.json.as_slice().into()
     }
 }
 
@@ -74,7 +96,7 @@ impl WriteJson {
 pub fn send(
     client: &Client,
     table_name: &str,
-    writes: &[Bytes],
+    writes: &[Arc<[u8]>],
 ) -> impl Future<Output = Result<BatchWriteItemOutput, SdkError<BatchWriteItemError, HttpResponse>>> + use<> {
     let body = body(table_name, writes);
     // The table's name decides on the endpoint; the list of writes is only in the body.
@@ -86,7 +108,7 @@ pub fn send(
     .send()
 }
 
-fn body(table_name: &str, writes: &[Bytes]) -> Bytes {
+fn body(table_name: &str, writes: &[Arc<[u8]>]) -> Bytes {
     let length = writes.iter().map(|write| write.len() + 1).sum::<usize>();
     let mut body = Vec::with_capacity(length + table_name.len() + 32);
     body.extend_from_slice(br#"{"RequestItems":{"#);
@@ -106,53 +128,61 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
     serde_json::to_writer(out, text).expect("writing a string into a Vec cannot fail");
 }
 
-fn write_value(value: &AttributeValue, out: &mut Vec<u8>) {
-    let mut typed = |name: &[u8], write: &dyn Fn(&mut Vec<u8>)| {
-        out.extend_from_slice(b"{\"");
-        out.extend_from_slice(name);
-        out.extend_from_slice(b"\":");
-        write(out);
-        out.push(b'}');
-    };
-    let truth = |value: bool| if value { b"true".as_slice() } else { b"false" };
+fn write_value(value: &Encoded<'_>, out: &mut Vec<u8>) {
     match value {
-        AttributeValue::S(text) => typed(b"S", &|out| write_text(text, out)),
-        AttributeValue::N(text) => typed(b"N", &|out| write_text(text, out)),
-        AttributeValue::B(blob) => typed(b"B", &|out| write_text(&BASE64.encode(blob), out)),
-        AttributeValue::Bool(value) => typed(b"BOOL", &|out| out.extend_from_slice(truth(*value))),
-        AttributeValue::Null(value) => typed(b"NULL", &|out| out.extend_from_slice(truth(*value))),
-        AttributeValue::Ss(texts) => typed(b"SS", &|out| list(texts, out, |text, out| write_text(text, out))),
-        AttributeValue::Ns(texts) => typed(b"NS", &|out| list(texts, out, |text, out| write_text(text, out))),
-        AttributeValue::Bs(blobs) => {
-            typed(b"BS", &|out| list(blobs, out, |blob, out| write_text(&BASE64.encode(blob), out)));
-        }
-        AttributeValue::L(values) => typed(b"L", &|out| list(values, out, write_value)),
-        AttributeValue::M(map) => typed(b"M", &|out| {
-            out.push(b'{');
-            for (index, (name, value)) in map.iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                write_text(name, out);
-                out.push(b':');
-                write_value(value, out);
-            }
+        Encoded::Null => out.extend_from_slice(br#"{"NULL":true}"#),
+        Encoded::Bool(true) => out.extend_from_slice(br#"{"BOOL":true}"#),
+        Encoded::Bool(false) => out.extend_from_slice(br#"{"BOOL":false}"#),
+        Encoded::Text(text) => {
+            out.extend_from_slice(br#"{"S":"#);
+            write_text(text, out);
             out.push(b'}');
-        }),
-        // Rows give no other kind.
-        _ => typed(b"NULL", &|out| out.extend_from_slice(b"true")),
+        }
+        Encoded::Number(text) => write_ascii(br#"{"N":""#, text, out),
+        Encoded::Binary(bytes) => write_ascii(br#"{"B":""#, &BASE64.encode(bytes), out),
+        Encoded::Nested(value) => write_attribute(value, out),
     }
 }
 
-fn list<T>(values: &[T], out: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {
-    out.push(b'[');
-    for (index, value) in values.iter().enumerate() {
+/// A value of letters and digits alone.
+fn write_ascii(head: &[u8], value: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(head);
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(br#""}"#);
+}
+
+/// What is in lists and maps, of the kinds that rows give.
+fn write_attribute(value: &AttributeValue, out: &mut Vec<u8>) {
+    match value {
+        AttributeValue::S(text) => write_value(&Encoded::Text(text), out),
+        AttributeValue::N(text) => write_value(&Encoded::Number(text), out),
+        AttributeValue::B(blob) => write_value(&Encoded::Binary(blob.as_ref()), out),
+        AttributeValue::Bool(value) => write_value(&Encoded::Bool(*value), out),
+        AttributeValue::L(values) => {
+            out.extend_from_slice(br#"{"L":["#);
+            separated(values, out, write_attribute);
+            out.extend_from_slice(b"]}");
+        }
+        AttributeValue::M(map) => {
+            out.extend_from_slice(br#"{"M":{"#);
+            separated(map, out, |(name, value), out| {
+                write_text(name, out);
+                out.push(b':');
+                write_attribute(value, out);
+            });
+            out.extend_from_slice(b"}}");
+        }
+        _ => write_value(&Encoded::Null, out),
+    }
+}
+
+fn separated<T>(values: impl IntoIterator<Item = T>, out: &mut Vec<u8>, write: impl Fn(T, &mut Vec<u8>)) {
+    for (index, value) in values.into_iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
         write(value, out);
     }
-    out.push(b']');
 }
 
 #[cfg(test)]

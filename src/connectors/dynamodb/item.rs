@@ -1,5 +1,5 @@
-//! DynamoDB items to Arrow columns and back, by declared type and without loss: what does not fit is an error, never a guess.
-//! Knows no requests. An attribute that is missing and one of type NULL both read as NULL.
+//! DynamoDB items to Arrow columns, by declared type and without loss: what does not fit is an error, never a guess. The way
+//! back is `encode`. Knows no requests. An attribute that is missing and one of type NULL both read as NULL.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, FixedSizeBinaryArray, LargeListArray, ListArray, MapArray,
-    NullArray, PrimitiveArray, StructArray, new_empty_array,
+    Array, ArrayRef, BinaryArray, BooleanArray, FixedSizeBinaryArray, LargeListArray, ListArray, MapArray, NullArray,
+    PrimitiveArray, StructArray, new_empty_array,
 };
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
 use datafusion::arrow::compute::cast;
@@ -19,8 +19,8 @@ use datafusion::arrow::datatypes::{
     TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 
-use super::number::{Number, float_text, float32_text};
-use super::text_time::{NANOS, date_text, parse_date, parse_time, parse_timestamp, time_text, timestamp_text};
+use super::number::Number;
+use super::text_time::{NANOS, parse_date, parse_time, parse_timestamp};
 
 /// An item as DynamoDB has it.
 pub type Item = HashMap<String, AttributeValue>;
@@ -101,7 +101,8 @@ fn shortened(text: &str) -> String {
     if text.chars().count() <= 60 { text.to_owned() } else { text.chars().take(60).chain(['…']).collect() }
 }
 
-fn type_name(data_type: &DataType) -> String {
+/// A type as it is declared.
+pub fn type_name(data_type: &DataType) -> String {
     match data_type {
         DataType::Int8 => "TINYINT".to_owned(),
         DataType::Int16 => "SMALLINT".to_owned(),
@@ -169,8 +170,6 @@ fn map_fields(entries: &Field) -> Option<(&Arc<Field>, &Arc<Field>)> {
         _ => None,
     }
 }
-
-// ---------------------------------------------------------------------------------------------------------------- reading
 
 /// Reads one column.
 ///
@@ -452,148 +451,6 @@ fn decode_map(
     let nulls = NullBuffer::from_iter(maps.iter().map(Option::is_some));
     let offsets = OffsetBuffer::from_lengths(lengths);
     array_of(cells, MapArray::try_new(entries.clone(), offsets, pairs, Some(nulls), sorted))
-}
-
-// ---------------------------------------------------------------------------------------------------------------- writing
-
-/// Writes one value; `None` for NULL.
-///
-/// # Errors
-/// A value that DynamoDB cannot hold: NaN, infinities, more than 38 digits, years beyond 0000–9999.
-pub fn encode(array: &dyn Array, row: usize) -> Result<Option<AttributeValue>, String> {
-    if array.is_null(row) || array.data_type() == &DataType::Null {
-        return Ok(None);
-    }
-    let text = |text: Option<String>| {
-        text.map(AttributeValue::S).ok_or_else(|| "a time before the year 0 or after 9999 cannot be written".to_owned())
-    };
-    let float = |text: Option<String>| {
-        text.map(AttributeValue::N)
-            .ok_or_else(|| "NaN, infinities and magnitudes beyond 1E-130 … 1E125 are no DynamoDB numbers".to_owned())
-    };
-    let value = match array.data_type() {
-        DataType::Boolean => AttributeValue::Bool(array.as_boolean().value(row)),
-        DataType::Int8 => AttributeValue::N(array.as_primitive::<Int8Type>().value(row).to_string()),
-        DataType::Int16 => AttributeValue::N(array.as_primitive::<Int16Type>().value(row).to_string()),
-        DataType::Int32 => AttributeValue::N(array.as_primitive::<Int32Type>().value(row).to_string()),
-        DataType::Int64 => AttributeValue::N(array.as_primitive::<Int64Type>().value(row).to_string()),
-        DataType::UInt8 => AttributeValue::N(array.as_primitive::<UInt8Type>().value(row).to_string()),
-        DataType::UInt16 => AttributeValue::N(array.as_primitive::<UInt16Type>().value(row).to_string()),
-        DataType::UInt32 => AttributeValue::N(array.as_primitive::<UInt32Type>().value(row).to_string()),
-        DataType::UInt64 => AttributeValue::N(array.as_primitive::<UInt64Type>().value(row).to_string()),
-        DataType::Float32 => float(float32_text(array.as_primitive::<Float32Type>().value(row)))?,
-        DataType::Float64 => float(float_text(array.as_primitive::<Float64Type>().value(row)))?,
-        DataType::Decimal128(_, scale) => {
-            decimal(&array.as_primitive::<Decimal128Type>().value(row).to_string(), *scale)?
-        }
-        DataType::Decimal256(_, scale) => {
-            decimal(&array.as_primitive::<Decimal256Type>().value(row).to_string(), *scale)?
-        }
-        DataType::Utf8 => AttributeValue::S(array.as_string::<i32>().value(row).to_owned()),
-        DataType::LargeUtf8 => AttributeValue::S(array.as_string::<i64>().value(row).to_owned()),
-        DataType::Utf8View => AttributeValue::S(array.as_string_view().value(row).to_owned()),
-        DataType::Binary => AttributeValue::B(Blob::new(array.as_binary::<i32>().value(row))),
-        DataType::LargeBinary => AttributeValue::B(Blob::new(array.as_binary::<i64>().value(row))),
-        DataType::BinaryView => AttributeValue::B(Blob::new(array.as_binary_view().value(row))),
-        DataType::FixedSizeBinary(_) => AttributeValue::B(Blob::new(array.as_fixed_size_binary().value(row))),
-        DataType::Date32 => text(date_text(i64::from(array.as_primitive::<Date32Type>().value(row))))?,
-        DataType::Time32(TimeUnit::Second) => {
-            text(time_text(i64::from(array.as_primitive::<Time32SecondType>().value(row)) * NANOS as i64))?
-        }
-        DataType::Time32(_) => {
-            text(time_text(i64::from(array.as_primitive::<Time32MillisecondType>().value(row)) * 1_000_000))?
-        }
-        DataType::Time64(TimeUnit::Microsecond) => {
-            text(time_text(array.as_primitive::<Time64MicrosecondType>().value(row).saturating_mul(1_000)))?
-        }
-        DataType::Time64(_) => text(time_text(array.as_primitive::<Time64NanosecondType>().value(row)))?,
-        DataType::Timestamp(_, zone) => {
-            let written = timestamp_nanos(array, row).and_then(timestamp_text);
-            text(if zone.is_some() { written.map(|text| text + "Z") } else { written })?
-        }
-        DataType::List(_) => list(&array.as_list::<i32>().value(row))?,
-        DataType::LargeList(_) => list(&array.as_list::<i64>().value(row))?,
-        DataType::Struct(fields) => {
-            let columns = array.as_struct().columns();
-            let mut map = HashMap::with_capacity(fields.len());
-            for (field, column) in fields.iter().zip(columns) {
-                let value = encode(column, row).map_err(|error| format!("field \"{}\": {error}", field.name()))?;
-                map.insert(field.name().clone(), value.unwrap_or(AttributeValue::Null(true)));
-            }
-            AttributeValue::M(map)
-        }
-        DataType::Map(..) => {
-            let entries = array.as_map().value(row);
-            let mut map = HashMap::with_capacity(entries.len());
-            for entry in 0..entries.len() {
-                let name = match encode(entries.column(0), entry)? {
-                    Some(AttributeValue::S(text) | AttributeValue::N(text)) => text,
-                    _ => return Err("a map key is NULL".to_owned()),
-                };
-                map.insert(name, encode(entries.column(1), entry)?.unwrap_or(AttributeValue::Null(true)));
-            }
-            AttributeValue::M(map)
-        }
-        other => return Err(format!("type {} cannot be stored in DynamoDB", type_name(other))),
-    };
-    Ok(Some(value))
-}
-
-/// A timestamp's value in nanoseconds since 1970, whatever its unit.
-pub fn timestamp_nanos(array: &dyn Array, row: usize) -> Option<i128> {
-    if array.is_null(row) {
-        return None;
-    }
-    let (value, unit_nanos) = match array.data_type() {
-        DataType::Timestamp(TimeUnit::Second, _) => (array.as_primitive::<TimestampSecondType>().value(row), NANOS),
-        DataType::Timestamp(TimeUnit::Millisecond, _) => {
-            (array.as_primitive::<TimestampMillisecondType>().value(row), 1_000_000)
-        }
-        DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            (array.as_primitive::<TimestampMicrosecondType>().value(row), 1_000)
-        }
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => (array.as_primitive::<TimestampNanosecondType>().value(row), 1),
-        _ => return None,
-    };
-    Some(i128::from(value) * unit_nanos)
-}
-
-fn decimal(unscaled: &str, scale: i8) -> Result<AttributeValue, String> {
-    let number = Number::from_scaled(unscaled, scale).ok_or_else(|| format!("cannot read {unscaled}"))?;
-    if !number.fits_dynamodb() {
-        return Err(format!(
-            "{} has {} significant digits, DynamoDB holds 38",
-            number.to_text(),
-            number.significant_digits()
-        ));
-    }
-    Ok(AttributeValue::N(number.to_text()))
-}
-
-fn list(values: &ArrayRef) -> Result<AttributeValue, String> {
-    (0..values.len())
-        .map(|element| Ok(encode(values, element)?.unwrap_or(AttributeValue::Null(true))))
-        .collect::<Result<Vec<_>, String>>()
-        .map(AttributeValue::L)
-}
-
-/// The size of an item as DynamoDB counts it (within a few bytes).
-pub fn item_bytes(item: &Item) -> usize {
-    item.iter().map(|(name, value)| name.len() + value_bytes(value)).sum()
-}
-
-/// The size of a value as DynamoDB counts it (within a few bytes).
-pub fn value_bytes(value: &AttributeValue) -> usize {
-    match value {
-        AttributeValue::S(text) => text.len(),
-        AttributeValue::N(text) => text.len().div_ceil(2) + 1,
-        AttributeValue::B(blob) => blob.as_ref().len(),
-        AttributeValue::L(values) => 3 + values.iter().map(|value| 1 + value_bytes(value)).sum::<usize>(),
-        AttributeValue::M(map) => 3 + map.len() + item_bytes(map),
-        AttributeValue::Ss(values) | AttributeValue::Ns(values) => values.iter().map(String::len).sum(),
-        AttributeValue::Bs(values) => values.iter().map(|blob| blob.as_ref().len()).sum(),
-        _ => 1,
-    }
 }
 
 #[cfg(test)]

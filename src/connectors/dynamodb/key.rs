@@ -1,10 +1,13 @@
 //! A table's key as DynamoDB has it, and how a declaration agrees with it.
 //! DynamoDB's word counts: PARTITIONED BY may be narrower than the key, and rows are told apart by the real one.
 
+use std::sync::Arc;
+
 use aws_sdk_dynamodb::types::{AttributeValue, KeyType, TableDescription};
 
+use super::encode::Encoded;
 use super::item::{Item, key_attribute_type};
-use super::number::Number;
+use super::number::{Number, SIGNIFICANT_DIGITS_MAX};
 use crate::connectors::TableDeclaration;
 use crate::error::{Error, Result};
 
@@ -132,32 +135,83 @@ impl KeySchema {
     }
 }
 
-/// A key's values in one form, so that equal keys are equal: N as normalised text.
+/// A key's values in one form, so that equal keys are equal: N as normalised text. Copies share it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum KeyValue {
-    /// S
-    Text(String),
-    /// N
-    Number(Number),
-    /// B
-    Binary(Vec<u8>),
+pub struct Key(Arc<[u8]>);
+
+impl Key {
+    /// A key of these values; `None` if one of them can be none: NULL, empty, or of another type.
+    pub fn of<'a>(values: impl IntoIterator<Item = &'a AttributeValue>) -> Option<Self> {
+        let mut key = KeyWriter::default();
+        values.into_iter().all(|value| key.push_attribute(value)).then(|| key.finish())
+    }
+
+    /// The key of an item; `None` if one of its values can be none.
+    pub fn of_item(item: &Item, key: &KeySchema) -> Option<Self> {
+        let values: Option<Vec<_>> = key.attributes().map(|attribute| item.get(&attribute.name)).collect();
+        Self::of(values?)
+    }
 }
 
-impl KeyValue {
-    /// `None` if the value can be no key: NULL, empty, or of another type.
-    pub fn of(value: Option<&AttributeValue>) -> Option<Self> {
-        match value? {
-            AttributeValue::S(text) if !text.is_empty() => Some(Self::Text(text.clone())),
-            AttributeValue::N(text) => Number::parse(text).map(Self::Number),
-            AttributeValue::B(blob) if !blob.as_ref().is_empty() => Some(Self::Binary(blob.as_ref().to_vec())),
-            _ => None,
+/// Puts a key together, value by value: a byte for the type, four for the length, and the value.
+#[derive(Debug, Default)]
+pub struct KeyWriter {
+    bytes: Vec<u8>,
+}
+
+impl KeyWriter {
+    /// Begins a new key.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
+    /// Adds a value; false if it can be in no key.
+    pub fn push(&mut self, value: &Encoded<'_>) -> bool {
+        match value {
+            Encoded::Text(text) => self.push_bytes(b'S', text.as_bytes()),
+            Encoded::Number(text) => self.push_number(text),
+            Encoded::Binary(bytes) => self.push_bytes(b'B', bytes),
+            Encoded::Null | Encoded::Bool(_) | Encoded::Nested(_) => false,
         }
     }
 
-    /// The values of an item's key; `None` if one of them can be none.
-    pub fn of_item(item: &Item, key: &KeySchema) -> Option<Vec<Self>> {
-        key.attributes().map(|attribute| Self::of(item.get(&attribute.name))).collect()
+    fn push_attribute(&mut self, value: &AttributeValue) -> bool {
+        match value {
+            AttributeValue::S(text) => self.push_bytes(b'S', text.as_bytes()),
+            AttributeValue::N(text) => self.push_number(text),
+            AttributeValue::B(blob) => self.push_bytes(b'B', blob.as_ref()),
+            _ => false,
+        }
     }
+
+    fn push_number(&mut self, text: &str) -> bool {
+        if is_normal_integer(text) {
+            return self.push_bytes(b'N', text.as_bytes());
+        }
+        Number::parse(text).is_some_and(|number| self.push_bytes(b'N', number.to_text().as_bytes()))
+    }
+
+    fn push_bytes(&mut self, attribute_type: u8, value: &[u8]) -> bool {
+        // A key has at most 2 KB.
+        let Ok(length) = u32::try_from(value.len()) else { return false };
+        self.bytes.push(attribute_type);
+        self.bytes.extend_from_slice(&length.to_le_bytes());
+        self.bytes.extend_from_slice(value);
+        !value.is_empty()
+    }
+
+    /// The key of the values added.
+    pub fn finish(&self) -> Key {
+        Key(self.bytes.as_slice().into())
+    }
+}
+
+/// Whether [`Number::to_text`] gives the same: nearly all keys are such.
+fn is_normal_integer(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();
+    digits.first().is_some_and(|first| (b'1'..=b'9').contains(first))
+        && digits.len() <= SIGNIFICANT_DIGITS_MAX
+        && digits.iter().all(u8::is_ascii_digit)
 }
 
 /// A key for messages: `user_id = 7, order_id = 12`.
@@ -183,3 +237,6 @@ pub fn value_text(value: &AttributeValue) -> String {
         other => format!("{other:?}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

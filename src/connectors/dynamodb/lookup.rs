@@ -10,8 +10,9 @@ use futures::stream::FuturesUnordered;
 use futures::{StreamExt, TryStreamExt};
 
 use super::client::send;
-use super::item::{Item, encode};
-use super::key::{KeySchema, KeyValue};
+use super::encode::encode;
+use super::item::Item;
+use super::key::{Key, KeySchema};
 use super::predicate::key_condition;
 use super::remote_table::{Projection, RemoteTable};
 use super::scan::GET_KEYS_MAX;
@@ -79,7 +80,7 @@ struct Keys {
     /// Whether they name the sort key too.
     is_full: bool,
     /// Key attributes, and the indexes of the request's keys that mean them.
-    keys: HashMap<Vec<KeyValue>, (Item, Vec<u32>)>,
+    keys: HashMap<Key, (Item, Vec<u32>)>,
 }
 
 impl Keys {
@@ -103,7 +104,6 @@ impl Keys {
         let mut keys = HashMap::with_capacity(request.keys.num_rows());
         for row in 0..request.keys.num_rows() {
             let mut item = Item::with_capacity(positions.len());
-            let mut values = Vec::with_capacity(positions.len());
             for (attribute, position) in key.attributes().zip(&positions) {
                 let value = encode(request.keys.column(*position), row).map_err(|message| {
                     Error::invalid(format!(
@@ -112,11 +112,11 @@ impl Keys {
                     ))
                     .code("22000")
                 })?;
-                values.extend(KeyValue::of(value.as_ref()));
                 item.extend(value.map(|value| (attribute.name.clone(), value)));
             }
             // NULL and empty texts are no keys: nothing is found.
-            if values.len() == positions.len() {
+            let attributes = key.attributes().take(positions.len()).map(|attribute| item.get(&attribute.name));
+            if let Some(values) = attributes.collect::<Option<Vec<_>>>().and_then(Key::of) {
                 let (_, indexes) = keys.entry(values).or_insert_with(|| (item, Vec::new()));
                 indexes.push(row as u32);
             }
@@ -145,7 +145,7 @@ async fn by_key(
         }
         let Some(answer) = requests.next().await else { break };
         for item in answer? {
-            if let Some((_, indexes)) = KeyValue::of_item(&item, key).and_then(|values| keys.keys.get(&values)) {
+            if let Some((_, indexes)) = Key::of_item(&item, key).and_then(|key| keys.keys.get(&key)) {
                 found.push((indexes.clone(), vec![item]));
             }
         }

@@ -4,7 +4,9 @@
 
 mod batch_write;
 pub mod client;
+pub mod encode;
 pub mod item;
+mod item_writes;
 pub mod key;
 pub mod lookup;
 pub mod monotonic;

@@ -26,7 +26,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 
 use super::client::{Failure, FailureKind, send_once};
 use super::item::Item;
-use super::key::KeyValue;
+use super::key::Key;
 use super::remote_table::RemoteTable;
 use crate::connectors::ConnectorMetrics;
 use crate::error::{Error, Result};
@@ -170,16 +170,16 @@ fn complete(lineage: &Lineage, write: &VersionedItem, base: i64, version_attribu
 
 /// The bases of keys that have one other than 0, as far as they are remembered.
 #[derive(Debug, Default)]
-pub struct Bases(HashMap<Vec<KeyValue>, i64>);
+pub struct Bases(HashMap<Key, i64>);
 
 impl Bases {
     /// The base to try first.
-    pub fn of(&self, key: &[KeyValue]) -> i64 {
+    pub fn of(&self, key: &Key) -> i64 {
         self.0.get(key).copied().unwrap_or(0)
     }
 
     /// Notes the base under which a write went through.
-    pub fn remember(&mut self, key: Vec<KeyValue>, base: i64) {
+    pub fn remember(&mut self, key: Key, base: i64) {
         if base == 0 {
             self.0.remove(&key);
         } else {

@@ -1,12 +1,16 @@
 //! DynamoDB's numbers as text, exactly: to integers and decimals and back. Nothing here passes through a float,
 //! except where the declared type is one.
 
-use std::fmt::Write;
+use std::fmt::{Display, LowerExp, Write as _};
+use std::io::Write as _;
+use std::ops::Range;
 
 use datafusion::arrow::datatypes::i256;
 
 /// Significant digits that an N attribute can hold.
 pub const SIGNIFICANT_DIGITS_MAX: usize = 38;
+/// Magnitudes of floats that Rust shows as [`Number::to_text`] does: without an exponent, and within DynamoDB's range.
+const PLAIN_FLOATS: Range<f64> = 1e-20..1e30;
 
 /// A decimal number: `digits × 10^exponent`, without leading or trailing zeros, so that equal numbers are equal values.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -144,19 +148,85 @@ impl Number {
     }
 }
 
-/// A float as the shortest decimal text that reads back as the same float; `None` for NaN, infinities and what is out of range.
-pub fn float_text(value: f64) -> Option<String> {
-    finite(value.is_finite(), &format!("{value:e}"))
+/// Writes a float as the shortest decimal text that reads back as the same float; false for NaN, infinities and what is out
+/// of range.
+pub fn write_float(value: f64, out: &mut Vec<u8>) -> bool {
+    write_shortest(value, &value, out)
 }
 
-/// As [`float_text`], for single precision: 0.1 is `0.1`, not `0.10000000149011612`.
-pub fn float32_text(value: f32) -> Option<String> {
-    finite(value.is_finite(), &format!("{value:e}"))
+/// As [`write_float`], for single precision: 0.1 is `0.1`, not `0.10000000149011612`.
+pub fn write_float32(value: f32, out: &mut Vec<u8>) -> bool {
+    write_shortest(f64::from(value), &value, out)
 }
 
-fn finite(is_finite: bool, text: &str) -> Option<String> {
-    let number = is_finite.then(|| Number::parse(text)).flatten()?;
-    number.fits_dynamodb().then(|| number.to_text())
+fn write_shortest(value: f64, shown: &(impl Display + LowerExp), out: &mut Vec<u8>) -> bool {
+    // Writing into a Vec cannot fail.
+    if value == 0.0 {
+        out.push(b'0');
+    } else if PLAIN_FLOATS.contains(&value.abs()) {
+        let _ = write!(out, "{shown}");
+    } else {
+        let number = value.is_finite().then(|| Number::parse(&format!("{shown:e}"))).flatten();
+        let Some(number) = number.filter(Number::fits_dynamodb) else { return false };
+        out.extend_from_slice(number.to_text().as_bytes());
+    }
+    true
+}
+
+/// Writes `unscaled × 10^-scale`.
+///
+/// # Errors
+/// It has more than 38 significant digits.
+pub fn write_decimal(unscaled: i128, scale: i8, out: &mut Vec<u8>) -> Result<(), String> {
+    let (Ok(digits), Ok(mut fraction)) = (u64::try_from(unscaled.unsigned_abs()), usize::try_from(scale)) else {
+        return write_wide_decimal(&unscaled.to_string(), scale, out);
+    };
+    if fraction > SIGNIFICANT_DIGITS_MAX {
+        return write_wide_decimal(&unscaled.to_string(), scale, out);
+    }
+    let mut buffer = itoa::Buffer::new();
+    let mut digits = buffer.format(digits);
+    while fraction > 0
+        && let Some(shorter) = digits.strip_suffix('0')
+    {
+        (digits, fraction) = (shorter, fraction - 1);
+    }
+    if digits.is_empty() || digits == "0" {
+        out.push(b'0');
+        return Ok(());
+    }
+    if unscaled < 0 {
+        out.push(b'-');
+    }
+    if fraction == 0 {
+        out.extend_from_slice(digits.as_bytes());
+    } else if let Some(whole) = digits.len().checked_sub(fraction).filter(|whole| *whole > 0) {
+        out.extend_from_slice(&digits.as_bytes()[..whole]);
+        out.push(b'.');
+        out.extend_from_slice(&digits.as_bytes()[whole..]);
+    } else {
+        out.extend_from_slice(b"0.");
+        out.extend(std::iter::repeat_n(b'0', fraction - digits.len()));
+        out.extend_from_slice(digits.as_bytes());
+    }
+    Ok(())
+}
+
+/// As [`write_decimal`], for any number of digits.
+///
+/// # Errors
+/// As there.
+pub fn write_wide_decimal(unscaled: &str, scale: i8, out: &mut Vec<u8>) -> Result<(), String> {
+    let number = Number::from_scaled(unscaled, scale).ok_or_else(|| format!("cannot read {unscaled}"))?;
+    if !number.fits_dynamodb() {
+        return Err(format!(
+            "{} has {} significant digits, DynamoDB holds {SIGNIFICANT_DIGITS_MAX}",
+            number.to_text(),
+            number.significant_digits()
+        ));
+    }
+    out.extend_from_slice(number.to_text().as_bytes());
+    Ok(())
 }
 
 #[cfg(test)]

@@ -11,9 +11,11 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
 
-use super::item::{encode, key_attribute_type, timestamp_nanos};
-use super::key::{KeySchema, KeyValue, value_text};
-use super::text_time::{NANOS, date_text};
+use super::encode::{encode, timestamp};
+use super::item::key_attribute_type;
+use super::key::{Key, KeySchema, value_text};
+use super::text_time::write_date;
+use crate::formats::time_text::SECONDS_A_DAY;
 
 /// DynamoDB's bound is 4 KB; a longer filter is not sent.
 const FILTER_BYTES_MAX: usize = 3_500;
@@ -111,8 +113,8 @@ pub fn access(conjuncts: &[Expr], key: &KeySchema, schema: &Schema) -> Access {
             }
             let value = literal(&scalar, field.data_type())?;
             // An empty text can be no key: no item has it.
-            if let Some(key_value) = KeyValue::of(Some(&value))
-                && seen.insert(key_value)
+            if let Some(key) = Key::of([&value])
+                && seen.insert(key)
             {
                 values.push(value);
             }
@@ -150,9 +152,7 @@ fn sort_range(conjuncts: &[Expr], name: &str, attribute_type: &str, schema: &Sch
             continue;
         }
         let bounds = if is_exact(data_type) {
-            literal(&scalar, data_type)
-                .filter(|value| KeyValue::of(Some(value)).is_some())
-                .map(|value| (value.clone(), value))
+            literal(&scalar, data_type).filter(|value| Key::of([value]).is_some()).map(|value| (value.clone(), value))
         } else {
             date_bounds(&scalar, data_type)
         };
@@ -173,9 +173,13 @@ fn date_bounds(scalar: &ScalarValue, data_type: &DataType) -> Option<(AttributeV
     if !matches!(data_type, DataType::Timestamp(..)) || &scalar.data_type() != data_type {
         return None;
     }
-    let days = timestamp_nanos(&scalar.to_array().ok()?, 0)?.div_euclid(NANOS * 86_400);
-    let days = i64::try_from(days).ok()?;
-    Some((AttributeValue::S(date_text(days - 1)?), AttributeValue::S(date_text(days + 2)?)))
+    let days = timestamp(&scalar.to_array().ok()?, 0)?.0.div_euclid(SECONDS_A_DAY);
+    let date = |days| {
+        let mut text = Vec::with_capacity(10);
+        write_date(days, &mut text).then_some(())?;
+        String::from_utf8(text).ok().map(AttributeValue::S)
+    };
+    Some((date(days - 1)?, date(days + 2)?))
 }
 
 /// Whether equal values of this type are equal attributes, and greater ones greater. A float stands for many numbers, a

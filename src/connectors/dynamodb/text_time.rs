@@ -1,57 +1,41 @@
 //! Dates, times and timestamps as the text that DynamoDB items hold: written as Flink does, read in the ISO forms too.
 //! Instants are written in UTC with a `Z`; a timestamp without a zone is written as it stands.
 
-use std::fmt::Write;
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime, Timelike};
 
-use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
+use crate::formats::time_text;
 
 /// Nanoseconds in a second.
 pub const NANOS: i128 = 1_000_000_000;
-const SECONDS_A_DAY: i64 = 86_400;
 
-/// Days since 1970-01-01 as `yyyy-MM-dd`.
-pub fn date_text(days: i64) -> Option<String> {
-    let date = NaiveDate::from_epoch_days(i32::try_from(days).ok()?)?;
-    (0..=9999).contains(&date.year()).then(|| format!("{:04}-{:02}-{:02}", date.year(), date.month(), date.day()))
+/// The days of the years 0000 to 9999, since 1970.
+const DAYS: std::ops::RangeInclusive<i64> = -719_528..=2_932_896;
+
+/// Writes days since 1970-01-01 as `yyyy-MM-dd`; false if the year has no four digits.
+pub fn write_date(days: i64, out: &mut Vec<u8>) -> bool {
+    DAYS.contains(&days) && time_text::write_date(days as i32, out)
 }
 
-/// Nanoseconds since midnight as `HH:mm:ss[.fraction]`.
-pub fn time_text(nanos: i64) -> Option<String> {
-    let seconds = u32::try_from(nanos.div_euclid(NANOS as i64)).ok()?;
-    let fraction = u32::try_from(nanos.rem_euclid(NANOS as i64)).ok()?;
-    let time = NaiveTime::from_num_seconds_from_midnight_opt(seconds, fraction)?;
-    let mut text = String::with_capacity(18);
-    push_time(&mut text, time);
-    Some(text)
-}
-
-/// Nanoseconds since 1970 as `yyyy-MM-dd HH:mm:ss[.fraction]`, the fraction in groups of three digits.
-pub fn timestamp_text(nanos: i128) -> Option<String> {
-    let seconds = i64::try_from(nanos.div_euclid(NANOS)).ok()?;
-    let mut text = date_text(seconds.div_euclid(SECONDS_A_DAY))?;
-    let time = NaiveTime::from_num_seconds_from_midnight_opt(
-        seconds.rem_euclid(SECONDS_A_DAY) as u32,
-        nanos.rem_euclid(NANOS) as u32,
-    )?;
-    text.push(' ');
-    push_time(&mut text, time);
-    Some(text)
-}
-
-fn push_time(text: &mut String, time: NaiveTime) {
-    let _ = write!(text, "{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second());
-    match time.nanosecond() {
-        0 => {}
-        nanos if nanos % 1_000_000 == 0 => {
-            let _ = write!(text, ".{:03}", nanos / 1_000_000);
-        }
-        nanos if nanos % 1_000 == 0 => {
-            let _ = write!(text, ".{:06}", nanos / 1_000);
-        }
-        nanos => {
-            let _ = write!(text, ".{nanos:09}");
-        }
+/// Writes a time of day as `HH:mm:ss[.fraction]`, the fraction in groups of three digits; false if it is none.
+pub fn write_time(seconds: i64, nanos: u32, out: &mut Vec<u8>) -> bool {
+    if !(0..time_text::SECONDS_A_DAY).contains(&seconds) {
+        return false;
     }
+    let fraction = out.len() + "HH:mm:ss.".len();
+    time_text::write_time(seconds, nanos, out);
+    while out.len() > fraction && !(out.len() - fraction).is_multiple_of(3) {
+        out.push(b'0');
+    }
+    true
+}
+
+/// Writes seconds and nanoseconds since 1970 as `yyyy-MM-dd HH:mm:ss[.fraction]`; false if the year has no four digits.
+pub fn write_timestamp(seconds: i64, nanos: u32, out: &mut Vec<u8>) -> bool {
+    if !write_date(seconds.div_euclid(time_text::SECONDS_A_DAY), out) {
+        return false;
+    }
+    out.push(b' ');
+    write_time(seconds.rem_euclid(time_text::SECONDS_A_DAY), nanos, out)
 }
 
 /// Reads `yyyy-MM-dd`, as days since 1970.

@@ -7,9 +7,9 @@ use chrono_tz::Tz;
 use datafusion::arrow::array::Array;
 use datafusion::arrow::datatypes::DataType;
 
-use super::item::{Item, timestamp_nanos};
+use super::encode::timestamp;
+use super::item::Item;
 use super::number::Number;
-use super::text_time::NANOS;
 
 /// Whether an item's time is over.
 pub fn is_expired(item: &Item, attribute: &str, now_ms: i64) -> bool {
@@ -23,8 +23,7 @@ pub fn is_expired(item: &Item, attribute: &str, now_ms: i64) -> bool {
 
 /// A timestamp column's value as epoch seconds; a timestamp without a zone is one of `time_zone`. `None` for NULL.
 pub fn epoch_seconds(array: &dyn Array, row: usize, time_zone: Tz) -> Option<i64> {
-    let nanos = timestamp_nanos(array, row)?;
-    let seconds = i64::try_from(nanos.div_euclid(NANOS)).ok()?;
+    let (seconds, _) = timestamp(array, row)?;
     match array.data_type() {
         DataType::Timestamp(_, None) => {
             Some(local_to_epoch(DateTime::from_timestamp(seconds, 0)?.naive_utc(), time_zone))

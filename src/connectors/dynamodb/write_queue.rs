@@ -2,8 +2,11 @@
 //! neither DynamoDB nor time. The one thing to get right: a write that was replaced by a newer one of its key counts as
 //! done only when the newer one is, and a key never has two writes on their way.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hash;
+
+use hashbrown::HashMap;
+use hashbrown::hash_map::EntryRef;
 
 /// Writes waiting and on their way, at most one of each for a key.
 #[derive(Debug)]
@@ -123,16 +126,16 @@ impl<K: Clone + Eq + Hash, C: Clone> WriteQueue<K, C> {
 
     /// The write of this key that is on its way is durable.
     pub fn succeed(&mut self, key: &K) {
-        let Some(slot) = self.slots.get_mut(key) else { return };
+        let EntryRef::Occupied(mut entry) = self.slots.entry_ref(key) else { return };
+        let slot = entry.get_mut();
         let Some(sent) = slot.sent.take() else { return };
         slot.failures = 0;
-        let is_waiting = slot.waiting.is_some();
-        self.release(sent.oldest_ticket);
-        if is_waiting {
+        if slot.waiting.is_some() {
             self.ready.push_back(key.clone());
         } else {
-            self.slots.remove(key);
+            entry.remove();
         }
+        self.release(sent.oldest_ticket);
     }
 
     /// Notes a failure of this key's write, which stays on its way; gives the number of failures in a row.

@@ -5,33 +5,41 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn all_kinds() -> Vec<(&'static str, AttributeValue, Value)> {
-    let text = "a \"quote\", a \\ and a \u{1} \u{1F600}".to_owned();
-    let map = HashMap::from([("inner".to_owned(), AttributeValue::L(vec![AttributeValue::N("1".to_owned())]))]);
+const TEXT: &str = "a \"quote\", a \\ and a \u{1} \u{1F600}";
+
+fn all_kinds() -> Vec<(&'static str, Encoded<'static>, Value)> {
+    let map = HashMap::from([
+        ("inner".to_owned(), AttributeValue::L(vec![AttributeValue::N("1".to_owned()), AttributeValue::Null(true)])),
+        ("s".to_owned(), AttributeValue::S(TEXT.to_owned())),
+        ("b".to_owned(), AttributeValue::B(Blob::new([0_u8, 255]))),
+        ("bool".to_owned(), AttributeValue::Bool(true)),
+    ]);
+    let map_json = json!({"inner": {"L": [{"N": "1"}, {"NULL": true}]}, "s": {"S": TEXT}, "b": {"B": "AP8="}, "bool": {"BOOL": true}});
     vec![
-        ("s", AttributeValue::S(text.clone()), json!({"S": text})),
-        ("n", AttributeValue::N("-1.5E+7".to_owned()), json!({"N": "-1.5E+7"})),
-        ("b", AttributeValue::B(Blob::new([0_u8, 255])), json!({"B": "AP8="})),
-        ("bool", AttributeValue::Bool(false), json!({"BOOL": false})),
-        ("null", AttributeValue::Null(true), json!({"NULL": true})),
-        ("ss", AttributeValue::Ss(vec!["x".to_owned(), "y".to_owned()]), json!({"SS": ["x", "y"]})),
-        ("ns", AttributeValue::Ns(vec!["1".to_owned()]), json!({"NS": ["1"]})),
-        ("bs", AttributeValue::Bs(vec![Blob::new([1_u8])]), json!({"BS": ["AQ=="]})),
-        ("a \"name\"", AttributeValue::M(map), json!({"M": {"inner": {"L": [{"N": "1"}]}}})),
+        ("s", Encoded::Text(TEXT), json!({"S": TEXT})),
+        ("n", Encoded::Number("-1.5E+7"), json!({"N": "-1.5E+7"})),
+        ("b", Encoded::Binary(&[0, 255]), json!({"B": "AP8="})),
+        ("yes", Encoded::Bool(true), json!({"BOOL": true})),
+        ("no", Encoded::Bool(false), json!({"BOOL": false})),
+        ("null", Encoded::Null, json!({"NULL": true})),
+        ("a \"name\"", Encoded::Nested(AttributeValue::M(map)), json!({"M": map_json})),
     ]
 }
 
 #[test]
 fn requests_have_the_form_of_the_api() {
-    let (mut put, mut delete) = (WriteJson::put(), WriteJson::delete());
+    let mut json = WriteJson::default();
     let mut item = serde_json::Map::new();
+    json.begin_put();
     for (name, value, expected) in all_kinds() {
-        put.attribute(name, &value);
+        json.attribute(&AttributeName::new(name), &value);
         item.insert(name.to_owned(), expected);
     }
-    delete.attribute("s", &AttributeValue::S("k".to_owned()));
-    assert_eq!(delete.bytes(), 2);
-    let body: Value = serde_json::from_slice(&body("orders", &[put.finish(), delete.finish()])).unwrap();
+    let put = json.finish();
+    json.begin_delete();
+    json.attribute(&AttributeName::new("s"), &Encoded::Text("k"));
+    assert_eq!(json.bytes(), 2);
+    let body: Value = serde_json::from_slice(&body("orders", &[put, json.finish()])).unwrap();
     let delete = json!({"DeleteRequest": {"Key": {"s": {"S": "k"}}}});
     assert_eq!(body, json!({"RequestItems": {"orders": [{"PutRequest": {"Item": item}}, delete]}}));
 }

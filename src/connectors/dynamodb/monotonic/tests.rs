@@ -45,7 +45,7 @@ fn version_and_origin_survive_the_item() {
     let me = lineage("j", "w2", 5);
     let item = complete(&me, &write(4, 6, 9), 1000, "_v", 1000);
     assert_eq!(stored(&item, "_v"), Some(by(1004, 1000, 6, "w2", 9)));
-    assert!(super::super::item::item_bytes(&item) < VERSION_BYTES_MAX);
+    assert!(super::super::encode::item_bytes(&item) < VERSION_BYTES_MAX);
     assert_eq!(stored(&Item::from([("_v".to_owned(), AttributeValue::S("x".into()))]), "_v"), None);
 }
 
