@@ -1,22 +1,20 @@
-//! BatchWriteItem whose body is written straight from rows. The SDK's way from typed requests builds a map of strings for each item,
-//! copies it to be able to send it again and walks it for the JSON; here a row is its JSON from the beginning. All else of a call
-//! is the SDK's: endpoint, credentials, signature, connection, answer.
-//! The form is that of the API reference, "BatchWriteItem" and "AttributeValue".
+//! The bodies of BatchWriteItem, straight from rows and back to keys. The SDK's way from typed requests builds a map of strings
+//! for each item, copies it to be able to send it again and walks it for the JSON; here a row is its JSON from the beginning.
+//! `direct_call` sends it. The form is that of the API reference, "BatchWriteItem" and "AttributeValue".
 
-use std::future::Future;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::http::HttpResponse;
-use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::batch_write_item::{BatchWriteItemError, BatchWriteItemOutput};
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_smithy_types::body::SdkBody;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::encode::Encoded;
+use super::key::{Key, KeySchema};
 
 /// An attribute's name, ready for requests.
 pub struct AttributeName {
@@ -89,26 +87,8 @@ impl WriteJson {
     }
 }
 
-/// Sends writes to one table, once.
-///
-/// # Errors
-/// As the SDK's.
-pub fn send(
-    client: &Client,
-    table_name: &str,
-    writes: &[Arc<[u8]>],
-) -> impl Future<Output = Result<BatchWriteItemOutput, SdkError<BatchWriteItemError, HttpResponse>>> + use<> {
-    let body = body(table_name, writes);
-    // The table's name decides on the endpoint; the list of writes is only in the body.
-    let call = client.batch_write_item().request_items(table_name, Vec::new()).customize();
-    call.mutate_request(move |request| {
-        request.headers_mut().insert("content-length", body.len().to_string());
-        *request.body_mut() = SdkBody::from(body.clone());
-    })
-    .send()
-}
-
-fn body(table_name: &str, writes: &[Arc<[u8]>]) -> Bytes {
+/// The body of a request that writes to one table.
+pub fn body(table_name: &str, writes: &[Arc<[u8]>]) -> Bytes {
     let length = writes.iter().map(|write| write.len() + 1).sum::<usize>();
     let mut body = Vec::with_capacity(length + table_name.len() + 32);
     body.extend_from_slice(br#"{"RequestItems":{"#);
@@ -122,6 +102,52 @@ fn body(table_name: &str, writes: &[Arc<[u8]>]) -> Bytes {
     }
     body.extend_from_slice(b"]}}");
     body.into()
+}
+
+/// The keys of the writes that DynamoDB left out, from the body of its answer.
+///
+/// # Errors
+/// It is no such answer.
+pub fn left_out(answer: &[u8], key: &KeySchema) -> Result<HashSet<Key>, String> {
+    let answer: Answer = serde_json::from_slice(answer).map_err(|error| error.to_string())?;
+    // Of one table only, under whichever of its names (an ARN may come back as a name).
+    let left = answer.unprocessed_items.unwrap_or_default().into_values().flatten();
+    left.map(|write| write.key(key).ok_or_else(|| "a write comes back without its key".to_owned())).collect()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Answer {
+    unprocessed_items: Option<HashMap<String, Vec<LeftOut>>>,
+}
+
+#[derive(Deserialize)]
+enum LeftOut {
+    PutRequest {
+        #[serde(rename = "Item")]
+        item: HashMap<String, Value>,
+    },
+    DeleteRequest {
+        #[serde(rename = "Key")]
+        key: HashMap<String, Value>,
+    },
+}
+
+impl LeftOut {
+    fn key(&self, key: &KeySchema) -> Option<Key> {
+        let (Self::PutRequest { item } | Self::DeleteRequest { key: item }) = self;
+        let values: Option<Vec<_>> =
+            key.attributes().map(|attribute| key_attribute(item.get(&attribute.name)?)).collect();
+        Key::of(&values?)
+    }
+}
+
+fn key_attribute(value: &Value) -> Option<AttributeValue> {
+    let text = |name| value.get(name).and_then(Value::as_str);
+    text("S")
+        .map(|text| AttributeValue::S(text.to_owned()))
+        .or_else(|| text("N").map(|text| AttributeValue::N(text.to_owned())))
+        .or_else(|| BASE64.decode(text("B")?).ok().map(|bytes| AttributeValue::B(Blob::new(bytes))))
 }
 
 fn write_text(text: &str, out: &mut Vec<u8>) {

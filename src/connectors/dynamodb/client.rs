@@ -192,6 +192,15 @@ impl Failure {
         Self { kind, code, error }
     }
 
+    /// An answer that is none: of a proxy, say.
+    pub fn unreadable(doing: &str, why: &str) -> Self {
+        Self {
+            kind: FailureKind::Transient,
+            code: String::new(),
+            error: Error::unavailable(format!("{doing}: the answer cannot be read: {why}")),
+        }
+    }
+
     /// No answer in time.
     pub fn timed_out(doing: &str, after: Duration) -> Self {
         Self {

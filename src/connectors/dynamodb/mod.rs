@@ -4,6 +4,7 @@
 
 mod batch_write;
 pub mod client;
+mod direct_call;
 pub mod encode;
 pub mod item;
 mod item_writes;

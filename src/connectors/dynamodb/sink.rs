@@ -5,8 +5,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, WriteRequest};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
@@ -16,6 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::batch_write;
 use super::client::{Failure, FailureKind, backoff, send_once};
+use super::direct_call::DirectCall;
 use super::item_writes::{ItemWrites, Write};
 use super::key::{Key, KeySchema};
 use super::monotonic::{Bases, Lineage, VersionedPut};
@@ -55,8 +54,11 @@ impl Sink for DynamoDbSink {
         let (acknowledged, acknowledged_seen) = watch::channel(0);
         let (progress, progress_seen) = watch::channel(0);
         let client = self.table.client().await;
+        let call = DirectCall::new(&client, self.table.table_name())
+            .await
+            .map_err(|error| Failure::of(&error, &self.table.doing("BatchWriteItem")).error)?;
         let versioned = self.table.options.version_attribute.as_ref().map(|attribute| VersionedPut {
-            client: client.clone(),
+            client,
             table: self.table.clone(),
             version_attribute: attribute.clone(),
             lineage: Lineage {
@@ -67,7 +69,7 @@ impl Sink for DynamoDbSink {
         });
         let sender = Sender {
             shared: shared.clone(),
-            client,
+            call: Arc::new(call),
             versioned,
             bases: Arc::default(),
             table: self.table.clone(),
@@ -218,7 +220,7 @@ impl SinkWriter for Writer {
 /// The task that sends.
 struct Sender {
     shared: Arc<Shared>,
-    client: Client,
+    call: Arc<DirectCall>,
     versioned: Option<VersionedPut>,
     bases: Arc<Mutex<Bases>>,
     table: Arc<RemoteTable>,
@@ -307,17 +309,16 @@ impl Sender {
                 writes.push(write);
             }
         }
-        let request = batch_write::send(&self.client, self.table.table_name(), &writes);
-        let (metrics, key) = (self.metrics.clone(), self.key.clone());
+        let body = batch_write::body(self.table.table_name(), &writes);
+        let (call, metrics, key) = (self.call.clone(), self.metrics.clone(), self.key.clone());
         let doing = self.table.doing("BatchWriteItem");
         let timeout = self.table.options.sink_read_timeout;
         async move {
-            let answer = send_once(&doing, timeout, Some(&metrics), request).await.map(|answer| {
-                // Of one table only, under whichever of its names (an ARN may come back as a name).
-                let left = answer.unprocessed_items.unwrap_or_default().into_values().flatten();
-                let left = left.filter(|_| !fault::is_mutant("swallow-unprocessed"));
-                left.filter_map(|request| request_key(&request, &key)).collect()
-            });
+            let answer = match send_once(&doing, timeout, Some(&metrics), call.send(body)).await {
+                Ok(_) if fault::is_mutant("swallow-unprocessed") => Ok(HashSet::new()),
+                Ok(answer) => batch_write::left_out(&answer, &key).map_err(|error| Failure::unreadable(&doing, &error)),
+                Err(failure) => Err(failure),
+            };
             Event::Answered { keys, answer }
         }
         .boxed()
@@ -373,10 +374,4 @@ impl Sender {
             .boxed(),
         ))
     }
-}
-
-fn request_key(request: &WriteRequest, key: &KeySchema) -> Option<Key> {
-    let item =
-        request.put_request().map(PutRequest::item).or_else(|| request.delete_request().map(DeleteRequest::key))?;
-    Key::of_item(item, key)
 }

@@ -1,9 +1,7 @@
-use std::collections::HashMap;
-
-use aws_sdk_dynamodb::primitives::Blob;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::*;
+use crate::connectors::dynamodb::key::KeyAttribute;
 
 const TEXT: &str = "a \"quote\", a \\ and a \u{1} \u{1F600}";
 
@@ -42,4 +40,27 @@ fn requests_have_the_form_of_the_api() {
     let body: Value = serde_json::from_slice(&body("orders", &[put, json.finish()])).unwrap();
     let delete = json!({"DeleteRequest": {"Key": {"s": {"S": "k"}}}});
     assert_eq!(body, json!({"RequestItems": {"orders": [{"PutRequest": {"Item": item}}, delete]}}));
+}
+
+#[test]
+fn writes_left_out_are_known_by_their_keys() {
+    let attribute = |name: &str, attribute_type: &str| KeyAttribute {
+        name: name.to_owned(),
+        attribute_type: attribute_type.to_owned(),
+    };
+    let key = KeySchema { partition: attribute("user", "N"), sort: Some(attribute("id", "B")) };
+    let answer = json!({"UnprocessedItems": {"orders": [
+        {"PutRequest": {"Item": {"id": {"B": "AP8="}, "user": {"N": "7"}, "amount": {"N": "1.5"}}}},
+        {"DeleteRequest": {"Key": {"user": {"N": "-8"}, "id": {"B": "AQ=="}}}},
+    ]}});
+    let wanted = [("7", vec![0, 255]), ("-8", vec![1])]
+        .map(|(user, id)| Key::of(&[AttributeValue::N(user.to_owned()), AttributeValue::B(Blob::new(id))]).unwrap());
+    assert_eq!(left_out(answer.to_string().as_bytes(), &key).unwrap(), HashSet::from(wanted));
+    for nothing in ["{}", r#"{"UnprocessedItems":{}}"#, r#"{"UnprocessedItems":null,"ConsumedCapacity":[]}"#] {
+        assert_eq!(left_out(nothing.as_bytes(), &key).unwrap(), HashSet::new());
+    }
+    let without_key = r#"{"UnprocessedItems":{"orders":[{"DeleteRequest":{"Key":{"user":{"N":"1"}}}}]}}"#;
+    for unreadable in ["<html>", without_key] {
+        left_out(unreadable.as_bytes(), &key).unwrap_err();
+    }
 }
