@@ -33,9 +33,11 @@ def memory_mb(pid):
     return found["VmRSS"], found["VmHWM"]
 
 
-def wait_until(condition, seconds, what, pause=0.05, process=None):
-    """The first true value of `condition`; `Failed` after `seconds` or when `process` ends."""
-    deadline = time.monotonic() + seconds
+def wait_until(condition, seconds, what, pause=0.05, process=None, share=0.0):
+    """The first true value of `condition`; `Failed` after `seconds` or when `process` ends. It is looked at after every `pause`,
+    or after this `share` of the time waited so far if that is longer."""
+    begun = time.monotonic()
+    deadline = begun + seconds
     while True:
         value = condition()
         if value:
@@ -44,7 +46,7 @@ def wait_until(condition, seconds, what, pause=0.05, process=None):
             raise Failed(f"the process ended with {process.returncode} before {what}")
         if time.monotonic() > deadline:
             raise Failed(f"waited {seconds} s in vain for {what}")
-        time.sleep(pause)
+        time.sleep(max(pause, share * (time.monotonic() - begun)))
 
 
 def end(process, seconds=20):
