@@ -198,6 +198,7 @@ fn write_attribute(value: &AttributeValue, out: &mut Vec<u8>) {
             });
             out.extend_from_slice(b"}}");
         }
+        // NULL: rows give no other kind.
         _ => write_value(&Encoded::Null, out),
     }
 }

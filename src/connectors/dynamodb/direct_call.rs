@@ -17,8 +17,9 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::auth::{AuthScheme, AuthSchemeId};
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorSettings, SharedHttpConnector};
-use aws_smithy_runtime_api::client::identity::SharedIdentityResolver;
+use aws_smithy_runtime_api::client::identity::{Identity, SharedIdentityResolver};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use bytes::Bytes;
@@ -108,7 +109,10 @@ impl DirectCall {
     /// As the SDK's.
     pub async fn send(&self, body: Bytes) -> Result<Bytes, CallError> {
         let now = self.components.time_source().unwrap_or_default().now();
-        let request = self.request(body, now).await.map_err(SdkError::construction_failure)?;
+        // As the SDK does, so that a job tries again when credentials cannot be had for a while.
+        let identity =
+            self.identity().await.map_err(|error| SdkError::dispatch_failure(ConnectorError::other(error, None)))?;
+        let request = self.request(body, &identity, now).map_err(SdkError::construction_failure)?;
         let mut response = self.connector.call(request).await.map_err(SdkError::dispatch_failure)?;
         let answer = match ByteStream::new(response.take_body()).collect().await {
             Ok(answer) => answer.into_bytes(),
@@ -121,11 +125,14 @@ impl DirectCall {
         Err(SdkError::service_error(BatchWriteItemError::generic(refusal), response))
     }
 
-    async fn request(&self, body: Bytes, at: SystemTime) -> Result<HttpRequest, BoxError> {
+    async fn identity(&self) -> Result<Identity, BoxError> {
         let cache = self.components.identity_cache();
-        let identity = cache.resolve_cached_identity(self.identity.clone(), &self.components, &self.config).await?;
+        cache.resolve_cached_identity(self.identity.clone(), &self.components, &self.config).await
+    }
+
+    fn request(&self, body: Bytes, identity: &Identity, at: SystemTime) -> Result<HttpRequest, BoxError> {
         let parameters = v4::SigningParams::builder()
-            .identity(&identity)
+            .identity(identity)
             .region(&self.scope.region)
             .name(&self.scope.service)
             .time(at)

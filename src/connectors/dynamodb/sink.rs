@@ -337,10 +337,14 @@ impl Sender {
         let left: Vec<Key> = match answer {
             Ok(left_out) => {
                 let mut queue = self.shared.queue.lock();
-                let (left, done): (Vec<_>, Vec<_>) =
-                    keys.into_iter().partition(|key| !left_out.is_empty() && left_out.contains(key));
-                done.iter().for_each(|key| queue.succeed(key));
-                left
+                let (left, done): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| left_out.contains(key));
+                if left.len() == left_out.len() {
+                    done.iter().for_each(|key| queue.succeed(key));
+                    left
+                } else {
+                    // A key comes back that was not sent: which of them is meant is not known.
+                    left.into_iter().chain(done).collect()
+                }
             }
             Err(failure) => {
                 if failure.kind == FailureKind::Final || self.table.options.sink_fail_on_error {

@@ -36,7 +36,7 @@ async fn a_call_is_signed_as_the_sdk_signs_it() {
         let direct = DirectCall::new(&client, "orders").await.unwrap();
         let body = Bytes::copy_from_slice(by_sdk.body().bytes().unwrap());
         let at = signed_at(by_sdk.headers().get("x-amz-date").unwrap());
-        let request = direct.request(body, at).await.unwrap();
+        let request = direct.request(body, &direct.identity().await.unwrap(), at).unwrap();
         assert_eq!(request.uri(), by_sdk.uri());
         assert_eq!(request.method(), by_sdk.method());
         let mut has_signature = false;
