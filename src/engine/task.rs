@@ -400,15 +400,8 @@ impl Task {
         self.flush_at = None;
         if self.holds_back {
             for place in 0..self.parts.nodes.len() {
-                let node = &mut self.parts.nodes[place];
-                if let Work::Operator(operator) = &mut node.work {
-                    let begun = Instant::now();
-                    let batch = operator.flush().map_err(|error| error.context(&node.id))?;
-                    node.metrics.add_busy(begun.elapsed());
-                    if !batch.is_empty() {
-                        node.metrics.rows_out.fetch_add(batch.len() as u64, Ordering::Relaxed);
-                        self.pass_on(place, vec![batch]).await?;
-                    }
+                while let Some(part) = self.flush_part(place)? {
+                    self.pass_on(place, vec![part]).await?;
                 }
             }
         }
@@ -423,6 +416,18 @@ impl Task {
             ledger.note(tickets.collect(), positions);
         }
         Ok(())
+    }
+
+    /// The next part of what a node holds back.
+    fn flush_part(&mut self, place: usize) -> Result<Option<ChangeBatch>> {
+        let node = &mut self.parts.nodes[place];
+        let Work::Operator(operator) = &mut node.work else { return Ok(None) };
+        let begun = Instant::now();
+        let part = operator.flush().map_err(|error| error.context(&node.id))?;
+        node.metrics.add_busy(begun.elapsed());
+        let rows = part.as_ref().map_or(0, ChangeBatch::len);
+        node.metrics.rows_out.fetch_add(rows as u64, Ordering::Relaxed);
+        Ok(part)
     }
 
     /// Gives a node's rows to those that take them.

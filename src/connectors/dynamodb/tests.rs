@@ -511,6 +511,30 @@ async fn a_part_of_a_batch_left_out_is_sent_again_alone() {
 }
 
 #[tokio::test]
+async fn a_batch_whose_answer_names_another_key_is_sent_again_whole() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let seen = calls.clone();
+    let store = Store::with_faults(Arc::new(move |operation, body| {
+        if operation == "BatchWriteItem" && seen.fetch_add(1, Ordering::SeqCst) == 0 {
+            let body: serde_json::Value = serde_json::from_str(body).unwrap();
+            let mut left = body["RequestItems"]["orders"][0].clone();
+            left["PutRequest"]["Item"]["order_id"]["N"] = "77".into();
+            return Fault::Answer(200, serde_json::json!({"UnprocessedItems": {"orders": [left]}}).to_string());
+        }
+        Fault::Pass
+    }))
+    .await;
+    let declaration = orders(&[]);
+    store.create(&declaration).await.unwrap();
+    let table = store.open(&declaration);
+    let data: Vec<_> = (0..3).map(|i| (Some(1), i, 0.0, "s")).collect();
+    insert(&table, rows(&declaration, &data)).await;
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+    let (_, batches) = read(&table, &[1], vec![], None).await.unwrap();
+    assert_eq!(count(&batches), 3);
+}
+
+#[tokio::test]
 async fn a_writer_that_waits_for_a_slow_store_sleeps() {
     let hanging = Arc::new(|operation: &str, _: &str| match operation {
         "BatchWriteItem" => Fault::Hang,

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datafusion::arrow::array::{Array, AsArray, UInt32Array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, TimeUnit, TimestampMillisecondType};
 use datafusion::arrow::record_batch::RecordBatch;
@@ -91,15 +91,10 @@ impl RecordMaker {
         Ok(Records { values, keys, is_tombstone: None, timestamps, headers, skipped: 0 })
     }
 
-    fn upserts(&mut self, changes: &ChangeBatch) -> Result<Records> {
-        let has_key = |row: usize| {
-            let columns = changes.rows().columns();
-            self.options.key_columns.iter().all(|column| !columns[*column].is_null(row))
-        };
-        let keyed: Vec<u32> = (0..changes.len()).filter(|row| has_key(*row)).map(|row| row as u32).collect();
-        let skipped = changes.len() - keyed.len();
+    fn upserts(&mut self, all_changes: &ChangeBatch) -> Result<Records> {
+        let changes = self.keyed(all_changes)?;
+        let skipped = all_changes.len() - changes.len();
         self.tell_left_out(skipped);
-        let changes = if skipped == 0 { changes.clone() } else { changes.take(&UInt32Array::from(keyed))? };
         let keys = self.keys(&changes)?.ok_or_else(|| Error::internal("an upsert table has no key"))?;
         let is_updated_in_place = |row: usize| {
             changes.kind(row) == RowKind::UpdateBefore
@@ -115,6 +110,12 @@ impl RecordMaker {
             sent.reverse();
         }
         let is_tombstone: Vec<bool> = sent.iter().map(|row| changes.kind(*row).is_retraction()).collect();
+        if sent.len() == changes.len() && !is_tombstone.contains(&true) {
+            // The usual case needs no copies.
+            let values = self.values(&changes)?;
+            let (timestamps, headers) = self.metadata(changes.rows())?;
+            return Ok(Records { values, keys: Some(keys), is_tombstone: None, timestamps, headers, skipped });
+        }
         let rows = |rows: &mut dyn Iterator<Item = usize>| rows.map(|row| row as u32).collect::<Vec<_>>();
         let puts = rows(&mut sent.iter().zip(&is_tombstone).filter(|(_, gone)| !**gone).map(|(row, _)| *row));
         // Only what is written is encoded: a deleted row may hold what the format cannot.
@@ -140,6 +141,18 @@ impl RecordMaker {
         let all = rows(&mut sent.iter().copied());
         let (timestamps, headers) = self.metadata(changes.take(&UInt32Array::from(all))?.rows())?;
         Ok(Records { values, keys: Some(sent_keys), is_tombstone: Some(is_tombstone), timestamps, headers, skipped })
+    }
+
+    /// The changes whose key has no NULL.
+    fn keyed(&self, changes: &ChangeBatch) -> Result<ChangeBatch> {
+        let keys: Vec<&ArrayRef> =
+            self.options.key_columns.iter().map(|column| changes.rows().column(*column)).collect();
+        if keys.iter().all(|key| key.null_count() == 0) {
+            return Ok(changes.clone());
+        }
+        let has_key = |row: &usize| keys.iter().all(|key| key.is_valid(*row));
+        let keyed: UInt32Array = (0..changes.len()).filter(has_key).map(|row| row as u32).collect();
+        changes.take(&keyed)
     }
 
     fn tell_left_out(&mut self, rows: usize) {

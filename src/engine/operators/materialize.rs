@@ -2,7 +2,7 @@
 //! that are there for a sink key, the last to come stands; when it goes, the one before stands again.
 //! A flush gives every touched key once, also if it is as before: a replay may pass over a row that the sink has had in between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,7 +12,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 
 use super::group_aggregate::encoded::{Codec, Encoded};
 use super::group_aggregate::key_table::KeyTable;
-use super::{Operator, OperatorContext, SWEPT_KEYS_MAX, stored_columns};
+use super::{FLUSHED_KEYS_MAX, Operator, OperatorContext, SWEPT_KEYS_MAX, stored_columns};
 use crate::changelog::{ChangeBatch, Changelog, RowKind};
 use crate::clock::Clock;
 use crate::engine::key_group::key_groups;
@@ -35,7 +35,7 @@ pub struct Materialize {
     keys: KeyTable,
     slots: Vec<Slot>,
     /// Keys touched since the last flush, in order.
-    dirty: Vec<u32>,
+    dirty: VecDeque<u32>,
     /// Keys touched since the last snapshot.
     changed: Vec<u32>,
     /// Rows changed since the last snapshot, and whether they are in a checkpoint.
@@ -116,7 +116,7 @@ impl Materialize {
             value_columns,
             keys: KeyTable::default(),
             slots: Vec::new(),
-            dirty: Vec::new(),
+            dirty: VecDeque::new(),
             changed: Vec::new(),
             changed_rows: BTreeMap::new(),
             sequence: 0,
@@ -150,7 +150,7 @@ impl Materialize {
         slot.touched_ms = now_ms;
         slot.version += 1;
         if !std::mem::replace(&mut slot.dirty, true) {
-            self.dirty.push(number);
+            self.dirty.push_back(number);
         }
         if !std::mem::replace(&mut slot.changed, true) {
             self.changed.push(number);
@@ -314,11 +314,12 @@ impl Operator for Materialize {
         Ok(ChangeBatch::empty(self.schema()))
     }
 
-    fn flush(&mut self) -> Result<ChangeBatch> {
+    fn flush(&mut self) -> Result<Option<ChangeBatch>> {
         if self.dirty.is_empty() {
-            return Ok(ChangeBatch::empty(self.schema()));
+            return Ok(None);
         }
-        let slots = || self.dirty.iter().map(|slot| &self.slots[*slot as usize]);
+        let part: Vec<u32> = self.dirty.drain(..self.dirty.len().min(FLUSHED_KEYS_MAX)).collect();
+        let slots = || part.iter().map(|slot| &self.slots[*slot as usize]);
         let kinds: Arc<[RowKind]> = slots()
             .map(|slot| match (slot.rows.is_empty(), slot.emitted) {
                 (true, _) => RowKind::Delete,
@@ -326,7 +327,7 @@ impl Operator for Materialize {
                 (false, false) => RowKind::Insert,
             })
             .collect();
-        let keys = self.key_codec.decode(self.dirty.iter().map(|slot| self.keys.key(*slot)))?;
+        let keys = self.key_codec.decode(part.iter().map(|slot| self.keys.key(*slot)))?;
         let last = |slot: &'_ Slot| slot.rows.last().map(|(_, row)| row.clone());
         let lasts: Vec<Option<Encoded>> = slots().map(last).collect();
         let values = self.value_codec.decode_optional(lasts.iter().map(Option::as_deref))?;
@@ -341,11 +342,11 @@ impl Operator for Materialize {
             *column = Arc::new(Int64Array::from_iter_values(slots().map(|slot| slot.version)));
         }
         let rows = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
-        for slot in std::mem::take(&mut self.dirty) {
+        for slot in part {
             let slot = &mut self.slots[slot as usize];
             (slot.dirty, slot.emitted) = (false, !slot.rows.is_empty());
         }
-        Ok(ChangeBatch::changes(rows, kinds))
+        Ok(Some(ChangeBatch::changes(rows, kinds)))
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableDelta>> {

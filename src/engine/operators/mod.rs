@@ -42,16 +42,16 @@ pub trait Operator: Send {
         false
     }
 
-    /// Gives out what is held back: called when the input runs dry, when results have waited as long as they may, and before
-    /// every barrier. After it nothing is held back.
+    /// Gives out the next part of what is held back, in the order in which it came, and nothing when all of it is given out:
+    /// called so often when the input runs dry, when results have waited as long as they may, and before every barrier.
     ///
     /// # Errors
     /// A result cannot be computed.
-    fn flush(&mut self) -> Result<ChangeBatch> {
-        Ok(ChangeBatch::empty(self.schema()))
+    fn flush(&mut self) -> Result<Option<ChangeBatch>> {
+        Ok(None)
     }
 
-    /// What of its state changed since the last call, for the checkpoint; called at a barrier, after [`Self::flush`].
+    /// What of its state changed since the last call, for the checkpoint; called at a barrier, when all is given out.
     /// Copies and returns: nothing is written here.
     ///
     /// # Errors
@@ -74,6 +74,10 @@ pub trait Operator: Send {
         StateSize::default()
     }
 }
+
+/// Keys in a part of a flush: what becomes of them on their way to the sink stays in the processor's caches. Few in tests, so
+/// that these see several parts.
+const FLUSHED_KEYS_MAX: usize = if cfg!(test) { 3 } else { 4096 };
 
 /// So many keys are looked at for their time to live at each snapshot, at most.
 const SWEPT_KEYS_MAX: usize = 65_536;

@@ -107,10 +107,16 @@ pub fn run(operator: &mut dyn Operator, input: &SchemaRef, texts: &[&str]) -> St
             continue;
         }
         let now = block_on(operator.process(changes(input, step))).unwrap();
-        let later = operator.flush().unwrap();
+        let later = flushed(operator);
         out.push([text(&now), text(&later)].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n"));
     }
     out.join("\n--\n")
+}
+
+/// All that an operator holds back.
+pub fn flushed(operator: &mut dyn Operator) -> ChangeBatch {
+    let parts: Vec<ChangeBatch> = std::iter::from_fn(|| operator.flush().unwrap()).collect();
+    ChangeBatch::concat(&operator.schema(), &parts).unwrap()
 }
 
 /// A table's changes as text, without the key group.
@@ -241,7 +247,7 @@ impl Planned {
                 return operator.snapshot().unwrap().iter().map(delta_text).collect::<Vec<_>>().join("\n");
             }
             block_on(operator.process(self.project(changes(&self.input, step)))).unwrap();
-            text(&operator.flush().unwrap())
+            text(&flushed(&mut operator))
         });
         outputs.collect::<Vec<_>>().join("\n--\n")
     }
@@ -313,7 +319,7 @@ impl<'a> Tasks<'a> {
 
     pub fn flush(&mut self) {
         for operator in &mut self.operators {
-            self.output.push(operator.flush().unwrap());
+            self.output.push(flushed(operator.as_mut()));
         }
     }
 

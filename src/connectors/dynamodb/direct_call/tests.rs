@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_smithy_runtime_api::client::identity::{IdentityFuture, ResolveIdentity};
 
 use super::*;
 use crate::connectors::dynamodb::client::{Failure, FailureKind};
@@ -85,4 +86,25 @@ async fn nobody_there_is_a_passing_failure() {
     let call = DirectCall::new(&client, "orders").await.unwrap();
     let error = call.send(Bytes::from_static(b"{}")).await.unwrap_err();
     assert_eq!(Failure::of(&error, "BatchWriteItem").kind, FailureKind::Transient);
+}
+
+/// Credentials that cannot be had.
+#[derive(Debug)]
+struct NoCredentials;
+
+impl ResolveIdentity for NoCredentials {
+    fn resolve_identity<'a>(&'a self, _: &'a RuntimeComponents, _: &'a ConfigBag) -> IdentityFuture<'a> {
+        IdentityFuture::ready(Err("the metadata service does not answer".into()))
+    }
+}
+
+#[tokio::test]
+async fn without_credentials_a_job_may_try_again() {
+    let mut call = DirectCall::new(&client(None, None), "orders").await.unwrap();
+    call.identity = SharedIdentityResolver::new(NoCredentials);
+    let error = call.send(Bytes::from_static(b"{}")).await.unwrap_err();
+    let failure = Failure::of(&error, "BatchWriteItem");
+    assert_eq!(failure.kind, FailureKind::Final);
+    assert!(failure.error.is_retryable(), "{}", failure.error);
+    assert!(failure.error.message().contains("the metadata service does not answer"), "{}", failure.error);
 }

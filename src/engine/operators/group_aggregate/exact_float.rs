@@ -86,11 +86,11 @@ impl ExactSum {
         }
     }
 
-    /// The stored form, [`Wide::to_bytes`].
-    pub fn to_bytes(&self) -> Vec<u8> {
+    /// Appends the stored form, see [`Wide::write_to`].
+    pub fn write_to(&self, bytes: &mut Vec<u8>) {
         match &self.0 {
-            Repr::Near(near) => near.widened().to_bytes(),
-            Repr::Wide(wide) => wide.to_bytes(),
+            Repr::Near(near) => near.write_to(bytes),
+            Repr::Wide(wide) => wide.write_to(bytes),
         }
     }
 
@@ -140,6 +140,20 @@ impl Near {
             }
         };
         Some(Self { first, value: sum.checked_add(term)? })
+    }
+
+    /// What [`Wide::write_to`] would write: the digits are those of the two's complement.
+    fn write_to(self, bytes: &mut Vec<u8>) {
+        let low_zeros = if self.value == 0 { 0 } else { self.value.trailing_zeros() / DIGIT };
+        let value = self.value >> (low_zeros * DIGIT);
+        let bits = match value {
+            0 => 0,
+            // With the sign.
+            _ => i128::BITS + 1 - value.leading_zeros().max(value.leading_ones()),
+        };
+        bytes.extend_from_slice(&((self.first + low_zeros) as u16).to_le_bytes());
+        bytes.push(0);
+        bytes.extend_from_slice(&value.to_le_bytes()[..4 * bits.div_ceil(DIGIT) as usize]);
     }
 
     fn widened(self) -> Wide {

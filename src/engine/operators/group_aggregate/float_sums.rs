@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Float64Array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, Float64Array};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Float64Type};
 
@@ -112,8 +112,13 @@ impl Accumulator for FloatAccumulator {
     fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
         let mut columns = vec![counts_of(&self.counts, groups)];
         for sums in std::iter::once(&self.sums).chain(&self.squares) {
-            let stored = groups.iter().map(|group| sums[*group as usize].to_bytes());
-            columns.push(Arc::new(BinaryArray::from_iter_values(stored)));
+            let (mut stored, mut bytes) = (BinaryBuilder::with_capacity(groups.len(), groups.len() * 16), Vec::new());
+            for group in groups {
+                bytes.clear();
+                sums[*group as usize].write_to(&mut bytes);
+                stored.append_value(&bytes);
+            }
+            columns.push(Arc::new(stored.finish()));
         }
         Ok(columns)
     }

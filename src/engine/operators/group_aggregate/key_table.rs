@@ -2,6 +2,7 @@
 //! A group's number stays while the group is here and is given to another one afterwards. Knows nothing of aggregates.
 
 use std::hash::BuildHasher;
+use std::ops::Range;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -20,33 +21,57 @@ pub struct KeyTable {
     free: Vec<u32>,
 }
 
+/// Where a group's key is.
 #[derive(Clone, Copy)]
 struct Slot {
-    hash: u64,
     offset: usize,
-    length: usize,
-    used: bool,
+    /// No group if [`UNUSED`].
+    length: u32,
+    hash: u32,
+}
+
+const UNUSED: u32 = u32::MAX;
+
+impl Slot {
+    fn is_used(self) -> bool {
+        self.length != UNUSED
+    }
+
+    fn range(self) -> Range<usize> {
+        self.offset..self.offset + self.length as usize
+    }
+}
+
+/// What the hash table takes its places (low bits) and tags (high bits) from.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
 }
 
 impl KeyTable {
     /// The group of a key.
     #[inline]
     pub fn find(&self, key: &[u8]) -> Option<u32> {
-        self.index.find(self.hasher.hash_one(key), |group| self.key(*group) == key).copied()
+        self.index.find(spread(self.hash(key)), |group| self.key(*group) == key).copied()
     }
 
     /// The group of a key, which is made if there is none; whether it was made.
     #[inline]
     pub fn intern(&mut self, key: &[u8]) -> (u32, bool) {
-        let hash = self.hasher.hash_one(key);
-        match self.index.find(hash, |group| self.key(*group) == key) {
+        let hash = self.hash(key);
+        match self.index.find(spread(hash), |group| self.key(*group) == key) {
             Some(group) => (*group, false),
             None => (self.insert(hash, key), true),
         }
     }
 
-    fn insert(&mut self, hash: u64, key: &[u8]) -> u32 {
-        let slot = Slot { hash, offset: self.arena.len(), length: key.len(), used: true };
+    #[inline]
+    fn hash(&self, key: &[u8]) -> u32 {
+        self.hasher.hash_one(key) as u32
+    }
+
+    fn insert(&mut self, hash: u32, key: &[u8]) -> u32 {
+        let length = u32::try_from(key.len()).ok().filter(|length| *length != UNUSED);
+        let slot = Slot { offset: self.arena.len(), length: length.expect("a key has less than 4 GB"), hash };
         self.arena.extend_from_slice(key);
         let group = match self.free.pop() {
             Some(group) => {
@@ -59,26 +84,25 @@ impl KeyTable {
             }
         };
         let slots = &self.slots;
-        self.index.insert_unique(hash, group, |group| slots[*group as usize].hash);
+        self.index.insert_unique(spread(hash), group, |group| spread(slots[*group as usize].hash));
         group
     }
 
     /// The key of a group.
     #[inline]
     pub fn key(&self, group: u32) -> &[u8] {
-        let slot = &self.slots[group as usize];
-        &self.arena[slot.offset..slot.offset + slot.length]
+        &self.arena[self.slots[group as usize].range()]
     }
 
     /// Takes a group away; its number may be given to another one.
     pub fn remove(&mut self, group: u32) {
         let slot = &mut self.slots[group as usize];
-        if !slot.used {
+        if !slot.is_used() {
             return;
         }
-        slot.used = false;
-        self.garbage += slot.length;
-        if let Ok(entry) = self.index.find_entry(slot.hash, |other| *other == group) {
+        self.garbage += slot.length as usize;
+        slot.length = UNUSED;
+        if let Ok(entry) = self.index.find_entry(spread(slot.hash), |other| *other == group) {
             entry.remove();
         }
         self.free.push(group);
@@ -90,12 +114,10 @@ impl KeyTable {
     fn compact(&mut self) {
         let mut arena = Vec::with_capacity(self.arena.len() - self.garbage);
         for slot in &mut self.slots {
-            if slot.used {
+            if slot.is_used() {
                 let offset = arena.len();
-                arena.extend_from_slice(&self.arena[slot.offset..slot.offset + slot.length]);
+                arena.extend_from_slice(&self.arena[slot.range()]);
                 slot.offset = offset;
-            } else {
-                (slot.offset, slot.length) = (0, 0);
             }
         }
         self.arena = arena;
@@ -104,7 +126,7 @@ impl KeyTable {
 
     /// Whether a number belongs to a group.
     pub fn contains(&self, group: u32) -> bool {
-        self.slots.get(group as usize).is_some_and(|slot| slot.used)
+        self.slots.get(group as usize).is_some_and(|slot| slot.is_used())
     }
 
     /// How many groups there are.

@@ -1,5 +1,5 @@
 //! GROUP BY: keeps aggregates for each key and gives out how they change. [`Operator::process`] only folds; [`Operator::flush`]
-//! gives each touched group out once. Nothing is kept of what was given out: at the first touch after a flush the group still
+//! gives each touched group out once, in parts. Nothing is kept of what was given out: at the first touch after a flush the group still
 //! holds it, and is evaluated then.
 //!
 //! Groups have numbers; all state is in columns over them ([`accumulator`]). A group that is gone keeps its number until the
@@ -24,6 +24,7 @@ mod sums;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -35,7 +36,7 @@ use self::accumulator::{Accumulator, Fold, SKIPPED, ValueStore, accumulator};
 use self::encoded::{Codec, EncodedRows};
 use self::key_table::KeyTable;
 use self::spill::Spill;
-use super::{Operator, OperatorContext};
+use super::{FLUSHED_KEYS_MAX, Operator, OperatorContext};
 use crate::changelog::{ChangeBatch, Changelog};
 use crate::clock::Clock;
 use crate::engine::aggregate::GroupAggregateSpec;
@@ -74,8 +75,10 @@ pub struct GroupAggregate {
     flags: Vec<u8>,
     /// Groups touched since the last flush, in order.
     dirty: Vec<u32>,
-    /// What those groups were before, in chunks of columns, one row for each of them.
-    before: Vec<Vec<ArrayRef>>,
+    /// How many of those the flush that is under way has given out.
+    given_out: usize,
+    /// What the others were before, if that must be known.
+    before: VecDeque<Before>,
     /// Groups touched since the last snapshot.
     changed: Vec<u32>,
     /// Number of the next row in the order of arrival.
@@ -88,6 +91,12 @@ pub struct GroupAggregate {
     spill: Option<Spill>,
     clock: Arc<dyn Clock>,
     scratch: Scratch,
+}
+
+/// What groups were before they were touched: columns with a row for each.
+struct Before {
+    groups: usize,
+    columns: Vec<ArrayRef>,
 }
 
 struct Aggregate {
@@ -172,7 +181,8 @@ impl GroupAggregate {
             touched_ms: Vec::new(),
             flags: Vec::new(),
             dirty: Vec::new(),
-            before: Vec::new(),
+            given_out: 0,
+            before: VecDeque::new(),
             changed: Vec::new(),
             sequence: 0,
             unknown_retractions: 0,
@@ -397,8 +407,8 @@ impl Operator for GroupAggregate {
         self.resolve(&batch, &key_rows, &mut scratch.groups);
         if self.needs_before() && first_new < self.dirty.len() {
             // A group that was not given out has no row before; what stands in its place is not looked at.
-            let before = self.results(&self.dirty[first_new..])?;
-            self.before.push(before);
+            let columns = self.results(&self.dirty[first_new..])?;
+            self.before.push_back(Before { groups: self.dirty.len() - first_new, columns });
         }
         self.fold(&batch, &mut scratch)?;
         self.scratch = scratch;
@@ -406,13 +416,15 @@ impl Operator for GroupAggregate {
         Ok(ChangeBatch::empty(self.schema()))
     }
 
-    fn flush(&mut self) -> Result<ChangeBatch> {
+    fn flush(&mut self) -> Result<Option<ChangeBatch>> {
         self.finish_restore();
         if self.dirty.is_empty() {
-            return Ok(ChangeBatch::empty(self.schema()));
+            return Ok(None);
         }
-        let output = self.output()?;
-        for group in std::mem::take(&mut self.dirty) {
+        let (part, before) = self.next_part();
+        let output = self.output(&self.dirty[part.clone()], &before)?;
+        for place in part.clone() {
+            let group = self.dirty[place];
             let exists = self.exists(group);
             let flags = &mut self.flags[group as usize];
             *flags = *flags & !(DIRTY | EMITTED) | if exists { EMITTED } else { 0 };
@@ -424,9 +436,13 @@ impl Operator for GroupAggregate {
                 }
             }
         }
-        self.before.clear();
-        self.make_room()?;
-        Ok(output)
+        self.given_out = part.end;
+        if self.given_out == self.dirty.len() {
+            self.dirty.clear();
+            self.given_out = 0;
+            self.make_room()?;
+        }
+        Ok(Some(output))
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableDelta>> {

@@ -1,11 +1,13 @@
 //! What a group aggregate gives out at a flush: each touched group's change since the one before.
 
+use std::ops::Range;
+
 use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, make_comparator, new_null_array};
 use datafusion::arrow::compute::kernels::cmp::not_distinct;
 use datafusion::arrow::compute::{SortOptions, concat, interleave};
 use datafusion::arrow::record_batch::RecordBatch;
 
-use super::{EMITTED, GroupAggregate};
+use super::{Before, EMITTED, FLUSHED_KEYS_MAX, GroupAggregate};
 use crate::changelog::{ChangeBatch, Changelog, RowKind};
 use crate::error::Result;
 
@@ -15,22 +17,38 @@ const BEFORE: usize = 1;
 const NOTHING: usize = 2;
 
 impl GroupAggregate {
-    /// The changes of all dirty groups; changes nothing.
-    pub(super) fn output(&self) -> Result<ChangeBatch> {
-        let after = self.results(&self.dirty)?;
-        let before = self.before_columns()?;
+    /// The places in `dirty` of the groups that are given out next, and what they were before.
+    pub(super) fn next_part(&mut self) -> (Range<usize>, Vec<Before>) {
+        let first = self.given_out;
+        let (mut end, mut chunks) = (first, Vec::new());
+        if !self.needs_before() {
+            return (first..self.dirty.len().min(first + FLUSHED_KEYS_MAX), chunks);
+        }
+        while end < first + FLUSHED_KEYS_MAX
+            && let Some(chunk) = self.before.pop_front()
+        {
+            end += chunk.groups;
+            chunks.push(chunk);
+        }
+        (first..end, chunks)
+    }
+
+    /// The changes of dirty groups, which were as `before` says; changes nothing.
+    pub(super) fn output(&self, dirty: &[u32], before: &[Before]) -> Result<ChangeBatch> {
+        let after = self.results(dirty)?;
+        let before = self.before_columns(before)?;
         let unchanged = match &before {
-            Some(before) if !self.emits_unchanged() => Some(equal_rows(before, &after, self.dirty.len())?),
+            Some(before) if !self.emits_unchanged() => Some(equal_rows(before, &after, dirty.len())?),
             _ => None,
         };
-        let mut rows: Vec<(usize, usize)> = Vec::with_capacity(self.dirty.len() * 2);
-        let mut kinds = Vec::with_capacity(self.dirty.len() * 2);
+        let mut rows: Vec<(usize, usize)> = Vec::with_capacity(dirty.len() * 2);
+        let mut kinds = Vec::with_capacity(dirty.len() * 2);
         let mut add = |place, index, kind| {
             rows.push((place, index));
             kinds.push(kind);
         };
         let upsert = self.spec.emits == Changelog::Upsert;
-        for (index, group) in self.dirty.iter().enumerate() {
+        for (index, group) in dirty.iter().enumerate() {
             let existed = self.flags[*group as usize] & EMITTED != 0;
             match (existed, self.exists(*group)) {
                 (false, true) => add(AFTER, index, RowKind::Insert),
@@ -48,9 +66,9 @@ impl GroupAggregate {
                 (false, false) => {}
             }
         }
-        let keys = self.codec.decode(self.dirty.iter().map(|group| self.keys.key(*group)))?;
+        let keys = self.codec.decode(dirty.iter().map(|group| self.keys.key(*group)))?;
         // The usual case needs no copy: every group gives its new row.
-        let plain = rows.len() == self.dirty.len() && rows.iter().all(|(place, _)| *place == AFTER);
+        let plain = rows.len() == dirty.len() && rows.iter().all(|(place, _)| *place == AFTER);
         let columns = if plain {
             keys.into_iter().chain(after).collect()
         } else {
@@ -84,14 +102,14 @@ impl GroupAggregate {
         Ok(ChangeBatch::changes(batch, kinds.into()))
     }
 
-    /// The dirty groups' columns before they changed.
-    fn before_columns(&self) -> Result<Option<Vec<ArrayRef>>> {
+    /// The columns of groups before they changed, if that must be known.
+    fn before_columns(&self, before: &[Before]) -> Result<Option<Vec<ArrayRef>>> {
         if !self.needs_before() {
             return Ok(None);
         }
-        let columns = self.before.first().map_or(0, Vec::len);
+        let columns = before.first().map_or(0, |chunk| chunk.columns.len());
         let column = |index: usize| {
-            let chunks: Vec<&dyn Array> = self.before.iter().map(|chunk| chunk[index].as_ref()).collect();
+            let chunks: Vec<&dyn Array> = before.iter().map(|chunk| chunk.columns[index].as_ref()).collect();
             Ok(concat(&chunks)?)
         };
         Ok(Some((0..columns).map(column).collect::<Result<_>>()?))

@@ -134,7 +134,7 @@ fn a_version_is_in_the_checkpoint_also_after_the_end_of_its_group() {
             [("+ a 5", "+ a 5 1"), ("- a 5", "- a NULL 2"), ("+ a 1", "+ a 1 3"), ("- a 1", "- a NULL 4")]
         {
             block_on(operator.process(planned.project(changes(&planned.input, step)))).unwrap();
-            assert_eq!(text(&operator.flush().unwrap()), expected, "spills: {spills}");
+            assert_eq!(text(&flushed(&mut operator)), expected, "spills: {spills}");
             stored.extend(operator.snapshot().unwrap());
             operator = planned.operator(&clock);
             for delta in &stored {
@@ -169,7 +169,7 @@ fn retractions_of_unknown_rows_are_counted_and_left_out() {
     let mut operator = planned.operator(&ManualClock::default());
     let batch = planned.project(changes(&planned.input, "- a 1\n+ a 2\n- a 7\n- a 2\n+ b 1"));
     block_on(operator.process(batch)).unwrap();
-    assert_eq!(text(&operator.flush().unwrap()), "+ b 1 1 [1]");
+    assert_eq!(text(&flushed(&mut operator)), "+ b 1 1 [1]");
     assert_eq!(operator.unknown_retractions(), 2);
 }
 
@@ -278,7 +278,7 @@ fn a_group_that_nothing_touched_for_its_time_is_forgotten() {
     let mut step = |now_ms, changed: &str| {
         clock.set(now_ms);
         block_on(operator.process(planned.project(changes(&planned.input, changed)))).unwrap();
-        let out = text(&operator.flush().unwrap());
+        let out = text(&flushed(&mut operator));
         (
             out,
             operator.snapshot().unwrap().iter().map(delta_text).collect::<Vec<_>>().join("; "),
@@ -307,7 +307,7 @@ fn a_table_of_another_statement_is_refused() {
     let mut other = by_k("sum(d)").operator(&ManualClock::default());
     let planned = by_k("sum(d)");
     block_on(other.process(planned.project(changes(&planned.input, "+ a 1 1")))).unwrap();
-    other.flush().unwrap();
+    flushed(&mut other);
     let delta = other.snapshot().unwrap().remove(0);
     let error = operator.restore(&delta.table, &delta.rows).unwrap_err();
     assert_eq!(error.message(), "table \"groups\" of an operator's state was stored with other columns");
@@ -373,7 +373,7 @@ fn only_what_the_checkpoint_has_goes_to_disk() {
     let mut operator = planned.operator(&ManualClock::default());
     let mut step = |text: &str| {
         block_on(operator.process(planned.project(changes(&planned.input, text)))).unwrap();
-        operator.flush().unwrap();
+        flushed(&mut operator);
         let before = operator.state_size();
         operator.snapshot().unwrap();
         before

@@ -119,11 +119,10 @@ impl Wide {
         self.digits.capacity() * size_of::<i64>() + self.special.as_ref().map_or(0, |_| size_of::<Special>())
     }
 
-    /// The stored form: place of the first digit (u16), how many specials follow (0 or 3, u8), the specials (i64), the digits
+    /// Appends the stored form: place of the first digit (u16), how many specials follow (0 or 3, u8), the specials (i64), the digits
     /// (u32, the last one signed); little-endian.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub fn write_to(&self, bytes: &mut Vec<u8>) {
         let digits = Digits::of(self);
-        let mut bytes = Vec::with_capacity(3 + 4 * digits.digits.len());
         bytes.extend_from_slice(&(digits.first as u16).to_le_bytes());
         match self.special.as_deref() {
             None => bytes.push(0),
@@ -137,7 +136,6 @@ impl Wide {
         for digit in digits.digits {
             bytes.extend_from_slice(&(digit as u32).to_le_bytes());
         }
-        bytes
     }
 
     /// Reads the stored form.
