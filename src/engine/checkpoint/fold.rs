@@ -2,7 +2,7 @@
 //! to the first file, deleted keys go altogether. Checkpoints written later name the new file; those that name the old ones
 //! keep them until they are dropped. Memory is bounded: a range of key groups is folded at a time.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::{Arc, Weak};
 
@@ -10,7 +10,8 @@ use bytes::Bytes;
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::compute::interleave_record_batch;
 use datafusion::arrow::record_batch::RecordBatch;
-use datafusion::arrow::row::{RowConverter, SortField};
+use datafusion::arrow::row::{RowConverter, Rows, SortField};
+use hashbrown::HashSet;
 use tokio::runtime::Handle;
 
 use super::manifest::{Manifest, StateFile};
@@ -22,7 +23,7 @@ use crate::engine::key_group::{KEY_GROUPS, range_of};
 use crate::error::{Error, Result};
 
 /// Bytes of one table that are folded at a time, as they are stored.
-const PASS_BYTES: u64 = 128 << 20;
+const PASS_BYTES: u64 = 32 << 20;
 
 /// The fold of a job's files; at most one is under way.
 #[derive(Debug, Default)]
@@ -184,22 +185,21 @@ fn newest_rows(batches: &[RecordBatch], key_columns: usize, is_base: bool) -> Re
     let key = 2..2 + key_columns;
     let fields = first.columns()[key.clone()].iter().map(|column| SortField::new(column.data_type().clone()));
     let converter = RowConverter::new(fields.collect())?;
-    let mut seen: HashSet<Box<[u8]>> = HashSet::new();
+    // A key without columns has one value, for which there is no row format.
+    let keys: Vec<Rows> = match key_columns {
+        0 => Vec::new(),
+        _ => {
+            let keys = batches.iter().map(|batch| converter.convert_columns(&batch.columns()[key.clone()]));
+            keys.collect::<Result<_, _>>()?
+        }
+    };
+    let mut seen: HashSet<&[u8]> = HashSet::new();
     let mut newest = Vec::new();
     for (index, batch) in batches.iter().enumerate().rev() {
         let deleted = batch.column(1).as_boolean();
-        // A key without columns has one value, for which there is no row format.
-        let keys = match key_columns {
-            0 => None,
-            _ => Some(converter.convert_columns(&batch.columns()[key.clone()])?),
-        };
         for row in (0..batch.num_rows()).rev() {
-            let key = keys.as_ref().map_or(&[][..], |keys| keys.row(row).data());
-            if seen.contains(key) {
-                continue;
-            }
-            seen.insert(key.into());
-            if !(is_base && deleted.value(row)) {
+            let key = keys.get(index).map_or(&[][..], |keys| keys.row(row).data());
+            if seen.insert(key) && !(is_base && deleted.value(row)) {
                 newest.push((index, row));
             }
         }
