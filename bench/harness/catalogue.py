@@ -5,13 +5,13 @@ THROUGHPUT = ["filter", "filter_exactly_once", "group_by", "group_by_exactly_onc
 OTHERS = {
     "features": features.measure,
     "count": count.measure,
-    "latency_dynamodb": latency.measure_dynamodb,
-    "latency_kafka": latency.measure_kafka,
-    "latency_kafka_exactly_once": latency.measure_kafka_exactly_once,
     "start": service.measure_start,
     "restart": service.measure_restart,
     "idle": service.measure_idle,
     "select_1": service.measure_select_1,
+    "latency_dynamodb": latency.measure_dynamodb,
+    "latency_kafka": latency.measure_kafka,
+    "latency_kafka_exactly_once": latency.measure_kafka_exactly_once,
     "scale": scale.measure,
 }
 NAMES = [*THROUGHPUT, *OTHERS]
