@@ -231,10 +231,10 @@ struct Sender {
 }
 
 enum Event {
-    /// A request ended: its keys, those of them that DynamoDB left out.
-    Answered { keys: Vec<Key>, answer: Result<HashSet<Key>, Failure> },
+    /// A request ended: the queue's slots of its writes, the keys of those that DynamoDB left out.
+    Answered { slots: Vec<usize>, answer: Result<HashSet<Key>, Failure> },
     /// Writes that failed have waited and may go again.
-    Rested(Vec<Key>),
+    Rested(Vec<usize>),
 }
 
 impl Sender {
@@ -287,25 +287,26 @@ impl Sender {
         }
     }
 
-    fn request(&self, mut batch: Vec<(Key, Write)>) -> BoxFuture<'static, Event> {
+    fn request(&self, mut batch: Vec<(usize, Write)>) -> BoxFuture<'static, Event> {
         if let (Some(put), [(_, Write::Versioned(_))]) = (&self.versioned, batch.as_slice())
-            && let Some((key, Write::Versioned(item))) = batch.pop()
+            && let Some((slot, Write::Versioned(item))) = batch.pop()
         {
+            let key = self.shared.queue.lock().key(slot).clone();
             let (put, bases, metrics) = (put.clone(), self.bases.clone(), self.metrics.clone());
             return async move {
                 let base = bases.lock().of(&key);
                 let answer = put.send(&item, base, &metrics).await.map(|base| {
-                    bases.lock().remember(key.clone(), base);
+                    bases.lock().remember(key, base);
                     HashSet::new()
                 });
-                Event::Answered { keys: vec![key], answer }
+                Event::Answered { slots: vec![slot], answer }
             }
             .boxed();
         }
-        let (mut keys, mut writes) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
-        for (key, write) in batch {
+        let (mut slots, mut writes) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+        for (slot, write) in batch {
             if let Write::Plain(write) = write {
-                keys.push(key);
+                slots.push(slot);
                 writes.push(write);
             }
         }
@@ -319,27 +320,28 @@ impl Sender {
                 Ok(answer) => batch_write::left_out(&answer, &key).map_err(|error| Failure::unreadable(&doing, &error)),
                 Err(failure) => Err(failure),
             };
-            Event::Answered { keys, answer }
+            Event::Answered { slots, answer }
         }
         .boxed()
     }
 
     /// Notes what came of a request; gives the rest that failed writes have to take.
     fn settle(&self, event: Event) -> Result<Option<BoxFuture<'static, Event>>> {
-        let (keys, answer) = match event {
-            Event::Rested(keys) => {
+        let (slots, answer) = match event {
+            Event::Rested(slots) => {
                 let mut queue = self.shared.queue.lock();
-                keys.iter().for_each(|key| queue.retry(key));
+                slots.into_iter().for_each(|slot| queue.retry(slot));
                 return Ok(None);
             }
-            Event::Answered { keys, answer } => (keys, answer),
+            Event::Answered { slots, answer } => (slots, answer),
         };
-        let left: Vec<Key> = match answer {
+        let left: Vec<usize> = match answer {
             Ok(left_out) => {
                 let mut queue = self.shared.queue.lock();
-                let (left, done): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| left_out.contains(key));
+                let (left, done): (Vec<_>, Vec<_>) =
+                    slots.into_iter().partition(|slot| left_out.contains(queue.key(*slot)));
                 if left.len() == left_out.len() {
-                    done.iter().for_each(|key| queue.succeed(key));
+                    done.into_iter().for_each(|slot| queue.succeed(slot));
                     left
                 } else {
                     // A key comes back that was not sent: which of them is meant is not known.
@@ -351,7 +353,7 @@ impl Sender {
                     return Err(failure.error);
                 }
                 tracing::debug!(error = %failure.error, "sending again");
-                keys
+                slots
             }
         };
         if left.is_empty() {
@@ -360,7 +362,7 @@ impl Sender {
         ConnectorMetrics::add(&self.metrics.retries, left.len());
         let failures = {
             let mut queue = self.shared.queue.lock();
-            left.iter().map(|key| queue.count_failure(key)).max().unwrap_or(1)
+            left.iter().map(|slot| queue.count_failure(*slot)).max().unwrap_or(1)
         };
         if failures.is_multiple_of(10) {
             tracing::warn!(

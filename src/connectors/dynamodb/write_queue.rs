@@ -3,17 +3,22 @@
 //! done only when the newer one is, and a key never has two writes on their way.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 
-use hashbrown::HashMap;
-use hashbrown::hash_map::EntryRef;
+use hashbrown::hash_table::Entry;
+use hashbrown::{DefaultHashBuilder, HashTable};
+use slab::Slab;
 
-/// Writes waiting and on their way, at most one of each for a key.
+/// Writes waiting and on their way, at most one of each for a key. A key has a slot from its first write to the end of its last;
+/// it is looked for in the table at these two times only.
 #[derive(Debug)]
 pub struct WriteQueue<K, C> {
-    slots: HashMap<K, Slot<C>>,
-    /// Keys with a waiting write and none on its way, oldest first.
-    ready: VecDeque<K>,
+    /// The slots' numbers, by the hashes of their keys.
+    index: HashTable<usize>,
+    hasher: DefaultHashBuilder,
+    slots: Slab<Slot<K, C>>,
+    /// Slots with a waiting write and none on its way, oldest first.
+    ready: VecDeque<usize>,
     /// For each ticket that is the oldest one some write owes: how many writes owe it.
     owed: BTreeMap<u64, usize>,
     last_ticket: u64,
@@ -24,10 +29,12 @@ pub struct WriteQueue<K, C> {
 }
 
 #[derive(Debug)]
-struct Slot<C> {
+struct Slot<K, C> {
+    key: K,
+    hash: u64,
     waiting: Option<Write<C>>,
     sent: Option<Write<C>>,
-    /// Failures of this key's writes in a row.
+    /// Failures of its writes in a row.
     failures: u32,
 }
 
@@ -39,17 +46,19 @@ struct Write<C> {
     oldest_ticket: u64,
 }
 
-impl<K: Clone + Eq + Hash, C: Clone> Default for WriteQueue<K, C> {
+impl<K: Eq + Hash, C: Clone> Default for WriteQueue<K, C> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<K: Clone + Eq + Hash, C: Clone> WriteQueue<K, C> {
+impl<K: Eq + Hash, C: Clone> WriteQueue<K, C> {
     /// Nothing waits, no ticket was given.
     pub fn new() -> Self {
         Self {
-            slots: HashMap::new(),
+            index: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            slots: Slab::new(),
             ready: VecDeque::new(),
             owed: BTreeMap::new(),
             last_ticket: 0,
@@ -89,7 +98,17 @@ impl<K: Clone + Eq + Hash, C: Clone> WriteQueue<K, C> {
     /// Adds a write under the last ticket given. A waiting write of the same key is replaced.
     pub fn push(&mut self, key: K, change: C, bytes: usize) {
         let ticket = self.last_ticket;
-        let slot = self.slots.entry(key.clone()).or_insert_with(|| Slot { waiting: None, sent: None, failures: 0 });
+        let hash = self.hasher.hash_one(&key);
+        let slots = &mut self.slots;
+        let number = match self.index.entry(hash, |number| slots[*number].key == key, |number| slots[*number].hash) {
+            Entry::Occupied(entry) => *entry.get(),
+            Entry::Vacant(entry) => {
+                let number = slots.insert(Slot { key, hash, waiting: None, sent: None, failures: 0 });
+                entry.insert(number);
+                number
+            }
+        };
+        let slot = &mut slots[number];
         if let Some(waiting) = &mut slot.waiting {
             // The replaced write's ticket is owed by this one from now on: `oldest_ticket` stays.
             waiting.change = change;
@@ -100,55 +119,63 @@ impl<K: Clone + Eq + Hash, C: Clone> WriteQueue<K, C> {
         *self.owed.entry(ticket).or_default() += 1;
         self.outstanding += 1;
         if slot.sent.is_none() {
-            self.ready.push_back(key);
+            self.ready.push_back(number);
         }
     }
 
-    /// Takes the writes of the next request: at most `items_max`, together at most `bytes_max` (but always one).
-    pub fn next_batch(&mut self, items_max: usize, bytes_max: usize) -> Vec<(K, C)> {
+    /// Takes the writes of the next request, each with the number of its slot: at most `items_max`, together at most `bytes_max`
+    /// (but always one).
+    pub fn next_batch(&mut self, items_max: usize, bytes_max: usize) -> Vec<(usize, C)> {
         let mut batch = Vec::new();
         let mut bytes = 0;
         while batch.len() < items_max {
-            let Some(key) = self.ready.front() else { break };
-            let slot = self.slots.get_mut(key).expect("a ready key has a slot");
-            let waiting = slot.waiting.take().expect("a ready key has a waiting write");
+            let Some(number) = self.ready.front().copied() else { break };
+            let slot = &mut self.slots[number];
+            let waiting = slot.waiting.take().expect("a ready slot has a waiting write");
             if !batch.is_empty() && bytes + waiting.bytes > bytes_max {
                 slot.waiting = Some(waiting);
                 break;
             }
             bytes += waiting.bytes;
-            let key = self.ready.pop_front().expect("there is a front");
-            batch.push((key, waiting.change.clone()));
+            self.ready.pop_front();
+            batch.push((number, waiting.change.clone()));
             slot.sent = Some(waiting);
         }
         batch
     }
 
-    /// The write of this key that is on its way is durable.
-    pub fn succeed(&mut self, key: &K) {
-        let EntryRef::Occupied(mut entry) = self.slots.entry_ref(key) else { return };
-        let slot = entry.get_mut();
+    /// The key of a slot whose write is on its way.
+    pub fn key(&self, slot: usize) -> &K {
+        &self.slots[slot].key
+    }
+
+    /// The write of this slot that is on its way is durable.
+    pub fn succeed(&mut self, number: usize) {
+        let slot = &mut self.slots[number];
         let Some(sent) = slot.sent.take() else { return };
         slot.failures = 0;
         if slot.waiting.is_some() {
-            self.ready.push_back(key.clone());
+            self.ready.push_back(number);
         } else {
-            entry.remove();
+            let hash = slot.hash;
+            if let Ok(entry) = self.index.find_entry(hash, |other| *other == number) {
+                entry.remove();
+            }
+            self.slots.remove(number);
         }
         self.release(sent.oldest_ticket);
     }
 
-    /// Notes a failure of this key's write, which stays on its way; gives the number of failures in a row.
-    pub fn count_failure(&mut self, key: &K) -> u32 {
-        self.slots.get_mut(key).map_or(0, |slot| {
-            slot.failures = slot.failures.saturating_add(1);
-            slot.failures
-        })
+    /// Notes a failure of this slot's write, which stays on its way; gives the number of failures in a row.
+    pub fn count_failure(&mut self, number: usize) -> u32 {
+        let slot = &mut self.slots[number];
+        slot.failures = slot.failures.saturating_add(1);
+        slot.failures
     }
 
-    /// The write of this key failed and is to be sent again; if a newer one waits, that goes in its stead.
-    pub fn retry(&mut self, key: &K) {
-        let Some(slot) = self.slots.get_mut(key) else { return };
+    /// The write of this slot failed and is to be sent again; if a newer one waits, that goes in its stead.
+    pub fn retry(&mut self, number: usize) {
+        let slot = &mut self.slots[number];
         let Some(sent) = slot.sent.take() else { return };
         match &mut slot.waiting {
             Some(waiting) => {
@@ -157,7 +184,7 @@ impl<K: Clone + Eq + Hash, C: Clone> WriteQueue<K, C> {
             }
             None => slot.waiting = Some(sent),
         }
-        self.ready.push_back(key.clone());
+        self.ready.push_back(number);
     }
 
     fn release(&mut self, ticket: u64) {

@@ -1,6 +1,22 @@
 use super::*;
 use proptest::prelude::*;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::fmt::Debug;
+
+/// The keys and changes of a batch.
+fn sent<K: Copy + Eq + Hash, C: Clone>(queue: &WriteQueue<K, C>, batch: &[(usize, C)]) -> Vec<(K, C)> {
+    batch.iter().map(|(slot, change)| (*queue.key(*slot), change.clone())).collect()
+}
+
+/// The next batch's slots; its keys and changes are as expected.
+fn next<C: Clone + Debug + PartialEq>(
+    queue: &mut WriteQueue<&'static str, C>,
+    expected: &[(&'static str, C)],
+) -> Vec<usize> {
+    let batch = queue.next_batch(25, 1000);
+    assert_eq!(sent(queue, &batch), expected);
+    batch.into_iter().map(|(slot, _)| slot).collect()
+}
 
 #[test]
 fn the_last_change_of_a_key_goes_out_once() {
@@ -9,11 +25,11 @@ fn the_last_change_of_a_key_goes_out_once() {
     queue.push("a", 1, 10);
     queue.push("b", 2, 10);
     queue.push("a", 3, 10);
-    assert_eq!(queue.next_batch(25, 1000), [("a", 3), ("b", 2)]);
+    let slots = next(&mut queue, &[("a", 3), ("b", 2)]);
     assert_eq!(queue.acknowledged(), 0);
-    queue.succeed(&"a");
+    queue.succeed(slots[0]);
     assert_eq!(queue.acknowledged(), 0);
-    queue.succeed(&"b");
+    queue.succeed(slots[1]);
     assert_eq!(queue.acknowledged(), 0, "more rows may come");
     queue.end_ticket();
     assert_eq!(queue.acknowledged(), 1);
@@ -25,13 +41,13 @@ fn a_key_waits_for_its_former_write() {
     let mut queue = WriteQueue::new();
     queue.begin_ticket();
     queue.push("a", 1, 10);
-    assert_eq!(queue.next_batch(25, 1000).len(), 1);
+    let slots = next(&mut queue, &[("a", 1)]);
     queue.begin_ticket();
     queue.push("a", 2, 10);
-    assert!(queue.next_batch(25, 1000).is_empty());
-    queue.succeed(&"a");
+    next(&mut queue, &[]);
+    queue.succeed(slots[0]);
     assert_eq!(queue.acknowledged(), 1);
-    assert_eq!(queue.next_batch(25, 1000), [("a", 2)]);
+    next(&mut queue, &[("a", 2)]);
 }
 
 #[test]
@@ -43,15 +59,30 @@ fn a_replaced_write_is_done_with_its_successor() {
     queue.push("a", 2, 10);
     queue.begin_ticket();
     assert_eq!(queue.acknowledged(), 0);
-    queue.next_batch(25, 1000);
+    let slots = next(&mut queue, &[("a", 2)]);
     queue.begin_ticket();
     queue.push("a", 4, 10);
-    queue.retry(&"a");
+    queue.retry(slots[0]);
     assert_eq!(queue.acknowledged(), 0);
-    assert_eq!(queue.next_batch(25, 1000), [("a", 4)]);
-    queue.succeed(&"a");
+    let slots = next(&mut queue, &[("a", 4)]);
+    queue.succeed(slots[0]);
     queue.end_ticket();
     assert_eq!(queue.acknowledged(), 4);
+}
+
+#[test]
+fn a_key_that_comes_back_has_a_slot_of_its_own() {
+    let mut queue = WriteQueue::new();
+    queue.begin_ticket();
+    queue.push("a", 1, 10);
+    queue.push("b", 2, 10);
+    let slots = next(&mut queue, &[("a", 1), ("b", 2)]);
+    queue.succeed(slots[0]);
+    // Takes the number that is free now.
+    queue.push("c", 3, 10);
+    queue.push("a", 4, 10);
+    queue.retry(slots[1]);
+    next(&mut queue, &[("c", 3), ("a", 4), ("b", 2)]);
 }
 
 #[test]
@@ -99,17 +130,18 @@ proptest! {
         let mut wanted: HashMap<u8, u64> = HashMap::new();
         // For each ticket, the key and serial of each of its rows.
         let mut rows: Vec<Vec<(u8, u64)>> = Vec::new();
-        let mut requests: Vec<Vec<(u8, u64)>> = Vec::new();
-        let end = |queue: &mut WriteQueue<u8, u64>, requests: &mut Vec<Vec<(u8, u64)>>, stored: &mut HashMap<u8, u64>, index: usize, mask: u32| {
+        let mut requests: Vec<Vec<(usize, u64)>> = Vec::new();
+        let end = |queue: &mut WriteQueue<u8, u64>, requests: &mut Vec<Vec<(usize, u64)>>, stored: &mut HashMap<u8, u64>, index: usize, mask: u32| {
             if requests.is_empty() { return; }
             let request = requests.remove(index % requests.len());
-            for (bit, (key, value)) in request.into_iter().enumerate() {
+            for (bit, (slot, value)) in request.into_iter().enumerate() {
+                let key = *queue.key(slot);
                 if mask >> bit & 1 == 1 {
                     assert!(stored.get(&key).is_none_or(|old| *old <= value), "order of a key");
                     stored.insert(key, value);
-                    queue.succeed(&key);
+                    queue.succeed(slot);
                 } else {
-                    queue.retry(&key);
+                    queue.retry(slot);
                 }
             }
         };
@@ -141,8 +173,8 @@ proptest! {
                 Step::End(index, mask) => end(&mut queue, &mut requests, &mut stored, index, mask),
             }
             let mut on_their_way = HashSet::new();
-            for (key, _) in requests.iter().flatten() {
-                prop_assert!(on_their_way.insert(*key), "two writes of one key on their way");
+            for (slot, _) in requests.iter().flatten() {
+                prop_assert!(on_their_way.insert(*queue.key(*slot)), "two writes of one key on their way");
             }
             check(&queue, &rows, &stored);
         }
