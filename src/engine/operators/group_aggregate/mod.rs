@@ -1,6 +1,6 @@
 //! GROUP BY: keeps aggregates for each key and gives out how they change. [`Operator::process`] only folds; [`Operator::flush`]
-//! gives each touched group out once, in parts. Nothing is kept of what was given out: at the first touch after a flush the group still
-//! holds it, and is evaluated then.
+//! gives each touched group out once, in parts. Nothing is kept of what was given out: at the first touch after a flush the
+//! group still holds it, and is evaluated then.
 //!
 //! Groups have numbers; all state is in columns over them ([`accumulator`]). A group that is gone keeps its number until the
 //! next snapshot has told the checkpoint.
@@ -422,6 +422,9 @@ impl Operator for GroupAggregate {
             return Ok(None);
         }
         let (part, before) = self.next_part();
+        if part.is_empty() {
+            return Err(Error::internal("it is not known what the touched groups were before"));
+        }
         let output = self.output(&self.dirty[part.clone()], &before)?;
         for place in part.clone() {
             let group = self.dirty[place];

@@ -119,8 +119,8 @@ impl Wide {
         self.digits.capacity() * size_of::<i64>() + self.special.as_ref().map_or(0, |_| size_of::<Special>())
     }
 
-    /// Appends the stored form: place of the first digit (u16), how many specials follow (0 or 3, u8), the specials (i64), the digits
-    /// (u32, the last one signed); little-endian.
+    /// Appends the stored form: place of the first digit (u16), how many specials follow (0 or 3, u8), the specials (i64), the
+    /// digits (u32, the last one signed); little-endian.
     pub fn write_to(&self, bytes: &mut Vec<u8>) {
         let digits = Digits::of(self);
         bytes.extend_from_slice(&(digits.first as u16).to_le_bytes());
