@@ -6,6 +6,7 @@ pub mod datagen;
 pub mod declaration;
 pub mod dynamodb;
 pub mod kafka;
+pub mod log_identity;
 pub mod lookup_cache;
 pub mod options;
 pub mod print;
@@ -13,16 +14,18 @@ pub mod table_provider;
 pub mod upsert_kafka;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use datafusion::arrow::array::UInt32Array;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 pub use declaration::{ColumnDeclaration, ColumnKind, OptionValue, TableDeclaration};
+pub use log_identity::{Continuity, LogIdentity, SplitLog};
 pub use options::OptionReader;
 
 use crate::changelog::{ChangeBatch, Changelog};
@@ -104,6 +107,17 @@ pub trait Source: Send + Sync {
     /// The splits there are now; asked again from time to time, new ones are read from their beginning.
     async fn splits(&self) -> Result<Vec<Split>>;
 
+    /// The source as a job reads it: what it tells the outside system of the job's progress stands under a name of the job's own,
+    /// unless the table gives one. Absent: it is the same for all.
+    fn of_job(&self, _job: &str, _job_id: &str) -> Option<Arc<dyn Source>> {
+        None
+    }
+
+    /// Under which names, given by the table, progress is told; jobs that share one overwrite what the other has told.
+    fn told_as(&self) -> Vec<ToldAs> {
+        Vec::new()
+    }
+
     /// How long to wait before `splits` is asked again; `None`: never.
     fn discovery_interval(&self) -> Option<std::time::Duration> {
         None
@@ -112,10 +126,43 @@ pub trait Source: Send + Sync {
     /// Opens one split.
     async fn open(&self, request: SplitRequest<'_>) -> Result<Box<dyn SplitReader>>;
 
+    /// A split as users know it, for messages: `topic "orders", partition 0,`.
+    fn name_of(&self, split: &Split) -> String {
+        split.id.clone()
+    }
+
+    /// What the logs of the splits are now, one for each, in their order; asks the outside system. Empty: the source's positions
+    /// count in the same log for ever.
+    ///
+    /// # Errors
+    /// The outside system does not answer (`Unavailable`).
+    async fn logs(&self, _splits: &[Split]) -> Result<Vec<SplitLog>> {
+        Ok(Vec::new())
+    }
+
+    /// The ends of the splits now, one for each, in their order; asks the outside system. Empty: nothing ever waits there to be read.
+    ///
+    /// # Errors
+    /// The outside system does not answer (`Unavailable`), or a split is not there any more (`NotFound`).
+    async fn ends(&self, _splits: &[Split]) -> Result<Vec<Position>> {
+        Ok(Vec::new())
+    }
+
     /// Tells the outside system how far everything is done, for its lag tools. Best effort, never read back.
     async fn commit(&self, _positions: &[(Split, Position)]) -> Result<()> {
         Ok(())
     }
+}
+
+/// Where a source tells its progress.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToldAs {
+    /// Kafka's consumer group.
+    pub group: String,
+    /// Of what: `kafka://host:9092/orders`.
+    pub resource: String,
+    /// As users know that: `topic "orders"`.
+    pub name: String,
 }
 
 /// How a split is opened.
@@ -163,11 +210,6 @@ pub trait SplitReader: Send {
 
     /// The next rows as soon as there are any; `None` when a bounded split has ended. Cancel safe: a dropped call loses no rows.
     async fn next(&mut self) -> Result<Option<SourceBatch>>;
-
-    /// Records between the position and the split's end, as far as known, for lag columns.
-    fn lag(&self) -> Option<u64> {
-        None
-    }
 }
 
 /// What a bounded read is asked for.
@@ -300,6 +342,9 @@ pub struct Decision {
     pub positions: std::collections::BTreeMap<String, std::collections::BTreeMap<String, Position>>,
     /// Checksum of the checkpoint's manifest.
     pub checksum: u32,
+    /// By source id, then split id: the log in which the position counts, as far as it is known.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub logs: std::collections::BTreeMap<String, std::collections::BTreeMap<String, LogIdentity>>,
 }
 
 /// A job's transactions on one cluster: one is open at any time, and takes the writes of one epoch (reference: the protocol
@@ -327,6 +372,8 @@ pub struct SinkContext {
     pub owner: String,
     /// Identity of the job: one that is created anew under the same name has another. For writes outside of a job, the owner.
     pub job_id: String,
+    /// Whether a job writes, which goes on for long and has a client of its own; else a statement does, of which many come.
+    pub is_of_job: bool,
     /// The transactions to write in; given when the sink is [`Sink::transactional`] and a job writes.
     pub transactions: Option<Arc<dyn Transactions>>,
     /// The first epoch that is written.
@@ -338,10 +385,10 @@ pub struct SinkContext {
 }
 
 impl SinkContext {
-    /// For writes outside of transactions.
+    /// For the writes of a statement, outside of transactions.
     pub fn new(owner: impl Into<String>, metrics: Arc<ConnectorMetrics>, time_zone: chrono_tz::Tz) -> Self {
         let owner = owner.into();
-        Self { job_id: owner.clone(), owner, transactions: None, epoch: 1, metrics, time_zone }
+        Self { job_id: owner.clone(), owner, is_of_job: false, transactions: None, epoch: 1, metrics, time_zone }
     }
 }
 
@@ -365,9 +412,40 @@ pub trait SinkWriter: Send {
     }
 }
 
+/// What hinders somebody right now, until it is over.
+#[derive(Debug, Default)]
+pub struct Trouble {
+    is_there: AtomicBool,
+    error: Mutex<Option<Error>>,
+}
+
+impl Trouble {
+    /// Something is in the way. True if nothing was before.
+    pub fn begin(&self, error: Error) -> bool {
+        *self.error.lock() = Some(error);
+        !self.is_there.swap(true, Ordering::AcqRel)
+    }
+
+    /// Nothing is in the way (any more). Costs a look when nothing was. True if something was.
+    pub fn end(&self) -> bool {
+        if !self.is_there.load(Ordering::Relaxed) {
+            return false;
+        }
+        self.error.lock().take();
+        self.is_there.swap(false, Ordering::AcqRel)
+    }
+
+    /// What is in the way now.
+    pub fn now(&self) -> Option<Error> {
+        if self.is_there.load(Ordering::Relaxed) { self.error.lock().clone() } else { None }
+    }
+}
+
 /// Counters that a connector keeps for its job or query; all only grow.
 #[derive(Debug, Default)]
 pub struct ConnectorMetrics {
+    /// What the connector waits for: an outside system that does not answer.
+    pub trouble: Trouble,
     /// Records or rows taken in or given out.
     pub rows: AtomicU64,
     /// Bytes of them.
@@ -417,10 +495,12 @@ pub struct Registry {
 impl Registry {
     /// All connectors of this build.
     pub fn new(defaults: &ConnectorDefaults) -> Self {
+        let kafka = kafka::KafkaConnector::new(defaults.clone());
+        let upsert_kafka = upsert_kafka::UpsertKafkaConnector::new(defaults.clone()).beside(&kafka);
         Self {
             connectors: vec![
-                Arc::new(kafka::KafkaConnector::new(defaults.clone())),
-                Arc::new(upsert_kafka::UpsertKafkaConnector::new(defaults.clone())),
+                Arc::new(kafka),
+                Arc::new(upsert_kafka),
                 Arc::new(dynamodb::DynamoDbConnector::new("dynamodb", defaults.clone())),
                 Arc::new(dynamodb::DynamoDbConnector::new("dynamodb-v2", defaults.clone())),
                 Arc::new(datagen::DatagenConnector),

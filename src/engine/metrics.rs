@@ -1,14 +1,16 @@
 //! What a job counts: rows, bytes and busy time by node, position and lag by split. Counters only grow while the server runs.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::state::StateSize;
-use crate::connectors::{ConnectorMetrics, Position};
+use crate::connectors::{ConnectorMetrics, Position, Source, Split, Trouble};
+use crate::error::Error;
 
 /// Counters of one node of a dataflow.
 #[derive(Debug)]
@@ -125,8 +127,32 @@ pub struct SplitProgress {
     pub read: Position,
     /// Everything before is durable in the sink.
     pub acknowledged: Position,
-    /// Records from `read` to the split's end, as far as known.
-    pub lag: Option<u64>,
+}
+
+/// The sources that a job reads and their open splits, for whoever asks how much waits in them.
+#[derive(Default)]
+pub struct Sources(Mutex<BTreeMap<String, (Arc<dyn Source>, Vec<Split>)>>);
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Sources").field(&self.0.lock().keys()).finish()
+    }
+}
+
+impl Sources {
+    /// A split of a source (by the id of its node) is open.
+    pub fn opened(&self, id: &str, source: &Arc<dyn Source>, split: &Split) {
+        let mut sources = self.0.lock();
+        let (known, splits) = sources.entry(id.to_owned()).or_insert_with(|| (Arc::clone(source), Vec::new()));
+        *known = Arc::clone(source);
+        splits.retain(|other| other.id != split.id);
+        splits.push(split.clone());
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<(Arc<dyn Source>, Vec<Split>)> {
+        self.0.lock().values().cloned().collect()
+    }
 }
 
 /// How many of the last checkpoints are shown.
@@ -164,6 +190,12 @@ pub struct JobMetrics {
     pub checkpoint_us: AtomicU64,
     /// The last checkpoints, oldest first.
     pub last_checkpoints: Mutex<VecDeque<CheckpointFacts>>,
+    /// What it reads.
+    pub sources: Sources,
+    /// Whether its splits are open: it does what it is there for.
+    pub is_open: AtomicBool,
+    /// What its sources wait for.
+    pub trouble: Trouble,
 }
 
 impl JobMetrics {
@@ -176,7 +208,24 @@ impl JobMetrics {
             checkpoints: AtomicU64::new(0),
             checkpoint_us: AtomicU64::new(0),
             last_checkpoints: Mutex::default(),
+            sources: Sources::default(),
+            is_open: AtomicBool::new(false),
+            trouble: Trouble::default(),
         }
+    }
+
+    /// What the job waits for now: an outside system that does not answer its sources or its sinks.
+    pub fn trouble(&self) -> Option<Error> {
+        self.trouble.now().or_else(|| self.nodes.iter().find_map(|node| node.connector.trouble.now()))
+    }
+
+    /// Nothing of the last run counts any more.
+    pub fn begin_run(&self) {
+        self.is_open.store(false, Ordering::Release);
+        self.trouble.end();
+        self.nodes.iter().for_each(|node| {
+            node.connector.trouble.end();
+        });
     }
 
     /// Notes a checkpoint.

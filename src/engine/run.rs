@@ -14,7 +14,7 @@ use super::checkpoint::coordinator::{
     Coordinator, Ended, SAVEPOINT_TIMEOUT, SourceState, Wanted, stopped_before_running,
 };
 use super::checkpoint::protocol::{self, Resume};
-use super::checkpoint::{CheckpointStore, Manifest, Positions};
+use super::checkpoint::{CheckpointStore, Logs, Manifest, Positions};
 use super::dataflow::{Dataflow, NodeKind, SinkNode};
 use super::deferred::Deferred;
 use super::exchange::{self, Inputs, Output};
@@ -121,10 +121,10 @@ impl Tables {
             match &node.kind {
                 NodeKind::Source(source) => {
                     let table = (context.open_table)(&source.table)?;
-                    let source = table.source.ok_or_else(|| {
+                    let opened = table.source.ok_or_else(|| {
                         Error::unsupported(format!("table \"{}\" cannot be read as a stream", source.table.name))
                     })?;
-                    sources.insert(index, source);
+                    sources.insert(index, opened.of_job(&context.job, &context.id).unwrap_or(opened));
                 }
                 NodeKind::Sink(sink) => {
                     let table = (context.open_table)(&sink.table)?;
@@ -308,6 +308,7 @@ async fn build(context: &JobContext, tables: &Tables, start: Start<'_>) -> Resul
         })
         .collect::<Result<Vec<_>>>()?;
     let interval = dataflow.settings.checkpoint_interval()?;
+    let logs = logs_of(&start);
     // From here on nothing fails: a task that was begun is always ended.
     let mut running = JoinSet::new();
     for parts in parts_of_tasks {
@@ -327,6 +328,7 @@ async fn build(context: &JobContext, tables: &Tables, start: Start<'_>) -> Resul
         interval,
         activity,
         positions: start.at.map_or_else(Positions::new, |manifest| manifest.positions.clone()),
+        logs,
         epoch,
         rebuild: start.rebuild.cloned(),
         has_deferred: has_deferred && start.rebuild.is_none(),
@@ -335,6 +337,17 @@ async fn build(context: &JobContext, tables: &Tables, start: Start<'_>) -> Resul
         ledger,
         clock: Arc::clone(&context.clock),
     })
+}
+
+/// The logs in which the positions count, that a job begins with; of what is recomputed also those of its end.
+fn logs_of(start: &Start<'_>) -> Logs {
+    let mut logs = start.at.map_or_else(Logs::new, |manifest| manifest.logs.clone());
+    if let Some(decision) = start.rebuild {
+        for (source, decided) in &decision.logs {
+            logs.entry(source.clone()).or_default().extend(decided.clone());
+        }
+    }
+    logs
 }
 
 /// Takes the writers' acknowledgements to the ledger for as long as the job runs.
@@ -472,6 +485,7 @@ impl Builder<'_> {
                 let context = SinkContext {
                     owner: self.context.job.clone(),
                     job_id: self.context.id.clone(),
+                    is_of_job: true,
                     transactions: sink.transactional().and_then(|_| self.start.transactions.clone()),
                     epoch: self.epoch + 1,
                     metrics: Arc::clone(&metrics.connector),

@@ -327,7 +327,6 @@ impl Task {
                     rows += batch.changes.len();
                     if let Some(progress) = self.parts.metrics.splits.lock().get_mut(&split.id) {
                         progress.read = batch.position;
-                        progress.lag = reader.lag();
                     }
                     let (batches, positions) = ready.entry(node).or_default();
                     batches.push(batch.changes);

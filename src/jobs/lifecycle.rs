@@ -104,6 +104,11 @@ pub fn after_failure(kind: ErrorKind, failures_in_a_row: u32) -> AfterFailure {
     }
 }
 
+/// Whether a job whose task runs is still being tried again after its last failure: its sources are not open yet.
+pub fn is_retrying(state: JobState, is_open: bool, last_failure: ErrorKind) -> bool {
+    state == JobState::Running && !is_open && last_failure == ErrorKind::Unavailable
+}
+
 /// The state of a job that is not started again by itself.
 pub fn given_up(kind: ErrorKind) -> JobState {
     match kind {

@@ -39,6 +39,13 @@ pub struct JobStatus {
     pub splits: Vec<SplitStatus>,
 }
 
+impl JobStatus {
+    /// Records that wait for it; absent when that is not known.
+    pub fn lag(&self) -> Option<u64> {
+        if self.splits.is_empty() { None } else { self.splits.iter().map(|split| split.lag).sum() }
+    }
+}
+
 /// One node of a job's dataflow.
 #[derive(Debug, Clone)]
 pub struct NodeStatus {
@@ -81,7 +88,7 @@ pub struct SplitStatus {
     pub read: i64,
     /// Durable in the sink up to here.
     pub acknowledged: i64,
-    /// Records to the split's end, as far as known.
+    /// Records from there to the split's end; absent when the end is not known, see [`super::Jobs::status_now`].
     pub lag: Option<u64>,
 }
 
@@ -114,12 +121,7 @@ impl SplitStatus {
             .splits
             .lock()
             .iter()
-            .map(|(id, split)| Self {
-                id: id.clone(),
-                read: split.read,
-                acknowledged: split.acknowledged,
-                lag: split.lag,
-            })
+            .map(|(id, split)| Self { id: id.clone(), read: split.read, acknowledged: split.acknowledged, lag: None })
             .collect()
     }
 }

@@ -7,16 +7,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
+use futures::StreamExt;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::lag::{self, Lag, Reading};
 use super::lifecycle::{self, Action, AfterFailure, JobState};
 use super::restart;
 use super::status::{JobStatus, NodeStatus, SplitStatus};
 use crate::catalog::{Catalog, DesiredState, JobEntry};
 use crate::clock::Clock;
-use crate::connectors::{Registry, TableDeclaration};
+use crate::connectors::{Registry, Split, TableDeclaration, ToldAs};
 use crate::engine::checkpoint::CheckpointStore;
 use crate::engine::checkpoint::coordinator::{Ended, Wanted};
 use crate::engine::dataflow::Dataflow;
@@ -57,6 +59,7 @@ struct Job {
     restarts: AtomicU64,
     metrics: Arc<JobMetrics>,
     read_behind: Mutex<Option<ReadBehind>>,
+    lag: Lag,
 }
 
 impl Jobs {
@@ -233,6 +236,25 @@ impl Jobs {
         self.shared.folder.with_file_name("savepoints")
     }
 
+    /// The jobs among `others` that tell their progress under a name which the tables of `dataflow` give too, each with that name.
+    pub fn telling_under_one_name(&self, dataflow: &Dataflow, others: &[&JobEntry]) -> Vec<(String, ToldAs)> {
+        let open = self.opener();
+        let told = |dataflow: &Dataflow| -> Vec<ToldAs> {
+            let sources = dataflow.sources().filter_map(|(_, source)| open(&source.table).ok()?.source);
+            sources.flat_map(|source| source.told_as()).collect()
+        };
+        let mine = told(dataflow);
+        if mine.is_empty() {
+            return Vec::new();
+        }
+        let shares = |entry: &JobEntry| {
+            let theirs = told(&Dataflow::from_json(&entry.dataflow).ok()?);
+            let shared = theirs.into_iter().find(|told| mine.contains(told))?;
+            Some((entry.name.clone(), shared))
+        };
+        others.iter().filter_map(|entry| shares(entry)).collect()
+    }
+
     fn opener(&self) -> OpenTable {
         let shared = Arc::clone(&self.shared);
         Arc::new(move |table: &TableDeclaration| {
@@ -255,6 +277,7 @@ impl Jobs {
                 starting
             });
             let begun = Instant::now();
+            job.metrics.begin_run();
             let outcome = match self.job_context(&entry, &job, Arc::clone(&progress)) {
                 // A task of its own, so that a panic ends it and nothing else.
                 Ok(context) => match self.shared.runtime.spawn(run::run(context, wanted.clone())).await {
@@ -374,17 +397,68 @@ impl Jobs {
         }
     }
 
-    /// What all jobs do now, by name.
+    /// What all jobs do now, by name, and how much waits for them, which outside systems are asked for. A job whose sources do not
+    /// answer soon has no lag.
+    pub async fn status_now(&self) -> Vec<JobStatus> {
+        let measured = self.status().into_iter().map(|mut status| async move {
+            self.measure_lag(&mut status).await;
+            status
+        });
+        futures::stream::iter(measured).buffered(lag::JOBS_AT_ONCE).collect().await
+    }
+
+    async fn measure_lag(&self, status: &mut JobStatus) {
+        let (job, entry) = {
+            let running = self.shared.running.lock();
+            let job = running.get(&status.name).filter(|job| job.id == status.id).cloned();
+            (job, self.shared.catalog.snapshot().jobs.get(&status.name).cloned())
+        };
+        let (Some(job), Some(entry)) = (job, entry) else { return };
+        if job.metrics.trouble().is_some() {
+            // Whoever does not answer the job does not answer us.
+            return;
+        }
+        let places = job.lag.measure(&status.splits, || self.reading(&entry, &job)).await;
+        lag::fill(&mut status.splits, &places, status.state == JobState::Running.name());
+    }
+
+    /// What a job reads, and how far it has come in splits that it has not opened since this server is up.
+    async fn reading(&self, entry: &JobEntry, job: &Job) -> Result<Vec<Reading>> {
+        let opened = job.metrics.sources.all();
+        if !opened.is_empty() {
+            return Ok(opened.into_iter().map(|(source, splits)| Reading { source, splits, stored: None }).collect());
+        }
+        let dataflow = Dataflow::from_json(&entry.dataflow)?;
+        let stored = self.checkpoints(&entry.id, &dataflow)?.newest_positions().await?.unwrap_or_default();
+        let open = self.opener();
+        let mut reading = Vec::new();
+        for (node, stored_source) in dataflow.sources() {
+            if let Some(positions) = stored.get(&node.id).filter(|positions| !positions.is_empty())
+                && let Some(source) = open(&stored_source.table)?.source
+            {
+                let split = |id: &String| Split { id: id.clone(), resource: String::new(), group: None };
+                reading.push(Reading {
+                    source,
+                    splits: positions.keys().map(split).collect(),
+                    stored: Some(positions.clone()),
+                });
+            }
+        }
+        Ok(reading)
+    }
+
+    /// What all jobs do now, by name; their lag is left out.
     pub fn status(&self) -> Vec<JobStatus> {
-        let snapshot = self.shared.catalog.snapshot();
-        let running = self.shared.running.lock();
+        let shared = &self.shared;
+        let snapshot = shared.catalog.snapshot();
+        let running = shared.running.lock();
         snapshot
             .jobs
             .values()
             .map(|entry| {
                 let job = running.get(&entry.name).filter(|job| job.id == entry.id);
-                let state = job.map_or(JobState::Starting, |job| *job.state.borrow());
-                let last_error = job.and_then(|job| job.last_error.lock().clone());
+                let (state, last_error) =
+                    job.map_or((JobState::Starting, None), |job| job.shown(shared.clock.now_ms()));
                 let metrics = job.map(|job| &job.metrics);
                 let count = |counter: fn(&JobMetrics) -> &AtomicU64| {
                     metrics.map_or(0, |metrics| counter(metrics).load(Ordering::Relaxed))
@@ -418,6 +492,22 @@ impl Jobs {
 }
 
 impl Job {
+    /// State and last error as users see them. A job that is there but cannot go on, because an outside system does not answer, is
+    /// being tried again and says with what, whether its task lives on or is started anew.
+    fn shown(&self, now_ms: i64) -> (JobState, Option<(i64, Error)>) {
+        let (state, last_error) = (*self.state.borrow(), self.last_error.lock().clone());
+        let trouble = if state == JobState::Running { self.metrics.trouble() } else { None };
+        match (trouble, last_error) {
+            (Some(trouble), _) => (JobState::Retrying, Some((now_ms, trouble))),
+            (None, Some((at, error)))
+                if lifecycle::is_retrying(state, self.metrics.is_open.load(Ordering::Acquire), error.kind()) =>
+            {
+                (JobState::Retrying, Some((at, error)))
+            }
+            (None, last_error) => (state, last_error),
+        }
+    }
+
     fn new(entry: &JobEntry) -> Self {
         let dataflow = Dataflow::from_json(&entry.dataflow).ok();
         let nodes = dataflow.as_ref().map(Dataflow::descriptions).unwrap_or_default();
@@ -432,6 +522,7 @@ impl Job {
             restarts: AtomicU64::new(0),
             metrics: Arc::new(JobMetrics::new(nodes)),
             read_behind: Mutex::new(None),
+            lag: Lag::default(),
         }
     }
 }

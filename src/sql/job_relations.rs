@@ -97,7 +97,7 @@ impl TableProvider for JobRelation {
         _filters: &[Expr],
         _limit: Option<usize>,
     ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
-        let batch = (self.content)(&self.jobs.status())?;
+        let batch = (self.content)(&self.jobs.status_now().await)?;
         let schema = batch.schema();
         Ok(MemorySourceConfig::try_new_exec(&[vec![batch]], schema, projection.cloned())?)
     }
@@ -116,7 +116,7 @@ pub fn jobs(status: &[JobStatus]) -> Result<RecordBatch> {
     };
     let from_sources = |job: &JobStatus, count: fn(&NodeStatus) -> u64| sources(job).iter().map(count).sum::<u64>();
     let skipped = |job: &JobStatus| job.nodes.iter().map(|node| node.skipped).sum::<u64>();
-    let lag = |job: &JobStatus| job.splits.iter().map(|split| split.lag).sum::<Option<u64>>();
+    let lag = |job: &JobStatus| job.lag();
     relation(vec![
         ("name", text(status, |job| Some(job.name.clone()))),
         ("state", text(status, |job| Some(job.state.to_owned()))),

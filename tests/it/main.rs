@@ -7,6 +7,7 @@ mod conformance;
 mod demo;
 mod exactly_once;
 mod faults;
+mod kafka_jobs;
 mod read_behind;
 mod recovery;
 mod scripts;

@@ -187,10 +187,6 @@ impl SplitReader for DatagenReader {
         ConnectorMetrics::add(&self.metrics.bytes, bytes as usize);
         Ok(Some(SourceBatch { changes: ChangeBatch::inserts(rows), position: to, bytes }))
     }
-
-    fn lag(&self) -> Option<u64> {
-        Some(0)
-    }
 }
 
 /// A bounded table read by a query: as fast as it can be taken.

@@ -322,12 +322,28 @@ pub(super) struct Context {
     last_error: Mutex<Option<String>>,
     last_told: Mutex<Option<Instant>>,
     untold: AtomicU64,
+    /// How often all connections were lost.
+    cuts: AtomicU64,
 }
 
 impl Context {
     /// The latest connection error, which says more than the time-out that follows from it.
     pub fn last_error(&self) -> Option<String> {
         self.last_error.lock().clone()
+    }
+
+    /// How often all connections were lost: whoever waits for an answer meanwhile need not wait for its time-out.
+    pub fn cuts(&self) -> u64 {
+        self.cuts.load(Ordering::Acquire)
+    }
+
+    /// What the failure of a delivery means to us, with the connection's latest trouble as its detail.
+    pub fn undelivered(&self, error: &KafkaError) -> Error {
+        let told = told(error, "a record was not delivered");
+        match self.last_error() {
+            Some(last) => told.detail(format!("Last error of the connection: {last}.")),
+            None => told,
+        }
     }
 
     /// Notes a line; true if it may be written now.
@@ -356,6 +372,9 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.cuts.fetch_add(1, Ordering::AcqRel);
+        }
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
             *self.last_error.lock() = Some(reason.to_owned());
             self.tell(&format!("librdkafka: {error}: {reason}"));
@@ -378,6 +397,9 @@ pub(super) fn told(error: &KafkaError, doing: &str) -> Error {
     }
     if let KafkaError::ClientCreation(text) = error {
         return Error::invalid(format!("{doing}: {text}"));
+    }
+    if let KafkaError::AdminOp(code) = error {
+        return told_code(*code, doing);
     }
     let Some(code) = error.rdkafka_error_code() else {
         return Error::unavailable(format!("{doing}: {error}"));

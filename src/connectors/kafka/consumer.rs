@@ -88,14 +88,8 @@ impl Consumer {
         };
         let queue = NonNull::new(queue)
             .ok_or_else(|| Error::internal(format!("librdkafka has no queue for partition {topic}/{partition}")))?;
-        let queue = PartitionQueue {
-            queue,
-            consumer: self.clone(),
-            topic: topic.to_owned(),
-            topic_c: name,
-            partition,
-            taken: Vec::new(),
-        };
+        let queue =
+            PartitionQueue { queue, consumer: self.clone(), topic: topic.to_owned(), partition, taken: Vec::new() };
         // SAFETY: both are alive. From here on the partition's records stay in its own queue, also after the assignment.
         unsafe { native::rd_kafka_queue_forward(queue.queue.as_ptr(), std::ptr::null_mut()) };
         let list = assignment(topic, partition, Offset::Offset(offset))?;
@@ -153,7 +147,6 @@ pub(super) struct PartitionQueue {
     queue: NonNull<native::rd_kafka_queue_t>,
     consumer: Arc<Consumer>,
     topic: String,
-    topic_c: CString,
     partition: i32,
     taken: Vec<*mut native::rd_kafka_message_t>,
 }
@@ -231,22 +224,6 @@ impl PartitionQueue {
                 None
             }
         }
-    }
-
-    /// The partition's end as the last fetch showed it.
-    pub fn high_watermark(&self) -> Option<i64> {
-        let (mut low, mut high) = (-1, -1);
-        // SAFETY: the client is alive; the call only reads its cache.
-        let error = unsafe {
-            native::rd_kafka_get_watermark_offsets(
-                self.consumer.client().client().native_ptr(),
-                self.topic_c.as_ptr(),
-                self.partition,
-                &mut low,
-                &mut high,
-            )
-        };
-        (error == native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Kafka topics as tables: `options` reads what was declared, `client` makes librdkafka's settings of it, `consumer` and
 //! `reader` take records from partitions, `rows` makes rows of them, `scan` and `source` serve queries and jobs, `sink` writes.
+//! Statements share `statement_producers`.
 //! With exactly-once a job's writers share its `transactions`, each through an `outlet`; what is decided is in a `progress_topic`.
 
 mod client;
@@ -16,7 +17,9 @@ mod rows;
 mod scan;
 mod sink;
 mod source;
+pub(in crate::connectors) mod statement_producers;
 pub(in crate::connectors) mod tickets;
+mod topic_ids;
 mod transactional_producer;
 pub(in crate::connectors) mod transactions;
 
@@ -26,6 +29,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 pub use options::KafkaOptions;
+use statement_producers::StatementProducers;
 
 use super::{Advice, Connector, ConnectorDefaults, OptionReader, Table, TableDeclaration};
 use crate::error::{Error, ErrorKind, Result};
@@ -48,12 +52,18 @@ const CREATE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The connector `kafka`.
 pub struct KafkaConnector {
     defaults: ConnectorDefaults,
+    producers: Arc<StatementProducers>,
 }
 
 impl KafkaConnector {
     /// The connector with the server's defaults for blank bootstrap servers.
     pub fn new(defaults: ConnectorDefaults) -> Self {
-        Self { defaults }
+        Self { defaults, producers: Arc::default() }
+    }
+
+    /// The producers that statements share, for the connector beside this one.
+    pub(super) fn producers(&self) -> &Arc<StatementProducers> {
+        &self.producers
     }
 }
 
@@ -63,7 +73,7 @@ impl Connector for KafkaConnector {
     }
 
     fn open(&self, options: &mut OptionReader, table: &TableDeclaration) -> Result<Table> {
-        Ok(table_of(KafkaOptions::take(options, table, &self.defaults)?))
+        Ok(table_of(KafkaOptions::take(options, table, &self.defaults)?, &self.producers))
     }
 
     fn create<'a>(
@@ -76,13 +86,13 @@ impl Connector for KafkaConnector {
 }
 
 /// What a table can do.
-pub(super) fn table_of(options: KafkaOptions) -> Table {
+pub(super) fn table_of(options: KafkaOptions, producers: &Arc<StatementProducers>) -> Table {
     let options = Arc::new(options);
     Table {
         source: Some(Arc::new(source::KafkaSource::new(options.clone()))),
         scan: Some(Arc::new(scan::KafkaScan::new(options.clone()))),
         lookup: None,
-        sink: Some(Arc::new(sink::KafkaSink::new(options))),
+        sink: Some(Arc::new(sink::KafkaSink::new(options, producers.clone()))),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rdkafka::bindings as native;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
@@ -11,6 +12,8 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::client::REQUEST_TIMEOUT;
 use super::consumer::Consumer;
 use super::options::{Bounded, Startup};
+use super::topic_ids;
+use crate::connectors::{LogIdentity, SplitLog};
 use crate::error::{Error, Result};
 
 /// Offsets by partition.
@@ -103,6 +106,56 @@ pub(super) fn ends(consumer: &Consumer, topic: &str, partitions: &[i32], bounded
 /// No broker answers.
 pub(super) fn latest(consumer: &Consumer, topic: &str, partitions: &[i32]) -> Result<Offsets> {
     list(consumer, topic, partitions, Offset::End)
+}
+
+/// What the logs of partitions (topic, number) are. Asks for leader epochs only where the broker gives topics no ids.
+///
+/// # Errors
+/// No broker answers within `timeout`; `Unavailable` at once when all connections are lost.
+pub(super) fn logs(consumer: &Consumer, partitions: &[(String, i32)], timeout: Duration) -> Result<Vec<SplitLog>> {
+    let mut topics: Vec<String> = partitions.iter().map(|(topic, _)| topic.clone()).collect();
+    topics.dedup();
+    let doing = format!("looking at topic \"{}\"", topics.join("\", \""));
+    let cuts = consumer.client().context().cuts();
+    let give_up = || consumer.client().context().cuts() != cuts;
+    let described = topic_ids::describe(consumer.client().client().native_ptr(), &topics, timeout, give_up)
+        .map_err(|error| consumer.told(&error, &doing))?;
+    let cluster = consumer.client().client().fetch_cluster_id(timeout);
+    let mut epochs: BTreeMap<&str, BTreeMap<i32, i32>> = BTreeMap::new();
+    for (topic, described) in &described {
+        if described.id.is_none() {
+            epochs.insert(topic, leader_epochs(consumer, topic, &described.partitions)?);
+        }
+    }
+    let log = |(topic, partition): &(String, i32)| match described.get(topic) {
+        Some(described) if described.partitions.contains(partition) => SplitLog::Is(LogIdentity {
+            id: described.id.clone(),
+            cluster: cluster.clone(),
+            leader_epoch: epochs.get(topic.as_str()).and_then(|epochs| epochs.get(partition)).copied(),
+        }),
+        _ => SplitLog::Gone,
+    };
+    Ok(partitions.iter().map(log).collect())
+}
+
+/// The leader epochs of partitions, as far as the broker tells them.
+fn leader_epochs(consumer: &Consumer, topic: &str, partitions: &[i32]) -> Result<BTreeMap<i32, i32>> {
+    let doing = format!("reading the leader epochs of topic \"{topic}\"");
+    let list = offsets_list(topic, partitions, Offset::End)?;
+    let found =
+        consumer.client().offsets_for_times(list, REQUEST_TIMEOUT).map_err(|error| consumer.told(&error, &doing))?;
+    // SAFETY: the list is alive, and its elements are as many as it says.
+    let epochs = unsafe {
+        let list = &*found.ptr();
+        (0..usize::try_from(list.cnt).unwrap_or(0))
+            .map(|index| {
+                let element = list.elems.add(index);
+                ((*element).partition, native::rd_kafka_topic_partition_get_leader_epoch(element))
+            })
+            .filter(|(_, epoch)| *epoch >= 0)
+            .collect()
+    };
+    Ok(epochs)
 }
 
 fn group_or(consumer: &Consumer, topic: &str, partitions: &[i32], otherwise: Offset) -> Result<Offsets> {

@@ -144,8 +144,10 @@ pub struct KafkaOptions {
     pub bootstrap_servers: String,
     /// Whether the table lives in the embedded broker.
     pub is_embedded: bool,
-    /// Consumer group under which progress is shown.
+    /// Consumer group whose offsets reading may begin or end with, and under which the table's jobs show their progress if it names one.
     pub group_id: String,
+    /// Whether the table names the group.
+    pub names_group: bool,
     /// librdkafka's properties.
     pub properties: BTreeMap<String, String>,
     /// `scan.startup.mode`.
@@ -266,8 +268,9 @@ impl KafkaOptions {
         let topics: Vec<String> = topics.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
 
         let given_servers = options.take_non_blank("properties.bootstrap.servers");
-        let group_id =
-            options.take_non_blank("properties.group.id").unwrap_or_else(|| format!("KafkaSource-{}", table.name));
+        let given_group = options.take_non_blank("properties.group.id");
+        let names_group = given_group.is_some();
+        let group_id = given_group.unwrap_or_else(|| format!("KafkaSource-{}", table.name));
         let reset = options.take("properties.auto.offset.reset");
         let mut given_properties = client::translate(options.take_prefix("properties."))?;
         let transaction = take_transaction(options, given_properties.remove("transaction.timeout.ms"))?;
@@ -297,6 +300,7 @@ impl KafkaOptions {
             bootstrap_servers,
             is_embedded,
             group_id,
+            names_group,
             properties,
             startup,
             bounded,

@@ -3,7 +3,7 @@
 //! last record: transaction markers and compaction leave gaps.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::consumer::{Event, PartitionQueue};
 use super::rows::RowReader;
 use crate::connectors::{ConnectorMetrics, SourceBatch};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// A batch is handed over when it holds this much.
 const BATCH_BYTES_MAX: u64 = 4 << 20;
@@ -40,7 +40,6 @@ pub(super) struct Read {
 /// The taker's side.
 pub(super) struct Batches {
     receiver: mpsc::Receiver<Result<Option<SourceBatch>>>,
-    log_end: Arc<AtomicI64>,
     has_ended: bool,
 }
 
@@ -60,30 +59,23 @@ impl Batches {
             None => Err(Error::internal("the thread that reads a Kafka partition has stopped")),
         }
     }
-
-    /// The log's end as last seen.
-    pub fn log_end(&self) -> Option<i64> {
-        Some(self.log_end.load(Ordering::Relaxed)).filter(|end| *end >= 0)
-    }
 }
 
 /// Starts the thread. It stops when the taker is dropped.
 pub(super) fn start(read: Read) -> Result<Batches> {
     let (sender, receiver) = mpsc::channel(2);
-    let log_end = Arc::new(AtomicI64::new(-1));
-    let shared_end = log_end.clone();
     let (topic, partition) = read.queue.name();
     std::thread::Builder::new()
         .name(format!("kafka {topic}/{partition}"))
-        .spawn(move || run(Reading { read, pending: None, skipped: 0, given: 0 }, &sender, &shared_end))
+        .spawn(move || run(Reading { read, pending: None, skipped: 0, given: 0 }, &sender))
         .map_err(|error| Error::unavailable(format!("cannot start a thread: {error}")))?;
-    Ok(Batches { receiver, log_end, has_ended: false })
+    Ok(Batches { receiver, has_ended: false })
 }
 
 /// A reader that has ended before it began.
 pub(super) fn ended() -> Batches {
     let (_, receiver) = mpsc::channel(1);
-    Batches { receiver, log_end: Arc::new(AtomicI64::new(-1)), has_ended: true }
+    Batches { receiver, has_ended: true }
 }
 
 struct Reading {
@@ -94,12 +86,9 @@ struct Reading {
     given: usize,
 }
 
-fn run(mut reading: Reading, sender: &mpsc::Sender<Result<Option<SourceBatch>>>, log_end: &AtomicI64) {
+fn run(mut reading: Reading, sender: &mpsc::Sender<Result<Option<SourceBatch>>>) {
     while !sender.is_closed() {
         let step = reading.step(sender);
-        if let Some(end) = reading.read.queue.high_watermark() {
-            log_end.store(end, Ordering::Relaxed);
-        }
         let goes_on = match step {
             Ok(Step::Batch(batch)) => sender.blocking_send(Ok(Some(batch))).is_ok(),
             Ok(Step::Nothing) => true,
@@ -180,7 +169,7 @@ impl Reading {
         let (topic, partition) = read.queue.name();
         let (topic, consumer) = (topic.to_owned(), read.queue.consumer().clone());
         let (rows, position, end, metrics) = (&mut read.rows, &mut read.position, &mut read.end, &read.metrics);
-        let ends_with_log = read.ends_with_log;
+        let (ends_with_log, has_patience) = (read.ends_with_log, read.patience.is_some());
         read.queue.receive(max, timeout, |event| match event {
             Event::Record(record) => {
                 let offset = record.offset();
@@ -216,6 +205,11 @@ impl Reading {
                 if ends_with_log {
                     *end = Some(*position);
                 }
+                true
+            }
+            // Whether the topic was deleted, or the broker has only just started, shows who looks after it (`Source::logs`).
+            Event::Failed(error) if !has_patience && error.kind() == ErrorKind::NotFound => {
+                consumer.tell(&error.to_string());
                 true
             }
             Event::Failed(error) => {

@@ -1,5 +1,5 @@
-//! Writes rows as records, through a producer of the writer's own or, with exactly-once, into the job's transaction. A batch is a
-//! ticket. A full queue makes `write` wait, which is the back-pressure.
+//! Writes rows as records: a job's writer through a producer of its own or, with exactly-once, into the job's transaction; a statement's
+//! through the producer that statements share. A batch is a ticket. A full queue makes `write` wait, which is the back-pressure.
 
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use super::client::{self, Context, REQUEST_TIMEOUT};
 use super::options::{KafkaOptions, Partitioner};
 use super::outlet::{Outlet, base};
 use super::records::{RecordMaker, Records};
+use super::statement_producers::{StatementProducer, StatementProducers};
 use super::tickets::{Room, Ticket, Tickets};
 use super::transactions::KafkaTransactional;
 use crate::changelog::{ChangeBatch, Changelog};
@@ -23,11 +24,13 @@ use crate::error::{Error, Result};
 
 pub(super) struct KafkaSink {
     options: Arc<KafkaOptions>,
+    shared: Arc<StatementProducers>,
 }
 
 impl KafkaSink {
-    pub fn new(options: Arc<KafkaOptions>) -> Self {
-        Self { options }
+    /// `shared` has the producers of statements.
+    pub fn new(options: Arc<KafkaOptions>, shared: Arc<StatementProducers>) -> Self {
+        Self { options, shared }
     }
 
     fn topic(&self) -> Result<&str> {
@@ -60,7 +63,8 @@ impl Sink for KafkaSink {
         let outlet = Outlet::new(&context, &options.cluster(), tickets.clone())?;
         let (way, partitions) = tokio::task::spawn_blocking({
             let (options, tickets, topic) = (options.clone(), tickets.clone(), topic.clone());
-            move || start(&options, &topic, tickets, outlet)
+            let shared = (!context.is_of_job).then(|| self.shared.clone());
+            move || start(&options, &topic, tickets, outlet, shared)
         })
         .await
         .map_err(|error| Error::internal(format!("creating a Kafka producer: {error}")))??;
@@ -90,6 +94,8 @@ impl Sink for KafkaSink {
 enum Way {
     /// To a producer of its own; only absent while it is dropped.
     Own(Option<KafkaProducer>),
+    /// To the producer of all statements.
+    Shared(Arc<StatementProducer>, Arc<StatementProducers>),
     /// Into the job's transaction.
     Transaction(Outlet),
 }
@@ -102,11 +108,17 @@ fn start(
     topic: &str,
     tickets: Arc<Tickets>,
     outlet: Option<Outlet>,
+    shared: Option<Arc<StatementProducers>>,
 ) -> Result<(Way, Vec<i32>)> {
     let chooses = options.partitioner != Partitioner::Default;
     if let Some(outlet) = outlet {
         let partitions = if chooses { outlet.partitions(topic)? } else { Vec::new() };
         return Ok((Way::Transaction(outlet), partitions));
+    }
+    if let Some(shared) = shared {
+        let producer = shared.producer(options)?;
+        let partitions = if chooses { partitions(producer.client(), topic)? } else { Vec::new() };
+        return Ok((Way::Shared(producer, shared), partitions));
     }
     let config = client::producer_config(&options.bootstrap_servers, &options.properties);
     let producer: KafkaProducer = config
@@ -150,11 +162,7 @@ impl ProducerContext for SinkClient {
 
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: usize) {
         if let Err((error, _)) = result {
-            let mut failure = client::told(error, "a record was not delivered");
-            if let Some(last) = self.context.last_error() {
-                failure = failure.detail(format!("Last error of the connection: {last}."));
-            }
-            self.tickets.fail(failure);
+            self.tickets.fail(self.context.undelivered(error));
         }
         self.tickets.done(ticket as u64);
     }
@@ -186,24 +194,30 @@ impl KafkaWriter {
 
     fn failure(&self) -> Option<Error> {
         self.tickets.failure().or_else(|| match &self.way {
-            Way::Own(_) => None,
+            Way::Own(_) | Way::Shared(..) => None,
             Way::Transaction(outlet) => outlet.failure(),
         })
     }
 
-    async fn send(&mut self, records: &Records, row: usize, in_transaction: &Arc<Ticket>) -> Result<()> {
+    async fn send(&mut self, records: &Records, row: usize, ticket: &Arc<Ticket>) -> Result<()> {
         let partition = self.partition();
         let record = records.outgoing(row, &self.topic, partition);
-        let producer = match &mut self.way {
-            Way::Transaction(outlet) => return outlet.send(record, in_transaction).await,
-            Way::Own(producer) => producer.as_ref().expect("only drop takes it"),
+        let send: &(dyn Fn() -> Result<(), KafkaError> + Sync) = match &mut self.way {
+            Way::Transaction(outlet) => return outlet.send(record, ticket).await,
+            Way::Own(producer) => {
+                let producer = producer.as_ref().expect("only drop takes it");
+                &|| producer.send(base(&record, self.ticket as usize)).map_err(|(error, _)| error)
+            }
+            Way::Shared(producer, _) => {
+                &|| producer.client().send(base(&record, ticket.clone())).map_err(|(error, _)| error)
+            }
         };
         let mut room: Option<Room<'_>> = None;
         loop {
             if let Some(failure) = self.tickets.failure() {
                 return Err(failure);
             }
-            match producer.send(base(&record, self.ticket as usize)).map_err(|(error, _)| error) {
+            match send() {
                 Ok(()) => return Ok(()),
                 Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
                     self.tickets.wait_for_room(&mut room).await;
@@ -228,9 +242,9 @@ impl SinkWriter for KafkaWriter {
         ConnectorMetrics::add(&self.metrics.skipped, records.skipped);
         self.ticket += 1;
         self.tickets.open(records.len());
-        let in_transaction = Ticket::new(self.tickets.clone(), self.ticket);
+        let ticket = Ticket::new(self.tickets.clone(), self.ticket);
         for row in 0..records.len() {
-            self.send(&records, row, &in_transaction).await?;
+            self.send(&records, row, &ticket).await?;
         }
         ConnectorMetrics::add(&self.metrics.rows, records.len());
         ConnectorMetrics::add(&self.metrics.bytes, records.bytes());
@@ -250,7 +264,7 @@ impl SinkWriter for KafkaWriter {
 
     async fn barrier(&mut self, epoch: u64) -> Result<()> {
         match &mut self.way {
-            Way::Own(_) => Ok(()),
+            Way::Own(_) | Way::Shared(..) => Ok(()),
             Way::Transaction(outlet) => outlet.barrier(epoch).await,
         }
     }
@@ -258,14 +272,20 @@ impl SinkWriter for KafkaWriter {
 
 impl Drop for KafkaWriter {
     fn drop(&mut self) {
-        if let Way::Own(producer) = &mut self.way
-            && let Some(producer) = producer.take()
-        {
-            // Dropping waits for the client's threads, which must not hold up a runtime's thread.
-            let spawned = std::thread::Builder::new().name("kafka-close".to_owned()).spawn(move || drop(producer));
-            if let Err(error) = spawned {
-                tracing::warn!(%error, "a Kafka producer is closed in the foreground");
+        match &mut self.way {
+            Way::Own(producer) => {
+                let Some(producer) = producer.take() else { return };
+                // Dropping waits for the client's threads, which must not hold up a runtime's thread.
+                let spawned = std::thread::Builder::new().name("kafka-close".to_owned()).spawn(move || drop(producer));
+                if let Err(error) = spawned {
+                    tracing::warn!(%error, "a Kafka producer is closed in the foreground");
+                }
             }
+            // A statement that was given up: what it handed over and nobody waits for is not to be sent later.
+            Way::Shared(producer, shared) if !self.tickets.are_settled() => {
+                shared.give_up(producer);
+            }
+            Way::Shared(..) | Way::Transaction(_) => {}
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Unbounded reading for jobs: a split for each partition, positions owned by the job's checkpoint and shown to the group.
 //! An offset that is not there any more is an error, never a jump.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -17,27 +17,33 @@ use super::options::{Bounded, KafkaOptions};
 use super::reader::{self, Batches, Read};
 use super::rows::RowReader;
 use crate::changelog::Changelog;
-use crate::connectors::{Position, Source, SourceBatch, Split, SplitReader, SplitRequest};
+use crate::connectors::{Position, Source, SourceBatch, Split, SplitLog, SplitReader, SplitRequest, ToldAs};
 use crate::error::{Error, Result};
+
+/// How long the broker may take to say which logs there are; it is asked again and again.
+const LOGS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Rows of a batch at most.
 const BATCH_ROWS_MAX: usize = 8192;
 
 pub(super) struct KafkaSource {
     options: Arc<KafkaOptions>,
+    /// The consumer group under which progress is shown.
+    group: String,
     /// The consumer that the open readers share.
     consumer: Arc<Mutex<Weak<Consumer>>>,
 }
 
 impl KafkaSource {
     pub fn new(options: Arc<KafkaOptions>) -> Self {
-        Self { options, consumer: Arc::default() }
+        Self { group: options.group_id.clone(), options, consumer: Arc::default() }
     }
 }
 
 /// The consumer in use if it suits, else a new one, which is then the one in use.
 fn shared(
     options: &KafkaOptions,
+    group: &str,
     slot: &Mutex<Weak<Consumer>>,
     suits: impl Fn(&Consumer) -> bool,
 ) -> Result<Arc<Consumer>> {
@@ -45,7 +51,7 @@ fn shared(
     if let Some(consumer) = slot.upgrade().filter(|consumer| suits(consumer)) {
         return Ok(consumer);
     }
-    let config = client::stream_config(&options.bootstrap_servers, &options.properties, &options.group_id);
+    let config = client::stream_config(&options.bootstrap_servers, &options.properties, group);
     let consumer = Consumer::start(&config)?;
     *slot = Arc::downgrade(&consumer);
     Ok(consumer)
@@ -71,15 +77,37 @@ impl Source for KafkaSource {
         self.options.changelog
     }
 
+    fn of_job(&self, job: &str, job_id: &str) -> Option<Arc<dyn Source>> {
+        if self.options.names_group {
+            return None;
+        }
+        // A job of the same name that is made later is another one.
+        let short_id = job_id.get(..8).unwrap_or(job_id);
+        let (options, group) = (self.options.clone(), format!("streamgate-{job}-{short_id}"));
+        Some(Arc::new(Self { options, group, consumer: Arc::default() }))
+    }
+
+    fn told_as(&self) -> Vec<ToldAs> {
+        if !self.options.names_group {
+            return Vec::new();
+        }
+        let told = |topic: &String| ToldAs {
+            group: self.group.clone(),
+            resource: self.options.resource(topic),
+            name: format!("topic \"{topic}\""),
+        };
+        self.options.topics.iter().map(told).collect()
+    }
+
     fn discovery_interval(&self) -> Option<Duration> {
         // What a bounded source reads is settled when it begins.
         self.options.discovery_interval.filter(|_| !self.is_bounded())
     }
 
     async fn splits(&self) -> Result<Vec<Split>> {
-        let (options, slot) = (self.options.clone(), self.consumer.clone());
+        let (options, group, slot) = (self.options.clone(), self.group.clone(), self.consumer.clone());
         blocking(move || {
-            let consumer = shared(&options, &slot, |_| true)?;
+            let consumer = shared(&options, &group, &slot, |_| true)?;
             let mut splits = Vec::new();
             for topic in &options.topics {
                 for partition in offsets::partitions(&consumer, topic, REQUEST_TIMEOUT)? {
@@ -91,7 +119,7 @@ impl Source for KafkaSource {
                     splits.push(Split {
                         id: format!("{topic}/{partition}"),
                         resource: format!("{}/{partition}", options.resource(topic)),
-                        group: Some(options.group_id.clone()),
+                        group: Some(group.clone()),
                     });
                 }
             }
@@ -103,10 +131,10 @@ impl Source for KafkaSource {
     async fn open(&self, request: SplitRequest<'_>) -> Result<Box<dyn SplitReader>> {
         let SplitRequest { split, position, end: given_end, projection, metrics } = request;
         let (topic, partition) = parse_split(&split.id)?;
-        let (options, slot) = (self.options.clone(), self.consumer.clone());
+        let (options, group, slot) = (self.options.clone(), self.group.clone(), self.consumer.clone());
         let rows = RowReader::new(&options, projection)?;
         blocking(move || {
-            let consumer = shared(&options, &slot, |consumer| consumer.can_open(&topic, partition))?;
+            let consumer = shared(&options, &group, &slot, |consumer| consumer.can_open(&topic, partition))?;
             let ids = [partition];
             let start = match position {
                 Some(position) => position,
@@ -133,6 +161,46 @@ impl Source for KafkaSource {
                 })?
             };
             Ok(Box::new(KafkaReader { batches, position: start }) as Box<dyn SplitReader>)
+        })
+        .await
+    }
+
+    fn name_of(&self, split: &Split) -> String {
+        match parse_split(&split.id) {
+            Ok((topic, partition)) => format!("topic \"{topic}\", partition {partition},"),
+            Err(_) => split.id.clone(),
+        }
+    }
+
+    async fn logs(&self, splits: &[Split]) -> Result<Vec<SplitLog>> {
+        let partitions = splits.iter().map(|split| parse_split(&split.id)).collect::<Result<Vec<_>>>()?;
+        let (options, group, slot) = (self.options.clone(), self.group.clone(), self.consumer.clone());
+        blocking(move || {
+            let consumer = shared(&options, &group, &slot, |_| true)?;
+            offsets::logs(&consumer, &partitions, LOGS_TIMEOUT)
+        })
+        .await
+    }
+
+    async fn ends(&self, splits: &[Split]) -> Result<Vec<Position>> {
+        let partitions = splits.iter().map(|split| parse_split(&split.id)).collect::<Result<Vec<_>>>()?;
+        let (options, group, slot) = (self.options.clone(), self.group.clone(), self.consumer.clone());
+        blocking(move || {
+            let consumer = shared(&options, &group, &slot, |_| true)?;
+            let mut ends: HashMap<String, offsets::Offsets> = HashMap::new();
+            let topics: BTreeSet<&String> = partitions.iter().map(|(topic, _)| topic).collect();
+            for topic in topics {
+                let ids: Vec<i32> =
+                    partitions.iter().filter(|(of, _)| of == topic).map(|(_, partition)| *partition).collect();
+                ends.insert(topic.clone(), offsets::latest(&consumer, topic, &ids)?);
+            }
+            let end = |(topic, partition): &(String, i32)| {
+                ends.get(topic)
+                    .and_then(|ends| ends.get(partition))
+                    .copied()
+                    .ok_or_else(|| Error::not_found(format!("topic \"{topic}\" has no partition {partition}")))
+            };
+            partitions.iter().map(end).collect()
         })
         .await
     }
@@ -175,9 +243,5 @@ impl SplitReader for KafkaReader {
             self.position = batch.position;
         }
         Ok(next)
-    }
-
-    fn lag(&self) -> Option<u64> {
-        self.batches.log_end().map(|end| u64::try_from(end - self.position).unwrap_or(0))
     }
 }

@@ -76,6 +76,11 @@ impl Tickets {
         self.room.notify_waiters();
     }
 
+    /// Whether no record is waited for, because each was delivered or never will be.
+    pub fn are_settled(&self) -> bool {
+        self.state.lock().open.is_empty()
+    }
+
     /// The highest ticket all of whose records are delivered.
     pub fn acknowledged(&self) -> watch::Receiver<u64> {
         self.acknowledged.clone()

@@ -1,21 +1,32 @@
 //! Kafka topics as tables of the last row of each key: PRIMARY KEY is the records' key, a record without a value deletes its
 //! key. Options, reading and writing are those of `kafka`; records without a key are left out and counted.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 
-use super::kafka::{self, KafkaOptions};
+use super::kafka::statement_producers::StatementProducers;
+use super::kafka::{self, KafkaConnector, KafkaOptions};
 use super::{Advice, Connector, ConnectorDefaults, OptionReader, Table, TableDeclaration};
 use crate::error::Result;
 
 /// The connector `upsert-kafka`.
 pub struct UpsertKafkaConnector {
     defaults: ConnectorDefaults,
+    producers: Arc<StatementProducers>,
 }
 
 impl UpsertKafkaConnector {
     /// The connector with the server's defaults for blank bootstrap servers.
     pub fn new(defaults: ConnectorDefaults) -> Self {
-        Self { defaults }
+        Self { defaults, producers: Arc::default() }
+    }
+
+    /// The same, whose statements share their producers with those of `kafka`.
+    #[must_use]
+    pub fn beside(mut self, kafka: &KafkaConnector) -> Self {
+        self.producers = Arc::clone(kafka.producers());
+        self
     }
 }
 
@@ -25,7 +36,7 @@ impl Connector for UpsertKafkaConnector {
     }
 
     fn open(&self, options: &mut OptionReader, table: &TableDeclaration) -> Result<Table> {
-        Ok(kafka::table_of(KafkaOptions::take_upsert(options, table, &self.defaults)?))
+        Ok(kafka::table_of(KafkaOptions::take_upsert(options, table, &self.defaults)?, &self.producers))
     }
 
     fn create<'a>(

@@ -66,10 +66,20 @@ pub fn metadata(call: &Call, request: MetadataRequest) -> MetadataResponse {
         None => broker.topics.all().iter().map(|topic| described(call, &topic.name, Ok(topic))).collect(),
         Some(asked) => asked
             .into_iter()
-            .map(|asked| {
-                let name = asked.name.map(|name| name.to_string()).unwrap_or_default();
-                let topic = find_or_create(broker, &name, may_create);
-                described(call, &name, topic.as_deref().map_err(|error| *error))
+            .map(|asked| match asked.name {
+                // From version 12 on a client may know a topic by its id alone.
+                None if call.version >= 12 => match broker.topics.by_id(asked.topic_id) {
+                    Some(topic) => described(call, &topic.name, Ok(&topic)),
+                    None => MetadataResponseTopic::default()
+                        .with_name(None)
+                        .with_topic_id(asked.topic_id)
+                        .with_error_code(ResponseError::UnknownTopicId.code()),
+                },
+                name => {
+                    let name = name.map(|name| name.to_string()).unwrap_or_default();
+                    let topic = find_or_create(broker, &name, may_create);
+                    described(call, &name, topic.as_deref().map_err(|error| *error))
+                }
             })
             .collect(),
     };
@@ -113,6 +123,9 @@ fn described(call: &Call, name: &str, topic: Result<&Topic, ResponseError>) -> M
     match topic {
         Err(error) => response.error_code = error.code(),
         Ok(topic) => {
+            if call.version >= 10 {
+                response.topic_id = topic.id;
+            }
             let partitions = (0i32..).zip(&topic.partitions).map(|(index, _)| {
                 let mut partition = MetadataResponsePartition::default()
                     .with_partition_index(index)
@@ -163,6 +176,9 @@ pub fn create_topics(call: &Call, request: CreateTopicsRequest) -> CreateTopicsR
         };
         match created {
             Ok((topic, partitions)) if call.version >= 5 => {
+                if call.version >= 7 && !request.validate_only {
+                    result.topic_id = topic.id;
+                }
                 result.num_partitions = partitions;
                 result.replication_factor = 1;
                 let configs = SETTINGS.iter().map(|setting| {

@@ -19,6 +19,8 @@ pub const PARTITIONS_MAX: i32 = 1000;
 /// A topic as of now; a change replaces it.
 pub struct Topic {
     pub name: String,
+    /// Another one for each topic that ever was: one that is deleted and made again under the same name has a new one.
+    pub id: Uuid,
     pub config: BTreeMap<String, String>,
     pub settings: LogSettings,
     pub partitions: Vec<Arc<PartitionLog>>,
@@ -67,7 +69,8 @@ impl Topics {
             }
             let settings =
                 configs::settings(&meta.config).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            let topic = Topic { name: name.clone(), config: meta.config.clone(), settings, partitions };
+            let id = Uuid::parse_str(&meta.id).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            let topic = Topic { name: name.clone(), id, config: meta.config.clone(), settings, partitions };
             open.insert(name.clone(), Arc::new(topic));
         }
         // Folders of topics that were deleted, or never came to be, when the process ended.
@@ -87,6 +90,10 @@ impl Topics {
 
     pub fn get(&self, name: &str) -> Option<Arc<Topic>> {
         self.open.read().get(name).cloned()
+    }
+
+    pub fn by_id(&self, id: Uuid) -> Option<Arc<Topic>> {
+        self.open.read().values().find(|topic| topic.id == id).cloned()
     }
 
     pub fn all(&self) -> Vec<Arc<Topic>> {
@@ -109,8 +116,10 @@ impl Topics {
         if self.open.read().contains_key(name) {
             return Err(TopicError::Exists);
         }
-        let id = Uuid::new_v4().to_string();
-        let mut topic = Topic { name: name.to_owned(), config: config.clone(), settings, partitions: Vec::new() };
+        let topic_id = Uuid::new_v4();
+        let id = topic_id.to_string();
+        let mut topic =
+            Topic { name: name.to_owned(), id: topic_id, config: config.clone(), settings, partitions: Vec::new() };
         if only_check {
             return Ok(Arc::new(topic));
         }
@@ -196,6 +205,7 @@ impl Topics {
         let old = self.get(name).ok_or(TopicError::Unknown)?;
         let mut topic = Topic {
             name: old.name.clone(),
+            id: old.id,
             config: old.config.clone(),
             settings: old.settings.clone(),
             partitions: old.partitions.clone(),

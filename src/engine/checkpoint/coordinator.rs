@@ -12,14 +12,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::{CheckpointStore, Manifest, OperatorDelta, Positions};
+use super::log_watch::{self, After, Verdict, Watch, Watched};
+use super::{CheckpointStore, Logs, Manifest, OperatorDelta, Place, Positions};
 use crate::clock::Clock;
-use crate::connectors::{Decision, Position, Source, Split, SplitReader, SplitRequest, Transactions};
+use crate::connectors::{Decision, LogIdentity, Position, Source, Split, SplitReader, SplitRequest, Transactions};
 use crate::engine::ledger::Ledger;
 use crate::engine::metrics::{CheckpointFacts, JobMetrics, NodeMetrics, SplitProgress};
 use crate::engine::progress::JobProgress;
 use crate::engine::task::{BarrierReport, Command, Report};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fault;
 
 /// How long a stopping job waits for its sink before it leaves the rest to the next start.
@@ -88,6 +89,8 @@ pub struct Coordinator {
     pub activity: Arc<AtomicU64>,
     /// Positions at which the job goes on.
     pub positions: Positions,
+    /// The logs in which they count.
+    pub logs: Logs,
     /// The last decided epoch.
     pub epoch: u64,
     /// Ends of splits, when a job recomputes what was decided; the only checkpoint is then that epoch's.
@@ -131,7 +134,10 @@ impl Coordinator {
     pub async fn run(&mut self, wanted: watch::Receiver<Wanted>) -> Result<Ended> {
         let outcome = self.run_tasks(wanted).await;
         self.end_tasks().await;
-        outcome
+        match outcome {
+            Err(error) => Err(self.behind(error).await),
+            ended => ended,
+        }
     }
 
     /// Ends all tasks, for when [`Self::run`] is given up.
@@ -154,6 +160,8 @@ impl Coordinator {
         if self.rebuild.is_some() || self.sources.iter().all(|source| source.source.discovery_interval().is_none()) {
             self.tell(|| Command::NoMoreSplits).await?;
         }
+        self.metrics.trouble.end();
+        self.metrics.is_open.store(true, Ordering::Release);
         if let Some(ledger) = &self.ledger {
             ledger.opened();
         } else {
@@ -173,6 +181,9 @@ impl Coordinator {
         discovery.tick().await;
         let discovers = discovery_interval.is_some() && self.rebuild.is_none();
         let checkpoints = self.rebuild.is_none();
+
+        let mut watch = Watch::default();
+        let mut looking = self.look();
 
         let mut ended = 0;
         let mut epoch: Option<Epoch> = None;
@@ -252,6 +263,25 @@ impl Coordinator {
                         epoch = Some(self.begin_epoch().await?);
                     }
                 }
+                looked = &mut looking => {
+                    let verdict = looked.map(|found| log_watch::judge(&self.logs, &self.positions, &found));
+                    match watch.after(verdict) {
+                        After::Well(learned) => {
+                            self.learn(learned);
+                            if self.metrics.trouble.end() {
+                                tracing::info!(job = self.job, "the job's sources answer again");
+                            }
+                        }
+                        After::Waits(error) => {
+                            let text = error.to_string();
+                            if self.metrics.trouble.begin(error) {
+                                tracing::warn!(job = self.job, error = text, "the job waits for its sources");
+                            }
+                        }
+                        After::Fails(error) => return Err(error),
+                    }
+                    looking = self.look();
+                }
                 _ = discovery.tick(), if discovers && ending.is_none() => {
                     match self.discover().await {
                         Ok(opened) => {
@@ -268,6 +298,45 @@ impl Coordinator {
                     }
                 }
             }
+        }
+    }
+
+    /// The open splits, by source.
+    fn watched(&self) -> Vec<Watched> {
+        let watched = |state: &SourceState| Watched {
+            id: state.id.clone(),
+            source: Arc::clone(&state.source),
+            splits: state.splits.clone(),
+        };
+        self.sources.iter().map(watched).collect()
+    }
+
+    /// Looks at the logs, after a while.
+    fn look(&self) -> BoxFuture<'static, Result<Vec<log_watch::Found>>> {
+        let watched = self.watched();
+        Box::pin(async move {
+            tokio::time::sleep(log_watch::LOOK_INTERVAL).await;
+            log_watch::look(&watched).await
+        })
+    }
+
+    fn learn(&mut self, learned: Vec<(String, String, LogIdentity)>) {
+        for (source, split, log) in learned {
+            self.logs.entry(source).or_default().insert(split, log);
+        }
+    }
+
+    /// What may lie behind a failure: records that are not where they were are so because the log is another one.
+    async fn behind(&self, error: Error) -> Error {
+        if error.kind() != ErrorKind::Corrupt {
+            return error;
+        }
+        match log_watch::look(&self.watched()).await {
+            Ok(found) => match log_watch::judge(&self.logs, &self.positions, &found) {
+                Verdict::Other(cause) | Verdict::Gone(cause) => cause,
+                Verdict::Same(_) => error,
+            },
+            Err(_) => error,
         }
     }
 
@@ -312,7 +381,19 @@ impl Coordinator {
             // Without any stored position the start-up mode decides; a split that is new later is read from its beginning.
             let stored = self.positions.get(&state.id).cloned();
             let ends = self.rebuild.as_ref().map(|decision| decision.positions.get(&state.id));
-            for split in state.source.splits().await? {
+            let has_been_read = stored.as_ref().is_some_and(|stored| !stored.is_empty());
+            let splits = log_watch::splits(&*state.source, has_been_read).await?;
+            let new: Vec<Split> = splits.iter().filter(|split| !state.splits.contains(split)).cloned().collect();
+            let watched = [Watched { id: state.id.clone(), source: Arc::clone(&state.source), splits: new }];
+            match log_watch::certain(&watched, &self.logs, &self.positions).await? {
+                Verdict::Same(learned) => {
+                    for (source, split, log) in learned {
+                        self.logs.entry(source).or_default().insert(split, log);
+                    }
+                }
+                Verdict::Gone(error) | Verdict::Other(error) => return Err(error),
+            }
+            for split in splits {
                 if state.splits.contains(&split) {
                     continue;
                 }
@@ -338,8 +419,9 @@ impl Coordinator {
                 let begin = reader.position();
                 state.splits.push(split.clone());
                 self.positions.entry(state.id.clone()).or_default().insert(split.id.clone(), begin);
-                let progress = SplitProgress { read: begin, acknowledged: begin, lag: reader.lag() };
+                let progress = SplitProgress { read: begin, acknowledged: begin };
                 self.metrics.splits.lock().insert(split.id.clone(), progress);
+                self.metrics.sources.opened(&state.id, &state.source, &split);
                 if let Some(ledger) = &self.ledger {
                     ledger.begin(&state.id, &split, begin);
                 }
@@ -390,30 +472,42 @@ impl Coordinator {
         let transactions = self.transactions.clone();
         let is_rebuild = self.rebuild.is_some();
         let clock = Arc::clone(&self.clock);
+        let (watched, logs) = (self.watched(), self.logs.clone());
         Box::pin(async move {
             let Epoch { number, begun, positions, splits, deltas, tickets, stall, .. } = epoch;
-            // Sinks outside of transactions: all writes up to the barrier are durable first.
-            if !fault::is_mutant("skip-sink-wait") && !fault::is_mutant("commit-before-flush") {
-                for (mut acknowledged, ticket) in tickets {
-                    acknowledged
-                        .wait_for(|shown| *shown >= ticket)
-                        .await
-                        .map_err(|_| Error::unavailable("a sink's writer has ended"))?;
-                    fault::point("K1");
+            // Whatever the sinks take meanwhile: what was read for this epoch must be of the logs in which its positions count.
+            let verified = log_watch::verify(&watched, &logs, &positions);
+            let sunk = async {
+                // Sinks outside of transactions: all writes up to the barrier are durable first.
+                if !fault::is_mutant("skip-sink-wait") && !fault::is_mutant("commit-before-flush") {
+                    for (mut acknowledged, ticket) in tickets {
+                        acknowledged
+                            .wait_for(|shown| *shown >= ticket)
+                            .await
+                            .map_err(|_| Error::unavailable("a sink's writer has ended"))?;
+                        fault::point("K1");
+                    }
                 }
-            }
-            if let Some(transactions) = &transactions {
-                transactions.flush(number).await?;
-            }
+                match &transactions {
+                    Some(transactions) => transactions.flush(number).await,
+                    None => Ok(()),
+                }
+            };
+            tokio::try_join!(verified, sunk)?;
             let rows = deltas.iter().map(|delta| delta.delta.rows.num_rows() as u64).sum();
             let bytes = deltas.iter().map(|delta| delta.delta.rows.get_array_memory_size() as u64).sum();
+            let place = Place { positions, logs };
             let manifest = match is_rebuild {
-                true => store.write_rebuilt(number, positions, deltas).await?,
-                false => store.write(number, positions, deltas).await?,
+                true => store.write_rebuilt(number, place, deltas).await?,
+                false => store.write(number, place, deltas).await?,
             };
             if let Some(transactions) = &transactions {
-                let decision =
-                    Decision { epoch: number, positions: manifest.positions.clone(), checksum: manifest.checksum() };
+                let decision = Decision {
+                    epoch: number,
+                    positions: manifest.positions.clone(),
+                    checksum: manifest.checksum(),
+                    logs: manifest.logs.clone(),
+                };
                 let committed: Vec<(Split, Position)> = splits.values().flatten().cloned().collect();
                 transactions.commit(&decision, &committed).await?;
             }

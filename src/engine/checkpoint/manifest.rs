@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::connectors::Position;
+use crate::connectors::{LogIdentity, Position};
 use crate::engine::key_group::HASH_VERSION;
 use crate::error::{Error, Result};
 
@@ -15,6 +15,25 @@ pub const FORMAT_VERSION: u32 = 2;
 
 /// By source id, then split id: the next position to read.
 pub type Positions = BTreeMap<String, BTreeMap<String, Position>>;
+
+/// By source id, then split id: the log in which the position counts. Splits whose source has but one log for ever are not in it, nor
+/// are those of checkpoints from before it was known.
+pub type Logs = BTreeMap<String, BTreeMap<String, LogIdentity>>;
+
+/// How far everything was read, and of which logs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The next positions to read.
+    pub positions: Positions,
+    /// The logs in which they count.
+    pub logs: Logs,
+}
+
+impl From<Positions> for Place {
+    fn from(positions: Positions) -> Self {
+        Self { positions, logs: Logs::new() }
+    }
+}
 
 /// How a checkpoint came to be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +74,9 @@ pub struct Manifest {
     pub epoch: u64,
     /// Everything before these positions is in the state.
     pub positions: Positions,
+    /// The logs of the positions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub logs: Logs,
     /// Version of the hash that gave the rows their key groups.
     pub hash_version: u32,
     /// Where the state is: a later file's row replaces an earlier one's of the same key.
@@ -78,11 +100,13 @@ struct Stored<'a> {
 
 impl Manifest {
     /// A checkpoint of `epoch` that is to be written.
-    pub fn new(job: &str, epoch: u64, positions: Positions, files: Vec<StateFile>) -> Self {
+    pub fn new(job: &str, epoch: u64, place: impl Into<Place>, files: Vec<StateFile>) -> Self {
+        let Place { positions, logs } = place.into();
         Self {
             job: job.to_owned(),
             epoch,
             positions,
+            logs,
             hash_version: HASH_VERSION,
             files,
             origin: Origin::Barrier,

@@ -12,6 +12,7 @@
 mod contents;
 pub mod coordinator;
 mod fold;
+mod log_watch;
 pub mod manifest;
 pub mod protocol;
 mod read;
@@ -20,7 +21,7 @@ mod state_file;
 mod storage;
 pub mod store;
 
-pub use manifest::{Manifest, Origin, Positions};
+pub use manifest::{Logs, Manifest, Origin, Place, Positions};
 pub use protocol::{Resume, resume_from};
 pub use store::{CheckpointStore, Damaged, OperatorDelta, Stored};
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 use datafusion::arrow::record_batch::RecordBatch;
 use futures::{StreamExt, TryStreamExt};
 
-use super::manifest::{Manifest, StateFile};
+use super::manifest::{Manifest, Positions, StateFile};
 use super::state_file::{self, MAGIC, Part};
 use super::storage::is_damage;
 use super::store::{CheckpointStore, Damaged, Known, MANIFEST, Stored, manifest_name};
@@ -86,6 +86,29 @@ impl CheckpointStore {
         known.fold = std::mem::take(&mut current.fold);
         *current = known;
         Ok(stored)
+    }
+
+    /// The positions of the newest checkpoint that can be read, for showing them: no state is looked at, and nothing is decided by it.
+    ///
+    /// # Errors
+    /// The place does not answer.
+    pub async fn newest_positions(&self) -> Result<Option<Positions>> {
+        let mut epochs: Vec<u64> = self
+            .inner
+            .storage
+            .list()
+            .await?
+            .iter()
+            .filter_map(|name| name.strip_suffix(MANIFEST)?.parse().ok())
+            .collect();
+        epochs.sort_unstable();
+        while let Some(epoch) = epochs.pop() {
+            let bytes = self.inner.storage.read(&manifest_name(epoch)).await?;
+            if let Ok(manifest) = Manifest::decode(Some(&self.inner.job), epoch, &bytes) {
+                return Ok(Some(manifest.positions));
+            }
+        }
+        Ok(None)
     }
 
     /// Gives the state of an operator as it was stored, oldest rows first: a later row replaces an earlier one of its key, or

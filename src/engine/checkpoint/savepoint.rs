@@ -1,7 +1,7 @@
 //! Savepoints: a checkpoint with all its files in a folder of its own, which the job neither changes nor removes, and from which
 //! another job can begin. The manifest is written last: a folder without one is no savepoint.
 
-use super::manifest::{Manifest, Origin, StateFile};
+use super::manifest::{Manifest, Origin, Place, StateFile};
 use super::protocol::FIRST_EPOCH;
 use super::read::missing_is_corrupt;
 use super::state_file;
@@ -69,7 +69,8 @@ impl CheckpointStore {
         for file in &files {
             self.verify(file).await?;
         }
-        let mut manifest = Manifest::new(&self.inner.job, FIRST_EPOCH, saved.positions, files);
+        let mut manifest =
+            Manifest::new(&self.inner.job, FIRST_EPOCH, Place { positions: saved.positions, logs: saved.logs }, files);
         manifest.origin = Origin::Adopted;
         self.publish(manifest).await
     }

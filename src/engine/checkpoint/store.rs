@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::fold::Fold;
-use super::manifest::{Manifest, Origin, Positions, StateFile};
+use super::manifest::{Manifest, Origin, Place, StateFile};
 use super::protocol;
 use super::read::missing_is_corrupt;
 use super::state_file::StateFileWriter;
@@ -137,8 +137,8 @@ impl CheckpointStore {
     /// # Errors
     /// The place takes no more or does not answer (then earlier checkpoints stand, and the same call may be made again),
     /// or another process writes this job's checkpoints.
-    pub async fn write(&self, epoch: u64, positions: Positions, deltas: Vec<OperatorDelta>) -> Result<Manifest> {
-        self.write_as(Origin::Barrier, epoch, positions, deltas).await
+    pub async fn write(&self, epoch: u64, place: impl Into<Place>, deltas: Vec<OperatorDelta>) -> Result<Manifest> {
+        self.write_as(Origin::Barrier, epoch, place.into(), deltas).await
     }
 
     /// Writes a decided checkpoint again that was lost, recomputed from the one before it.
@@ -148,17 +148,17 @@ impl CheckpointStore {
     pub async fn write_rebuilt(
         &self,
         epoch: u64,
-        positions: Positions,
+        place: impl Into<Place>,
         deltas: Vec<OperatorDelta>,
     ) -> Result<Manifest> {
-        self.write_as(Origin::Rebuilt, epoch, positions, deltas).await
+        self.write_as(Origin::Rebuilt, epoch, place.into(), deltas).await
     }
 
     async fn write_as(
         &self,
         origin: Origin,
         epoch: u64,
-        positions: Positions,
+        place: Place,
         mut deltas: Vec<OperatorDelta>,
     ) -> Result<Manifest> {
         self.ensure_loaded().await?;
@@ -171,7 +171,7 @@ impl CheckpointStore {
         if !deltas.is_empty() {
             files.push(self.write_state(epoch, deltas).await?);
         }
-        let mut manifest = Manifest::new(&self.inner.job, epoch, positions, files);
+        let mut manifest = Manifest::new(&self.inner.job, epoch, place, files);
         manifest.origin = origin;
         self.publish(manifest).await
     }

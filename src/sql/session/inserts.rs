@@ -130,6 +130,13 @@ impl Session {
             }
         };
         let savepoint = settings.options.get(SAVEPOINT_PATH).cloned();
+        let others: Vec<&JobEntry> = snapshot.jobs.values().collect();
+        for (other, told) in self.server.jobs.telling_under_one_name(&job.dataflow, &others) {
+            self.warning(format!(
+                "job \"{other}\" commits its offsets of {} to group \"{}\" too: lag tools show whichever job was last",
+                told.name, told.group
+            ));
+        }
         let entry = JobEntry {
             name: name.clone(),
             id,

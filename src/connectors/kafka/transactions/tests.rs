@@ -86,7 +86,7 @@ impl Job {
 fn decision(epoch: u64) -> Decision {
     let positions =
         BTreeMap::from([("orders".to_owned(), BTreeMap::from([("orders/0".to_owned(), epoch as i64 * 10)]))]);
-    Decision { epoch, positions, checksum: 7 }
+    Decision { epoch, positions, checksum: 7, logs: Default::default() }
 }
 
 async fn write(writer: &mut Box<dyn SinkWriter>, ids: std::ops::Range<i32>) -> u64 {

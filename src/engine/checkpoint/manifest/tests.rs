@@ -65,3 +65,19 @@ fn versions_that_this_build_does_not_know_and_other_hashes_are_refused() {
     let bytes = other.encode().unwrap();
     assert!(Manifest::decode(Some("job"), 7, &bytes).unwrap_err().message().contains("key hash"));
 }
+
+#[test]
+fn a_checkpoint_from_before_logs_were_known_is_read_and_logs_are_kept() {
+    let positions = Positions::from([("source".to_owned(), [("orders/0".to_owned(), 7)].into())]);
+    let mut before = Manifest::new("j", 1, positions.clone(), Vec::new());
+    let stored = before.encode().unwrap();
+    // As it was stored before: without the field.
+    assert!(!String::from_utf8_lossy(&stored).contains("logs"));
+    assert_eq!(Manifest::decode(Some("j"), 1, &stored).unwrap().logs, Logs::new());
+
+    let log = crate::connectors::LogIdentity { id: Some("a".to_owned()), ..Default::default() };
+    let logs = Logs::from([("source".to_owned(), [("orders/0".to_owned(), log)].into())]);
+    let mut now = Manifest::new("j", 2, Place { positions, logs: logs.clone() }, Vec::new());
+    let stored = now.encode().unwrap();
+    assert_eq!(Manifest::decode(Some("j"), 2, &stored).unwrap().logs, logs);
+}

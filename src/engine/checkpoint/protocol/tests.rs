@@ -11,7 +11,12 @@ fn manifest(epoch: u64, origin: Origin) -> Manifest {
 }
 
 fn decision(manifest: &Manifest) -> Decision {
-    Decision { epoch: manifest.epoch, positions: manifest.positions.clone(), checksum: manifest.checksum() }
+    Decision {
+        epoch: manifest.epoch,
+        positions: manifest.positions.clone(),
+        checksum: manifest.checksum(),
+        logs: manifest.logs.clone(),
+    }
 }
 
 fn show(resume: &Resume) -> String {
