@@ -129,9 +129,12 @@ pub struct SplitProgress {
     pub acknowledged: Position,
 }
 
+/// A source and its open splits.
+type OpenSource = (Arc<dyn Source>, Vec<Split>);
+
 /// The sources that a job reads and their open splits, for whoever asks how much waits in them.
 #[derive(Default)]
-pub struct Sources(Mutex<BTreeMap<String, (Arc<dyn Source>, Vec<Split>)>>);
+pub struct Sources(Mutex<BTreeMap<String, OpenSource>>);
 
 impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -150,7 +153,7 @@ impl Sources {
     }
 
     /// All of them.
-    pub fn all(&self) -> Vec<(Arc<dyn Source>, Vec<Split>)> {
+    pub fn all(&self) -> Vec<OpenSource> {
         self.0.lock().values().cloned().collect()
     }
 }
