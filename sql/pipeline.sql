@@ -1,6 +1,7 @@
 -- The whole pipeline, in order, against any server:
 --   psql -h 127.0.0.1 -p 5439 streamgate -v ON_ERROR_STOP=1 -f sql/pipeline.sql
--- The topic "orders" must be there (the embedded Kafka makes it when it is first asked for it).
+-- The jobs wait for the topic "orders" until it is there: the embedded Kafka makes it with the first record.
+-- The two functions are part of the server as well; they stand here so that the pipeline can be read as a whole.
 
 \ir tables/kafka_orders.sql
 \ir tables/dynamodb_orders.sql

@@ -1,14 +1,18 @@
 //! One Config: the file, over it the environment, over it the flags. Every default and its unit is stated here and nowhere else.
 
+mod environment;
+mod file;
+
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 
 use clap::Args;
-use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::telemetry::LogFormat;
+use crate::places::{self, Places};
+use crate::telemetry::{self, LogFormat};
+use file::File;
 
 /// Where clients connect: loopback only until there are logins.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:5439";
@@ -18,10 +22,14 @@ pub const DEFAULT_DATA_DIR: &str = "streamgate-data";
 pub const DEFAULT_LOG: &str = "info,dynoxide=error";
 /// Sessions at the same time.
 pub const DEFAULT_MAX_CONNECTIONS: usize = 100;
-/// Port of the embedded Kafka; 0 takes a free one.
-pub const DEFAULT_EMBEDDED_KAFKA_PORT: u16 = 0;
-/// Port of the embedded DynamoDB; 0 takes a free one.
-pub const DEFAULT_EMBEDDED_DYNAMODB_PORT: u16 = 0;
+/// Port for Postgres clients, where `listen` names a host alone.
+pub const DEFAULT_PORT: u16 = 5439;
+/// Port of the embedded Kafka, or the next that is free.
+pub const DEFAULT_EMBEDDED_KAFKA_PORT: u16 = 9439;
+/// Port of the embedded DynamoDB, or the next that is free.
+pub const DEFAULT_EMBEDDED_DYNAMODB_PORT: u16 = 8439;
+/// How many ports are tried where the default one is taken.
+const PORTS_AFTER_DEFAULT: u16 = 200;
 /// Region that the embedded DynamoDB is asked under.
 pub const EMBEDDED_REGION: &str = "us-east-1";
 
@@ -31,9 +39,9 @@ pub struct Settings {
     /// TOML file with the settings below (`listen`, `data_dir`, `[kafka] bootstrap_servers`, `[aws] endpoint` …)
     #[arg(long, env = "STREAMGATE_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Address for Postgres clients, loopback only [default: 127.0.0.1:5439]
-    #[arg(long, env = "STREAMGATE_LISTEN")]
-    pub listen: Option<SocketAddr>,
+    /// Address or host name for Postgres clients, loopback only [default: 127.0.0.1:5439]
+    #[arg(long, env = "STREAMGATE_LISTEN", value_name = "HOST:PORT")]
+    pub listen: Option<String>,
     /// Folder for catalog, checkpoints and embedded back ends [default: streamgate-data]
     #[arg(long, env = "STREAMGATE_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
@@ -55,7 +63,7 @@ pub struct Settings {
     /// false refuses the embedded Kafka
     #[arg(long, env = "STREAMGATE_KAFKA_EMBEDDED")]
     pub kafka_embedded: Option<bool>,
-    /// Port of the embedded Kafka [default: a free one]
+    /// Port of the embedded Kafka; 0 takes a free one [default: 9439, or the next that is free]
     #[arg(long, env = "STREAMGATE_KAFKA_EMBEDDED_PORT")]
     pub kafka_embedded_port: Option<u16>,
     /// DynamoDB endpoint for tables that name none
@@ -67,48 +75,23 @@ pub struct Settings {
     /// false refuses the embedded DynamoDB
     #[arg(long, env = "STREAMGATE_AWS_EMBEDDED")]
     pub aws_embedded: Option<bool>,
-    /// Port of the embedded DynamoDB [default: a free one]
+    /// Port of the embedded DynamoDB; 0 takes a free one [default: 8439, or the next that is free]
     #[arg(long, env = "STREAMGATE_AWS_EMBEDDED_PORT")]
     pub aws_embedded_port: Option<u16>,
     /// Access key for the default endpoint; without it the SDK's chain
     #[arg(long, env = "STREAMGATE_AWS_ACCESS_KEY_ID", hide_env_values = true)]
     pub aws_access_key_id: Option<String>,
+    /// Folders, beside the data directory, that statements may name for checkpoints, savepoints and credential files: paths or
+    /// s3://bucket/prefix, separated by commas
+    #[arg(long, env = "STREAMGATE_ALLOWED_FOLDERS", value_delimiter = ',')]
+    pub allowed_folders: Option<Vec<String>>,
+    /// Hosts, beside those of the default back ends, that tables may name: names, addresses or *.domain, separated by commas
+    /// [default: all but link-local ones]
+    #[arg(long, env = "STREAMGATE_ALLOWED_HOSTS", value_delimiter = ',')]
+    pub allowed_hosts: Option<Vec<String>>,
     /// Secret key for the default endpoint (environment or file only: flags show in process lists)
     #[arg(skip)]
     pub aws_secret_access_key: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct File {
-    listen: Option<SocketAddr>,
-    data_dir: Option<PathBuf>,
-    log: Option<String>,
-    log_format: Option<LogFormat>,
-    max_connections: Option<usize>,
-    job_threads: Option<usize>,
-    kafka: KafkaFile,
-    aws: AwsFile,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct KafkaFile {
-    embedded: Option<bool>,
-    embedded_port: Option<u16>,
-    bootstrap_servers: Option<String>,
-    properties: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct AwsFile {
-    embedded: Option<bool>,
-    embedded_port: Option<u16>,
-    endpoint: Option<String>,
-    region: Option<String>,
-    access_key_id: Option<String>,
-    secret_access_key: Option<String>,
 }
 
 /// What the server runs with.
@@ -130,6 +113,26 @@ pub struct Config {
     pub kafka: KafkaBackEnd,
     /// Default DynamoDB.
     pub dynamodb: DynamoDbBackEnd,
+    /// What statements may name.
+    pub places: Places,
+}
+
+/// Where an embedded back end listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EmbeddedPort {
+    /// The first that is tried; 0 takes a free one.
+    pub first: u16,
+    /// How many more are tried when it is taken.
+    pub more: u16,
+}
+
+impl EmbeddedPort {
+    fn of(given: Option<u16>, default: u16) -> Self {
+        match given {
+            Some(port) => Self { first: port, more: 0 },
+            None => Self { first: default, more: PORTS_AFTER_DEFAULT },
+        }
+    }
 }
 
 /// Where tables live that name no Kafka.
@@ -137,8 +140,8 @@ pub struct Config {
 pub enum KafkaBackEnd {
     /// In this process, on a loopback port.
     Embedded {
-        /// 0 takes a free one.
-        port: u16,
+        /// Which.
+        port: EmbeddedPort,
     },
     /// A cluster.
     Cluster {
@@ -156,8 +159,8 @@ pub enum KafkaBackEnd {
 pub enum DynamoDbBackEnd {
     /// In this process, on a loopback port.
     Embedded {
-        /// 0 takes a free one.
-        port: u16,
+        /// Which.
+        port: EmbeddedPort,
     },
     /// AWS or an emulator.
     Aws {
@@ -173,7 +176,7 @@ pub enum DynamoDbBackEnd {
 impl std::fmt::Debug for DynamoDbBackEnd {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Embedded { port } => write!(f, "Embedded({port})"),
+            Self::Embedded { port } => write!(f, "Embedded({port:?})"),
             Self::Aws { endpoint, region, .. } => write!(f, "Aws({endpoint:?}, {region:?})"),
         }
     }
@@ -183,29 +186,42 @@ impl Config {
     /// Reads the file that the settings name, and puts the settings (flags over environment) over it.
     ///
     /// # Errors
-    /// The file cannot be read, or settings contradict each other.
+    /// The file cannot be read, a setting is unknown or out of its range, or settings contradict each other.
     pub fn load(settings: &Settings) -> Result<Self> {
+        environment::check(std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()))?;
         let file = match &settings.config {
-            Some(path) => read_file(path)?,
+            Some(path) => file::read(path)?,
             None => File::default(),
         };
-        let secret = std::env::var("STREAMGATE_AWS_SECRET_ACCESS_KEY").ok();
+        let secret = std::env::var(environment::SECRET_KEY).ok();
         Self::merge(settings, file, secret)
     }
 
     fn merge(settings: &Settings, file: File, secret_from_environment: Option<String>) -> Result<Self> {
         let s = settings.clone();
+        let not_blank = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         let kafka = match s.kafka_bootstrap_servers.or(file.kafka.bootstrap_servers).filter(|text| !text.is_empty()) {
-            Some(bootstrap_servers) => KafkaBackEnd::Cluster { bootstrap_servers, properties: file.kafka.properties },
+            Some(bootstrap_servers) => {
+                places::refuse_userinfo("kafka.bootstrap_servers", &bootstrap_servers)?;
+                KafkaBackEnd::Cluster { bootstrap_servers, properties: file.kafka.properties }
+            }
+            None if !file.kafka.properties.is_empty() => {
+                return Err(Error::invalid(
+                    "kafka.properties are those of a cluster, and kafka.bootstrap_servers is not set",
+                ));
+            }
             None if s.kafka_embedded.or(file.kafka.embedded).unwrap_or(true) => KafkaBackEnd::Embedded {
-                port: s.kafka_embedded_port.or(file.kafka.embedded_port).unwrap_or(DEFAULT_EMBEDDED_KAFKA_PORT),
+                port: EmbeddedPort::of(s.kafka_embedded_port.or(file.kafka.embedded_port), DEFAULT_EMBEDDED_KAFKA_PORT),
             },
             None => KafkaBackEnd::None,
         };
         let endpoint = s.aws_endpoint.or(file.aws.endpoint).filter(|text| !text.is_empty());
         let region = s.aws_region.or(file.aws.region).filter(|text| !text.is_empty());
-        let access_key = s.aws_access_key_id.or(file.aws.access_key_id);
-        let secret_key = s.aws_secret_access_key.or(secret_from_environment).or(file.aws.secret_access_key);
+        let access_key = not_blank(s.aws_access_key_id.or(file.aws.access_key_id));
+        let secret_key = not_blank(s.aws_secret_access_key.or(secret_from_environment).or(file.aws.secret_access_key));
+        if let Some(endpoint) = &endpoint {
+            Places::anywhere().check_url("aws.endpoint", endpoint)?;
+        }
         let credentials = match (access_key, secret_key) {
             (Some(access_key), Some(secret_key)) => Some((access_key, secret_key)),
             (None, None) => None,
@@ -217,38 +233,99 @@ impl Config {
         let named = endpoint.is_some() || region.is_some() || credentials.is_some();
         let dynamodb = if !named && s.aws_embedded.or(file.aws.embedded).unwrap_or(true) {
             DynamoDbBackEnd::Embedded {
-                port: s.aws_embedded_port.or(file.aws.embedded_port).unwrap_or(DEFAULT_EMBEDDED_DYNAMODB_PORT),
+                port: EmbeddedPort::of(s.aws_embedded_port.or(file.aws.embedded_port), DEFAULT_EMBEDDED_DYNAMODB_PORT),
             }
         } else {
             DynamoDbBackEnd::Aws { endpoint, region, credentials }
         };
-        let listen = match s.listen.or(file.listen) {
-            Some(listen) => listen,
-            None => DEFAULT_LISTEN.parse().map_err(|_| Error::internal("the default address cannot be read"))?,
-        };
+        let listen = address(&s.listen.or(file.listen).unwrap_or_else(|| DEFAULT_LISTEN.to_owned()))?;
+        let log = s.log.or(file.log).unwrap_or_else(|| DEFAULT_LOG.to_owned());
+        telemetry::check_filter(&log)?;
+        let data_dir = s.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
+        let folders = s.allowed_folders.or(file.allowed_folders).unwrap_or_default();
+        let hosts = s.allowed_hosts.or(file.allowed_hosts);
+        let places = Places::new(&folders, hosts.as_deref(), own_hosts(&kafka, &dynamodb))
+            .map_err(|error| error.context("allowed_folders"))?;
         Ok(Self {
             listen,
-            data_dir: s.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR)),
-            log: s.log.or(file.log).unwrap_or_else(|| DEFAULT_LOG.to_owned()),
+            data_dir,
+            log,
             log_format: s.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
-            max_connections: s.max_connections.or(file.max_connections).unwrap_or(DEFAULT_MAX_CONNECTIONS),
-            job_threads: s.job_threads.or(file.job_threads).unwrap_or_else(cores).max(1),
+            max_connections: at_least_one(
+                "max_connections",
+                s.max_connections.or(file.max_connections).unwrap_or(DEFAULT_MAX_CONNECTIONS),
+            )?,
+            job_threads: at_least_one("job_threads", s.job_threads.or(file.job_threads).unwrap_or_else(cores))?,
             kafka,
             dynamodb,
+            places,
         })
     }
+
+    /// What statements may name: the data directory besides.
+    ///
+    /// # Errors
+    /// The data directory's path cannot be one.
+    pub fn places(&self) -> Result<Places> {
+        let mut places = self.places.clone().with_folder(&self.data_dir.to_string_lossy())?;
+        // What the operator has given the server for its own credentials.
+        for variable in ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_SHARED_CREDENTIALS_FILE"] {
+            if let Ok(file) = std::env::var(variable) {
+                places = places.with_folder(&file)?;
+            }
+        }
+        Ok(places)
+    }
+}
+
+fn at_least_one(name: &str, count: usize) -> Result<usize> {
+    match count {
+        0 => Err(Error::invalid(format!("{name} must be at least 1"))),
+        count => Ok(count),
+    }
+}
+
+/// An address, or the first of a host's; the port may be left out.
+fn address(text: &str) -> Result<SocketAddr> {
+    let text = text.trim();
+    let has_port = text.parse::<SocketAddr>().is_ok()
+        || text.rsplit_once(':').is_some_and(|(host, port)| !host.contains(':') && port.parse::<u16>().is_ok());
+    let full = match has_port {
+        true => text.to_owned(),
+        false if text.parse::<std::net::Ipv6Addr>().is_ok() => format!("[{text}]:{DEFAULT_PORT}"),
+        false => format!("{text}:{DEFAULT_PORT}"),
+    };
+    let cannot = |why: &dyn std::fmt::Display| {
+        Error::invalid(format!("listen: cannot find address \"{text}\": {why}"))
+            .hint("Write HOST:PORT, as in localhost:5439.")
+    };
+    let mut found: Vec<SocketAddr> = full.to_socket_addrs().map_err(|error| cannot(&error))?.collect();
+    // psql's -h 127.0.0.1 is what the server tells people to type.
+    found.sort_by_key(SocketAddr::is_ipv6);
+    found.first().copied().ok_or_else(|| cannot(&"it has none"))
+}
+
+/// Hosts of the default back ends, which tables may name for themselves as well.
+fn own_hosts(kafka: &KafkaBackEnd, dynamodb: &DynamoDbBackEnd) -> Vec<String> {
+    let mut hosts = Vec::new();
+    if let KafkaBackEnd::Cluster { bootstrap_servers, .. } = kafka {
+        hosts.extend(bootstrap_servers.split(',').map(|server| places::host_of(server.trim()).to_owned()));
+    }
+    if let DynamoDbBackEnd::Aws { endpoint: Some(endpoint), .. } = dynamodb {
+        let authority = endpoint.split_once("://").map_or(endpoint.as_str(), |(_, rest)| rest);
+        hosts.push(places::host_of(authority.split('/').next().unwrap_or_default()).to_owned());
+    }
+    let is_embedded =
+        matches!(kafka, KafkaBackEnd::Embedded { .. }) || matches!(dynamodb, DynamoDbBackEnd::Embedded { .. });
+    if is_embedded {
+        hosts.extend(["127.0.0.1", "localhost"].map(str::to_owned));
+    }
+    hosts
 }
 
 /// Threads that can run at the same time, at least 1.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
-fn read_file(path: &Path) -> Result<File> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Error::invalid(format!("cannot read configuration {}: {error}", path.display())))?;
-    toml::from_str(&text)
-        .map_err(|error| Error::invalid(format!("configuration {}: {}", path.display(), error.message())))
 }
 
 #[cfg(test)]

@@ -12,6 +12,13 @@ use std::sync::OnceLock;
 
 use parking_lot::Mutex;
 
+/// The variables; a release build knows none.
+pub const VARIABLES: &[&str] = if cfg!(debug_assertions) {
+    &["STREAMGATE_KILL_AT", "STREAMGATE_IO_FAULT", "STREAMGATE_IO_FAULT_WHILE", "STREAMGATE_MUTANT"]
+} else {
+    &[]
+};
+
 /// Passed at a kill point of the exactly-once protocol (K0 … K9).
 pub fn point(name: &str) {
     if !cfg!(debug_assertions) {

@@ -36,6 +36,9 @@ enum Command {
     Serve {
         #[command(flatten)]
         settings: Settings,
+        /// Try the configuration and both back ends, say what is wrong, and start nothing
+        #[arg(long)]
+        check: bool,
     },
     /// Shows the whole way on embedded back ends: live orders, features that change before your eyes
     Demo {
@@ -54,7 +57,12 @@ fn main() -> ExitCode {
             println!("streamgate {}", env!("CARGO_PKG_VERSION"));
             Ok(())
         }
-        Command::Serve { settings } => Config::load(&settings).and_then(|config| run(&config, serve(&config))),
+        Command::Serve { settings, check: true } => {
+            Config::load(&settings).and_then(|config| run(&config, streamgate::server::check(&config)))
+        }
+        Command::Serve { settings, check: false } => {
+            Config::load(&settings).and_then(|config| run(&config, serve(&config)))
+        }
         Command::Demo { settings, options } => {
             options.config(&settings).and_then(|config| run(&config, demo::run(&config, &options)))
         }
@@ -74,6 +82,9 @@ fn main() -> ExitCode {
 /// Runs on the gateway's runtime; the jobs have one of their own.
 fn run(config: &Config, work: impl Future<Output = Result<()>>) -> Result<()> {
     telemetry::init(&config.log, config.log_format);
+    // Catalog, checkpoints, logs of the embedded back ends: readable by this user alone, whatever makes them.
+    // SAFETY: sets a number of the process; no other thread makes files yet.
+    unsafe { libc::umask(0o077) };
     let runtime = threads::runtime("gateway", None, Role::Answer)?;
     let outcome = runtime.block_on(work);
     runtime.shutdown_background();

@@ -1,5 +1,8 @@
 //! Builds the parts, hands each what it needs, and stops them in reverse order. The only module that knows them all.
 
+mod back_ends;
+mod check;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, DEFAULT_DATABASE};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, DynamoDbBackEnd, EMBEDDED_REGION, KafkaBackEnd};
 use crate::connectors::{ConnectorDefaults, Registry};
@@ -19,6 +22,8 @@ use crate::sql::job_relations::JobRelations;
 use crate::sql::{SqlServer, SystemSchema};
 use crate::threads::{self, Role};
 use crate::wire;
+use back_ends::BackEnd;
+pub use check::check;
 
 /// How long jobs may take for their last checkpoint when the server ends; with the rest it stays below 10 s.
 const JOBS_STOP_MAX: Duration = Duration::from_secs(7);
@@ -58,6 +63,9 @@ impl Server {
         };
         let (defaults, kafka, dynamodb) = open_back_ends(config, &clock).await?;
         let connectors = Registry::new(&defaults);
+        if matches!(config.kafka, KafkaBackEnd::Cluster { .. }) {
+            crate::connectors::kafka::check_properties(&defaults)?;
+        }
 
         let job_runtime = threads::runtime("job", Some(config.job_threads), Role::Work)?;
         // More threads than cores: an operator that computes without a pause holds its thread, also after a cancel.
@@ -84,9 +92,21 @@ impl Server {
         jobs.reconcile(&[]);
 
         let shutdown = CancellationToken::new();
+        if matches!(config.kafka, KafkaBackEnd::Cluster { .. }) {
+            back_ends::watch(BackEnd::Kafka, defaults.clone(), shutdown.clone());
+        }
+        if matches!(config.dynamodb, DynamoDbBackEnd::Aws { .. }) {
+            back_ends::watch(BackEnd::DynamoDb, defaults.clone(), shutdown.clone());
+        }
         let options = wire::WireOptions { max_connections: config.max_connections, ..wire::WireOptions::default() };
         let sessions = tokio::spawn(wire::serve(listener, Arc::clone(&sql), options, shutdown.clone()));
-        tracing::info!(%address, "accepting Postgres clients");
+        tracing::info!(
+            kafka = defaults.kafka_bootstrap_servers.as_deref().unwrap_or("none"),
+            dynamodb = defaults.dynamodb_endpoint.as_deref().unwrap_or("AWS"),
+            "accepting Postgres clients: psql -h {} -p {} {DEFAULT_DATABASE}",
+            address.ip(),
+            address.port(),
+        );
         let runtimes = vec![job_runtime, query_runtime];
         Ok(Self { address, sql, jobs, runtimes, kafka, dynamodb, defaults, shutdown, sessions })
     }
@@ -137,12 +157,8 @@ impl Drop for Server {
     }
 }
 
-async fn open_back_ends(
-    config: &Config,
-    clock: &Arc<dyn Clock>,
-) -> Result<(ConnectorDefaults, Option<KafkaBroker>, Option<EmbeddedDynamoDb>)> {
-    let failed =
-        |what: &str, error: std::io::Error| Error::unavailable(format!("cannot start the embedded {what}: {error}"));
+/// What the configuration says of the back ends of tables that name none; addresses of embedded ones are not known yet.
+fn defaults_of(config: &Config, clock: Arc<dyn Clock>) -> Result<ConnectorDefaults> {
     let mut defaults = ConnectorDefaults {
         kafka_bootstrap_servers: None,
         kafka_properties: std::collections::BTreeMap::new(),
@@ -151,12 +167,32 @@ async fn open_back_ends(
         aws_region: None,
         aws_credentials: None,
         dynamodb_is_embedded: false,
-        clock: Arc::clone(clock),
+        clock,
+        places: Arc::new(config.places()?),
     };
+    if let KafkaBackEnd::Cluster { bootstrap_servers, properties } = &config.kafka {
+        defaults.kafka_bootstrap_servers = Some(bootstrap_servers.clone());
+        defaults.kafka_properties = properties.clone();
+    }
+    if let DynamoDbBackEnd::Aws { endpoint, region, credentials } = &config.dynamodb {
+        defaults.dynamodb_endpoint = endpoint.clone();
+        defaults.aws_region = region.clone();
+        defaults.aws_credentials = credentials.clone();
+    }
+    Ok(defaults)
+}
+
+async fn open_back_ends(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> Result<(ConnectorDefaults, Option<KafkaBroker>, Option<EmbeddedDynamoDb>)> {
+    let failed =
+        |what: &str, error: std::io::Error| Error::unavailable(format!("cannot start the embedded {what}: {error}"));
+    let mut defaults = defaults_of(config, Arc::clone(clock))?;
     let kafka = match &config.kafka {
         KafkaBackEnd::Embedded { port } => {
             let mut options = KafkaBrokerOptions::new(config.data_dir.join("kafka"));
-            options.port = *port;
+            (options.port, options.more_ports) = (port.first, port.more);
             let broker = blocking(move || KafkaBroker::start(options).map_err(|error| failed("Kafka", error))).await?;
             let address = broker.address().to_string();
             tracing::warn!(
@@ -167,17 +203,12 @@ async fn open_back_ends(
             defaults.kafka_is_embedded = true;
             Some(broker)
         }
-        KafkaBackEnd::Cluster { bootstrap_servers, properties } => {
-            defaults.kafka_bootstrap_servers = Some(bootstrap_servers.clone());
-            defaults.kafka_properties = properties.clone();
-            None
-        }
-        KafkaBackEnd::None => None,
+        KafkaBackEnd::Cluster { .. } | KafkaBackEnd::None => None,
     };
     let dynamodb = match &config.dynamodb {
         DynamoDbBackEnd::Embedded { port } => {
             let mut options = DynamoDbOptions::new(config.data_dir.join("dynamodb"));
-            options.port = *port;
+            (options.port, options.more_ports) = (port.first, port.more);
             let store = EmbeddedDynamoDb::start(options).await.map_err(|error| failed("DynamoDB", error))?;
             tracing::warn!(
                 endpoint = store.endpoint(),
@@ -189,12 +220,7 @@ async fn open_back_ends(
             defaults.dynamodb_is_embedded = true;
             Some(store)
         }
-        DynamoDbBackEnd::Aws { endpoint, region, credentials } => {
-            defaults.dynamodb_endpoint = endpoint.clone();
-            defaults.aws_region = region.clone();
-            defaults.aws_credentials = credentials.clone();
-            None
-        }
+        DynamoDbBackEnd::Aws { .. } => None,
     };
     Ok((defaults, kafka, dynamodb))
 }

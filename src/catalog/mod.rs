@@ -12,5 +12,5 @@ pub mod table;
 
 pub use function::FunctionEntry;
 pub use job::{DesiredState, JobEntry};
-pub use store::{Catalog, Change, Snapshot};
+pub use store::{Catalog, Change, DEFAULT_DATABASE, DEFAULT_SCHEMA, Snapshot};
 pub use table::{TableEntry, ViewEntry};

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -237,6 +238,10 @@ impl Catalog {
         let mut secrets = Secrets::open(directory)?;
         let snapshot = match snapshot {
             Some(snapshot) => {
+                // Earlier versions left it readable for everybody.
+                let only_ours = fs::Permissions::from_mode(0o600);
+                fs::set_permissions(&path, only_ours)
+                    .map_err(|error| Error::invalid(format!("file {}: {error}", path.display())))?;
                 let text = serde_json::to_string(&snapshot).map_err(unserializable)?;
                 // References are UUIDs, so that finding one anywhere (a table, a job's dataflow) means that it is used.
                 secrets.sweep(&|reference| text.contains(reference))?;
@@ -411,7 +416,10 @@ pub(super) fn write_checked<T: Serialize>(path: &Path, format: &str, content: &T
     let text = serde_json::to_string(&envelope).map_err(unserializable)?;
     let failed = |error: std::io::Error| Error::unavailable(format!("file {}: {error}", path.display()));
     let temporary = path.with_extension("json.new");
-    let mut file = fs::File::create(&temporary).map_err(failed)?;
+    // Declarations are nobody else's business. One that a crash left behind may be open to all.
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(failed)?;
+    file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
     fs::rename(&temporary, path).map_err(failed)?;
     if let Some(directory) = path.parent() {

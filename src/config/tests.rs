@@ -1,15 +1,29 @@
 use super::*;
 
 fn file(text: &str) -> File {
-    toml::from_str(text).unwrap()
+    file::parse(text).unwrap()
+}
+
+fn refused(settings: &Settings, text: &str) -> String {
+    match file::parse(text).and_then(|file| Config::merge(settings, file, None)) {
+        Ok(_) => String::new(),
+        Err(error) => format!("{error}"),
+    }
 }
 
 #[test]
 fn nothing_configured_means_the_embedded_back_ends_on_loopback() {
     let config = Config::merge(&Settings::default(), File::default(), None).unwrap();
     assert_eq!(config.listen.to_string(), DEFAULT_LISTEN);
-    assert_eq!(config.kafka, KafkaBackEnd::Embedded { port: 0 });
-    assert_eq!(config.dynamodb, DynamoDbBackEnd::Embedded { port: 0 });
+    assert_eq!(config.kafka, KafkaBackEnd::Embedded { port: EmbeddedPort { first: 9439, more: 200 } });
+    assert_eq!(config.dynamodb, DynamoDbBackEnd::Embedded { port: EmbeddedPort { first: 8439, more: 200 } });
+    let settings = Settings { kafka_embedded_port: Some(7), ..Settings::default() };
+    let config = Config::merge(&settings, File::default(), None).unwrap();
+    assert_eq!(
+        config.kafka,
+        KafkaBackEnd::Embedded { port: EmbeddedPort { first: 7, more: 0 } },
+        "that one and no other"
+    );
 }
 
 #[test]
@@ -37,6 +51,78 @@ fn embedded_false_refuses_and_a_region_alone_means_aws() {
 }
 
 #[test]
-fn an_unknown_name_in_the_file_is_an_error() {
-    assert!(toml::from_str::<File>("lissten = '127.0.0.1:1'").is_err());
+fn an_error_in_the_file_has_its_place_and_what_was_meant() {
+    for (text, expected) in [
+        (
+            "\nlissten = '127.0.0.1:1'",
+            "line 2, column 1, key lissten: unknown field `lissten` (did you mean `listen`?)",
+        ),
+        (
+            "listen = '127.0.0.1:1'\n[kafka]\n# servers\nbootstrap_server = 'x'",
+            "line 4, column 1, key kafka.bootstrap_server: unknown field `bootstrap_server` (did you mean `bootstrap_servers`?)",
+        ),
+        ("[kafak]\nembedded = true", "line 1, column 2, key kafak: unknown field `kafak` (did you mean `kafka`?)"),
+        (
+            "max_connections = 'many'",
+            "line 1, column 19, key max_connections: invalid type: string \"many\", expected usize",
+        ),
+        (
+            "[aws]\nembedded_port = 70000",
+            "line 2, column 17, key aws.embedded_port: invalid value: integer `70000`, expected u16",
+        ),
+        ("log_format = 'jsn'", "line 1, column 14, key log_format: unknown variant `jsn` (did you mean `json`?)"),
+    ] {
+        assert_eq!(refused(&Settings::default(), text), expected);
+    }
+    assert!(refused(&Settings::default(), "log = \nlisten").starts_with("line 1, column 7, key log: "));
+}
+
+#[test]
+fn what_is_out_of_range_or_contradicts_is_refused() {
+    let none = Settings::default();
+    assert_eq!(refused(&none, "job_threads = 0"), "job_threads must be at least 1");
+    assert_eq!(refused(&none, "max_connections = 0"), "max_connections must be at least 1");
+    assert_eq!(refused(&Settings { job_threads: Some(0), ..none.clone() }, ""), "job_threads must be at least 1");
+    for filter in ["debugg", "streamgate=loud", "info,,=", "inf"] {
+        let error = refused(&Settings { log: Some(filter.to_owned()), ..none.clone() }, "");
+        assert!(error.starts_with(&format!("log filter \"{filter}\" cannot be read: ")), "{filter}: {error}");
+    }
+    for filter in ["off", "info,dynoxide=error", "WARN", "streamgate::kafka=debug", "streamgate"] {
+        assert_eq!(refused(&Settings { log: Some(filter.to_owned()), ..none.clone() }, ""), "", "{filter}");
+    }
+    assert!(refused(&none, "[kafka.properties]\n'sasl.username' = 'u'").contains("bootstrap_servers is not set"));
+    for text in ["[aws]\nendpoint = 'http://u:canary@x'", "[kafka]\nbootstrap_servers = 'u:canary@x:1'"] {
+        let error = refused(&none, text);
+        assert!(error.contains("a user and password in a URL") && !error.contains("canary"), "{error}");
+    }
+    assert!(refused(&none, "[aws]\nendpoint = 'localhost:8000'").contains("is not a URL"));
+}
+
+#[test]
+fn listen_takes_names_and_leaves_the_port_out() {
+    let listen = |text: &str| {
+        let settings = Settings { listen: Some(text.to_owned()), ..Settings::default() };
+        Config::merge(&settings, File::default(), None).map(|config| config.listen.to_string())
+    };
+    assert_eq!(listen("localhost:7").unwrap(), "127.0.0.1:7");
+    assert_eq!(listen("localhost").unwrap(), "127.0.0.1:5439");
+    assert_eq!(listen("127.0.0.1").unwrap(), "127.0.0.1:5439");
+    assert_eq!(listen("[::1]:7").unwrap(), "[::1]:7");
+    assert_eq!(listen("::1").unwrap(), "[::1]:5439");
+    for bad in ["", "localhost:70000", "no such host:1"] {
+        assert!(listen(bad).unwrap_err().message().starts_with("listen: cannot find address"), "{bad}");
+    }
+}
+
+#[test]
+fn unknown_variables_are_refused() {
+    let check = |name: &str| environment::check([name.to_owned()].into_iter());
+    for known in
+        ["STREAMGATE_LISTEN", "STREAMGATE_AWS_SECRET_ACCESS_KEY", "STREAMGATE_TEST_X", "STREAMGATE_KILL_AT", "PATH"]
+    {
+        assert!(check(known).is_ok(), "{known}");
+    }
+    let error = check("STREAMGATE_LISTN").unwrap_err();
+    assert_eq!(error.message(), "unknown environment variable STREAMGATE_LISTN");
+    assert_eq!(error.hint_text(), Some("Did you mean STREAMGATE_LISTEN?"));
 }

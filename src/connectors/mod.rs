@@ -31,6 +31,7 @@ pub use options::OptionReader;
 use crate::changelog::{ChangeBatch, Changelog};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::places::Places;
 
 /// An outside system that tables can live in. Knows options, bytes and offsets; knows nothing of SQL or operators.
 pub trait Connector: Send + Sync {
@@ -113,6 +114,11 @@ pub trait Source: Send + Sync {
         None
     }
 
+    /// What the last `splits` did not find in the outside system: a job that never read it waits for it.
+    fn awaited(&self) -> Vec<Awaited> {
+        Vec::new()
+    }
+
     /// Under which names, given by the table, progress is told; jobs that share one overwrite what the other has told.
     fn told_as(&self) -> Vec<ToldAs> {
         Vec::new()
@@ -163,6 +169,17 @@ pub struct ToldAs {
     pub resource: String,
     /// As users know that: `topic "orders"`.
     pub name: String,
+}
+
+/// Something that a source reads and that is not there (yet): a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Awaited {
+    /// `topic "orders"`
+    pub what: String,
+    /// What the ids of its splits begin with: `orders/`
+    pub split_prefix: String,
+    /// What stands before the last `/` of its splits' resource names: `kafka://host:9092/orders`
+    pub resource: String,
 }
 
 /// How a split is opened.
@@ -229,6 +246,8 @@ pub struct ScanPlan {
     pub partitions: Vec<Arc<dyn ScanPartition>>,
     /// What will be asked of the outside system, e.g. `Query user_id = 7, projection [..], limit 10`.
     pub description: String,
+    /// What the client should know beside the rows: that a topic is not there, say. Lower case, no full stop.
+    pub notices: Vec<String>,
 }
 
 /// One part of a bounded read.
@@ -484,12 +503,15 @@ pub struct ConnectorDefaults {
     pub dynamodb_is_embedded: bool,
     /// The time, for TTL.
     pub clock: Arc<dyn Clock>,
+    /// Files and hosts that tables may name.
+    pub places: Arc<Places>,
 }
 
 /// The connectors there are.
 #[derive(Clone)]
 pub struct Registry {
     connectors: Vec<Arc<dyn Connector>>,
+    defaults: ConnectorDefaults,
 }
 
 impl Registry {
@@ -498,6 +520,7 @@ impl Registry {
         let kafka = kafka::KafkaConnector::new(defaults.clone());
         let upsert_kafka = upsert_kafka::UpsertKafkaConnector::new(defaults.clone()).beside(&kafka);
         Self {
+            defaults: defaults.clone(),
             connectors: vec![
                 Arc::new(kafka),
                 Arc::new(upsert_kafka),
@@ -508,6 +531,11 @@ impl Registry {
                 Arc::new(blackhole::BlackholeConnector),
             ],
         }
+    }
+
+    /// What tables are given that name no back end.
+    pub fn defaults(&self) -> &ConnectorDefaults {
+        &self.defaults
     }
 
     /// Adds a connector (of a test, say).

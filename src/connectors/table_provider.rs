@@ -18,8 +18,11 @@ use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableSource};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, EmptyRecordBatchStream, ExecutionPlan, Partitioning, PlanProperties,
+};
 use futures::StreamExt;
+use parking_lot::Mutex;
 
 use super::{ScanPartition, ScanRequest, Sink, SinkContext, Table, TableDeclaration};
 use crate::changelog::ChangeBatch;
@@ -70,7 +73,7 @@ impl ConnectorTable {
         (provider as &dyn Any).downcast_ref()
     }
 
-    async fn plan_scan(&self, request: ScanRequest) -> Result<ScanExec> {
+    async fn plan_scan(&self, request: ScanRequest, told: Option<Arc<ScanNotices>>) -> Result<ScanExec> {
         let scan = self.table.scan.as_ref().ok_or_else(|| {
             Error::unsupported(format!(
                 "table \"{}\" cannot be read: connector \"{}\" has no bounded scan",
@@ -79,7 +82,14 @@ impl ConnectorTable {
             ))
         })?;
         let schema = Arc::new(self.schema.project(&request.projection)?);
-        let plan = scan.plan(request).await?;
+        let mut plan = scan.plan(request).await?;
+        if let Some(told) = told {
+            told.add(std::mem::take(&mut plan.notices));
+        }
+        if plan.partitions.is_empty() {
+            // Operators above want one part at least.
+            plan.partitions.push(Arc::new(NoRows(Arc::clone(&schema))));
+        }
         Ok(ScanExec::new(schema, plan.partitions, format!("{}: {}", self.declaration.name, plan.description)))
     }
 
@@ -116,14 +126,15 @@ impl TableProvider for ConnectorTable {
 
     async fn scan(
         &self,
-        _state: &dyn Session,
+        state: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let projection = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
         let request = ScanRequest { projection, filters: filters.to_vec(), limit };
-        Ok(Arc::new(self.plan_scan(request).await?))
+        let told = state.config().get_extension::<ScanNotices>();
+        Ok(Arc::new(self.plan_scan(request, told).await?))
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
@@ -162,6 +173,36 @@ impl TableProvider for ConnectorTable {
             time_zone,
         };
         Ok(Arc::new(DataSinkExec::new(input, Arc::new(sink), None)))
+    }
+}
+
+/// What scans have to tell the client beside their rows; an extension of the session's configuration.
+#[derive(Debug, Default)]
+pub struct ScanNotices(Mutex<Vec<String>>);
+
+impl ScanNotices {
+    fn add(&self, notices: Vec<String>) {
+        let mut told = self.0.lock();
+        for notice in notices {
+            // A table that is read twice tells it once.
+            if !told.contains(&notice) {
+                told.push(notice);
+            }
+        }
+    }
+
+    /// Gives what came so far.
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock())
+    }
+}
+
+/// The only part of a read that has none.
+struct NoRows(SchemaRef);
+
+impl ScanPartition for NoRows {
+    fn open(&self, _batch_rows: usize) -> Result<SendableRecordBatchStream> {
+        Ok(Box::pin(EmptyRecordBatchStream::new(Arc::clone(&self.0))))
     }
 }
 

@@ -2,7 +2,7 @@
 //! stop, the durability setting and the timer that removes expired items (nothing else does, and until then they stay readable).
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,13 +22,15 @@ pub struct DynamoDbOptions {
     pub data_dir: PathBuf,
     /// 0 takes a free one.
     pub port: u16,
+    /// How many ports after it are tried when it is taken.
+    pub more_ports: u16,
     /// How often items past their TTL are removed.
     pub ttl_sweep_interval: Duration,
 }
 
 impl DynamoDbOptions {
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
-        Self { data_dir: data_dir.into(), port: 0, ttl_sweep_interval: Duration::from_secs(60) }
+        Self { data_dir: data_dir.into(), port: 0, more_ports: 0, ttl_sweep_interval: Duration::from_secs(60) }
     }
 }
 
@@ -45,7 +47,10 @@ impl EmbeddedDynamoDb {
     pub async fn start(options: DynamoDbOptions) -> io::Result<Self> {
         let data_dir = options.data_dir;
         let database = spawn_blocking(move || open(&data_dir)).await.map_err(io::Error::other)??;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
+        // Binding decides, so that two servers that start at once get a port each.
+        let listener = super::first_free(options.port, options.more_ports)?;
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();

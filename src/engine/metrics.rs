@@ -185,6 +185,8 @@ pub struct JobMetrics {
     pub nodes: Vec<Arc<NodeMetrics>>,
     /// Progress by split id.
     pub splits: Mutex<BTreeMap<String, SplitProgress>>,
+    /// What the job waits for before it can read all its sources, as its status shows it.
+    pub awaits: Mutex<Vec<String>>,
     /// Rows left out because they could not be evaluated.
     pub row_errors: AtomicU64,
     /// Checkpoints written.
@@ -207,6 +209,7 @@ impl JobMetrics {
         Self {
             nodes: nodes.into_iter().map(|(id, description)| Arc::new(NodeMetrics::new(id, description))).collect(),
             splits: Mutex::default(),
+            awaits: Mutex::default(),
             row_errors: AtomicU64::new(0),
             checkpoints: AtomicU64::new(0),
             checkpoint_us: AtomicU64::new(0),
@@ -215,6 +218,18 @@ impl JobMetrics {
             is_open: AtomicBool::new(false),
             trouble: Trouble::default(),
         }
+    }
+
+    /// What of its sources is not there yet, as an error.
+    pub fn awaits(&self) -> Option<Error> {
+        let awaits = self.awaits.lock();
+        let (do_not, them) = if awaits.len() > 1 { ("do", "them") } else { ("does", "it") };
+        (!awaits.is_empty()).then(|| {
+            Error::unavailable(format!(
+                "{} {do_not} not exist yet: the job waits for {them} and goes on by itself",
+                awaits.join(", ")
+            ))
+        })
     }
 
     /// What the job waits for now: an outside system that does not answer its sources or its sinks.
@@ -226,6 +241,7 @@ impl JobMetrics {
     pub fn begin_run(&self) {
         self.is_open.store(false, Ordering::Release);
         self.trouble.end();
+        self.awaits.lock().clear();
         self.nodes.iter().for_each(|node| {
             node.connector.trouble.end();
         });

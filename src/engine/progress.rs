@@ -40,6 +40,13 @@ impl JobProgress {
         });
     }
 
+    /// Notes a topic that the job will read as soon as it is there: until it has opened it, nobody passes it.
+    pub fn expect(&self, topic: &str) {
+        self.acknowledged.send_modify(|now| {
+            now.positions.entry(format!("{topic}/not-there-yet")).or_insert(0);
+        });
+    }
+
     /// How far it is now.
     pub fn now(&self) -> Acknowledged {
         self.acknowledged.borrow().clone()

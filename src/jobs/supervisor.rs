@@ -192,7 +192,11 @@ impl Jobs {
 
     fn checkpoints(&self, id: &str, dataflow: &Dataflow) -> Result<CheckpointStore> {
         let store = match dataflow.settings.checkpoints_dir() {
-            Some(url) => CheckpointStore::at(url, id)?,
+            Some(url) => {
+                // The configuration may have changed since the job was submitted.
+                self.shared.connectors.defaults().places.check_folder("setting \"state.checkpoints.dir\"", url)?;
+                CheckpointStore::at(url, id)?
+            }
             None => CheckpointStore::new(&self.shared.folder, id),
         };
         Ok(store.with_retained(dataflow.settings.checkpoints_retained()?))
@@ -499,6 +503,9 @@ impl Job {
         let trouble = if state == JobState::Running { self.metrics.trouble() } else { None };
         match (trouble, last_error) {
             (Some(trouble), _) => (JobState::Retrying, Some((now_ms, trouble))),
+            (None, _) if state == JobState::Running && self.metrics.awaits().is_some() => {
+                (JobState::Retrying, self.metrics.awaits().map(|error| (now_ms, error)))
+            }
             (None, Some((at, error)))
                 if lifecycle::is_retrying(state, self.metrics.is_open.load(Ordering::Acquire), error.kind()) =>
             {

@@ -202,6 +202,7 @@ impl Server {
             aws_region: None,
             aws_credentials: None,
             dynamodb_is_embedded: false,
+            places: Arc::new(crate::places::Places::anywhere()),
             clock: clock.clone(),
         };
         let connectors = Registry::new(&defaults).with(Arc::new(WorldConnector(Arc::clone(world))));

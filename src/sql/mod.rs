@@ -14,6 +14,7 @@ pub mod result_names;
 pub mod secret_options;
 pub mod session;
 pub mod settings;
+pub mod shipped;
 pub mod splitter;
 pub mod state_ttl_hint;
 pub mod statements;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast::Ident;
 
 use super::dialect::fold;
+use super::shipped;
 use crate::catalog::Snapshot;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
@@ -58,6 +59,11 @@ pub struct Names {
     pub temporary: BTreeSet<String>,
 }
 
+/// The text of the error about a relation that is not there.
+pub fn missing_text(written: &str) -> String {
+    format!("relation \"{written}\" does not exist")
+}
+
 /// Picks a name: exact first, else the only one that differs in case alone.
 pub fn pick<'a>(wanted: &str, names: impl Iterator<Item = &'a String> + Clone) -> Option<&'a String> {
     if let Some(exact) = names.clone().find(|name| *name == wanted) {
@@ -85,7 +91,11 @@ impl Names {
         self.search_path.iter().find(|schema| schemas.contains_key(*schema)).cloned()
     }
 
-    fn refuse_other_database(&self, ident: &Ident) -> Result<()> {
+    /// Names of another database are refused.
+    ///
+    /// # Errors
+    /// It is one (0A000).
+    pub fn refuse_other_database(&self, ident: &Ident) -> Result<()> {
         let written = fold(ident);
         if written.eq_ignore_ascii_case(&self.database) || written == "default_catalog" {
             return Ok(());
@@ -173,6 +183,20 @@ impl Names {
             [function] => self.search_path.iter().find_map(|schema| in_schema(schema, &fold(function))),
             [.., schema, function] => self.find_schema(schema).and_then(|schema| in_schema(&schema, &fold(function))),
             [] => None,
+        }
+    }
+
+    /// What is said of a relation that is not there: what was meant, or how to declare it.
+    pub fn missing_relation(&self, name: &[Ident]) -> Error {
+        let written = name.iter().map(fold).collect::<Vec<_>>().join(".");
+        let last = name.last().map(fold).unwrap_or_default();
+        let error = Error::not_found(missing_text(&written)).code("42P01");
+        if let Some(declaration) = shipped::declaration(&written) {
+            return error.hint(format!("Declare it first: {declaration}"));
+        }
+        match self.near_relations(&last) {
+            Some(near) => error.hint(format!("Perhaps you mean \"{near}\".")),
+            None => error.hint(format!("CREATE TABLE {written} (…) WITH ('connector' = '…', …) declares it.")),
         }
     }
 

@@ -29,9 +29,10 @@ use super::names::{Names, TEMPORARY_SCHEMA, Target};
 use super::resolver::{Parameter, Resolver, placeholder};
 use super::secret_options::is_secret;
 use super::session::{SessionView, SqlServer};
+use super::shipped;
 use super::statements::insert::Insert;
 use super::user_function::SqlFunction;
-use crate::catalog::{FunctionEntry, TableEntry, ViewEntry};
+use crate::catalog::{DEFAULT_SCHEMA, FunctionEntry, TableEntry, ViewEntry};
 use crate::clock::{Clock, ManualClock};
 use crate::connectors::table_provider::ConnectorTable;
 use crate::connectors::{ColumnKind, OptionValue, TableDeclaration};
@@ -288,6 +289,9 @@ impl Planner {
                 return Err(Error::unsupported(format!("hint OPTIONS cannot hold the secret \"{name}\""))
                     .hint("Write it into WITH of CREATE TABLE, where it is kept encrypted."));
             }
+            if value.contains("://") {
+                crate::places::refuse_userinfo(&format!("option \"{name}\""), value)?;
+            }
             declaration.options.insert(name.clone(), OptionValue::Plain(value.clone()));
         }
         self.server.open_table(&declaration, !options.is_empty())
@@ -417,11 +421,18 @@ impl Planner {
         if idents.len() == 1 && self.is_built_in(&key) {
             return;
         }
-        let Some((database, schema, name)) = self.names.find_function(&idents) else { return };
-        let Some(entry) = self.names.snapshot.schema(&database, &schema).and_then(|schema| schema.functions.get(&name))
-        else {
-            return;
+        let snapshot = &self.names.snapshot;
+        let found = match self.names.find_function(&idents) {
+            Some((database, schema, name)) => snapshot
+                .schema(&database, &schema)
+                .and_then(|entries| entries.functions.get(&name))
+                .map(|entry| (name, schema, entry)),
+            // One that the server brings along reads the tables that the session sees.
+            None => shipped::function(&idents).map(|(name, entry)| {
+                (name.to_owned(), self.names.current_schema().unwrap_or_else(|| DEFAULT_SCHEMA.to_owned()), entry)
+            }),
         };
+        let Some((name, schema, entry)) = found else { return };
         match self.function(&name, &schema, entry) {
             Ok(udf) => {
                 self.functions.lock().insert(key, udf);
@@ -513,14 +524,10 @@ impl Planner {
         places: &Places,
     ) -> Result<(LogicalPlan, Arc<ConnectorTable>, Target)> {
         let written = insert.table.iter().map(dialect::fold).collect::<Vec<_>>().join(".");
-        let target = self.names.find_relation(&insert.table)?.ok_or_else(|| {
-            let error = Error::not_found(format!("relation \"{written}\" does not exist")).code("42P01");
-            let error = match insert.table.last().and_then(|last| self.names.near_relations(&dialect::fold(last))) {
-                Some(near) => error.hint(format!("Perhaps you mean \"{near}\".")),
-                None => error,
-            };
-            error.at(insert.position)
-        })?;
+        let target = self
+            .names
+            .find_relation(&insert.table)?
+            .ok_or_else(|| self.names.missing_relation(&insert.table).at(insert.position))?;
         let Some(entry) = self.entry(&target) else {
             return Err(Error::invalid(format!("cannot insert into \"{written}\": it is not a declared table"))
                 .code("42809")

@@ -536,19 +536,12 @@ impl<'p> Resolver<'p> {
             }
         }
         self.reads_relations = true;
-        let written = idents.iter().map(fold).collect::<Vec<_>>().join(".");
         let target = self
             .planner
             .names()
             .find_relation(&idents)
             .map_err(|error| self.place(error, idents[0].span))?
-            .ok_or_else(|| {
-                let mut error = Error::not_found(format!("relation \"{written}\" does not exist")).code("42P01");
-                if let Some(near) = self.planner.names().near_relations(&fold(&last)) {
-                    error = error.hint(format!("Perhaps you mean \"{near}\"."));
-                }
-                self.place(error, idents[0].span)
-            })?;
+            .ok_or_else(|| self.place(self.planner.names().missing_relation(&idents), idents[0].span))?;
         let (schema, provider) = self
             .planner
             .register(&target, &options.unwrap_or_default())

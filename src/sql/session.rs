@@ -3,6 +3,7 @@
 //! A statement is read and planned by `prepare`, and run by `execute`. The plan made by `prepare` is good for the first execution;
 //! later ones plan again when the catalog, the settings or the time may have changed.
 
+mod declare;
 mod inserts;
 mod server;
 mod statement_set;
@@ -35,9 +36,9 @@ use super::settings::Settings;
 use super::statements::Statement;
 use super::statements::explain::Explained;
 use super::{background_stream, splitter};
-use crate::catalog::{Change, Snapshot, TableEntry};
+use crate::catalog::{Change, DEFAULT_DATABASE, Snapshot, TableEntry};
 use crate::connectors::OptionValue;
-use crate::connectors::table_provider::ConnectorTable;
+use crate::connectors::table_provider::{ConnectorTable, ScanNotices};
 use crate::error::{Error, Result};
 pub use server::{SqlServer, SystemSchema};
 use statement_set::OpenSet;
@@ -203,14 +204,20 @@ impl Session {
     pub fn open(server: Arc<SqlServer>, options: SessionOptions) -> Result<Self> {
         let database = if options.database.is_empty() { options.user.clone() } else { options.database };
         let snapshot = server.catalog.snapshot();
-        let database = super::names::pick(&database, snapshot.databases.keys())
-            .cloned()
-            .ok_or_else(|| Error::not_found(format!("database \"{database}\" does not exist")).code("3D000"))?;
+        let database = super::names::pick(&database, snapshot.databases.keys()).cloned().ok_or_else(|| {
+            let names = snapshot.databases.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            Error::not_found(format!("database \"{database}\" does not exist"))
+                .code("3D000")
+                .hint(format!("There is: {names}. Connect with psql … {DEFAULT_DATABASE}."))
+        })?;
         let mut settings = Settings::default();
         for (name, value) in &server.defaults {
             settings.set_initial(name, value)?;
         }
         settings.set_fixed("session_authorization", &options.user);
+        let back_ends = server.connectors.defaults();
+        settings.set_fixed("kafka.bootstrap_servers", back_ends.kafka_bootstrap_servers.as_deref().unwrap_or_default());
+        settings.set_fixed("aws.endpoint", back_ends.dynamodb_endpoint.as_deref().unwrap_or_default());
         for (name, value) in &options.settings {
             settings.set_initial(name, value)?;
         }
@@ -253,7 +260,12 @@ impl Session {
         statement: &StatementText,
         parameter_types: &[Option<DataType>],
     ) -> Result<Prepared> {
-        let result = self.prepare_inner(statement, parameter_types).await;
+        let mut result = self.prepare_inner(statement, parameter_types).await;
+        while let Err(error) = &result
+            && self.declare_missing(error).await
+        {
+            result = self.prepare_inner(statement, parameter_types).await;
+        }
         self.note_failure(result)
     }
 
@@ -423,8 +435,9 @@ impl Session {
         match planned {
             Planned::Query { plan, names } => {
                 let plan = bind(plan)?;
-                let state = self.state();
+                let (state, told) = self.telling_state();
                 let physical = state.create_physical_plan(&plan).await.map_err(|error| refine(error, None))?;
+                told.take().into_iter().for_each(|notice| self.notice(notice));
                 let stream = background_stream::start(physical, state.task_ctx(), &self.server.queries);
                 let schema = rename(&stream.schema(), names.as_deref());
                 Ok(Outcome::Rows { verb: "SELECT", schema: schema.clone(), stream: renamed(stream, schema) })
@@ -558,6 +571,14 @@ impl Session {
     /// DataFusion's state with this session's settings.
     pub fn state(&self) -> SessionState {
         self.state_now()
+    }
+
+    /// The same for one execution, with what its scans have to tell the client.
+    fn telling_state(&self) -> (SessionState, Arc<ScanNotices>) {
+        let mut state = self.state_now();
+        let told = Arc::<ScanNotices>::default();
+        state.config_mut().set_extension(Arc::clone(&told));
+        (state, told)
     }
 
     fn state_now(&self) -> SessionState {

@@ -74,6 +74,7 @@ const LEVELS: Kind = Kind::Choice(&[
 /// All settings, sorted by name without regard to case.
 static DEFINITIONS: &[Definition] = &[
     reported("application_name", Kind::Text, "", "Name of the application, shown in statistics and logs."),
+    pg("aws.endpoint", Kind::ReadOnly, "", "DynamoDB of tables that name none; empty: AWS itself."),
     pg("backslash_quote", Kind::DefaultOnly, "safe_encoding", "Whether \\' is allowed in string literals."),
     pg("bytea_output", Kind::Choice(&["hex", "escape"]), "hex", "How bytea is printed."),
     pg("check_function_bodies", Kind::Bool, "on", "Function bodies are always checked at CREATE FUNCTION."),
@@ -117,6 +118,7 @@ static DEFINITIONS: &[Definition] = &[
     reported("IntervalStyle", Kind::Choice(&["postgres"]), "postgres", "How intervals are printed."),
     reported("is_superuser", Kind::ReadOnly, "on", "There are no roles yet."),
     pg("jit", Kind::Bool, "off", "Without effect."),
+    pg("kafka.bootstrap_servers", Kind::ReadOnly, "", "Kafka of tables that name none; empty: there is none."),
     pg("lc_messages", Kind::Text, "C", "Messages are in English."),
     pg("lc_monetary", Kind::Text, "C", "Without effect."),
     pg("lc_numeric", Kind::Text, "C", "Without effect."),
@@ -257,6 +259,9 @@ impl Settings {
     /// The setting is unknown (42704), cannot be changed (55P02), or does not take the value (22023).
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         let definition = definition(name)?;
+        if value.contains("://") {
+            crate::places::refuse_userinfo(&format!("setting \"{}\"", definition.name), value)?;
+        }
         let value = normalize(definition, value)?;
         self.put(definition, Some(value));
         Ok(())

@@ -3,6 +3,10 @@
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Directive;
+
+use crate::error::{Error, Result};
+use crate::nearest::nearest;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
@@ -29,6 +33,31 @@ const SECRETIVE: &[&str] = &[
     "hyper=info",
     "hyper_util=info",
 ];
+
+/// Whether a filter can be read.
+///
+/// # Errors
+/// It cannot, or a word alone in it is not a level but nearly one.
+pub fn check_filter(filter: &str) -> Result<()> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let unreadable = |why: &dyn std::fmt::Display| {
+        Error::invalid(format!("log filter \"{filter}\" cannot be read: {why}"))
+            .hint("Write a level (error, warn, info, debug, trace), or module=level, separated by commas.")
+    };
+    for directive in filter.split(',').map(str::trim).filter(|directive| !directive.is_empty()) {
+        directive.parse::<Directive>().map_err(|error| unreadable(&error))?;
+        // A word alone is a module's name to the parser.
+        let is_word = directive.chars().all(|letter| letter.is_ascii_alphabetic());
+        let level = directive.to_ascii_lowercase();
+        if is_word
+            && !LEVELS.contains(&level.as_str())
+            && let Some(near) = nearest(&level, LEVELS.into_iter())
+        {
+            return Err(unreadable(&format!("\"{directive}\" is not a level (did you mean {near}?)")));
+        }
+    }
+    Ok(())
+}
 
 /// Installs the global subscriber; a second call changes nothing.
 pub fn init(filter: &str, format: LogFormat) {

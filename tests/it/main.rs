@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod backends;
+mod configuration;
 mod conformance;
 mod demo;
 mod exactly_once;
 mod faults;
+mod first_minutes;
 mod kafka_jobs;
 mod read_behind;
 mod recovery;

@@ -15,12 +15,12 @@ use tempfile::TempDir;
 use crate::server::{BackEndsOfProcess, JOB_PATIENCE, SOURCE_TOPIC, ServerProcess, TOPIC, until};
 
 /// psql, unless the machine has none. CI sets STREAMGATE_TEST_PSQL=required.
-struct Psql {
-    port: u16,
+pub struct Psql {
+    pub port: u16,
 }
 
 impl Psql {
-    fn is_there() -> bool {
+    pub fn is_there() -> bool {
         let there = Command::new("psql").arg("--version").output().is_ok_and(|output| output.status.success());
         assert!(there || env::var("STREAMGATE_TEST_PSQL").as_deref() != Ok("required"), "psql is required");
         if !there {
@@ -29,7 +29,7 @@ impl Psql {
         there
     }
 
-    async fn run(&self, arguments: &[&str]) -> Output {
+    pub async fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new("psql");
         command
             .args(["-X", "-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "test", "-d", "streamgate"])
@@ -42,13 +42,13 @@ impl Psql {
     }
 
     /// Runs a file; gives standard output, then standard error.
-    async fn file(&self, path: &str) -> (String, String) {
+    pub async fn file(&self, path: &str) -> (String, String) {
         assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(path).exists(), "{path}");
         Self::good(path, self.run(&["-f", path]).await)
     }
 
     /// Values of a query, unaligned.
-    async fn values(&self, query: &str) -> String {
+    pub async fn values(&self, query: &str) -> String {
         Self::good(query, self.run(&["-A", "-t", "-c", query]).await).0.trim().to_owned()
     }
 
@@ -232,28 +232,28 @@ EXPLAIN STATEMENT SET BEGIN INSERT INTO a SELECT id FROM numbers; INSERT INTO b 
 }
 
 /// The current month of UTC, and months before it.
-struct Months(chrono::NaiveDate);
+pub struct Months(chrono::NaiveDate);
 
 impl Months {
-    fn now() -> Self {
+    pub fn now() -> Self {
         Self(chrono::DateTime::from_timestamp_millis(SystemClock.now_ms()).unwrap().date_naive())
     }
 
     /// A time in the month `months` before this one; the month's first day, which is never in the future.
-    fn ago(&self, months: u32) -> String {
+    pub fn ago(&self, months: u32) -> String {
         let day = self.0 - chrono::Months::new(months);
         format!("{}-01 00:00:00.000", day.format("%Y-%m"))
     }
 }
 
-fn order(order_id: i32, user_id: i32, amount: &str, discount: &str, created_at: &str) -> (Option<String>, String) {
+pub fn order(order_id: i32, user_id: i32, amount: &str, discount: &str, created_at: &str) -> (Option<String>, String) {
     let payload = format!(
         r#"{{"order_id":{order_id},"order_amount":{amount},"coupon_code":null,"coupon_discount_amount":{discount},"user_id":{user_id},"order_status":"1","created_at":"{created_at}","updated_at":"{created_at}","product_id":1}}"#
     );
     (Some(user_id.to_string()), payload)
 }
 
-async fn produce(back_ends: &BackEndsOfProcess, topic: &str, records: &[(Option<String>, String)]) {
+pub async fn produce(back_ends: &BackEndsOfProcess, topic: &str, records: &[(Option<String>, String)]) {
     let producer: ThreadedProducer<DefaultProducerContext> = back_ends.kafka().create().unwrap();
     for (key, payload) in records {
         let mut record = BaseRecord::to(topic).payload(payload);
@@ -266,7 +266,7 @@ async fn produce(back_ends: &BackEndsOfProcess, topic: &str, records: &[(Option<
 }
 
 /// user_features: user and six features of each item, sorted.
-async fn items(dynamodb: &aws_sdk_dynamodb::Client) -> Vec<String> {
+pub async fn items(dynamodb: &aws_sdk_dynamodb::Client) -> Vec<String> {
     let answer = dynamodb.scan().table_name("user_features").consistent_read(true).send().await.unwrap();
     let mut rows: Vec<String> = answer
         .items()
@@ -301,7 +301,7 @@ fn trim_zeros(number: &str) -> String {
     }
 }
 
-async fn create_table(dynamodb: &aws_sdk_dynamodb::Client, name: &str, key: &[(&str, &str)]) {
+pub async fn create_table(dynamodb: &aws_sdk_dynamodb::Client, name: &str, key: &[(&str, &str)]) {
     let mut request = dynamodb.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
     for ((attribute, kind), role) in key.iter().zip([KeyType::Hash, KeyType::Range]) {
         let definition = AttributeDefinition::builder()

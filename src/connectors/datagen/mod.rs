@@ -205,7 +205,8 @@ impl Scan for DatagenScan {
                 Arc::new(part) as Arc<dyn ScanPartition>
             })
             .collect();
-        Ok(ScanPlan { partitions, description: format!("datagen, {} rows", self.0.rows.unwrap_or_default()) })
+        let description = format!("datagen, {} rows", self.0.rows.unwrap_or_default());
+        Ok(ScanPlan { partitions, description, notices: Vec::new() })
     }
 }
 

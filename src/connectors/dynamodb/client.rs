@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,14 +12,16 @@ use aws_config::web_identity_token::{StaticConfiguration, WebIdentityTokenCreden
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, StalledStreamProtectionConfig};
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 use super::options::{Connection, CredentialsSource};
+use super::resolver::CarefulResolver;
 use crate::connectors::ConnectorMetrics;
 use crate::error::{Error, Result};
+use crate::places;
 
 /// How long one read request may take.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(15);
@@ -42,11 +45,14 @@ impl ClientCache {
 
 async fn connect(connection: &Connection) -> Client {
     let is_plain = connection.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+    let authority = connection.endpoint.as_deref().and_then(|endpoint| endpoint.split('/').nth(2)).unwrap_or_default();
+    let host = places::host_of(authority);
+    let is_address = host == "localhost" || host.parse::<IpAddr>().is_ok();
     let http = aws_smithy_http_client::Builder::new();
     let http = match &connection.credentials {
-        CredentialsSource::Static { .. } if is_plain => http.build_http(),
-        // Native roots are read here, which takes a while: not for an emulator.
-        _ => http.tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https(),
+        // Native roots are read here, which takes a while: not for an emulator, whose address needs no resolver either.
+        CredentialsSource::Static { .. } if is_plain && is_address => http.build_http(),
+        _ => http.tls_provider(Provider::Rustls(CryptoMode::Ring)).build_with_resolver(CarefulResolver),
     };
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)
@@ -127,6 +133,38 @@ fn finish(config: aws_config::SdkConfig, connection: &Connection) -> Client {
     Client::from_conf(config.build())
 }
 
+/// Why a request failed, without a word of what answered: it need not be a DynamoDB.
+fn cause<E: std::error::Error + 'static>(error: &SdkError<E>) -> String {
+    match error {
+        SdkError::ServiceError(answer) => {
+            format!("the answer is not one of DynamoDB (HTTP status {})", answer.raw().status())
+        }
+        SdkError::ResponseError(answer) => format!("the answer cannot be read (HTTP status {})", answer.raw().status()),
+        error => {
+            let mut text = error.to_string();
+            let mut source = std::error::Error::source(error);
+            while let Some(cause) = source {
+                let cause_text = cause.to_string();
+                // Wrappers repeat what they wrap.
+                if !text.ends_with(&cause_text) {
+                    text = format!("{text}: {cause_text}");
+                }
+                source = cause.source();
+            }
+            text
+        }
+    }
+}
+
+/// What an answer says of itself: as much as DynamoDB has to say.
+fn shortened(message: &str) -> String {
+    const CHARACTERS_MAX: usize = 500;
+    match message.char_indices().nth(CHARACTERS_MAX) {
+        Some((end, _)) => format!("{} …", &message[..end]),
+        None => message.to_owned(),
+    }
+}
+
 /// What can be done about a failed request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
@@ -158,8 +196,8 @@ impl Failure {
         let code = error.code().unwrap_or_default().to_owned();
         let code = code.rsplit('#').next().unwrap_or_default().to_owned();
         let message = match error.message() {
-            Some(message) => format!("{doing}: {code}: {message}"),
-            None => format!("{doing}: {}", DisplayErrorContext(error)),
+            Some(message) => format!("{doing}: {code}: {}", shortened(message)),
+            None => format!("{doing}: {}", cause(error)),
         };
         let (kind, error) = match error {
             SdkError::ServiceError(service) => {

@@ -15,6 +15,7 @@ pub mod number;
 pub mod options;
 pub mod predicate;
 pub mod remote_table;
+mod resolver;
 pub mod scan;
 pub mod sink;
 mod table_creation;
@@ -23,6 +24,7 @@ pub mod ttl;
 pub mod write_queue;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::arrow::datatypes::DataType;
 use futures::FutureExt;
@@ -36,6 +38,9 @@ use key::KeySchema;
 use options::DynamoDbOptions;
 pub use options::SECRET_OPTIONS;
 use remote_table::RemoteTable;
+
+/// How long the default back end may take to answer when it is asked whether it is there.
+const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The connectors `dynamodb` and `dynamodb-v2`, which are the same.
 pub struct DynamoDbConnector {
@@ -119,6 +124,23 @@ impl Connector for DynamoDbConnector {
         table: &'a TableDeclaration,
     ) -> BoxFuture<'a, Result<Vec<Advice>>> {
         async move { self.advise(self.remote_table(options, table)?).await }.boxed()
+    }
+}
+
+/// Asks the default DynamoDB for the names of its tables; gives what can be said of it.
+///
+/// # Errors
+/// It does not answer, or does not take the credentials.
+pub async fn ask_default(defaults: &ConnectorDefaults) -> Result<String> {
+    let connection = options::default_connection(defaults);
+    let client = ClientCache::default().client(&connection).await;
+    let asked = client::send_once("ListTables", ASK_TIMEOUT, None, client.list_tables().limit(100).send()).await;
+    match asked {
+        Ok(answer) => Ok(format!("answers, with {} tables or more", answer.table_names().len())),
+        Err(failure) if failure.code == "AccessDeniedException" => {
+            Ok("answers, and does not let these credentials list its tables".to_owned())
+        }
+        Err(failure) => Err(failure.error),
     }
 }
 

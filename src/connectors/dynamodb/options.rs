@@ -225,6 +225,18 @@ fn take_connection(options: &mut OptionReader, defaults: &ConnectorDefaults) -> 
     let own_region =
         options.take_non_blank("aws.region").map(|name| name.trim().to_ascii_lowercase().replace('_', "-"));
     let own_credentials = take_credentials(options)?;
+    if let Some(endpoint) = &own_endpoint {
+        defaults.places.check_url("option \"aws.endpoint\"", endpoint)?;
+    }
+    match &own_credentials {
+        Some(CredentialsSource::Profile { path: Some(path), .. }) => {
+            defaults.places.check_folder("option \"aws.credentials.profile.path\"", path)?;
+        }
+        Some(CredentialsSource::WebIdentity { token_file, .. }) => {
+            defaults.places.check_folder("option \"aws.credentials.webIdentityToken.file\"", token_file)?;
+        }
+        _ => {}
+    }
     let region = own_region.or_else(|| defaults.aws_region.clone());
     if let Some(endpoint) = own_endpoint {
         let credentials = own_credentials.unwrap_or(CredentialsSource::Chain);
@@ -234,6 +246,11 @@ fn take_connection(options: &mut OptionReader, defaults: &ConnectorDefaults) -> 
         let endpoint = defaults.dynamodb_endpoint.clone().filter(|_| !defaults.dynamodb_is_embedded);
         return Ok((Connection { endpoint, region, credentials }, false));
     }
+    Ok((Connection { region, ..default_connection(defaults) }, defaults.dynamodb_is_embedded))
+}
+
+/// The connection of tables that name none.
+pub fn default_connection(defaults: &ConnectorDefaults) -> Connection {
     let credentials = match &defaults.aws_credentials {
         Some((access_key_id, secret_key)) => CredentialsSource::Static {
             access_key_id: access_key_id.clone(),
@@ -242,8 +259,7 @@ fn take_connection(options: &mut OptionReader, defaults: &ConnectorDefaults) -> 
         },
         None => CredentialsSource::Chain,
     };
-    let endpoint = defaults.dynamodb_endpoint.clone();
-    Ok((Connection { endpoint, region, credentials }, defaults.dynamodb_is_embedded))
+    Connection { endpoint: defaults.dynamodb_endpoint.clone(), region: defaults.aws_region.clone(), credentials }
 }
 
 /// The table's own credentials; `None` if the options name none, or AUTO with blank keys.

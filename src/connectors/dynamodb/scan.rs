@@ -142,6 +142,7 @@ impl Scan for DynamoDbScan {
         }
         let partitions = partitions(&read, access);
         Ok(ScanPlan {
+            notices: Vec::new(),
             partitions: partitions
                 .into_iter()
                 .map(|steps| Arc::new(Part { read: read.clone(), steps }) as Arc<dyn ScanPartition>)

@@ -76,6 +76,7 @@ impl Store {
                 aws_region: Some("us-east-1".into()),
                 aws_credentials: Some(("local".into(), "local".into())),
                 dynamodb_is_embedded: true,
+                places: Arc::new(crate::places::Places::anywhere()),
                 clock: self.clock.clone(),
             },
         )

@@ -13,6 +13,7 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
 use crate::error::{Error, Result};
+use crate::nearest::nearest;
 
 /// How long a request of planning or start-up may take.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -184,12 +185,38 @@ pub(super) fn translate(properties: BTreeMap<String, String>) -> Result<BTreeMap
                 .hint("Give certificates as text: properties.ssl.ca.pem, ssl.certificate.pem, ssl.key.pem."));
             }
             other => {
-                return Err(Error::unsupported(format!("option \"properties.{other}\" has no equivalent here"))
-                    .hint("The client is librdkafka; its properties are named in its CONFIGURATION.md."));
+                let error = Error::unsupported(format!("option \"properties.{other}\" has no equivalent here"));
+                return Err(match nearest(other, ALLOWED.iter().copied()) {
+                    Some(near) => error.hint(format!("Did you mean \"properties.{near}\"?")),
+                    None => error.hint("The client is librdkafka; its properties are named in its CONFIGURATION.md."),
+                });
             }
         }
     }
     Ok(translated)
+}
+
+/// Whether the client knows a property of the operator's and takes its value.
+///
+/// # Errors
+/// It does not.
+pub(super) fn check_property(name: &str, value: &str) -> Result<()> {
+    let mut config = ClientConfig::new();
+    config.set(name, value);
+    let error = match config.create_native_config() {
+        Ok(_) => return Ok(()),
+        Err(error) => error,
+    };
+    if let KafkaError::ClientConfig(rdkafka::types::RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..) = error {
+        const OF_FILES: [&str; 4] =
+            ["ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.keystore.location"];
+        let unknown = Error::invalid(format!("unknown client property \"{name}\""));
+        return Err(match nearest(name, ALLOWED.iter().chain(&OF_FILES).copied()) {
+            Some(near) => unknown.hint(format!("Did you mean \"{near}\"?")),
+            None => unknown.hint("The client is librdkafka; its properties are named in its CONFIGURATION.md."),
+        });
+    }
+    Err(told(&error, "reading the client's properties"))
 }
 
 fn is_dangerous(name: &str) -> bool {

@@ -20,6 +20,7 @@ mod source;
 pub(in crate::connectors) mod statement_producers;
 pub(in crate::connectors) mod tickets;
 mod topic_ids;
+mod topic_creation;
 mod transactional_producer;
 pub(in crate::connectors) mod transactions;
 
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use rdkafka::consumer::Consumer as _;
 
 pub use options::KafkaOptions;
 use statement_producers::StatementProducers;
@@ -107,6 +109,7 @@ pub(super) fn advise(options: Result<KafkaOptions>) -> BoxFuture<'static, Result
                 options.table
             )));
         }
+        topic_creation::create_if_absent(&options).await?;
         let asked = tokio::task::spawn_blocking(move || ask(&options))
             .await
             .map_err(|error| Error::internal(format!("asking Kafka: {error}")))?;
@@ -122,9 +125,18 @@ fn ask(options: &KafkaOptions) -> Result<Vec<Advice>> {
     let mut advice = Vec::new();
     for topic in &options.topics {
         match offsets::partitions(&consumer, topic, CREATE_TIMEOUT) {
-            Ok(_) => {}
+            Ok(found) => {
+                let wanted = options.topic_creation.and_then(|creation| creation.partitions);
+                if let Some(wanted) = wanted.filter(|wanted| usize::try_from(*wanted) != Ok(found.len())) {
+                    advice.push(Advice::Warning(format!(
+                        "topic \"{topic}\" is there with {} partitions, not with {wanted}; it stays as it is",
+                        found.len()
+                    )));
+                }
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => advice.push(Advice::Notice(format!(
-                "topic \"{topic}\" does not exist yet; Kafka creates it with the first record, if its settings permit"
+                "topic \"{topic}\" does not exist yet; Kafka creates it with the first record, if its settings permit, and a job that \
+                 reads it waits"
             ))),
             Err(error) => {
                 advice.push(Advice::Warning(format!("Kafka at {}: {error}", options.bootstrap_servers)));
@@ -133,6 +145,40 @@ fn ask(options: &KafkaOptions) -> Result<Vec<Advice>> {
         }
     }
     Ok(advice)
+}
+
+/// Whether the client takes the properties of the default cluster; names the nearest known one otherwise.
+///
+/// # Errors
+/// One of them is unknown, or has a value that the client does not take.
+pub fn check_properties(defaults: &ConnectorDefaults) -> Result<()> {
+    for (name, value) in &defaults.kafka_properties {
+        client::check_property(name, value).map_err(|error| error.context("kafka.properties"))?;
+    }
+    let servers = defaults.kafka_bootstrap_servers.as_deref().unwrap_or_default();
+    // What only shows together: a mechanism without a password, a file that is not there.
+    let config = client::consumer_config(servers, &defaults.kafka_properties, "streamgate-check", "error");
+    consumer::Consumer::start(&config).map(drop).map_err(|error| error.context("kafka.properties"))
+}
+
+/// Asks the default cluster for its brokers; gives what can be said of it.
+///
+/// # Errors
+/// No broker answers.
+pub async fn ask_default(defaults: &ConnectorDefaults) -> Result<String> {
+    check_properties(defaults)?;
+    let servers = defaults.kafka_bootstrap_servers.clone().unwrap_or_default();
+    let config = client::consumer_config(&servers, &defaults.kafka_properties, "streamgate-check", "error");
+    let asked = tokio::task::spawn_blocking(move || {
+        let consumer = consumer::Consumer::start(&config)?;
+        let metadata = consumer
+            .client()
+            .fetch_metadata(None, CREATE_TIMEOUT)
+            .map_err(|error| consumer.told(&error, "asking for its brokers"))?;
+        let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        Ok(format!("{}, {}", count(metadata.brokers().len(), "broker"), count(metadata.topics().len(), "topic")))
+    });
+    asked.await.map_err(|error| Error::internal(format!("asking Kafka: {error}")))?
 }
 
 #[cfg(test)]

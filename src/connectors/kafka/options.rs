@@ -60,6 +60,13 @@ pub enum Partitioner {
     RoundRobin,
 }
 
+/// How CREATE TABLE makes topics that are not there (`topic.create`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopicCreation {
+    /// `topic.create.partitions`; absent: the cluster's default.
+    pub partitions: Option<i32>,
+}
+
 /// How a job writes in transactions (`sink.delivery-guarantee` = exactly-once).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransactionOptions {
@@ -156,6 +163,8 @@ pub struct KafkaOptions {
     pub bounded: Bounded,
     /// How often new partitions are looked for; absent: never.
     pub discovery_interval: Option<Duration>,
+    /// Present with `'topic.create' = 'if-not-exists'`.
+    pub topic_creation: Option<TopicCreation>,
     /// `sink.partitioner`.
     pub partitioner: Partitioner,
     /// Present with exactly-once.
@@ -275,7 +284,10 @@ impl KafkaOptions {
         let mut given_properties = client::translate(options.take_prefix("properties."))?;
         let transaction = take_transaction(options, given_properties.remove("transaction.timeout.ms"))?;
         let (bootstrap_servers, mut properties, is_embedded) = match given_servers {
-            Some(servers) => (servers, BTreeMap::new(), false),
+            Some(servers) => {
+                defaults.places.check_servers("option \"properties.bootstrap.servers\"", &servers)?;
+                (servers, BTreeMap::new(), false)
+            }
             None => {
                 let servers = defaults.kafka_bootstrap_servers.clone().ok_or_else(|| {
                     Error::invalid(
@@ -288,6 +300,7 @@ impl KafkaOptions {
         };
         properties.extend(given_properties);
 
+        let topic_creation = take_topic_creation(options)?;
         let startup = take_startup(options, reset.as_deref())?;
         let bounded = take_bounded(options)?;
         let discovery_interval =
@@ -305,6 +318,7 @@ impl KafkaOptions {
             startup,
             bounded,
             discovery_interval: Some(discovery_interval).filter(|interval| !interval.is_zero()),
+            topic_creation,
             partitioner: Partitioner::Default,
             transaction,
             columns: Vec::new(),
@@ -449,6 +463,27 @@ impl ValueFields {
             ));
         }
         Ok(Self { key_prefix, is_except_key })
+    }
+}
+
+fn take_topic_creation(options: &mut OptionReader) -> Result<Option<TopicCreation>> {
+    let partitions: Option<i32> = options.take_parsed("topic.create.partitions")?;
+    let creates = match options.take("topic.create").map(|value| normal(&value)).as_deref() {
+        None | Some("never") => false,
+        Some("if-not-exists") => true,
+        Some(other) => {
+            return Err(Error::invalid(format!("option \"topic.create\" cannot be '{other}'"))
+                .hint("Known values: never, if-not-exists."));
+        }
+    };
+    match partitions {
+        Some(_) if !creates => {
+            Err(Error::invalid("option \"topic.create.partitions\" needs 'topic.create' = 'if-not-exists'"))
+        }
+        Some(partitions) if partitions < 1 => {
+            Err(Error::invalid(format!("option \"topic.create.partitions\" must be at least 1, not {partitions}")))
+        }
+        _ => Ok(creates.then_some(TopicCreation { partitions })),
     }
 }
 

@@ -23,7 +23,7 @@ use super::rows::RowReader;
 use super::{offsets, pushdown};
 use crate::changelog::Changelog;
 use crate::connectors::{ConnectorMetrics, Scan, ScanPartition, ScanPlan, ScanRequest};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// How long a record within the pinned ends is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -82,8 +82,15 @@ fn plan(options: &Arc<KafkaOptions>, request: &ScanRequest) -> Result<ScanPlan> 
     }
     let mut parts: Vec<KafkaScanPartition> = Vec::new();
     let mut description = String::new();
+    let mut notices = Vec::new();
     for topic in &options.topics {
-        let mut ids = offsets::partitions(&consumer, topic, REQUEST_TIMEOUT)?;
+        let mut ids = match offsets::partitions(&consumer, topic, REQUEST_TIMEOUT) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                notices.push(format!("topic \"{topic}\" does not exist yet, so that it gives no rows"));
+                Vec::new()
+            }
+            found => found?,
+        };
         let count = ids.len();
         if let Bounded::Offsets(given) = &options.bounded {
             ids.retain(|id| given.contains_key(id));
@@ -131,7 +138,7 @@ fn plan(options: &Arc<KafkaOptions>, request: &ScanRequest) -> Result<ScanPlan> 
             groups.into_iter().map(|parts| Arc::new(folded(parts)) as Arc<dyn ScanPartition>).collect()
         }
     };
-    Ok(ScanPlan { partitions, description })
+    Ok(ScanPlan { partitions, description, notices })
 }
 
 fn describe(text: &mut String, topic: &str, count: usize, starts: &BTreeMap<i32, i64>, ends: &BTreeMap<i32, i64>) {

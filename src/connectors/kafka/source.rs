@@ -17,8 +17,8 @@ use super::options::{Bounded, KafkaOptions};
 use super::reader::{self, Batches, Read};
 use super::rows::RowReader;
 use crate::changelog::Changelog;
-use crate::connectors::{Position, Source, SourceBatch, Split, SplitLog, SplitReader, SplitRequest, ToldAs};
-use crate::error::{Error, Result};
+use crate::connectors::{Awaited, Position, Source, SourceBatch, Split, SplitLog, SplitReader, SplitRequest, ToldAs};
+use crate::error::{Error, ErrorKind, Result};
 
 /// How long the broker may take to say which logs there are; it is asked again and again.
 const LOGS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,11 +32,13 @@ pub(super) struct KafkaSource {
     group: String,
     /// The consumer that the open readers share.
     consumer: Arc<Mutex<Weak<Consumer>>>,
+    /// Topics that were not there at the last look, and the consumer that looked: it looks again soon.
+    missing: Arc<Mutex<(Vec<String>, Option<Arc<Consumer>>)>>,
 }
 
 impl KafkaSource {
     pub fn new(options: Arc<KafkaOptions>) -> Self {
-        Self { group: options.group_id.clone(), options, consumer: Arc::default() }
+        Self { group: options.group_id.clone(), options, consumer: Arc::default(), missing: Arc::default() }
     }
 }
 
@@ -84,7 +86,7 @@ impl Source for KafkaSource {
         // A job of the same name that is made later is another one.
         let short_id = job_id.get(..8).unwrap_or(job_id);
         let (options, group) = (self.options.clone(), format!("streamgate-{job}-{short_id}"));
-        Some(Arc::new(Self { options, group, consumer: Arc::default() }))
+        Some(Arc::new(Self { options, group, consumer: Arc::default(), missing: Arc::default() }))
     }
 
     fn told_as(&self) -> Vec<ToldAs> {
@@ -106,11 +108,21 @@ impl Source for KafkaSource {
 
     async fn splits(&self) -> Result<Vec<Split>> {
         let (options, group, slot) = (self.options.clone(), self.group.clone(), self.consumer.clone());
+        let missing = self.missing.clone();
         blocking(move || {
             let consumer = shared(&options, &group, &slot, |_| true)?;
-            let mut splits = Vec::new();
+            let (mut splits, mut absent) = (Vec::new(), Vec::new());
             for topic in &options.topics {
-                for partition in offsets::partitions(&consumer, topic, REQUEST_TIMEOUT)? {
+                let partitions = match offsets::partitions(&consumer, topic, REQUEST_TIMEOUT) {
+                    Ok(partitions) => partitions,
+                    // What a bounded source reads is settled when it begins: it begins when all is there.
+                    Err(error) if error.kind() == ErrorKind::NotFound && options.bounded == Bounded::No => {
+                        absent.push(topic.clone());
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                };
+                for partition in partitions {
                     if let Bounded::Offsets(given) = &options.bounded
                         && !given.contains_key(&partition)
                     {
@@ -123,9 +135,20 @@ impl Source for KafkaSource {
                     });
                 }
             }
+            let looks_again = (!absent.is_empty()).then_some(consumer);
+            *missing.lock() = (absent, looks_again);
             Ok(splits)
         })
         .await
+    }
+
+    fn awaited(&self) -> Vec<Awaited> {
+        let awaited = |topic: &String| Awaited {
+            what: format!("topic \"{topic}\""),
+            split_prefix: format!("{topic}/"),
+            resource: self.options.resource(topic),
+        };
+        self.missing.lock().0.iter().map(awaited).collect()
     }
 
     async fn open(&self, request: SplitRequest<'_>) -> Result<Box<dyn SplitReader>> {

@@ -67,6 +67,7 @@ fn defaults() -> ConnectorDefaults {
         aws_region: None,
         aws_credentials: None,
         dynamodb_is_embedded: false,
+        places: Arc::new(crate::places::Places::anywhere()),
         clock: Arc::new(ManualClock::at(0)),
     }
 }

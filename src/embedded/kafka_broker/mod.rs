@@ -31,7 +31,7 @@ mod tests;
 use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -58,6 +58,8 @@ pub struct KafkaBrokerOptions {
     pub data_dir: PathBuf,
     /// 0 takes a free one.
     pub port: u16,
+    /// How many ports after it are tried when it is taken.
+    pub more_ports: u16,
     /// Partitions of topics that come to be by being used, or are created without a number.
     pub default_partitions: i32,
     /// Whether using a topic creates it.
@@ -73,6 +75,7 @@ impl KafkaBrokerOptions {
         Self {
             data_dir: data_dir.into(),
             port: 0,
+            more_ports: 0,
             default_partitions: 4,
             auto_create_topics: true,
             connections_max: 512,
@@ -126,7 +129,7 @@ impl KafkaBroker {
         let transactions = Transactions::open(&topics, wall_clock_ms())?;
         let cluster_id = topics.meta().meta().cluster_id.clone();
         let next_producer_id = topics.meta().meta().producer_ids_below;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
+        let listener = super::first_free(options.port, options.more_ports)?;
         let broker = Arc::new(Broker {
             address: listener.local_addr()?,
             options,

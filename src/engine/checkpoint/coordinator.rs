@@ -2,7 +2,7 @@
 //! decides it, and tells everyone. One epoch at a time is on its way; the tasks run on meanwhile.
 //! Opens and assigns splits too, because positions belong to checkpoints. What is decided after a crash is in `protocol`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -25,6 +25,8 @@ use crate::fault;
 
 /// How long a stopping job waits for its sink before it leaves the rest to the next start.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a topic that is not there yet is looked for.
+const AWAITED_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long a job that stops with a savepoint may take for it.
 pub const SAVEPOINT_TIMEOUT: Duration = Duration::from_secs(120);
@@ -157,7 +159,8 @@ impl Coordinator {
             self.first_epoch().await?;
         }
         self.assign(opened).await?;
-        if self.rebuild.is_some() || self.sources.iter().all(|source| source.source.discovery_interval().is_none()) {
+        let discovers_nothing = self.sources.iter().all(|source| source.source.discovery_interval().is_none());
+        if self.rebuild.is_some() || (discovers_nothing && self.metrics.awaits.lock().is_empty()) {
             self.tell(|| Command::NoMoreSplits).await?;
         }
         self.metrics.trouble.end();
@@ -180,6 +183,10 @@ impl Coordinator {
         discovery.set_missed_tick_behavior(MissedTickBehavior::Delay);
         discovery.tick().await;
         let discovers = discovery_interval.is_some() && self.rebuild.is_none();
+        // What was never there is looked for more often than what may be new.
+        let mut first_look = tokio::time::interval(AWAITED_INTERVAL);
+        first_look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        first_look.tick().await;
         let checkpoints = self.rebuild.is_none();
 
         let mut watch = Watch::default();
@@ -250,11 +257,7 @@ impl Coordinator {
                     return Ok(Ended::Stopped(None));
                 }
                 now_wanted = stopped(wanted), if ending.is_none() => {
-                    let time = match now_wanted {
-                        Wanted::StopWithSavepoint(_) => SAVEPOINT_TIMEOUT,
-                        _ => DRAIN_TIMEOUT,
-                    };
-                    ending = Some((now_wanted, tokio::time::Instant::now() + time));
+                    ending = Some(ending_of(now_wanted));
                 }
                 _ = ticks.tick(), if is_idle && checkpoints => {
                     let activity = self.activity.load(Ordering::Relaxed);
@@ -282,20 +285,16 @@ impl Coordinator {
                     }
                     looking = self.look();
                 }
-                _ = discovery.tick(), if discovers && ending.is_none() => {
-                    match self.discover().await {
-                        Ok(opened) => {
-                            if !opened.is_empty() {
-                                self.activity.fetch_add(1, Ordering::Relaxed);
-                            }
-                            self.assign(opened).await?;
-                        }
-                        // The splits that are open go on; new ones are found when the source answers again.
-                        Err(error) if error.is_retryable() => {
-                            tracing::warn!(job = self.job, %error, "cannot look for new splits now");
-                        }
-                        Err(error) => return Err(error),
+                _ = first_look.tick(), if ending.is_none() && !self.metrics.awaits.lock().is_empty() => {
+                    tokio::select! {
+                        // The broker may be away as well, and a job that is told to end does not wait for it.
+                        opened = self.discover() => self.take_up(opened).await?,
+                        now_wanted = stopped(wanted) => ending = Some(ending_of(now_wanted)),
                     }
+                }
+                _ = discovery.tick(), if discovers && ending.is_none() => {
+                    let opened = self.discover().await;
+                    self.take_up(opened).await?;
                 }
             }
         }
@@ -340,6 +339,24 @@ impl Coordinator {
         }
     }
 
+    /// Hands splits over that were discovered while the job runs.
+    async fn take_up(&mut self, opened: Result<Vec<(usize, Split, Box<dyn SplitReader>)>>) -> Result<()> {
+        match opened {
+            Ok(opened) => {
+                if !opened.is_empty() {
+                    self.activity.fetch_add(1, Ordering::Relaxed);
+                }
+                self.assign(opened).await
+            }
+            // The splits that are open go on; new ones are found when the source answers again.
+            Err(error) if error.is_retryable() => {
+                tracing::warn!(job = self.job, %error, "cannot look for new splits now");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// An epoch like any other, but without rows: the writers must count it too.
     async fn first_epoch(&mut self) -> Result<()> {
         let mut epoch = self.begin_epoch().await?;
@@ -377,12 +394,16 @@ impl Coordinator {
     /// Opens splits that are not open yet, at their stored position or where the options say.
     async fn discover(&mut self) -> Result<Vec<(usize, Split, Box<dyn SplitReader>)>> {
         let mut opened = Vec::new();
+        let mut awaits = BTreeSet::new();
         for (index, state) in self.sources.iter_mut().enumerate() {
             // Without any stored position the start-up mode decides; a split that is new later is read from its beginning.
             let stored = self.positions.get(&state.id).cloned();
             let ends = self.rebuild.as_ref().map(|decision| decision.positions.get(&state.id));
-            let has_been_read = stored.as_ref().is_some_and(|stored| !stored.is_empty());
-            let splits = log_watch::splits(&*state.source, has_been_read).await?;
+            let splits = log_watch::splits(&*state.source, stored.as_ref()).await?;
+            for awaited in state.source.awaited() {
+                self.progress.expect(&awaited.resource);
+                awaits.insert(awaited.what);
+            }
             let new: Vec<Split> = splits.iter().filter(|split| !state.splits.contains(split)).cloned().collect();
             let watched = [Watched { id: state.id.clone(), source: Arc::clone(&state.source), splits: new }];
             match log_watch::certain(&watched, &self.logs, &self.positions).await? {
@@ -429,6 +450,11 @@ impl Coordinator {
             }
             // A source without splits yet has begun too: what comes later is new.
             self.positions.entry(state.id.clone()).or_default();
+        }
+        let awaits: Vec<String> = awaits.into_iter().collect();
+        let before = std::mem::replace(&mut *self.metrics.awaits.lock(), awaits.clone());
+        if !awaits.is_empty() && awaits != before {
+            tracing::info!(job = self.job, "the job waits for {}", awaits.join(", "));
         }
         Ok(opened)
     }
@@ -665,6 +691,15 @@ pub async fn stopped_before_running(wanted: &mut watch::Receiver<Wanted>, limit:
 }
 
 /// Why a task has ended that was to run on.
+/// What ends a job, and when it is not waited for any longer.
+fn ending_of(wanted: Wanted) -> (Wanted, tokio::time::Instant) {
+    let time = match wanted {
+        Wanted::StopWithSavepoint(_) => SAVEPOINT_TIMEOUT,
+        _ => DRAIN_TIMEOUT,
+    };
+    (wanted, tokio::time::Instant::now() + time)
+}
+
 fn task_error(ended: Option<std::result::Result<Result<()>, tokio::task::JoinError>>) -> Error {
     match ended {
         Some(Ok(Ok(()))) | None => Error::internal("a task of the job has ended by itself"),

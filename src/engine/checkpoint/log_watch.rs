@@ -2,12 +2,13 @@
 //! an epoch is decided (what was read before the answer was of that log), and every second, so that an idle job learns of it too.
 //! What is decided is plain (`judge`); the coordinator acts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::manifest::{Logs, Positions};
 use crate::connectors::log_identity::continuity;
-use crate::connectors::{Continuity, LogIdentity, Source, Split, SplitLog};
+use crate::connectors::{Continuity, LogIdentity, Position, Source, Split, SplitLog};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How often the logs are looked at.
@@ -133,15 +134,30 @@ pub async fn verify(watched: &[Watched], known: &Logs, positions: &Positions) ->
     }
 }
 
-/// The splits that a source has now. One that has been read before and is not there any more was deleted.
+/// The splits that a source has now. What has been read before (`positions`, by split) and is not there any more was deleted; what has
+/// never been read is waited for: by the source, or by trying again.
 ///
 /// # Errors
 /// As [`Source::splits`].
-pub async fn splits(source: &dyn Source, has_been_read: bool) -> Result<Vec<Split>> {
+pub async fn splits(source: &dyn Source, positions: Option<&BTreeMap<String, Position>>) -> Result<Vec<Split>> {
+    let has_been_read = positions.is_some_and(|positions| !positions.is_empty());
     let mut again = CONFIRMED;
     loop {
-        match source.splits().await {
-            Err(error) if error.kind() == ErrorKind::NotFound && has_been_read => {
+        let found = source.splits().await.and_then(|splits| {
+            let awaited = source.awaited();
+            let is_known = |prefix: &str| {
+                positions.is_some_and(|positions| positions.keys().any(|split| split.starts_with(prefix)))
+            };
+            match awaited.iter().find(|awaited| is_known(&awaited.split_prefix)) {
+                Some(gone) => Err(Error::not_found(format!("{} does not exist", gone.what))),
+                None => Ok(splits),
+            }
+        });
+        match found {
+            Err(error) if error.kind() == ErrorKind::NotFound && !has_been_read => {
+                return Err(Error::unavailable(format!("{error} yet: the job waits for it")));
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
                 again -= 1;
                 if again == 0 {
                     return Err(Error::corrupt(format!("{error} any more: it was deleted after this job had read it"))

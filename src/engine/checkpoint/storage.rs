@@ -286,7 +286,9 @@ impl Storage {
     }
 
     fn failed(&self, error: &object_store::Error) -> Error {
-        let text = format!("checkpoints in {}: {error}", self.url());
+        // A store's answer is not repeated beyond what it is: its first line says that.
+        let told: String = error.to_string().lines().next().unwrap_or_default().chars().take(300).collect();
+        let text = format!("checkpoints in {}: {told}", self.url());
         match error {
             object_store::Error::NotFound { .. } => Error::not_found(text),
             _ => Error::unavailable(text),

@@ -25,6 +25,15 @@ impl Session {
     /// # Errors
     /// As planning.
     pub async fn plan_insert(&mut self, insert: &Insert, given: &[Option<DataType>], text: &str) -> Result<Planned> {
+        loop {
+            match self.plan_insert_once(insert, given, text).await {
+                Err(error) if self.declare_missing(&error).await => {}
+                planned => return planned,
+            }
+        }
+    }
+
+    async fn plan_insert_once(&mut self, insert: &Insert, given: &[Option<DataType>], text: &str) -> Result<Planned> {
         let places = Places::new(text);
         let (plan, table, target) = self.planner(false)?.plan_insert(insert, given, &places)?;
         let state = self.state();
@@ -42,8 +51,9 @@ impl Session {
 
     /// Runs a bounded INSERT; gives the number of rows.
     pub(super) async fn run_bounded(&mut self, plan: &LogicalPlan) -> Result<u64> {
-        let state = self.state();
+        let (state, told) = self.telling_state();
         let physical = state.create_physical_plan(plan).await.map_err(|error| refine(error, None))?;
+        told.take().into_iter().for_each(|notice| self.notice(notice));
         let mut stream = background_stream::start(physical, state.task_ctx(), &self.server.queries);
         let mut count = 0;
         while let Some(batch) = stream.next().await {
@@ -108,7 +118,12 @@ impl Session {
     pub fn submit(&mut self, job: &PlannedJob, name: Option<String>) -> Result<()> {
         let settings = &job.dataflow.settings;
         let id = uuid::Uuid::new_v4().to_string();
+        let places = &self.server.connectors.defaults().places;
+        if let Some(place) = settings.options.get(SAVEPOINT_PATH).filter(|place| !place.trim().is_empty()) {
+            places.check_folder(&format!("setting \"{SAVEPOINT_PATH}\""), place)?;
+        }
         if let Some(place) = settings.checkpoints_dir() {
+            places.check_folder("setting \"state.checkpoints.dir\"", place)?;
             CheckpointStore::at(place, &id).map_err(|error| error.context("state.checkpoints.dir"))?;
         }
         let snapshot = self.snapshot()?;

@@ -81,7 +81,7 @@ impl Scan for MemoryTable {
         let batches = batches.iter().map(|batch| batch.project(&request.projection)).collect::<Result<Vec<_>, _>>()?;
         let schema = Arc::new(self.schema.project(&request.projection)?);
         let description = format!("projection {:?}", request.projection);
-        Ok(ScanPlan { partitions: vec![Arc::new(Part(schema, batches))], description })
+        Ok(ScanPlan { partitions: vec![Arc::new(Part(schema, batches))], description, notices: Vec::new() })
     }
 }
 

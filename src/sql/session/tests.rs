@@ -25,6 +25,7 @@ fn server(directory: &std::path::Path) -> Arc<SqlServer> {
         aws_region: Some("us-east-1".to_owned()),
         aws_credentials: Some(("a".to_owned(), "b".to_owned())),
         dynamodb_is_embedded: true,
+        places: Arc::new(crate::places::Places::anywhere()),
         clock: clock.clone(),
     };
     let catalog = Catalog::open(directory).unwrap();

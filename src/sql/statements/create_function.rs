@@ -3,10 +3,11 @@
 use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::dialect::Cursor;
+use super::super::dialect::{Cursor, fold};
 use super::super::session::{Outcome, Session};
+use super::super::shipped;
 use super::done;
-use crate::catalog::{Change, FunctionEntry};
+use crate::catalog::{Change, DEFAULT_SCHEMA, FunctionEntry};
 use crate::data_type;
 use crate::error::{Error, Result};
 
@@ -75,12 +76,18 @@ impl CreateFunction {
         Ok(Self { name, replace, if_not_exists, parameters, returns, body })
     }
 
+    /// Its name, folded, and what the catalog keeps of it.
+    pub fn into_entry(self) -> (String, FunctionEntry) {
+        let name = self.name.last().map(fold).unwrap_or_default();
+        (name, FunctionEntry { oid: 0, parameters: self.parameters, returns: self.returns, body: self.body })
+    }
+
     /// Plans the body once, and keeps its text.
     ///
     /// # Errors
     /// The body cannot be planned, or the name is taken.
     pub fn execute(&self, session: &mut Session) -> Result<Outcome> {
-        let target = session.names()?.target(&self.name)?;
+        let target = session.target(&self.name)?;
         let name = target.name.to_lowercase();
         if session.planner(true)?.is_built_in(&name) {
             return Err(Error::invalid(format!("function \"{name}\" is built in")).code("42723"));
@@ -89,12 +96,17 @@ impl CreateFunction {
         let exists = snapshot
             .schema(&target.database, &target.schema)
             .is_some_and(|schema| schema.functions.contains_key(&name));
-        if exists && !self.replace {
+        let is_shipped = !exists && target.schema == DEFAULT_SCHEMA && shipped::functions().contains_key(name.as_str());
+        if (exists || is_shipped) && !self.replace {
             if self.if_not_exists {
                 session.notice(format!("function \"{name}\" already exists, skipping"));
                 return Ok(done("CREATE FUNCTION"));
             }
-            return Err(Error::invalid(format!("function \"{name}\" already exists")).code("42723"));
+            let error = Error::invalid(format!("function \"{name}\" already exists")).code("42723");
+            return Err(match is_shipped {
+                true => error.hint("The server brings it along. CREATE OR REPLACE FUNCTION puts another in its place."),
+                false => error,
+            });
         }
         let entry = FunctionEntry {
             oid: 0,

@@ -15,6 +15,7 @@ use crate::catalog::{Change, TableEntry};
 use crate::connectors::{Advice, ColumnDeclaration, ColumnKind, OptionReader, OptionValue, TableDeclaration};
 use crate::data_type;
 use crate::error::{Error, Result};
+use crate::places;
 
 #[derive(Debug, Clone, PartialEq)]
 enum DeclaredKind {
@@ -292,7 +293,7 @@ impl CreateTable {
     /// # Errors
     /// The clauses contradict each other, the connector refuses, or the name is taken.
     pub async fn execute(&self, session: &mut Session) -> Result<Outcome> {
-        let mut target = session.names()?.target(&self.name)?;
+        let mut target = session.target(&self.name)?;
         if self.temporary {
             if self.name.len() > 1 {
                 return Err(Error::invalid("a temporary table has no schema").code("42P16"));
@@ -327,6 +328,22 @@ impl CreateTable {
         Ok(done("CREATE TABLE"))
     }
 
+    /// Whether the outside system has the table that would be declared; `false` where that cannot be told.
+    ///
+    /// # Errors
+    /// The declaration contradicts itself.
+    pub async fn is_there(&self, session: &mut Session) -> Result<bool> {
+        let target = session.names()?.target(&self.name)?;
+        let options =
+            self.options.iter().map(|(name, value)| (name.clone(), OptionValue::Plain(value.clone()))).collect();
+        let declaration = self.declaration(target.to_string(), options)?;
+        let table = session.server().connectors.open(&declaration, &|text: &str| Ok(text.to_owned()), true)?;
+        Ok(match table.lookup {
+            Some(lookup) => lookup.key().await.is_ok(),
+            None => false,
+        })
+    }
+
     async fn declare(
         &self,
         session: &mut Session,
@@ -336,6 +353,9 @@ impl CreateTable {
         let server = session.server().clone();
         let mut options = BTreeMap::new();
         for (name, value) in &self.options {
+            if value.contains("://") {
+                places::refuse_userinfo(&format!("option \"{name}\""), value)?;
+            }
             let value = if is_secret(name) && !value.trim().is_empty() {
                 let reference = server.catalog.stage_secret(value)?;
                 staged.push(reference.clone());

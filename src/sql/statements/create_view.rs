@@ -53,7 +53,7 @@ impl CreateView {
     /// # Errors
     /// The query cannot be planned, or the name is taken.
     pub fn execute(&self, session: &mut Session) -> Result<Outcome> {
-        let target = session.names()?.target(&self.name)?;
+        let target = session.target(&self.name)?;
         let snapshot = session.snapshot()?;
         let schema = snapshot.schema(&target.database, &target.schema);
         let taken = schema.is_some_and(|schema| {

@@ -5,6 +5,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::super::dialect::{Cursor, fold};
 use super::super::session::{Outcome, Session};
+use super::super::shipped;
 use super::{done, refused};
 use crate::catalog::Change;
 use crate::error::{Error, Result};
@@ -122,9 +123,15 @@ impl DropObject {
                 Ok(Some(Change::DropSchema { database, schema, cascade: self.cascade }))
             }
             Kind::Function => {
-                let (database, schema, name) = names
-                    .find_function(name)
-                    .ok_or_else(|| Error::not_found(format!("function {written} does not exist")).code("42883"))?;
+                let found = names.find_function(name).ok_or_else(|| match shipped::function(name) {
+                    Some(_) => {
+                        Error::invalid(format!("function {written} is part of the server and cannot be dropped"))
+                            .code("2BP01")
+                            .hint("CREATE OR REPLACE FUNCTION puts another in its place.")
+                    }
+                    None => Error::not_found(format!("function {written} does not exist")).code("42883"),
+                });
+                let (database, schema, name) = found?;
                 Ok(Some(Change::DropFunction { database, schema, name }))
             }
             Kind::Table | Kind::View => {

@@ -188,14 +188,17 @@ async fn stop_with_savepoint(session: &mut Session, name: String, savepoint: &Sa
     }
     session.commit_message().await?;
     let jobs = session.server().jobs.clone();
-    let folder = match &savepoint.folder {
-        Some(folder) => folder.clone(),
-        None => {
-            let chosen = session.settings().get("state.savepoints.dir")?;
-            match chosen.trim() {
-                "" => jobs.default_savepoints_folder().display().to_string(),
-                chosen => chosen.to_owned(),
-            }
+    let chosen = session.settings().get("state.savepoints.dir")?;
+    let places = &session.server().connectors.defaults().places;
+    let folder = match (&savepoint.folder, chosen.trim()) {
+        (Some(folder), _) => {
+            places.check_folder("savepoint", folder)?;
+            folder.clone()
+        }
+        (None, "") => jobs.default_savepoints_folder().display().to_string(),
+        (None, chosen) => {
+            places.check_folder("setting \"state.savepoints.dir\"", chosen)?;
+            chosen.to_owned()
         }
     };
     let catalog = session.server().catalog.clone();

@@ -1,5 +1,6 @@
 //! SHOW JOBS, TABLES, VIEWS, FUNCTIONS, DATABASES and SCHEMAS: what there is, by name.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -7,6 +8,7 @@ use datafusion::sql::sqlparser::ast::Ident;
 
 use super::super::dialect::{Cursor, fold};
 use super::super::session::{Outcome, Session};
+use super::super::shipped;
 use super::text_rows;
 use crate::error::{Error, Result};
 
@@ -16,6 +18,7 @@ enum Kind {
     Tables,
     Views,
     Functions,
+    UserFunctions,
     Schemas,
     Catalogs,
 }
@@ -24,7 +27,7 @@ const KINDS: &[(&[&str], Kind)] = &[
     (&["JOBS"], Kind::Jobs),
     (&["TABLES"], Kind::Tables),
     (&["VIEWS"], Kind::Views),
-    (&["USER", "FUNCTIONS"], Kind::Functions),
+    (&["USER", "FUNCTIONS"], Kind::UserFunctions),
     (&["FUNCTIONS"], Kind::Functions),
     (&["DATABASES"], Kind::Schemas),
     (&["SCHEMAS"], Kind::Schemas),
@@ -67,7 +70,7 @@ impl Show {
             Kind::Jobs => &["name", "id", "state", "last_error", "statement"],
             Kind::Tables => &["table name"],
             Kind::Views => &["view name"],
-            Kind::Functions => &["function name"],
+            Kind::Functions | Kind::UserFunctions => &["function name"],
             Kind::Schemas => &["database name"],
             Kind::Catalogs => &["catalog name"],
         };
@@ -102,7 +105,7 @@ impl Show {
                 snapshot.databases.get(&database).into_iter().flat_map(|db| db.schemas.keys()).for_each(&mut name);
             }
             Kind::Catalogs => snapshot.databases.keys().for_each(&mut name),
-            Kind::Tables | Kind::Views | Kind::Functions => {
+            Kind::Tables | Kind::Views | Kind::Functions | Kind::UserFunctions => {
                 let names = session.names()?;
                 let schema = match &self.schema {
                     Some(ident) => names.find_schema(ident).ok_or_else(|| {
@@ -115,7 +118,14 @@ impl Show {
                 };
                 match self.kind {
                     Kind::Views => entry.views.keys().for_each(&mut name),
-                    Kind::Functions => entry.functions.keys().for_each(&mut name),
+                    Kind::UserFunctions => entry.functions.keys().for_each(&mut name),
+                    Kind::Functions => {
+                        // Those that the server brings along are seen from every schema, and belong to `public`.
+                        let brought =
+                            shipped::functions().keys().filter(|_| self.schema.is_none() || schema == "public");
+                        let all: BTreeSet<&String> = entry.functions.keys().chain(brought).collect();
+                        all.into_iter().for_each(&mut name);
+                    }
                     _ => {
                         let mut all: Vec<&String> = entry.tables.keys().chain(entry.views.keys()).collect();
                         let temporary = session.temporary_names();

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::DataType;
 
 use super::relation::{self, RelationShape};
-use crate::catalog::Snapshot;
+use crate::catalog::{FunctionEntry, Snapshot};
 use crate::data_type;
-use crate::sql::SystemSchema;
 use crate::sql::session::SessionView;
+use crate::sql::{SystemSchema, shipped};
 use crate::wire::pg_type;
 
 /// Oid of the only role.
@@ -115,6 +115,7 @@ const DATABASE_RANGE: u32 = 0x3000_0000;
 const INDEX_RANGE: u32 = 0x4000_0000;
 const CONSTRAINT_RANGE: u32 = 0x5000_0000;
 const SYSTEM_RANGE: u32 = 0x6000_0000;
+const FUNCTION_RANGE: u32 = 0x7000_0000;
 
 /// Oid of a table's primary key constraint.
 pub fn constraint_oid(table: u32) -> u32 {
@@ -177,6 +178,7 @@ impl Model {
                 model.add_schema(name, schema, &view.database);
             }
         }
+        model.add_shipped();
         let path = std::iter::once("pg_catalog").chain(view.search_path.iter().map(String::as_str));
         model.search_path = path
             .filter_map(|name| model.namespaces.iter().find(|namespace| namespace.name == name))
@@ -237,7 +239,8 @@ impl Model {
                 oid: oid_of_name(SYSTEM_RANGE, &format!("{}.{name}", schema.name())),
                 namespace: oid,
                 name,
-                kind: "v",
+                // Read only as they are, `\dt streamgate.*` is what people type to see them.
+                kind: "r",
                 columns,
                 key: Vec::new(),
                 partner: 0,
@@ -328,19 +331,32 @@ impl Model {
             });
         }
         for (name, entry) in &schema.functions {
-            let type_of = |sql_type: &str| match sql_type.to_ascii_uppercase().as_str() {
-                // `any`
-                "ANY" => 2276,
-                _ => declared_type(sql_type).0,
-            };
-            self.functions.push(Function {
-                oid: entry.oid,
-                namespace: oid,
-                name: name.clone(),
-                parameters: entry.parameters.iter().map(|(name, ty)| (name.clone(), type_of(ty))).collect(),
-                returns: type_of(&entry.returns),
-                body: entry.body.clone(),
-            });
+            self.add_function(entry.oid, oid, name, entry);
+        }
+    }
+
+    fn add_function(&mut self, oid: u32, namespace: u32, name: &str, entry: &FunctionEntry) {
+        let type_of = |sql_type: &str| match sql_type.to_ascii_uppercase().as_str() {
+            // `any`
+            "ANY" => 2276,
+            _ => declared_type(sql_type).0,
+        };
+        self.functions.push(Function {
+            oid,
+            namespace,
+            name: name.to_owned(),
+            parameters: entry.parameters.iter().map(|(name, ty)| (name.clone(), type_of(ty))).collect(),
+            returns: type_of(&entry.returns),
+            body: entry.body.clone(),
+        });
+    }
+
+    /// The functions that the server brings along are seen in `public`, where the user has put no other in their place.
+    fn add_shipped(&mut self) {
+        for (name, entry) in shipped::functions() {
+            if !self.functions.iter().any(|function| function.namespace == PUBLIC && function.name == *name) {
+                self.add_function(oid_of_name(FUNCTION_RANGE, name), PUBLIC, name, entry);
+            }
         }
     }
 

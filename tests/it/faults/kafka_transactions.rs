@@ -62,6 +62,7 @@ impl Job {
             aws_region: None,
             aws_credentials: None,
             dynamodb_is_embedded: false,
+            places: Arc::new(streamgate::places::Places::anywhere()),
             clock: Arc::new(SystemClock),
         });
         let table = registry.open(&declaration, &|_| unreachable!("no secrets here"), true).unwrap();

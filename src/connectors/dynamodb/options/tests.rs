@@ -12,6 +12,7 @@ fn defaults() -> ConnectorDefaults {
         aws_region: None,
         aws_credentials: Some(("local".into(), "local".into())),
         dynamodb_is_embedded: true,
+        places: Arc::new(crate::places::Places::anywhere()),
         clock: Arc::new(SystemClock),
     }
 }

@@ -1,0 +1,76 @@
+//! `streamgate serve --check`: tries what the configuration names, says of each thing whether it works, and starts nothing.
+
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::back_ends::BackEnd;
+use super::defaults_of;
+use crate::clock::SystemClock;
+use crate::config::{Config, DynamoDbBackEnd, KafkaBackEnd};
+use crate::error::{Error, Result};
+use crate::wire;
+
+/// Tries everything and prints a line for each.
+///
+/// # Errors
+/// Something does not work: says how many things.
+pub async fn check(config: &Config) -> Result<()> {
+    let mut wrong = 0;
+    let mut say = |what: String, outcome: Result<String>| match outcome {
+        Ok(about) => println!("ok     {what}: {about}"),
+        Err(error) => {
+            wrong += 1;
+            println!("WRONG  {what}: {error}");
+            if let Some(hint) = error.hint_text() {
+                println!("       {hint}");
+            }
+        }
+    };
+    let listen = wire::require_loopback(config.listen).and_then(|()| match TcpListener::bind(config.listen) {
+        Ok(_) => Ok("free".to_owned()),
+        // As it is beside a running server.
+        Err(error) if error.kind() == ErrorKind::AddrInUse => Ok("taken, by a running server perhaps".to_owned()),
+        Err(error) => Err(Error::invalid(error.to_string())),
+    });
+    say(format!("listen {}", config.listen), listen);
+    say(format!("data directory {}", config.data_dir.display()), writable(&config.data_dir));
+    let defaults = defaults_of(config, Arc::new(SystemClock))?;
+    match &config.kafka {
+        KafkaBackEnd::Embedded { port } => {
+            say("Kafka".to_owned(), Ok(format!("embedded, from port {} on", port.first)))
+        }
+        KafkaBackEnd::None => say("Kafka".to_owned(), Ok("none by default: tables must name their own".to_owned())),
+        KafkaBackEnd::Cluster { .. } => {
+            say(BackEnd::Kafka.title(&defaults), BackEnd::Kafka.ask(&defaults).await);
+        }
+    }
+    match &config.dynamodb {
+        DynamoDbBackEnd::Embedded { port } => {
+            say("DynamoDB".to_owned(), Ok(format!("embedded, from port {} on", port.first)));
+        }
+        DynamoDbBackEnd::Aws { .. } => {
+            say(BackEnd::DynamoDb.title(&defaults), BackEnd::DynamoDb.ask(&defaults).await);
+        }
+    }
+    match wrong {
+        0 => Ok(()),
+        1 => Err(Error::invalid("one thing of the configuration does not work")),
+        count => Err(Error::invalid(format!("{count} things of the configuration do not work"))),
+    }
+}
+
+/// Whether the folder, or the nearest one above it that is there, takes a file.
+fn writable(folder: &Path) -> Result<String> {
+    let absolute = std::path::absolute(folder).map_err(|error| Error::invalid(error.to_string()))?;
+    let existing = absolute.ancestors().find(|path| path.exists()).unwrap_or(&absolute);
+    if !existing.is_dir() {
+        return Err(Error::invalid(format!("{} is not a folder", existing.display())));
+    }
+    let probe = existing.join(format!(".streamgate-check-{}", std::process::id()));
+    std::fs::write(&probe, b"")
+        .and_then(|()| std::fs::remove_file(&probe))
+        .map_err(|error| Error::invalid(format!("{} cannot be written: {error}", existing.display())))?;
+    Ok(if existing == absolute { "can be written".to_owned() } else { "is made at the first start".to_owned() })
+}

@@ -1,0 +1,310 @@
+//! The configuration at the front door: what the binary refuses at its start, what `--check` says, and what statements may name.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use crate::scripts::Psql;
+use crate::server::{BackEndsOfProcess, JOB_PATIENCE, ServerProcess, free_port, until};
+
+/// Runs the binary to its end, on a port that is free.
+fn ends(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> (Output, String) {
+    let mut command = bare(folder);
+    let output = command.args(arguments).envs(environment.iter().copied()).output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output, text)
+}
+
+fn bare(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_streamgate"));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("STREAMGATE_") || text.starts_with("AWS_") {
+            command.env_remove(&name);
+        }
+    }
+    command.arg("serve").arg("--data-dir").arg(folder.join("data"));
+    command
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_at_the_start() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("streamgate.toml");
+    fs::write(&file, "[kafka]\nbootstrap_servers = '127.0.0.1:1'\n[kafka.properties]\n'sasl.usrname' = 'canary'")
+        .unwrap();
+    let config = ["--config", file.to_str().unwrap()];
+    let cases: [(&[&str], &[(&str, &str)], &str); 7] = [
+        (&["--job-threads", "0"], &[], "job_threads must be at least 1"),
+        (&[], &[("STREAMGATE_JOB_THREDS", "2")], "Did you mean STREAMGATE_JOB_THREADS?"),
+        (&[], &[("STREAMGATE_LOG", "debugg")], "did you mean debug?"),
+        (&["--listen", "0.0.0.0:0"], &[], "only loopback addresses are allowed"),
+        (&["--listen", "no-such-host.invalid:1"], &[], "cannot find address"),
+        (&config, &[], "kafka.properties: unknown client property \"sasl.usrname\""),
+        (&config, &[], "Did you mean \"sasl.username\"?"),
+    ];
+    for (arguments, environment, expected) in cases {
+        let (output, text) = ends(folder.path(), arguments, environment);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {text}");
+        assert!(text.contains(expected) && !text.contains("canary"), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn check_tries_both_back_ends_and_starts_nothing() {
+    let folder = TempDir::new().unwrap();
+    let (output, text) = ends(folder.path(), &["--check", "--listen", "localhost:0"], &[]);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("ok     Kafka: embedded") && text.contains("ok     DynamoDB: embedded"), "{text}");
+    assert!(!folder.path().join("data").exists(), "nothing is made");
+    // Nobody listens there.
+    let (kafka, dynamodb) = (free_port(), free_port());
+    let settings = [
+        ("STREAMGATE_KAFKA_BOOTSTRAP_SERVERS", format!("127.0.0.1:{kafka}")),
+        ("STREAMGATE_AWS_ENDPOINT", format!("http://127.0.0.1:{dynamodb}")),
+        ("STREAMGATE_AWS_ACCESS_KEY_ID", "test".to_owned()),
+        ("STREAMGATE_AWS_SECRET_ACCESS_KEY", "canary".to_owned()),
+    ];
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let (output, text) = ends(folder.path(), &["--check", "--listen", "localhost:0"], &settings);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains(&format!("WRONG  Kafka at 127.0.0.1:{kafka}: ")), "{text}");
+    assert!(text.contains(&format!("WRONG  DynamoDB at http://127.0.0.1:{dynamodb}: ")), "{text}");
+    assert!(text.contains("2 things of the configuration do not work") && !text.contains("canary"), "{text}");
+}
+
+#[tokio::test]
+async fn a_kafka_that_is_missing_is_said_and_tried_again() {
+    if std::env::var("STREAMGATE_TEST_KAFKA").is_ok() {
+        // Nothing of a real cluster is in it.
+        return;
+    }
+    let folder = TempDir::new().unwrap();
+    let port = free_port();
+    let back_ends = BackEndsOfProcess::take().await;
+    let server = ServerProcess::spawn(
+        &back_ends,
+        &folder.path().join("data"),
+        &[("STREAMGATE_KAFKA_BOOTSTRAP_SERVERS", format!("127.0.0.1:{port}"))],
+    );
+    let mut server = server;
+    assert!(server.until_it_answers().await.is_none(), "{}", server.log());
+    let said = format!("Kafka at 127.0.0.1:{port} is not usable");
+    until(JOB_PATIENCE, "the missing Kafka is said", async || server.log().contains(&said).then_some(())).await;
+    // A broker of another server takes the place.
+    let other_folder = TempDir::new().unwrap();
+    let other = BackEndsOfProcess::take().await;
+    let other = ServerProcess::spawn(
+        &other,
+        &other_folder.path().join("data"),
+        &[("STREAMGATE_KAFKA_EMBEDDED_PORT", port.to_string())],
+    );
+    let said = format!("Kafka at 127.0.0.1:{port} answers now: 1 broker");
+    until(JOB_PATIENCE, "it is found", async || server.log().contains(&said).then_some(())).await;
+    drop(other);
+}
+
+#[tokio::test]
+async fn embedded_ports_are_fixed_and_shown() {
+    let folder = TempDir::new().unwrap();
+    // Whatever else runs on this machine: the next free ones.
+    let start = |name: &str| {
+        let data = folder.path().join(name);
+        let log = folder.path().join(format!("{name}.log"));
+        let file = fs::File::create(&log).unwrap();
+        let port = free_port();
+        let mut command = bare(&data);
+        command.args(["--listen", &format!("localhost:{port}")]).stderr(file).stdout(std::process::Stdio::null());
+        (command.spawn().unwrap(), log, port)
+    };
+    let mut servers = [start("a"), start("b")];
+    let mut ports = Vec::new();
+    for (_, log, port) in &servers {
+        let line = until(JOB_PATIENCE, "the server says where it is", async || {
+            let text = fs::read_to_string(log).unwrap();
+            text.lines().find(|line| line.contains("accepting Postgres clients")).map(str::to_owned)
+        })
+        .await;
+        assert!(line.contains(&format!("psql -h 127.0.0.1 -p {port} streamgate")), "{line}");
+        let settings = format!("host=127.0.0.1 port={port} user=test dbname=streamgate");
+        let (client, connection) = tokio_postgres::connect(&settings, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        for (name, first) in [("kafka.bootstrap_servers", 9439), ("aws.endpoint", 8439)] {
+            let shown = client.simple_query(&format!("SHOW {name}")).await.unwrap();
+            let shown = shown.iter().find_map(|message| match message {
+                tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+                _ => None,
+            });
+            let shown = shown.unwrap();
+            assert!(line.contains(&shown), "{line}\n{shown}");
+            let port: u16 = shown.rsplit(':').next().unwrap().parse().unwrap();
+            assert!((first..=first + 200).contains(&port), "{shown}");
+            assert!(!ports.contains(&port), "{shown} twice");
+            ports.push(port);
+            assert!(TcpListener::bind(("127.0.0.1", port)).is_err(), "somebody listens there");
+        }
+        let error = client.simple_query("SET kafka.bootstrap_servers = 'x'").await.unwrap_err();
+        assert_eq!(error.code().unwrap().code(), "55P02");
+    }
+    for (child, ..) in &mut servers {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn psql_is_told_of_databases_and_relations() {
+    if !Psql::is_there() {
+        return;
+    }
+    let back_ends = BackEndsOfProcess::take().await;
+    let folder = TempDir::new().unwrap();
+    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let output = Command::new("psql")
+        .args(["-X", "-h", "127.0.0.1", "-p", &server.port.to_string(), "-U", "test", "postgres", "-c", "SELECT 1"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("database \"postgres\" does not exist"), "{text}");
+    assert!(text.contains("There is: streamgate. Connect with psql … streamgate."), "{text}");
+    let psql = Psql { port: server.port };
+    let listed = psql.values("\\dt streamgate.*").await;
+    for relation in ["jobs", "job_operators", "job_checkpoints", "job_errors", "job_splits"] {
+        assert!(listed.contains(&format!("streamgate|{relation}|table|")), "{listed}");
+    }
+    assert_eq!(psql.values("SELECT count(*) FROM streamgate.jobs").await, "0");
+}
+
+#[tokio::test]
+async fn statements_name_only_the_places_of_the_configuration() {
+    let back_ends = BackEndsOfProcess::take().await;
+    let folder = TempDir::new().unwrap();
+    let (data, allowed) = (folder.path().join("data"), folder.path().join("allowed"));
+    fs::create_dir_all(&allowed).unwrap();
+    let mut server = ServerProcess::spawn(
+        &back_ends,
+        &data,
+        &[
+            ("STREAMGATE_ALLOWED_FOLDERS", allowed.display().to_string()),
+            ("STREAMGATE_ALLOWED_HOSTS", "127.0.0.1,localhost,2852039166,169.254.169.254.nip.invalid".to_owned()),
+        ],
+    );
+    assert!(server.until_it_answers().await.is_none(), "{}", server.log());
+    let refused = async |statement: &str| {
+        let error = server.connect().await.batch_execute(statement).await.expect_err(statement);
+        let error = error.as_db_error().unwrap().clone();
+        assert!(!error.message().contains("canary"), "{error:?}");
+        format!("{} {}", error.code().code(), error.message())
+    };
+    let dynamodb = |options: &str| {
+        format!(
+            "CREATE TABLE t (id INT, PRIMARY KEY (id) NOT ENFORCED) WITH ('connector' = 'dynamodb', 'table-name' = 't', {options})"
+        )
+    };
+    let kafka = |servers: &str| {
+        format!(
+            "CREATE TABLE t (id INT) WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json', 'properties.bootstrap.servers' = '{servers}')"
+        )
+    };
+    // Hosts: metadata services never, others only where they are named.
+    let cases = [
+        (
+            dynamodb("'aws.endpoint' = 'http://169.254.169.254'"),
+            "42501 option \"aws.endpoint\": host \"169.254.169.254\" is link-local",
+        ),
+        (dynamodb("'aws.endpoint' = 'http://[::ffff:169.254.169.254]:80'"), "42501 option \"aws.endpoint\""),
+        (
+            dynamodb("'aws.endpoint' = 'http://example.com'"),
+            "42501 option \"aws.endpoint\": host \"example.com\" is not one",
+        ),
+        (
+            dynamodb("'aws.endpoint' = 'http://u:canary@127.0.0.1'"),
+            "22023 option \"aws.endpoint\": a user and password",
+        ),
+        (dynamodb("'aws.endpoint' = '127.0.0.1:8000'"), "22023 option \"aws.endpoint\""),
+        (kafka("169.254.169.254:80"), "42501 option \"properties.bootstrap.servers\""),
+        (kafka("127.0.0.1:1,example.com:9092"), "42501 option \"properties.bootstrap.servers\": host \"example.com\""),
+        (kafka("SASL://u:canary@127.0.0.1:1"), "22023 option \"properties.bootstrap.servers\": a user and password"),
+        // Files.
+        (
+            dynamodb("'aws.credentials.provider' = 'PROFILE', 'aws.credentials.profile.path' = '/etc/passwd'"),
+            "42501 option \"aws.credentials.profile.path\": \"/etc/passwd\" is outside",
+        ),
+        (
+            dynamodb(
+                "'aws.credentials.provider' = 'WEB_IDENTITY_TOKEN', 'aws.credentials.role.arn' = 'a', \
+                      'aws.credentials.webIdentityToken.file' = '/proc/self/environ'",
+            ),
+            "42501 option \"aws.credentials.webIdentityToken.file\"",
+        ),
+        (
+            "SET 'state.checkpoints.dir' = 's3://key:canary@bucket/x'".to_owned(),
+            "22023 setting \"state.checkpoints.dir\"",
+        ),
+    ];
+    for (statement, expected) in &cases {
+        let told = refused(statement).await;
+        assert!(told.starts_with(expected), "{statement}\n{told}");
+    }
+    // A name that leads to a link-local address: the other form of 169.254.169.254 is looked up, and not called.
+    let client = server.connect().await;
+    client
+        .batch_execute(&dynamodb(
+            "'aws.endpoint' = 'http://2852039166', 'aws.region' = 'us-east-1', \
+        'aws.credentials.basic.accesskeyid' = 'k', 'aws.credentials.basic.secretkey' = 's'",
+        ))
+        .await
+        .unwrap();
+    let error = client.batch_execute("SELECT * FROM t WHERE id = 1").await.unwrap_err();
+    let error = error.as_db_error().unwrap().message().to_owned();
+    assert!(error.contains("is link-local and is not called") || error.contains("failed to lookup"), "{error}");
+
+    // Jobs.
+    server
+        .execute(
+            "CREATE TABLE numbers (id INT) WITH ('connector' = 'datagen', 'rows-per-second' = '5'); \
+             CREATE TABLE sink (id INT) WITH ('connector' = 'blackhole')",
+        )
+        .await;
+    let submit = |place: &str| {
+        format!("SET 'state.checkpoints.dir' = '{place}'; CREATE JOB j AS INSERT INTO sink SELECT id FROM numbers")
+    };
+    for place in ["/etc/streamgate", "file:///etc", "s3://bucket/prefix", &format!("{}/../x", allowed.display())] {
+        let told = refused(&submit(place)).await;
+        assert!(told.starts_with("42501 setting \"state.checkpoints.dir\""), "{place}\n{told}");
+    }
+    let told =
+        refused("SET 'execution.savepoint.path' = '/etc'; CREATE JOB j AS INSERT INTO sink SELECT id FROM numbers")
+            .await;
+    assert!(told.starts_with("42501 setting \"execution.savepoint.path\""), "{told}");
+    server.execute(&submit(&allowed.join("checkpoints").display().to_string())).await;
+    for stop in
+        ["STOP JOB j WITH SAVEPOINT TO '/etc'", "SET 'state.savepoints.dir' = '/etc'; STOP JOB j WITH SAVEPOINT"]
+    {
+        let told = refused(stop).await;
+        assert!(told.starts_with("42501 "), "{stop}\n{told}");
+    }
+    server.execute(&format!("STOP JOB j WITH SAVEPOINT TO '{}'", allowed.display())).await;
+    assert!(allowed.join("checkpoints").exists());
+    // Nobody else reads what the server writes.
+    let mut open = Vec::new();
+    let mut folders = vec![data.clone(), allowed.clone()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            let mode = fs::symlink_metadata(&path).unwrap().permissions().mode();
+            if mode & 0o077 != 0 {
+                open.push(path.display().to_string());
+            }
+            if path.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    assert_eq!(open, Vec::<String>::new());
+    assert_eq!(fs::metadata(data.join("catalog/catalog.json")).unwrap().permissions().mode() & 0o777, 0o600);
+}
