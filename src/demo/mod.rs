@@ -46,17 +46,29 @@ const SAMPLES_PER_SECOND: u32 = 20;
 pub async fn run(config: &Config, options: &DemoOptions) -> Result<()> {
     let server = Server::start(config).await?;
     println!("streamgate listens on {}; data in {}", server.address(), config.data_dir.display());
+    if server.defaults().kafka_is_embedded {
+        println!("Kafka and DynamoDB are embedded: nothing leaves this machine");
+    }
     let outcome = tokio::select! {
         outcome = Demo::open(&server, options) => match outcome {
             Ok(mut demo) => tokio::select! {
-                outcome = demo.run() => outcome,
-                outcome = told_to_end() => outcome,
+                outcome = demo.run() => (outcome, false),
+                outcome = told_to_end() => (outcome, true),
             },
-            Err(error) => Err(error),
+            Err(error) => (Err(error), false),
         },
-        outcome = told_to_end() => outcome,
+        outcome = told_to_end() => (outcome, true),
     };
+    let (outcome, was_told) = outcome;
+    if was_told {
+        // Only now, as nothing draws any more.
+        println!("ending");
+    }
+    let address = server.address();
     server.stop().await;
+    if outcome.is_ok() {
+        what_next(address);
+    }
     if config.data_dir == options::temporary_data_dir() {
         // What is left of it does not harm: the next demo begins with a folder of its own.
         let _ = std::fs::remove_dir_all(&config.data_dir);
@@ -269,6 +281,16 @@ fn phases(options: &DemoOptions) -> (Option<u64>, u64) {
     }
 }
 
+/// Ends the demo with what to type next.
+fn what_next(address: std::net::SocketAddr) {
+    let psql = format!("psql -h {} -p {} streamgate", address.ip(), crate::config::DEFAULT_PORT);
+    println!("\nWhat to try next:");
+    println!("  streamgate serve                       the server by itself; data stays in streamgate-data");
+    println!("  {psql} -f sql/pipeline.sql");
+    println!("  {psql}   then SHOW JOBS; \\d user_features");
+    println!("  README.md                              with a real Kafka and AWS");
+}
+
 async fn told_to_end() -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let failed = |error: std::io::Error| Error::internal(format!("cannot listen for signals: {error}"));
@@ -278,6 +300,5 @@ async fn told_to_end() -> Result<()> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    println!("ending");
     Ok(())
 }

@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 /// Orders a second, unless `--rate` says otherwise.
 pub const DEFAULT_RATE: u32 = 200;
 
-const LOG: &str = "warn,dynoxide=error,streamgate::kafka=error,streamgate::connectors=error";
+/// Warnings of the embedded back ends are for servers; that they are embedded, the demo says itself.
+const LOG: &str = "warn,dynoxide=error,streamgate::kafka=error,streamgate::connectors=error,streamgate::server=error";
 
 /// What the demo does.
 #[derive(Debug, Clone, Args)]

@@ -103,6 +103,10 @@ async fn execute(session: &mut Session, statement: &crate::sql::session::Stateme
 }
 
 fn print_notice(notice: &Notice) {
+    // Said once, when the demo begins.
+    if notice.message.contains(" lives in the embedded ") {
+        return;
+    }
     let severity = match notice.severity {
         Severity::Notice => "NOTICE",
         Severity::Warning => "WARNING",

@@ -1,5 +1,7 @@
-//! What a person sees while the demo runs: a small table that is redrawn on a terminal, a line every two seconds elsewhere.
+//! What a person sees while the demo runs: on a terminal a small table that is redrawn and fits 80 × 24, elsewhere a line every two
+//! seconds. What changed since the last picture is marked, and coloured where the terminal has colours.
 
+use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,15 +13,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::back_ends::FEATURES_TABLE;
 use super::check::Found;
-use super::check::expected::money;
+use super::check::expected::{Features, money};
 use super::generator::FIRST_USER_ID;
 use super::latency::Samples;
 use super::progress;
-use crate::jobs::Jobs;
+use crate::jobs::{JobStatus, Jobs};
 
 const USERS_SHOWN: u32 = 8;
 const REDRAW: Duration = Duration::from_millis(500);
 const LINE_EVERY: Duration = Duration::from_secs(2);
+/// A line that is longer would wrap, and the next picture would not cover it.
+const COLUMNS_MAX: usize = 79;
 
 /// What is shown.
 pub struct View {
@@ -35,14 +39,68 @@ pub struct View {
     pub users: u32,
 }
 
+/// How text is set off on a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Style {
+    Plain,
+    /// Headings.
+    Faint,
+    /// What changed.
+    Changed,
+    /// What needs a look.
+    Alarming,
+}
+
+/// A line in pieces, each with its style.
+#[derive(Debug, Default)]
+struct Line(Vec<(String, Style)>);
+
+impl Line {
+    fn of(text: impl Into<String>, style: Style) -> Self {
+        Self(vec![(text.into(), style)])
+    }
+
+    fn add(&mut self, text: impl Into<String>, style: Style) {
+        self.0.push((text.into(), style));
+    }
+
+    /// At most so many characters, with the terminal's codes if it has colours.
+    fn drawn(&self, columns_max: usize, has_colours: bool) -> String {
+        let mut text = String::new();
+        let mut left = columns_max;
+        for (piece, style) in &self.0 {
+            let length = piece.chars().count();
+            let shown: String = match length > left {
+                true => piece.chars().take(left.saturating_sub(1)).chain("…".chars().take(left.min(1))).collect(),
+                false => piece.clone(),
+            };
+            left -= length.min(left);
+            let code = match style {
+                _ if !has_colours => "",
+                Style::Plain => "",
+                Style::Faint => "\x1b[2m",
+                Style::Changed => "\x1b[1;32m",
+                Style::Alarming => "\x1b[1;31m",
+            };
+            match code {
+                "" => text.push_str(&shown),
+                code => text.push_str(&format!("{code}{shown}\x1b[0m")),
+            }
+        }
+        text
+    }
+}
+
 impl View {
     /// Shows until told to end.
     pub async fn run(self, end: CancellationToken) {
         let on_terminal = std::io::stdout().is_terminal();
+        let has_colours = on_terminal && has_colours();
         let started = Instant::now();
         let mut interval = tokio::time::interval(if on_terminal { REDRAW } else { LINE_EVERY });
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut drawn = 0;
+        let mut before = HashMap::new();
         let (mut last_at, mut last_done, mut rate) = (started, self.done(), 0.0);
         loop {
             tokio::select! {
@@ -54,13 +112,20 @@ impl View {
                 rate = (done - last_done) as f64 / last_at.elapsed().as_secs_f64();
                 (last_at, last_done) = (Instant::now(), done);
             }
-            let summary = self.summary(started.elapsed(), rate);
+            let mut lines = self.summary(started.elapsed(), rate);
             if !on_terminal {
-                println!("{summary}");
+                let pieces = lines.iter().map(|line| line.drawn(usize::MAX, false).trim().to_owned());
+                println!("{}", pieces.filter(|piece| !piece.is_empty()).collect::<Vec<_>>().join(", "));
                 continue;
             }
-            let mut lines = vec![summary, String::new()];
-            lines.extend(self.table().await);
+            lines.push(Line::default());
+            let features = self.features().await;
+            lines.extend(table(&features, &before));
+            before = features.into_iter().collect();
+            if end.is_cancelled() {
+                return;
+            }
+            let lines: Vec<String> = lines.iter().map(|line| line.drawn(COLUMNS_MAX, has_colours)).collect();
             redraw(&lines, drawn);
             drawn = lines.len();
         }
@@ -72,34 +137,36 @@ impl View {
             .map_or(0, |job| job.splits.iter().map(|split| split.acknowledged).sum())
     }
 
-    fn summary(&self, elapsed: Duration, rate: f64) -> String {
-        let samples = self.samples.lock().clone();
-        let latency = match (samples.quantile(0.5), samples.quantile(0.99)) {
-            (Some(p50), Some(p99)) => {
-                format!(", order → feature p50 {} ms p99 {} ms", p50.as_millis(), p99.as_millis())
-            }
-            _ => String::new(),
-        };
-        let failing = self.jobs.status().into_iter().find(|job| job.state == "RETRYING" || job.state == "FAILED");
-        let failing = failing.map_or(String::new(), |job| {
-            format!(", job \"{}\" {}: {}", job.name, job.state, job.last_error.unwrap_or_default())
-        });
-        format!(
-            "{:6.1} s  {} orders produced, {} in the features, {rate:.0} rows/s{latency}{failing}",
+    /// Always as many lines, so that the table below stays where it is.
+    fn summary(&self, elapsed: Duration, rate: f64) -> Vec<Line> {
+        let produced = self.produced.load(Ordering::Relaxed);
+        let done = self.done();
+        let counts = format!(
+            "{:6.1} s  {produced} orders produced, {done} in the features, {rate:.0} rows/s",
             elapsed.as_secs_f64(),
-            self.produced.load(Ordering::Relaxed),
-            self.done(),
-        )
+        );
+        let samples = self.samples.lock().clone();
+        let jobs = self.jobs.status();
+        let ailing = jobs.iter().find(|job| matches!(job.state, "RETRYING" | "FAILED" | "QUARANTINED"));
+        let second = match (ailing, samples.quantile(0.5), samples.quantile(0.99)) {
+            (Some(job), ..) => {
+                let error = job.last_error.as_deref().unwrap_or_default();
+                Line::of(format!("job \"{}\" {}: {error}", job.name, job.state), Style::Alarming)
+            }
+            _ if rate < 1.0 && u64::try_from(done).is_ok_and(|done| done < produced) => {
+                Line::of(why_it_waits(&jobs), Style::Plain)
+            }
+            (_, Some(p50), Some(p99)) => {
+                Line::of(format!("order → feature p50 {} ms p99 {} ms", p50.as_millis(), p99.as_millis()), Style::Plain)
+            }
+            _ => Line::default(),
+        };
+        vec![Line::of(counts, Style::Plain), second]
     }
 
-    async fn table(&self) -> Vec<String> {
-        let mut lines = vec![
-            format!("{:>8} │ {:>35} │ {:>35}", "", "this month", "twelve months"),
-            format!(
-                "{:>8} │ {:>8} {:>14} {:>11} │ {:>8} {:>14} {:>11}",
-                "user", "orders", "amount", "discount", "orders", "amount", "discount"
-            ),
-        ];
+    /// The features of the first users; one without any is left out.
+    async fn features(&self) -> Vec<(i32, Features)> {
+        let mut found = Vec::new();
         for rank in 0..USERS_SHOWN.min(self.users) {
             let user = FIRST_USER_ID + rank.cast_signed();
             let answer = self
@@ -109,20 +176,58 @@ impl View {
                 .key("user_id", AttributeValue::N(user.to_string()))
                 .send()
                 .await;
-            let Some(features) = answer.ok().and_then(|answer| Found::of(answer.item()?).features) else { continue };
-            let (month, year) = (features.month, features.year);
-            lines.push(format!(
-                "{user:>8} │ {:>8} {:>14} {:>11} │ {:>8} {:>14} {:>11}",
-                month.orders,
-                money(month.amount_cents),
-                money(month.discount_cents),
-                year.orders,
-                money(year.amount_cents),
-                money(year.discount_cents),
-            ));
+            if let Some(features) = answer.ok().and_then(|answer| Found::of(answer.item()?).features) {
+                found.push((user, features));
+            }
         }
-        lines
+        found
     }
+}
+
+/// Why no features come though there are orders.
+fn why_it_waits(jobs: &[JobStatus]) -> String {
+    let features = jobs.iter().find(|job| super::scripts::insert_target(&job.statement) == Some(FEATURES_TABLE));
+    match features.map(|job| job.reads_behind.as_slice()) {
+        Some([writer, ..]) => format!("features read behind {writer}: they wait for its writes"),
+        _ => "the jobs are reading the history".to_owned(),
+    }
+}
+
+/// Headings, and a line for each user; values that are not as before are marked.
+fn table(features: &[(i32, Features)], before: &HashMap<i32, Features>) -> Vec<Line> {
+    let mut lines = vec![
+        Line::of(format!("{:>7} │ {:^32} │ {:^32}", "", "this month", "twelve months"), Style::Faint),
+        Line::of(
+            format!(
+                "{:>7} │ {:>7} {:>13} {:>10} │ {:>7} {:>13} {:>10}",
+                "user", "orders", "amount", "discount", "orders", "amount", "discount"
+            ),
+            Style::Faint,
+        ),
+    ];
+    for (user, now) in features {
+        let old = before.get(user);
+        let has_changed = old.is_some_and(|old| old != now);
+        let mut line = Line::default();
+        line.add(if has_changed { "▸" } else { " " }, Style::Changed);
+        line.add(format!("{user:>6} "), Style::Plain);
+        for (now, old) in [(now.month, old.map(|old| old.month)), (now.year, old.map(|old| old.year))] {
+            let style = |is_same: bool| if is_same { Style::Plain } else { Style::Changed };
+            let same = |same: fn(&super::check::expected::Sum) -> i64| old.is_none_or(|old| same(&old) == same(&now));
+            line.add("│ ", Style::Faint);
+            line.add(format!("{:>7} ", now.orders), style(same(|sum| sum.orders)));
+            line.add(format!("{:>13} ", money(now.amount_cents)), style(same(|sum| sum.amount_cents)));
+            line.add(format!("{:>10} ", money(now.discount_cents)), style(same(|sum| sum.discount_cents)));
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+/// Whether the terminal shows colours, and its user wants them (no-color.org).
+pub fn has_colours() -> bool {
+    let wants_none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !wants_none && std::env::var("TERM").is_ok_and(|term| !term.is_empty() && term != "dumb")
 }
 
 fn redraw(lines: &[String], drawn: usize) {
@@ -139,3 +244,6 @@ fn redraw(lines: &[String], drawn: usize) {
     // Nobody reads any more: the demo goes on.
     let _ = out.write_all(frame.as_bytes()).and_then(|()| out.flush());
 }
+
+#[cfg(test)]
+mod tests;

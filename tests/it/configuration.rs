@@ -38,7 +38,8 @@ fn what_cannot_be_meant_is_refused_at_the_start() {
     fs::write(&file, "[kafka]\nbootstrap_servers = '127.0.0.1:1'\n[kafka.properties]\n'sasl.usrname' = 'canary'")
         .unwrap();
     let config = ["--config", file.to_str().unwrap()];
-    let cases: [(&[&str], &[(&str, &str)], &str); 7] = [
+    type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+    let cases: [Case; 7] = [
         (&["--job-threads", "0"], &[], "job_threads must be at least 1"),
         (&[], &[("STREAMGATE_JOB_THREDS", "2")], "Did you mean STREAMGATE_JOB_THREADS?"),
         (&[], &[("STREAMGATE_LOG", "debugg")], "did you mean debug?"),

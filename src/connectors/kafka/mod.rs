@@ -19,8 +19,8 @@ mod sink;
 mod source;
 pub(in crate::connectors) mod statement_producers;
 pub(in crate::connectors) mod tickets;
-mod topic_ids;
 mod topic_creation;
+mod topic_ids;
 mod transactional_producer;
 pub(in crate::connectors) mod transactions;
 

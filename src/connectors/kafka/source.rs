@@ -32,8 +32,15 @@ pub(super) struct KafkaSource {
     group: String,
     /// The consumer that the open readers share.
     consumer: Arc<Mutex<Weak<Consumer>>>,
-    /// Topics that were not there at the last look, and the consumer that looked: it looks again soon.
-    missing: Arc<Mutex<(Vec<String>, Option<Arc<Consumer>>)>>,
+    /// What the last look did not find.
+    missing: Arc<Mutex<Missing>>,
+}
+
+/// Topics that were not there, and the consumer that looked, kept so that the next look needs no new one.
+#[derive(Default)]
+struct Missing {
+    topics: Vec<String>,
+    _looks_again: Option<Arc<Consumer>>,
 }
 
 impl KafkaSource {
@@ -136,7 +143,7 @@ impl Source for KafkaSource {
                 }
             }
             let looks_again = (!absent.is_empty()).then_some(consumer);
-            *missing.lock() = (absent, looks_again);
+            *missing.lock() = Missing { topics: absent, _looks_again: looks_again };
             Ok(splits)
         })
         .await
@@ -148,7 +155,7 @@ impl Source for KafkaSource {
             split_prefix: format!("{topic}/"),
             resource: self.options.resource(topic),
         };
-        self.missing.lock().0.iter().map(awaited).collect()
+        self.missing.lock().topics.iter().map(awaited).collect()
     }
 
     async fn open(&self, request: SplitRequest<'_>) -> Result<Box<dyn SplitReader>> {

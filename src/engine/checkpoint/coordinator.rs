@@ -340,7 +340,7 @@ impl Coordinator {
     }
 
     /// Hands splits over that were discovered while the job runs.
-    async fn take_up(&mut self, opened: Result<Vec<(usize, Split, Box<dyn SplitReader>)>>) -> Result<()> {
+    async fn take_up(&mut self, opened: Result<Vec<OpenedSplit>>) -> Result<()> {
         match opened {
             Ok(opened) => {
                 if !opened.is_empty() {
@@ -392,7 +392,7 @@ impl Coordinator {
     }
 
     /// Opens splits that are not open yet, at their stored position or where the options say.
-    async fn discover(&mut self) -> Result<Vec<(usize, Split, Box<dyn SplitReader>)>> {
+    async fn discover(&mut self) -> Result<Vec<OpenedSplit>> {
         let mut opened = Vec::new();
         let mut awaits = BTreeSet::new();
         for (index, state) in self.sources.iter_mut().enumerate() {
@@ -460,7 +460,7 @@ impl Coordinator {
     }
 
     /// Gives opened splits to the tasks, evenly.
-    async fn assign(&mut self, opened: Vec<(usize, Split, Box<dyn SplitReader>)>) -> Result<()> {
+    async fn assign(&mut self, opened: Vec<OpenedSplit>) -> Result<()> {
         for (index, split, reader) in opened {
             let state = &self.sources[index];
             let number = state.splits.iter().position(|known| *known == split).unwrap_or_default();
@@ -691,6 +691,9 @@ pub async fn stopped_before_running(wanted: &mut watch::Receiver<Wanted>, limit:
 }
 
 /// Why a task has ended that was to run on.
+/// A split with the number of its source and what reads it.
+type OpenedSplit = (usize, Split, Box<dyn SplitReader>);
+
 /// What ends a job, and when it is not waited for any longer.
 fn ending_of(wanted: Wanted) -> (Wanted, tokio::time::Instant) {
     let time = match wanted {
