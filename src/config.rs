@@ -57,6 +57,12 @@ pub struct Settings {
     /// Threads for jobs [default: number of cores]
     #[arg(long, env = "STREAMGATE_JOB_THREADS")]
     pub job_threads: Option<usize>,
+    /// Start without jobs: each is HELD until RESUME JOB
+    #[arg(long, env = "STREAMGATE_HOLD_JOBS", num_args = 0..=1, default_missing_value = "true")]
+    pub hold_jobs: Option<bool>,
+    /// Take over a data directory that is a copy of another one, whose server is gone for good
+    #[arg(long, env = "STREAMGATE_ADOPT_DATA_DIR", num_args = 0..=1, default_missing_value = "true")]
+    pub adopt_data_dir: Option<bool>,
     /// Kafka for tables that name none; without it the embedded one
     #[arg(long, env = "STREAMGATE_KAFKA_BOOTSTRAP_SERVERS")]
     pub kafka_bootstrap_servers: Option<String>,
@@ -109,6 +115,10 @@ pub struct Config {
     pub max_connections: usize,
     /// Threads for jobs.
     pub job_threads: usize,
+    /// Whether jobs wait for RESUME JOB.
+    pub hold_jobs: bool,
+    /// Whether a copied data directory becomes this server's own.
+    pub adopt_data_dir: bool,
     /// Default Kafka.
     pub kafka: KafkaBackEnd,
     /// Default DynamoDB.
@@ -256,6 +266,8 @@ impl Config {
                 s.max_connections.or(file.max_connections).unwrap_or(DEFAULT_MAX_CONNECTIONS),
             )?,
             job_threads: at_least_one("job_threads", s.job_threads.or(file.job_threads).unwrap_or_else(cores))?,
+            adopt_data_dir: s.adopt_data_dir.or(file.adopt_data_dir).unwrap_or(false),
+            hold_jobs: s.hold_jobs.or(file.hold_jobs).unwrap_or(false),
             kafka,
             dynamodb,
             places,

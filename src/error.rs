@@ -2,6 +2,7 @@
 //! Knows nothing of the wire; `sqlstate` is the only word of Postgres in it.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
@@ -29,7 +30,8 @@ pub struct Error {
     detail: Option<String>,
     hint: Option<String>,
     sqlstate: Option<&'static str>,
-    position: Option<usize>,
+    position: Option<NonZeroUsize>,
+    waits_for: Option<Box<str>>,
 }
 
 /// Result of everything in this crate that can fail.
@@ -37,7 +39,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), detail: None, hint: None, sqlstate: None, position: None }
+        Self {
+            kind,
+            message: message.into(),
+            detail: None,
+            hint: None,
+            sqlstate: None,
+            position: None,
+            waits_for: None,
+        }
     }
 
     /// The statement, option or record must be corrected.
@@ -94,7 +104,7 @@ impl Error {
     /// Sets the place in the statement: characters from its start, counted from 1.
     #[must_use]
     pub fn at(mut self, position: usize) -> Self {
-        self.position = Some(position);
+        self.position = NonZeroUsize::new(position);
         self
     }
 
@@ -103,6 +113,18 @@ impl Error {
     pub fn context(mut self, doing: impl fmt::Display) -> Self {
         self.message = format!("{doing}: {}", self.message);
         self
+    }
+
+    /// Names what must come before trying again can succeed; follows on "waits for": `topic "orders"`.
+    #[must_use]
+    pub fn waiting_for(mut self, what: impl Into<Box<str>>) -> Self {
+        self.waits_for = Some(what.into());
+        self
+    }
+
+    /// What must come first, if it is known.
+    pub fn waits_for(&self) -> Option<&str> {
+        self.waits_for.as_deref()
     }
 
     /// What can be done about it.
@@ -127,7 +149,7 @@ impl Error {
 
     /// The place in the statement, in characters counted from 1.
     pub fn position(&self) -> Option<usize> {
-        self.position
+        self.position.map(NonZeroUsize::get)
     }
 
     /// The five-character SQLSTATE.

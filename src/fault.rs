@@ -1,9 +1,13 @@
 //! Faults on purpose, for tests that run the real binary: kill points, failing file operations, and mutants of the protocol.
 //! Driven by environment variables and there only in debug builds; a release build compiles all of it to nothing.
 //!
-//! - `STREAMGATE_KILL_AT=K3:2`: SIGKILL when point K3 is passed for the second time.
+//! - `STREAMGATE_KILL_AT=K3:2`: SIGKILL when point K3 is passed for the second time (D0: a dropped job is about to be
+//!   cleared away).
 //! - `STREAMGATE_IO_FAULT=fsync:3:ENOSPC`: the file operation fails from its third time on, while the file named by
 //!   `STREAMGATE_IO_FAULT_WHILE` exists (always, without it).
+//! - `STREAMGATE_MEMORY_LIMIT=1`: the process is taken to be allowed so many bytes, so that it is always near its end.
+//! - `STREAMGATE_ABORT_JOB=j` (or `STREAMGATE_KILL_JOB=j`): abort (SIGKILL, after as long as it takes to fill a memory) when that
+//!   job has read rows.
 //! - `STREAMGATE_MUTANT=skip-progress-read`: the protocol is broken in that way; the tests must notice.
 
 use std::collections::HashMap;
@@ -14,7 +18,15 @@ use parking_lot::Mutex;
 
 /// The variables; a release build knows none.
 pub const VARIABLES: &[&str] = if cfg!(debug_assertions) {
-    &["STREAMGATE_KILL_AT", "STREAMGATE_IO_FAULT", "STREAMGATE_IO_FAULT_WHILE", "STREAMGATE_MUTANT"]
+    &[
+        "STREAMGATE_KILL_AT",
+        "STREAMGATE_IO_FAULT",
+        "STREAMGATE_IO_FAULT_WHILE",
+        "STREAMGATE_MEMORY_LIMIT",
+        "STREAMGATE_ABORT_JOB",
+        "STREAMGATE_KILL_JOB",
+        "STREAMGATE_MUTANT",
+    ]
 } else {
     &[]
 };
@@ -66,6 +78,31 @@ pub fn io(operation: &str) -> io::Result<()> {
             if is_on { Err(io::Error::from_raw_os_error(*code)) } else { Ok(()) }
         }
         _ => Ok(()),
+    }
+}
+
+/// How many bytes the process is to be taken to be allowed.
+pub fn memory_limit() -> Option<u64> {
+    if !cfg!(debug_assertions) {
+        return None;
+    }
+    std::env::var("STREAMGATE_MEMORY_LIMIT").ok()?.parse().ok()
+}
+
+/// Passed when a job has read rows.
+pub fn rows_of(job: &str) {
+    if !cfg!(debug_assertions) {
+        return;
+    }
+    static DEADLY: OnceLock<[Option<String>; 2]> = OnceLock::new();
+    let deadly =
+        DEADLY.get_or_init(|| ["STREAMGATE_ABORT_JOB", "STREAMGATE_KILL_JOB"].map(|name| std::env::var(name).ok()));
+    if deadly[0].as_deref() == Some(job) {
+        std::process::abort();
+    }
+    if deadly[1].as_deref() == Some(job) {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        kill();
     }
 }
 

@@ -33,5 +33,6 @@ pub mod nearest;
 pub mod places;
 pub mod telemetry;
 pub mod threads;
+pub mod waits;
 
 pub mod embedded;

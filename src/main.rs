@@ -93,7 +93,11 @@ fn run(config: &Config, work: impl Future<Output = Result<()>>) -> Result<()> {
 
 async fn serve(config: &Config) -> Result<()> {
     let server = Server::start(config).await?;
-    told_to_end().await?;
+    tokio::select! {
+        told = told_to_end() => told?,
+        // Without an orderly end: what it would write is no longer its own.
+        error = server.lost() => return Err(error),
+    }
     server.stop().await;
     Ok(())
 }

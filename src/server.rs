@@ -28,6 +28,9 @@ pub use check::check;
 /// How long jobs may take for their last checkpoint when the server ends; with the rest it stays below 10 s.
 const JOBS_STOP_MAX: Duration = Duration::from_secs(7);
 
+/// How often a server looks whether its data directory is still there.
+const DIRECTORY_LOOK: Duration = Duration::from_secs(1);
+
 /// A running server.
 pub struct Server {
     address: SocketAddr,
@@ -40,6 +43,7 @@ pub struct Server {
     defaults: ConnectorDefaults,
     shutdown: CancellationToken,
     sessions: tokio::task::JoinHandle<Result<()>>,
+    catalog: Catalog,
 }
 
 impl Server {
@@ -81,7 +85,7 @@ impl Server {
         let (pg_catalog, information_schema) =
             wire::pg_catalog::system_schemas(catalog.clone(), vec![Arc::clone(&relations)]);
         let sql = SqlServer::new(
-            catalog,
+            catalog.clone(),
             jobs.clone(),
             connectors,
             vec![Arc::new(pg_catalog), Arc::new(information_schema), relations],
@@ -89,6 +93,11 @@ impl Server {
             std::collections::BTreeMap::new(),
         );
         let sql = Arc::new(sql.with_query_runtime(query_runtime.handle().clone()));
+        if let Some(reason) = reason_to_hold(config, &catalog).await? {
+            tracing::warn!(%reason, "jobs are held");
+            jobs.hold(reason);
+        }
+        jobs.watch_deaths();
         jobs.reconcile(&[]);
 
         let shutdown = CancellationToken::new();
@@ -108,7 +117,7 @@ impl Server {
             address.port(),
         );
         let runtimes = vec![job_runtime, query_runtime];
-        Ok(Self { address, sql, jobs, runtimes, kafka, dynamodb, defaults, shutdown, sessions })
+        Ok(Self { address, sql, jobs, runtimes, kafka, dynamodb, defaults, shutdown, sessions, catalog })
     }
 
     /// Where Postgres clients connect.
@@ -131,6 +140,19 @@ impl Server {
         &self.jobs
     }
 
+    /// Waits until the data directory is no longer this server's, and tells why. Nothing may be written any more then: not even the jobs'
+    /// last checkpoints, which would land in whatever is there now.
+    pub async fn lost(&self) -> Error {
+        let mut ticks = tokio::time::interval(DIRECTORY_LOOK);
+        loop {
+            ticks.tick().await;
+            let catalog = self.catalog.clone();
+            if let Err(error) = blocking(move || catalog.check_directory()).await {
+                return error;
+            }
+        }
+    }
+
     /// Takes no more sessions, checkpoints and ends the jobs, ends the back ends; within 10 s.
     pub async fn stop(mut self) {
         self.shutdown.cancel();
@@ -148,6 +170,26 @@ impl Server {
         }
         tracing::info!("stopped");
     }
+}
+
+/// Why jobs are not started by themselves, if they are not.
+async fn reason_to_hold(config: &Config, catalog: &Catalog) -> Result<Option<Error>> {
+    let (of_copy, adopts) = (catalog.clone(), config.adopt_data_dir);
+    let is_copy = blocking(move || {
+        let is_copy = of_copy.is_copy()?;
+        if is_copy && adopts {
+            of_copy.adopt()?;
+        }
+        Ok(is_copy && !adopts)
+    });
+    if is_copy.await? {
+        let message = "the data directory is a copy of another one, whose server may be running the same jobs";
+        return Ok(Some(Error::invalid(message).code("55000").detail(
+            "If that one is gone for good, serve --adopt-data-dir takes this one over; RESUME JOB starts a single job",
+        )));
+    }
+    let held = || Error::invalid("the server was started with its jobs held").detail("RESUME JOB starts it");
+    Ok(config.hold_jobs.then(held))
 }
 
 impl Drop for Server {

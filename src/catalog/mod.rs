@@ -4,12 +4,14 @@
 //! Secrets of WITH are not in it: `secrets` keeps them apart, encrypted, by reference.
 
 pub mod database;
+pub mod directory;
 pub mod function;
 pub mod job;
 pub mod secrets;
 pub mod store;
 pub mod table;
 
+pub use directory::Marker;
 pub use function::FunctionEntry;
 pub use job::{DesiredState, JobEntry};
 pub use store::{Catalog, Change, DEFAULT_DATABASE, DEFAULT_SCHEMA, Snapshot};

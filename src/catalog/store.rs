@@ -16,13 +16,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::database::{DatabaseEntry, SchemaEntry};
+use super::directory::{Directory, Marker};
 use super::secrets::Secrets;
 use super::{FunctionEntry, JobEntry, TableEntry, ViewEntry};
 use crate::connectors::OptionValue;
 use crate::error::{Error, Result};
 
 const FILE: &str = "catalog.json";
-const LOCK_FILE: &str = "catalog.lock";
 const FORMAT: &str = "streamgate-catalog";
 const VERSION: u32 = 1;
 /// Objects of users begin here; lower ones belong to the emulated system relations.
@@ -39,6 +39,9 @@ pub struct Snapshot {
     pub databases: BTreeMap<String, DatabaseEntry>,
     /// Jobs by name.
     pub jobs: BTreeMap<String, JobEntry>,
+    /// Dropped jobs, by id, of which something may be left outside.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dropped_jobs: BTreeMap<String, JobEntry>,
     /// The next oid to give.
     pub next_oid: u32,
 }
@@ -67,8 +70,10 @@ pub enum Change {
     CreateJob { entry: Box<JobEntry> },
     /// Changes what is wanted of a job.
     SetJobState { name: String, desired: super::DesiredState },
-    /// Removes a job.
+    /// Removes a job; what it leaves outside is still to be removed.
     DropJob { name: String },
+    /// Nothing is left of a dropped job.
+    ForgetJob { id: String },
 }
 
 impl Change {
@@ -85,6 +90,7 @@ impl Snapshot {
         Self {
             databases: BTreeMap::from([(DEFAULT_DATABASE.to_owned(), DatabaseEntry { schemas })]),
             jobs: BTreeMap::new(),
+            dropped_jobs: BTreeMap::new(),
             next_oid: FIRST_OID,
         }
     }
@@ -192,9 +198,12 @@ impl Snapshot {
                 job.desired = *desired;
             }
             Change::DropJob { name } => {
-                if self.jobs.remove(name).is_none() {
-                    return Err(Error::not_found(format!("job \"{name}\" does not exist")));
-                }
+                let missing = || Error::not_found(format!("job \"{name}\" does not exist"));
+                let job = self.jobs.remove(name).ok_or_else(missing)?;
+                self.dropped_jobs.insert(job.id.clone(), job);
+            }
+            Change::ForgetJob { id } => {
+                self.dropped_jobs.remove(id);
             }
         }
         Ok(())
@@ -216,25 +225,24 @@ pub struct Catalog {
     secrets: Arc<RwLock<Secrets>>,
     /// Held while a commit is written: one commit at a time.
     writer: Arc<Mutex<Writer>>,
+    directory: Arc<Directory>,
+    marker: Arc<Mutex<Marker>>,
 }
 
 struct Writer {
     path: PathBuf,
-    /// Keeps a second server out of the directory as long as it is open.
-    _lock: fs::File,
 }
 
 impl Catalog {
     /// Opens (or makes) the catalog in a directory.
     ///
     /// # Errors
-    /// The file cannot be read (`Corrupt`: it is kept, nothing is overwritten) or written, or another server has it open.
+    /// The file cannot be read or is gone (`Corrupt`: nothing is overwritten), cannot be written, or another server has it open.
     pub fn open(directory: &Path) -> Result<Self> {
-        fs::create_dir_all(directory)
-            .map_err(|error| Error::invalid(format!("data directory {}: {error}", directory.display())))?;
-        let lock = lock(&directory.join(LOCK_FILE))?;
+        let taken = Directory::take(directory)?;
         let path = directory.join(FILE);
         let snapshot: Option<Snapshot> = read_checked(&path, FORMAT)?;
+        taken.marker(snapshot.is_some())?;
         let mut secrets = Secrets::open(directory)?;
         let snapshot = match snapshot {
             Some(snapshot) => {
@@ -253,11 +261,44 @@ impl Catalog {
                 snapshot
             }
         };
+        let marker = taken.marker(true)?;
         Ok(Self {
             state: Arc::new(RwLock::new(Arc::new(snapshot))),
             secrets: Arc::new(RwLock::new(secrets)),
-            writer: Arc::new(Mutex::new(Writer { path, _lock: lock })),
+            writer: Arc::new(Mutex::new(Writer { path })),
+            directory: Arc::new(taken),
+            marker: Arc::new(Mutex::new(marker)),
         })
+    }
+
+    /// What names this gateway.
+    pub fn marker(&self) -> Marker {
+        self.marker.lock().clone()
+    }
+
+    /// Whether the directory is a copy of one that another gateway may be using. Blocking.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub fn is_copy(&self) -> Result<bool> {
+        self.directory.is_copy(&self.marker())
+    }
+
+    /// Makes a copy the directory of a gateway of its own. Blocking.
+    ///
+    /// # Errors
+    /// That cannot be noted there.
+    pub fn adopt(&self) -> Result<()> {
+        *self.marker.lock() = self.directory.adopt()?;
+        Ok(())
+    }
+
+    /// Whether the directory is still the one that was opened. Blocking.
+    ///
+    /// # Errors
+    /// It was removed or replaced (`Corrupt`).
+    pub fn check_directory(&self) -> Result<()> {
+        self.directory.check()
     }
 
     /// What it holds now.
@@ -271,6 +312,7 @@ impl Catalog {
     /// A change that does not fit; then none is applied.
     pub fn commit(&self, changes: &[Change]) -> Result<Arc<Snapshot>> {
         let writer = self.writer.lock();
+        self.directory.check()?;
         let mut next = self.snapshot().as_ref().clone();
         for change in changes {
             next.apply(change)?;
@@ -299,7 +341,7 @@ impl Catalog {
         let next = Arc::new(next);
         *self.state.write() = next.clone();
         if changes.iter().any(|change| {
-            matches!(change, Change::DropTable { .. } | Change::DropSchema { .. } | Change::DropJob { .. })
+            matches!(change, Change::DropTable { .. } | Change::DropSchema { .. } | Change::ForgetJob { .. })
         }) {
             let text = serde_json::to_string(next.as_ref()).map_err(unserializable)?;
             // The commit is decided; a secret that stays behind is swept at the next start.
@@ -356,19 +398,6 @@ fn references(changes: &[Change]) -> BTreeSet<String> {
             OptionValue::Plain(_) => None,
         })
         .collect()
-}
-
-fn lock(path: &Path) -> Result<fs::File> {
-    let failed = |error: std::io::Error| Error::invalid(format!("lock file {}: {error}", path.display()));
-    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => {
-            Err(Error::invalid(format!("data directory of {} is in use by another server", path.display()))
-                .hint("Stop the other server, or give another data directory."))
-        }
-        Err(fs::TryLockError::Error(error)) => Err(failed(error)),
-    }
 }
 
 /// The outside of a durable file: what it is, and a checksum over the content's very bytes.

@@ -18,6 +18,8 @@ pub(super) struct File {
     pub log_format: Option<LogFormat>,
     pub max_connections: Option<usize>,
     pub job_threads: Option<usize>,
+    pub hold_jobs: Option<bool>,
+    pub adopt_data_dir: Option<bool>,
     pub allowed_folders: Option<Vec<String>>,
     pub allowed_hosts: Option<Vec<String>>,
     pub kafka: KafkaFile,

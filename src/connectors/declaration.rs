@@ -63,6 +63,11 @@ pub struct TableDeclaration {
     pub options: BTreeMap<String, OptionValue>,
 }
 
+/// A table's name as most people write it: without the database and the schema that are always there.
+pub fn short_table_name(name: &str) -> &str {
+    name.strip_prefix("streamgate.public.").unwrap_or(name)
+}
+
 impl TableDeclaration {
     /// The value of `'connector'`.
     pub fn connector(&self) -> Option<&str> {

@@ -15,6 +15,7 @@ pub mod upsert_kafka;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use datafusion::arrow::array::UInt32Array;
@@ -24,7 +25,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-pub use declaration::{ColumnDeclaration, ColumnKind, OptionValue, TableDeclaration};
+pub use declaration::{ColumnDeclaration, ColumnKind, OptionValue, TableDeclaration, short_table_name};
 pub use log_identity::{Continuity, LogIdentity, SplitLog};
 pub use options::OptionReader;
 
@@ -32,6 +33,7 @@ use crate::changelog::{ChangeBatch, Changelog};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::places::Places;
+use crate::waits::Waits;
 
 /// An outside system that tables can live in. Knows options, bytes and offsets; knows nothing of SQL or operators.
 pub trait Connector: Send + Sync {
@@ -411,6 +413,9 @@ impl SinkContext {
     }
 }
 
+/// Tells why a writer has failed for good.
+pub type FailureTeller = Arc<dyn Fn() -> Option<Error> + Send + Sync>;
+
 /// Writes batches in order. Every `write` is a ticket, counted from 1; `acknowledged` shows the highest ticket
 /// up to which all rows are durable in the outside system. Failures that retrying cannot mend come back from the next call.
 #[async_trait]
@@ -420,6 +425,11 @@ pub trait SinkWriter: Send {
 
     /// Highest ticket all of whose rows are durable. A writer that failed for good drops the sender; `flush` tells why.
     fn acknowledged(&self) -> watch::Receiver<u64>;
+
+    /// Tells why it has failed for good, also while the writer itself is busy. `None`: it has not, or does not know.
+    fn failure_teller(&self) -> FailureTeller {
+        Arc::new(|| None)
+    }
 
     /// Sends what is buffered and waits until every ticket is acknowledged.
     async fn flush(&mut self) -> Result<()>;
@@ -435,13 +445,15 @@ pub trait SinkWriter: Send {
 #[derive(Debug, Default)]
 pub struct Trouble {
     is_there: AtomicBool,
-    error: Mutex<Option<Error>>,
+    error: Mutex<Option<(Error, Instant)>>,
 }
 
 impl Trouble {
     /// Something is in the way. True if nothing was before.
     pub fn begin(&self, error: Error) -> bool {
-        *self.error.lock() = Some(error);
+        let mut known = self.error.lock();
+        let since = known.as_ref().map_or_else(Instant::now, |(_, since)| *since);
+        *known = Some((error, since));
         !self.is_there.swap(true, Ordering::AcqRel)
     }
 
@@ -454,13 +466,18 @@ impl Trouble {
         self.is_there.swap(false, Ordering::AcqRel)
     }
 
+    /// What is in the way now, and since when.
+    pub fn wait(&self) -> Option<(Error, Instant)> {
+        if self.is_there.load(Ordering::Relaxed) { self.error.lock().clone() } else { None }
+    }
+
     /// What is in the way now.
     pub fn now(&self) -> Option<Error> {
-        if self.is_there.load(Ordering::Relaxed) { self.error.lock().clone() } else { None }
+        self.wait().map(|(error, _)| error)
     }
 }
 
-/// Counters that a connector keeps for its job or query; all only grow.
+/// Counters that a connector keeps for its job or query, which only grow, and what it waits for.
 #[derive(Debug, Default)]
 pub struct ConnectorMetrics {
     /// What the connector waits for: an outside system that does not answer.
@@ -475,6 +492,8 @@ pub struct ConnectorMetrics {
     pub requests: AtomicU64,
     /// Requests or items sent again.
     pub retries: AtomicU64,
+    /// What it waits for, beyond the usual time of an answer.
+    pub waits: Waits,
 }
 
 impl ConnectorMetrics {

@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 use super::expression::{ExpressionScope, StoredExpression, positional_schema};
 use crate::clock::Clock;
 use crate::connectors::table_provider::ConnectorTable;
-use crate::connectors::{ConnectorMetrics, Lookup, LookupRequest, TableDeclaration};
+use crate::connectors::{ConnectorMetrics, Lookup, LookupRequest, TableDeclaration, short_table_name};
 use crate::error::{Error, Result};
 
 /// A look-up function as a job stores it.
@@ -442,7 +442,9 @@ impl LookupEvaluator {
                 projection: self.function.projection.clone(),
                 consistent,
             };
-            let response = self.lookup.lookup(request, metrics).await.map_err(of_the_table)?;
+            let reason = || format!("answers of table \"{}\"", short_table_name(&self.function.table.name));
+            let answers = metrics.waits.during(reason, self.lookup.lookup(request, metrics));
+            let response = answers.await.map_err(of_the_table)?;
             self.apply_predicate(response.rows, response.key_index)?
         };
         let by_group = self.aggregate(&fetched, &group_of_fetched, groups)?;

@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::state::StateSize;
 use crate::connectors::{ConnectorMetrics, Position, Source, Split, Trouble};
 use crate::error::Error;
+use crate::waits::{Reason, Wait, Waits};
 
 /// Counters of one node of a dataflow.
 #[derive(Debug)]
@@ -158,6 +160,9 @@ impl Sources {
     }
 }
 
+/// Under which name a job says that it waits for what its sources are to read.
+pub const AWAITED: &str = "awaited";
+
 /// How many of the last checkpoints are shown.
 const CHECKPOINTS_SHOWN: usize = 1000;
 
@@ -201,6 +206,10 @@ pub struct JobMetrics {
     pub is_open: AtomicBool,
     /// What its sources wait for.
     pub trouble: Trouble,
+    /// What the job as a whole waits for; what its nodes wait for is with their connectors.
+    pub waits: Waits,
+    /// How often the job has opened everything and begun to read.
+    opened: watch::Sender<u64>,
 }
 
 impl JobMetrics {
@@ -214,10 +223,43 @@ impl JobMetrics {
             checkpoints: AtomicU64::new(0),
             checkpoint_us: AtomicU64::new(0),
             last_checkpoints: Mutex::default(),
+            waits: Waits::default(),
+            opened: watch::Sender::new(0),
             sources: Sources::default(),
             is_open: AtomicBool::new(false),
             trouble: Trouble::default(),
         }
+    }
+
+    /// Everything is open, and the job reads.
+    pub fn note_opened(&self) {
+        self.opened.send_modify(|count| *count += 1);
+    }
+
+    /// How often that was so, as it changes.
+    pub fn opened(&self) -> watch::Receiver<u64> {
+        self.opened.subscribe()
+    }
+
+    /// What the job and its nodes wait for, with the node's id, oldest first.
+    pub fn all_waits(&self) -> Vec<(Option<&str>, Wait)> {
+        let of_nodes = self
+            .nodes
+            .iter()
+            .flat_map(|node| node.connector.waits.now().into_iter().map(|wait| (Some(node.id.as_str()), wait)));
+        let trouble = |trouble: &Trouble| {
+            let (error, since) = trouble.wait()?;
+            let reason = error.waits_for().unwrap_or("an outside system that does not answer");
+            Some(Wait { reason: Reason::new(reason), since })
+        };
+        let of_nodes = of_nodes
+            .chain(
+                self.nodes.iter().filter_map(|node| Some((Some(node.id.as_str()), trouble(&node.connector.trouble)?))),
+            )
+            .chain(trouble(&self.trouble).map(|wait| (None, wait)));
+        let mut all: Vec<_> = self.waits.now().into_iter().map(|wait| (None, wait)).chain(of_nodes).collect();
+        all.sort_by_key(|(_, wait)| wait.since);
+        all
     }
 
     /// What of its sources is not there yet, as an error.
@@ -242,6 +284,7 @@ impl JobMetrics {
         self.is_open.store(false, Ordering::Release);
         self.trouble.end();
         self.awaits.lock().clear();
+        self.waits.clear(AWAITED);
         self.nodes.iter().for_each(|node| {
             node.connector.trouble.end();
         });

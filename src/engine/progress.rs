@@ -8,6 +8,7 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use crate::connectors::{Position, Split};
+use crate::waits::{Reason, Waiting, Waits};
 
 /// How far a job is, by resource name of the split.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -156,16 +157,23 @@ impl ReadBehind {
         self.board.writers(&self.reader, &self.tables).iter().map(|job| job.job.clone()).collect()
     }
 
-    /// Waits until the records of `split` before `position` may pass.
-    pub async fn wait(&self, split: &Split, position: Position) {
+    /// Waits until the records of `split` before `position` may pass; tells `waits` for which job.
+    pub async fn wait(&self, split: &Split, position: Position, waits: &Waits) {
         if self.tables.is_empty() {
             return;
         }
         let mut changes = self.board.changes.subscribe();
+        let mut waiting: Option<(String, Waiting)> = None;
         'again: loop {
             changes.mark_unchanged();
             for writer in self.board.writers(&self.reader, &self.tables) {
                 let mut acknowledged = writer.acknowledged.subscribe();
+                if lets_pass(&acknowledged.borrow(), split, position) == Pass::Yes {
+                    continue;
+                }
+                if waiting.as_ref().is_none_or(|(job, _)| *job != writer.job) {
+                    waiting = Some((writer.job.clone(), waits.begin(Reason::job(&writer.job))));
+                }
                 drop(writer);
                 tokio::select! {
                     // An error means that the writer left the board between the two looks: look again.

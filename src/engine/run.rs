@@ -31,6 +31,7 @@ use crate::changelog::ChangeBatch;
 use crate::clock::Clock;
 use crate::connectors::{
     Decision, Lookup, Sink, SinkContext, SinkWriter, Source, Table, TableDeclaration, Transactional, Transactions,
+    short_table_name,
 };
 use crate::error::{Error, Result};
 use crate::fault;
@@ -172,11 +173,15 @@ enum GoOn {
 
 async fn open(context: &JobContext, tables: &Tables) -> Result<(Option<Arc<dyn Transactions>>, GoOn)> {
     let transactions = match transactional(tables.sinks.values())? {
-        Some(transactional) => Some(transactional.open(&context.id).await?),
+        Some(transactional) => {
+            let opens = transactional.open(&context.id);
+            Some(context.metrics.waits.during(|| "its Kafka transactions to be taken over".to_owned(), opens).await?)
+        }
         None => None,
     };
     let decided = transactions.as_ref().and_then(|transactions| transactions.decided());
-    let stored = context.checkpoints.load().await?;
+    let loads = context.checkpoints.load();
+    let stored = context.metrics.waits.during(|| "its checkpoints to be read".to_owned(), loads).await?;
     for damaged in &stored.damaged {
         tracing::warn!(job = context.job, checkpoint = damaged.name, error = %damaged.error, "a checkpoint is damaged");
     }
@@ -298,6 +303,7 @@ async fn build(context: &JobContext, tables: &Tables, start: Start<'_>) -> Resul
             let stage = layout.stage_of(*index);
             Ok(SourceState {
                 id: node.id.clone(),
+                table: stored.table.name.clone(),
                 source: Arc::clone(source),
                 projection: stored.projection.clone(),
                 metrics: node_metrics(&context.metrics, &node.id)?,
@@ -491,7 +497,8 @@ impl Builder<'_> {
                     metrics: Arc::clone(&metrics.connector),
                     time_zone: settings.zone()?,
                 };
-                sink.open(context).await?
+                let reason = || format!("table \"{}\" to be opened for writing", short_table_name(&stored.table.name));
+                metrics.connector.waits.during(reason, sink.open(context)).await?
             }
         };
         let deferred = match (&stored.key, stored.deferred) {

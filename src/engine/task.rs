@@ -25,9 +25,10 @@ use super::operators::Operator;
 use super::progress::ReadBehind;
 use super::state::StateSize;
 use crate::changelog::ChangeBatch;
-use crate::connectors::{Position, SinkWriter, SourceBatch, Split, SplitReader};
+use crate::connectors::{FailureTeller, Position, SinkWriter, SourceBatch, Split, SplitReader, short_table_name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fault;
+use crate::waits::Waits;
 
 /// Rows of one evaluation: what more readers have ready is left for the next one. The last batch may go beyond.
 const EVALUATED_ROWS_MAX: usize = 8192;
@@ -72,10 +73,24 @@ pub struct BarrierReport {
     pub positions: Vec<SourcePositions>,
     /// What changed of the operators' state.
     pub deltas: Vec<OperatorDelta>,
-    /// For each writer its acknowledgements, and the ticket up to which the epoch's writes go.
-    pub tickets: Vec<(watch::Receiver<u64>, u64)>,
+    /// One for each writer.
+    pub tickets: Vec<SinkTicket>,
     /// How long the task did nothing but answer the barrier.
     pub stall: Duration,
+}
+
+/// How far one writer's writes of an epoch go.
+pub struct SinkTicket {
+    /// The table, for messages.
+    pub table: String,
+    /// The writer's acknowledgements.
+    pub acknowledged: watch::Receiver<u64>,
+    /// The last ticket of the epoch.
+    pub ticket: u64,
+    /// Where it is said that they are waited for.
+    pub waits: Waits,
+    /// Tells why the writer acknowledges nothing more.
+    pub failure: FailureTeller,
 }
 
 /// A node as a task runs it.
@@ -116,6 +131,15 @@ pub struct TaskSink {
     pub required: Vec<usize>,
     /// The last ticket.
     pub ticket: u64,
+}
+
+impl TaskSink {
+    async fn write(&mut self, batch: ChangeBatch, metrics: &NodeMetrics) -> Result<()> {
+        let table = short_table_name(&self.table);
+        let reason = || format!("table \"{table}\" to take rows");
+        self.ticket = metrics.connector.waits.during(reason, self.writer.write(batch)).await?;
+        Ok(())
+    }
 }
 
 /// What a task is made of.
@@ -305,10 +329,11 @@ impl Task {
     /// Puts a reader's next turn among the futures; the turn ends when its rows may pass the gate of read-behind.
     fn read_next(&self, node: usize, split: Split, mut reader: Box<dyn SplitReader>) {
         let gate = self.parts.read_behind.clone();
+        let waits = self.parts.metrics.waits.clone();
         self.readers.push(Box::pin(async move {
             let read = reader.next().await;
             if let Ok(Some(batch)) = &read {
-                gate.wait(&split, batch.position).await;
+                gate.wait(&split, batch.position, &waits).await;
             }
             ReaderTurn { node, split, reader, read }
         }));
@@ -324,6 +349,7 @@ impl Task {
             let ReaderTurn { node, split, reader, read } = turn;
             match read {
                 Ok(Some(batch)) => {
+                    fault::rows_of(&self.parts.job);
                     rows += batch.changes.len();
                     if let Some(progress) = self.parts.metrics.splits.lock().get_mut(&split.id) {
                         progress.read = batch.position;
@@ -541,7 +567,7 @@ impl Task {
         let begun = Instant::now();
         match &mut sink.deferred {
             Some(deferred) => deferred.add(batch)?,
-            None => sink.ticket = sink.writer.write(batch).await?,
+            None => sink.write(batch, &node.metrics).await?,
         }
         node.metrics.add_backpressured(begun.elapsed());
         Ok(())
@@ -554,7 +580,7 @@ impl Task {
                 && let Some(deferred) = &mut sink.deferred
                 && let Some(batch) = deferred.take_decided()
             {
-                sink.ticket = sink.writer.write(batch).await?;
+                sink.write(batch, &node.metrics).await?;
             }
         }
         Ok(())
@@ -586,8 +612,15 @@ impl Task {
         let stall = begun.elapsed();
         for node in &mut self.parts.nodes {
             if let Work::Sink(sink) = &mut node.work {
-                sink.writer.barrier(epoch).await?;
-                tickets.push((sink.writer.acknowledged(), sink.ticket));
+                let (waits, table) = (&node.metrics.connector.waits, short_table_name(&sink.table));
+                waits.during(|| format!("table \"{table}\" to end its epoch"), sink.writer.barrier(epoch)).await?;
+                tickets.push(SinkTicket {
+                    table: sink.table.clone(),
+                    acknowledged: sink.writer.acknowledged(),
+                    ticket: sink.ticket,
+                    waits: waits.clone(),
+                    failure: sink.writer.failure_teller(),
+                });
             }
         }
         if !self.has_said_end {

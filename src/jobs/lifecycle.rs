@@ -20,8 +20,10 @@ pub enum JobState {
     Stopped,
     /// Its task failed in a way that trying again cannot mend; RESUME JOB tries again.
     Failed,
-    /// A defect of ours ended its task again and again: it is set aside with the cause; RESUME JOB tries again.
+    /// A defect of ours ended its task again and again, or the server: it is set aside with the cause; RESUME JOB tries again.
     Quarantined,
+    /// It waits for RESUME JOB: the server was started with its jobs held.
+    Held,
     /// Its sources ended.
     Finished,
 }
@@ -38,6 +40,7 @@ impl JobState {
             JobState::Stopped => "STOPPED",
             JobState::Failed => "FAILED",
             JobState::Quarantined => "QUARANTINED",
+            JobState::Held => "HELD",
             JobState::Finished => "FINISHED",
         }
     }
@@ -59,13 +62,15 @@ pub enum Action {
     Nothing,
 }
 
-/// Decides. `actual` is `None` for a job that this server has not started since it is up; `resumed` is true when
+/// Decides. `actual` is `None` for a job that this server has not looked at since it is up and need not hold; `resumed` is true when
 /// RUNNING was asked for just now, so that a failed or finished job is tried again.
 pub fn decide(desired: Option<DesiredState>, actual: Option<JobState>, resumed: bool) -> Action {
     match (desired, actual) {
         (Some(DesiredState::Running), None) => Action::Start,
         (Some(DesiredState::Running), Some(state)) if !state.is_active() => match state {
-            JobState::Failed | JobState::Quarantined | JobState::Finished if !resumed => Action::Nothing,
+            JobState::Failed | JobState::Quarantined | JobState::Held | JobState::Finished if !resumed => {
+                Action::Nothing
+            }
             _ => Action::Start,
         },
         (Some(DesiredState::Running), Some(JobState::Stopping)) => Action::Nothing, // started again when it has ended

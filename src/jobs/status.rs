@@ -13,6 +13,10 @@ pub struct JobStatus {
     pub id: String,
     /// As [`super::lifecycle::JobState::name`] says.
     pub state: &'static str,
+    /// Since when it is in that state, milliseconds since 1970; absent before the server has looked at it.
+    pub since_ms: Option<i64>,
+    /// What it waits for, oldest first; nothing that is over within the usual time of an answer.
+    pub waits: Vec<WaitStatus>,
     /// The INSERT, secrets blanked.
     pub statement: String,
     /// When it was submitted, milliseconds since 1970.
@@ -39,7 +43,34 @@ pub struct JobStatus {
     pub splits: Vec<SplitStatus>,
 }
 
+/// Something that a job waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitStatus {
+    /// Follows on "waits for".
+    pub reason: String,
+    /// The node of its dataflow that waits; absent: the job as a whole.
+    pub node: Option<String>,
+    /// Since when, milliseconds since 1970.
+    pub since_ms: i64,
+}
+
 impl JobStatus {
+    /// Everything that it waits for, as one text.
+    pub fn waits_for(&self) -> Option<String> {
+        let reasons: Vec<&str> = self.waits.iter().map(|wait| wait.reason.as_str()).collect();
+        (!reasons.is_empty()).then(|| reasons.join("; "))
+    }
+
+    /// Rows a second that its sources give.
+    pub fn rows_per_second(&self) -> f64 {
+        self.sources().map(|node| node.rows_per_second).sum()
+    }
+
+    /// Its sources.
+    pub fn sources(&self) -> impl Iterator<Item = &NodeStatus> {
+        self.nodes.iter().filter(|node| node.id.starts_with("source"))
+    }
+
     /// Records that wait for it; absent when that is not known.
     pub fn lag(&self) -> Option<u64> {
         if self.splits.is_empty() { None } else { self.splits.iter().map(|split| split.lag).sum() }

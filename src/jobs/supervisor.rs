@@ -1,7 +1,7 @@
 //! Starts, restarts and ends the tasks of jobs on their own runtime, as the catalog wants it.
 //! Everything decided is in `lifecycle`; a panic or failure of one job ends or restarts that job alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,8 +15,11 @@ use tokio::sync::watch;
 use super::lag::{self, Lag, Reading};
 use super::lifecycle::{self, Action, AfterFailure, JobState};
 use super::restart;
+use super::starts::Starts;
+use super::state_cell::StateCell;
 use super::status::{JobStatus, NodeStatus, SplitStatus};
-use crate::catalog::{Catalog, DesiredState, JobEntry};
+use super::{attempt, death_signs, forget, sampler, waits_shown};
+use crate::catalog::{Catalog, Change, DesiredState, JobEntry};
 use crate::clock::Clock;
 use crate::connectors::{Registry, Split, TableDeclaration, ToldAs};
 use crate::engine::checkpoint::CheckpointStore;
@@ -24,8 +27,10 @@ use crate::engine::checkpoint::coordinator::{Ended, Wanted};
 use crate::engine::dataflow::Dataflow;
 use crate::engine::metrics::JobMetrics;
 use crate::engine::progress::{JobProgress, ProgressBoard, ReadBehind};
-use crate::engine::run::{self, JobContext, OpenTable};
+use crate::engine::run::{JobContext, OpenTable, transactional};
 use crate::error::{Error, Result};
+use crate::fault;
+use crate::waits::Waiting;
 
 /// The jobs of this server. Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -42,14 +47,18 @@ struct Shared {
     board: Arc<ProgressBoard>,
     running: Mutex<BTreeMap<String, Arc<Job>>>,
     closing: Mutex<bool>,
+    /// Ids of dropped jobs whose rests are being removed.
+    forgetting: Mutex<BTreeSet<String>>,
+    /// What former processes of this server died of.
+    starts: Starts,
+    /// Why the jobs that are there wait for RESUME JOB, if they do: until the first look at them.
+    holds: Mutex<Option<Error>>,
 }
 
 /// A job that this server has looked at since it is up.
 struct Job {
     id: String,
-    /// What it runs; absent if it cannot be read, in which case its start says why.
-    dataflow: Option<Dataflow>,
-    state: watch::Sender<JobState>,
+    state: StateCell,
     wanted: watch::Sender<Wanted>,
     /// Set while a savepoint is made: the job is not started again before its end is in the catalog.
     is_held: AtomicBool,
@@ -62,6 +71,40 @@ struct Job {
     lag: Lag,
 }
 
+impl Shared {
+    /// Ends the interval of all rates that are a second old.
+    fn sample(&self) {
+        let jobs: Vec<Arc<Job>> = self.running.lock().values().cloned().collect();
+        for node in jobs.iter().flat_map(|job| &job.metrics.nodes) {
+            node.rates();
+        }
+    }
+
+    /// The state of a job that is wanted to run and may not start by itself.
+    fn set_aside(&self, entry: &JobEntry, holds: bool) -> Option<JobState> {
+        if entry.desired != DesiredState::Running {
+            return None;
+        }
+        match self.starts.refusal(&entry.id) {
+            Some(_) => Some(JobState::Quarantined),
+            None => holds.then_some(JobState::Held),
+        }
+    }
+
+    fn why_set_aside(&self, id: &str, state: Option<JobState>, held: Option<&Error>) -> Option<(i64, Error)> {
+        let why = match state? {
+            JobState::Quarantined => {
+                let (deaths, sign) = self.starts.refusal(id)?;
+                let message = format!("the server died {deaths} times before this job's first checkpoint; {sign}");
+                Error::unavailable(message).detail("RESUME JOB tries again, DROP JOB removes it")
+            }
+            JobState::Held => held?.clone(),
+            _ => return None,
+        };
+        Some((self.clock.now_ms(), why))
+    }
+}
+
 impl Jobs {
     /// No task runs before the first [`Self::reconcile`]. Checkpoints are kept under `folder`.
     pub fn new(
@@ -71,6 +114,7 @@ impl Jobs {
         clock: Arc<dyn Clock>,
         folder: PathBuf,
     ) -> Self {
+        let starts = Starts::open(&folder);
         let shared = Shared {
             runtime,
             catalog,
@@ -80,8 +124,25 @@ impl Jobs {
             board: Arc::default(),
             running: Mutex::default(),
             closing: Mutex::new(false),
+            forgetting: Mutex::default(),
+            starts,
+            holds: Mutex::default(),
         };
-        Self { shared: Arc::new(shared) }
+        let shared = Arc::new(shared);
+        let sampled = Arc::downgrade(&shared);
+        sampler::start(&shared.runtime, move || sampled.upgrade().map(|shared| shared.sample()).is_some());
+        Self { shared }
+    }
+
+    /// Holds the jobs that are there now until they are resumed, one by one; each shows the reason. Only before the first
+    /// [`Self::reconcile`].
+    pub fn hold(&self, reason: Error) {
+        *self.shared.holds.lock() = Some(reason);
+    }
+
+    /// Lets the process leave a sign when it dies of what a job does: three such deaths set the job aside.
+    pub fn watch_deaths(&self) {
+        death_signs::watch(&self.shared.folder, &self.shared.starts);
     }
 
     /// Makes what runs agree with what the catalog wants; called after every commit that touched jobs.
@@ -96,6 +157,8 @@ impl Jobs {
             }
             // Taken under the lock: two calls at the same time must not act on an older catalog after a newer one.
             let snapshot = shared.catalog.snapshot();
+            let mut replaced: BTreeMap<String, Arc<Job>> = BTreeMap::new();
+            let mut dropped: BTreeMap<String, Arc<Job>> = BTreeMap::new();
             // A dropped job, or one dropped and made again under the same name.
             running.retain(|name, job| {
                 if snapshot.jobs.get(name).is_some_and(|entry| entry.id == job.id) {
@@ -103,91 +166,122 @@ impl Jobs {
                 }
                 job.wanted.send_replace(Wanted::Stop);
                 // One that was made again keeps its place until it is registered below: nobody may slip through between.
-                if !snapshot.jobs.contains_key(name) {
-                    shared.board.remove(name);
+                match snapshot.jobs.contains_key(name) {
+                    true => drop(replaced.insert(name.clone(), Arc::clone(job))),
+                    false => shared.board.remove(name),
                 }
-                let (jobs, dropped) = (self.clone(), Arc::clone(job));
-                shared.runtime.spawn(async move { jobs.forget(&dropped).await });
+                dropped.insert(job.id.clone(), Arc::clone(job));
                 false
             });
+            // Also those that a former process has dropped and not cleared away.
+            for (id, entry) in &snapshot.dropped_jobs {
+                if shared.forgetting.lock().insert(id.clone()) {
+                    let (jobs, entry, ended) = (self.clone(), entry.clone(), dropped.remove(id));
+                    shared.runtime.spawn(async move { jobs.forget(entry, ended).await });
+                }
+            }
+            let holds = shared.holds.lock().take();
             for (name, entry) in &snapshot.jobs {
-                let actual = running.get(name).map(|job| *job.state.borrow());
+                let known = running.get(name).map(|job| job.state.now());
+                let actual = known.or_else(|| shared.set_aside(entry, holds.is_some()));
                 if let Some(job) = running.get(name)
                     && job.is_held.load(Ordering::Acquire)
                 {
-                    if entry.desired == DesiredState::Running {
+                    // Who only wants it to stop has it stopped by the savepoint that is being made.
+                    if entry.desired != DesiredState::Paused {
                         continue;
                     }
                     job.is_held.store(false, Ordering::Release);
                 }
-                match lifecycle::decide(Some(entry.desired), actual, resumed.contains(name)) {
+                let action = lifecycle::decide(Some(entry.desired), actual, resumed.contains(name));
+                let was_started = action == Action::Start;
+                match action {
                     Action::Start => {
-                        let job = running.entry(name.clone()).or_insert_with(|| Arc::new(Job::new(entry)));
+                        shared.starts.allow(&entry.id);
+                        let job =
+                            running.entry(name.clone()).or_insert_with(|| Arc::new(Job::new(entry, &shared.clock)));
                         job.wanted.send_replace(Wanted::Run);
-                        job.state.send_replace(JobState::Starting);
+                        job.state.set(JobState::Starting);
                         let progress = shared.board.register(name, self.sinks_of(entry));
-                        starts.push((entry.clone(), Arc::clone(job), progress));
+                        starts.push((entry.clone(), Arc::clone(job), progress, replaced.remove(name)));
                     }
                     Action::End => {
                         if let Some(job) = running.get(name) {
-                            job.state.send_replace(JobState::Stopping);
+                            job.state.set(JobState::Stopping);
                             job.wanted.send_replace(Wanted::Stop);
                         }
                     }
                     Action::Nothing => {
-                        if actual.is_none() {
-                            let job = Arc::new(Job::new(entry));
-                            job.state.send_replace(lifecycle::resting(Some(entry.desired)));
+                        if known.is_none() {
+                            let job = Arc::new(Job::new(entry, &shared.clock));
+                            job.state.set(actual.unwrap_or_else(|| lifecycle::resting(Some(entry.desired))));
+                            *job.last_error.lock() = shared.why_set_aside(&entry.id, actual, holds.as_ref());
                             running.insert(name.clone(), job);
                         }
                     }
                 }
                 match entry.desired {
                     DesiredState::Stopped => shared.board.remove(name),
-                    // A paused job that was not started here still holds back the jobs that read behind it.
-                    DesiredState::Paused if actual.is_none() => drop(shared.board.register(name, self.sinks_of(entry))),
+                    // A job that was not started here still holds back the jobs that read behind it.
+                    _ if known.is_none() && !was_started => drop(shared.board.register(name, self.sinks_of(entry))),
                     _ => {}
                 }
             }
         }
         // All are on the board before the first one runs: none may slip past a writer that is not up yet.
-        for (entry, job, progress) in starts {
+        for (entry, job, progress, replaced) in starts {
             let jobs = self.clone();
-            shared.runtime.spawn(async move { jobs.supervise(entry, job, progress).await });
+            shared.runtime.spawn(async move {
+                if let Some(replaced) = replaced {
+                    // Two jobs of one name do not write at the same time.
+                    let _waiting = job.metrics.waits.begin("the job that it replaces to end".to_owned());
+                    replaced.has_ended().await;
+                }
+                jobs.supervise(entry, job, progress).await;
+            });
         }
     }
 
     /// Resource names of a job's sinks; those that cannot be opened are left out: the job itself says why.
-    fn sinks_of(&self, entry: &JobEntry) -> Vec<String> {
+    pub fn sinks_of(&self, entry: &JobEntry) -> Vec<String> {
         let Ok(dataflow) = Dataflow::from_json(&entry.dataflow) else { return Vec::new() };
         let open = self.opener();
         dataflow.sinks().filter_map(|(_, sink)| open(&sink.table).ok()?.sink.map(|sink| sink.resource())).collect()
     }
 
-    /// Removes what a dropped job leaves: checkpoints, spilled state, transactions.
-    async fn forget(&self, job: &Job) {
-        let mut state = job.state.subscribe();
-        // The task must have ended before its checkpoints go.
-        let _ = state.wait_for(|state| !state.is_active()).await;
-        if let Some(dataflow) = &job.dataflow {
-            match self.checkpoints(&job.id, dataflow) {
-                Ok(checkpoints) => checkpoints.remove().await,
-                Err(error) => tracing::warn!(job = job.id, %error, "checkpoints of a dropped job stay"),
-            }
+    /// Removes what a dropped job leaves, once it has ended here, and has the catalog forget it.
+    async fn forget(&self, entry: JobEntry, ended: Option<Arc<Job>>) {
+        fault::point("D0");
+        if let Some(job) = ended {
+            // The task must have ended before its checkpoints go.
+            job.has_ended().await;
+        }
+        let mut tries = forget::Tries::default();
+        while let Err(error) = self.remove(&entry).await {
+            tries.failed(&entry.name, &error).await;
+        }
+        let (catalog, id) = (self.shared.catalog.clone(), entry.id.clone());
+        let forgotten = tokio::task::spawn_blocking(move || catalog.commit(&[Change::ForgetJob { id }])).await;
+        if let Ok(Err(error)) = forgotten {
+            tracing::warn!(job = entry.name, %error, "a dropped job of which nothing is left is still in the catalog");
+        }
+        self.shared.forgetting.lock().remove(&entry.id);
+    }
+
+    /// Checkpoints, transactions, spilled state, records of starts.
+    async fn remove(&self, entry: &JobEntry) -> Result<()> {
+        // What cannot be read has named no place of its own.
+        if let Ok(dataflow) = Dataflow::from_json(&entry.dataflow) {
+            self.checkpoints(&entry.id, &dataflow)?.remove().await?;
             let open = self.opener();
             let sinks: Vec<_> = dataflow.sinks().filter_map(|(_, sink)| open(&sink.table).ok()?.sink).collect();
-            if let Ok(Some(transactional)) = run::transactional(sinks.iter())
-                && let Err(error) = transactional.forget(&job.id).await
-            {
-                tracing::warn!(job = job.id, %error, "the transactions of a dropped job stay");
+            if let Ok(Some(transactional)) = transactional(sinks.iter()) {
+                transactional.forget(&entry.id).await?;
             }
         }
-        let folder = self.shared.folder.join(&job.id);
-        if let Err(error) = tokio::fs::remove_dir_all(&folder).await
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            tracing::warn!(job = job.id, %error, "the folder of a dropped job stays");
-        }
+        forget::folder(&self.shared.folder.join(&entry.id)).await?;
+        self.shared.starts.forget(&entry.id).await;
+        Ok(())
     }
 
     fn checkpoints(&self, id: &str, dataflow: &Dataflow) -> Result<CheckpointStore> {
@@ -208,23 +302,26 @@ impl Jobs {
     /// The job does not run, or its savepoint cannot be made: then it runs on.
     pub async fn stop_with_savepoint(&self, name: &str, folder: &str) -> Result<String> {
         let job = self.shared.running.lock().get(name).cloned();
-        let job = job.filter(|job| *job.state.borrow() == JobState::Running).ok_or_else(|| {
+        let job = job.filter(|job| job.state.now() == JobState::Running).ok_or_else(|| {
             Error::invalid(format!("job \"{name}\" does not run, so that it cannot be stopped with a savepoint"))
                 .code("55000")
         })?;
+        let asked_ms = self.shared.clock.now_ms();
         job.is_held.store(true, Ordering::Release);
         job.savepoint.lock().take();
-        job.state.send_replace(JobState::Stopping);
+        job.state.set(JobState::Stopping);
         job.wanted.send_replace(Wanted::StopWithSavepoint(folder.to_owned()));
-        let mut state = job.state.subscribe();
-        let _ = state.wait_for(|state| !state.is_active()).await;
+        job.has_ended().await;
         if let Some(place) = job.savepoint.lock().take() {
             return Ok(place);
         }
         job.is_held.store(false, Ordering::Release);
         self.reconcile(&[]);
-        let error = job.last_error.lock().as_ref().map(|(_, error)| error.clone());
-        Err(error.unwrap_or_else(|| Error::internal("the job ended without a savepoint")))
+        let error = job.last_error.lock().as_ref().filter(|(at, _)| *at >= asked_ms).map(|(_, error)| error.clone());
+        Err(error.unwrap_or_else(|| {
+            Error::invalid(format!("job \"{name}\" was paused or dropped meanwhile, so that there is no savepoint"))
+                .code("55000")
+        }))
     }
 
     /// Gives a job back to the catalog's wish, whose end after [`Self::stop_with_savepoint`] could not be noted there.
@@ -271,23 +368,26 @@ impl Jobs {
     async fn supervise(&self, entry: JobEntry, job: Arc<Job>, progress: Arc<JobProgress>) {
         let mut wanted = job.wanted.subscribe();
         let mut failures = 0;
+        // What it waits for between its failures, until it has opened everything again.
+        let mut waiting: Option<(String, Waiting)> = None;
         let name = entry.name.clone();
         let rest = loop {
-            job.state.send_if_modified(|state| {
-                let starting = *state != JobState::Stopping;
-                if starting {
-                    *state = JobState::Running;
-                }
-                starting
-            });
+            // A job that failed is not said to run before it has opened everything.
+            if failures == 0 {
+                job.state.set_unless(JobState::Running, Some(JobState::Stopping));
+            }
             let begun = Instant::now();
             job.metrics.begin_run();
             let outcome = match self.job_context(&entry, &job, Arc::clone(&progress)) {
                 // A task of its own, so that a panic ends it and nothing else.
-                Ok(context) => match self.shared.runtime.spawn(run::run(context, wanted.clone())).await {
-                    Ok(outcome) => outcome,
-                    Err(error) => Err(Error::internal(format!("the job panicked: {}", panic_text(error)))),
-                },
+                Ok(context) => {
+                    let opened = || {
+                        waiting = None;
+                        job.state.set_unless(JobState::Running, Some(JobState::Stopping));
+                    };
+                    let shared = &self.shared;
+                    attempt::run(&shared.runtime, context, wanted.clone(), &shared.starts, opened).await
+                }
                 Err(error) => Err(error),
             };
             let error = match outcome {
@@ -310,18 +410,17 @@ impl Jobs {
             let delay = restart::delay(failures, rand::random());
             tracing::warn!(job = name, failures, %error, delay_ms = delay.as_millis(), "job failed and is started again");
             job.restarts.fetch_add(1, Ordering::Relaxed);
-            job.state.send_if_modified(|state| {
-                let retrying = *state != JobState::Stopping;
-                if retrying {
-                    *state = JobState::Retrying;
-                }
-                retrying
-            });
+            job.state.set_unless(JobState::Retrying, Some(JobState::Stopping));
+            let reason = error.waits_for().unwrap_or("another try after its last error");
+            if waiting.as_ref().is_none_or(|(known, _)| known != reason) {
+                waiting = Some((reason.to_owned(), job.metrics.waits.begin(reason.to_owned())));
+            }
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 _ = wanted.wait_for(|wanted| *wanted != Wanted::Run) => break None,
             }
         };
+        drop(waiting);
         let desired = {
             // Under the lock of `reconcile`: a RESUME is either seen here, or finds the job at rest.
             let _running = self.shared.running.lock();
@@ -330,7 +429,7 @@ impl Jobs {
             if rest == Some(JobState::Finished) {
                 self.shared.board.remove_place(&progress);
             }
-            job.state.send_replace(rest.unwrap_or_else(|| lifecycle::resting(desired)));
+            job.state.set(rest.unwrap_or_else(|| lifecycle::resting(desired)));
             desired
         };
         // RESUME may have come while the task was still ending.
@@ -396,8 +495,7 @@ impl Jobs {
             job.wanted.send_replace(Wanted::Stop);
         }
         for job in jobs {
-            let mut state = job.state.subscribe();
-            let _ = state.wait_for(|state| !state.is_active()).await;
+            job.has_ended().await;
         }
     }
 
@@ -456,14 +554,16 @@ impl Jobs {
         let shared = &self.shared;
         let snapshot = shared.catalog.snapshot();
         let running = shared.running.lock();
+        let (now, now_ms) = (Instant::now(), shared.clock.now_ms());
+        let state_of = |name: &str| running.get(name).map(|job| job.state.now());
         snapshot
             .jobs
             .values()
             .map(|entry| {
                 let job = running.get(&entry.name).filter(|job| job.id == entry.id);
-                let (state, last_error) =
-                    job.map_or((JobState::Starting, None), |job| job.shown(shared.clock.now_ms()));
+                let (state, last_error) = job.map_or((JobState::Starting, None), |job| job.shown(now_ms));
                 let metrics = job.map(|job| &job.metrics);
+                let waits = metrics.filter(|_| state.is_active()).map(|metrics| metrics.all_waits());
                 let count = |counter: fn(&JobMetrics) -> &AtomicU64| {
                     metrics.map_or(0, |metrics| counter(metrics).load(Ordering::Relaxed))
                 };
@@ -471,6 +571,8 @@ impl Jobs {
                     name: entry.name.clone(),
                     id: entry.id.clone(),
                     state: state.name(),
+                    since_ms: job.map(|job| job.state.since_ms()),
+                    waits: waits_shown::shown(&waits.unwrap_or_default(), now, now_ms, &state_of),
                     statement: entry.statement.clone(),
                     created_ms: entry.created_ms,
                     last_error_ms: last_error.as_ref().map(|(at, _)| *at),
@@ -499,7 +601,7 @@ impl Job {
     /// State and last error as users see them. A job that is there but cannot go on, because an outside system does not answer, is
     /// being tried again and says with what, whether its task lives on or is started anew.
     fn shown(&self, now_ms: i64) -> (JobState, Option<(i64, Error)>) {
-        let (state, last_error) = (*self.state.borrow(), self.last_error.lock().clone());
+        let (state, last_error) = (self.state.now(), self.last_error.lock().clone());
         let trouble = if state == JobState::Running { self.metrics.trouble() } else { None };
         match (trouble, last_error) {
             (Some(trouble), _) => (JobState::Retrying, Some((now_ms, trouble))),
@@ -515,13 +617,12 @@ impl Job {
         }
     }
 
-    fn new(entry: &JobEntry) -> Self {
-        let dataflow = Dataflow::from_json(&entry.dataflow).ok();
-        let nodes = dataflow.as_ref().map(Dataflow::descriptions).unwrap_or_default();
+    fn new(entry: &JobEntry, clock: &Arc<dyn Clock>) -> Self {
+        // One that cannot be read says so when it starts.
+        let nodes = Dataflow::from_json(&entry.dataflow).map(|dataflow| dataflow.descriptions()).unwrap_or_default();
         Self {
             id: entry.id.clone(),
-            dataflow,
-            state: watch::Sender::new(JobState::Starting),
+            state: StateCell::new(JobState::Starting, Arc::clone(clock)),
             wanted: watch::Sender::new(Wanted::Run),
             is_held: AtomicBool::new(false),
             savepoint: Mutex::new(None),
@@ -532,15 +633,10 @@ impl Job {
             lag: Lag::default(),
         }
     }
-}
 
-fn panic_text(error: tokio::task::JoinError) -> String {
-    match error.try_into_panic() {
-        Ok(payload) => payload
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| payload.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "without a text".to_owned()),
-        Err(_) => "its task was cancelled".to_owned(),
+    /// Waits until nothing of it runs.
+    async fn has_ended(&self) {
+        // The sender lives here, so that waiting cannot fail.
+        let _ = self.state.subscribe().wait_for(|state| !state.is_active()).await;
     }
 }

@@ -560,6 +560,19 @@ pub fn fold(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 
+/// The words and signs of a statement, without blanks and comments but with hints: equal for statements that mean the same. Absent
+/// for what has no tokens.
+pub fn words(text: &str) -> Option<Vec<String>> {
+    let tokens = Tokenizer::new(&DIALECT, text).tokenize().ok()?;
+    let word = |token: &Token| match token {
+        Token::Whitespace(Whitespace::MultiLineComment(hint)) if hint.starts_with('+') => Some(hint.clone()),
+        Token::Whitespace(_) => None,
+        Token::Word(word) if word.quote_style.is_none() => Some(word.value.to_lowercase()),
+        token => Some(token.to_string()),
+    };
+    Some(tokens.iter().filter_map(word).collect())
+}
+
 fn read_hint(text: &str, position: usize, before: Option<usize>, hints: &mut Hints) -> Result<()> {
     let mut cursor = Cursor::new(text).map_err(|error| error.at(position))?;
     while !cursor.is_at_end() {

@@ -103,34 +103,35 @@ impl TableProvider for JobRelation {
     }
 }
 
-/// One row a job, as SHOW JOBS prints it.
+/// One row a job: what SHOW JOBS prints, and more.
 ///
 /// # Errors
 /// Never: the columns have one length.
 pub fn jobs(status: &[JobStatus]) -> Result<RecordBatch> {
-    let sources =
-        |job: &JobStatus| job.nodes.iter().filter(|node| node.id.starts_with("source")).cloned().collect::<Vec<_>>();
     let from_sinks = |job: &JobStatus, count: fn(&NodeStatus) -> u64| {
         let sinks: Vec<u64> = job.nodes.iter().filter(|node| node.id.starts_with("sink")).map(count).collect();
         (!sinks.is_empty()).then(|| sinks.iter().sum())
     };
-    let from_sources = |job: &JobStatus, count: fn(&NodeStatus) -> u64| sources(job).iter().map(count).sum::<u64>();
+    let from_sources = |job: &JobStatus, count: fn(&NodeStatus) -> u64| job.sources().map(count).sum::<u64>();
     let skipped = |job: &JobStatus| job.nodes.iter().map(|node| node.skipped).sum::<u64>();
-    let lag = |job: &JobStatus| job.lag();
     relation(vec![
         ("name", text(status, |job| Some(job.name.clone()))),
         ("state", text(status, |job| Some(job.state.to_owned()))),
+        ("since", time(status, |job| job.since_ms)),
+        ("waits_for", text(status, JobStatus::waits_for)),
+        ("waits_since", time(status, |job| job.waits.first().map(|wait| wait.since_ms))),
         ("rows_in", count(status, |job| Some(from_sources(job, |node| node.rows_out)))),
         ("rows_out", count(status, |job| from_sinks(job, |node| node.rows_in))),
         ("bytes_in", count(status, |job| Some(from_sources(job, |node| node.bytes)))),
         ("bytes_out", count(status, |job| from_sinks(job, |node| node.bytes))),
-        ("rows_per_second", number(status, |job| sources(job).iter().map(|node| node.rows_per_second).sum())),
-        ("lag", count(status, lag)),
+        ("rows_per_second", number(status, JobStatus::rows_per_second)),
+        ("lag", count(status, JobStatus::lag)),
         ("skipped", count(status, |job| Some(skipped(job)))),
         ("row_errors", count(status, |job| Some(job.row_errors))),
         ("restarts", count(status, |job| Some(job.restarts))),
         ("reads_behind", text(status, |job| (!job.reads_behind.is_empty()).then(|| job.reads_behind.join(", ")))),
         ("last_error", text(status, |job| job.last_error.clone())),
+        ("last_error_at", time(status, |job| job.last_error_ms)),
         ("created_at", time(status, |job| Some(job.created_ms))),
         ("statement", text(status, |job| Some(job.statement.clone()))),
         ("id", text(status, |job| Some(job.id.clone()))),

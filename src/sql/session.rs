@@ -4,6 +4,7 @@
 //! later ones plan again when the catalog, the settings or the time may have changed.
 
 mod declare;
+mod existing_jobs;
 mod inserts;
 mod server;
 mod statement_set;
@@ -40,6 +41,7 @@ use crate::catalog::{Change, DEFAULT_DATABASE, Snapshot, TableEntry};
 use crate::connectors::OptionValue;
 use crate::connectors::table_provider::{ConnectorTable, ScanNotices};
 use crate::error::{Error, Result};
+pub use existing_jobs::Existing;
 pub use server::{SqlServer, SystemSchema};
 use statement_set::OpenSet;
 use transaction::Savepoint;

@@ -7,11 +7,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_config::provider_config::ProviderConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::web_identity_token::{StaticConfiguration, WebIdentityTokenCredentialsProvider};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, StalledStreamProtectionConfig};
+use aws_sdk_dynamodb::config::{
+    BehaviorVersion, Credentials, ProvideCredentials, Region, StalledStreamProtectionConfig,
+};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use parking_lot::Mutex;
@@ -22,6 +25,7 @@ use super::resolver::CarefulResolver;
 use crate::connectors::ConnectorMetrics;
 use crate::error::{Error, Result};
 use crate::places;
+use crate::waits::Waiting;
 
 /// How long one read request may take.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(15);
@@ -39,11 +43,18 @@ impl ClientCache {
     pub async fn client(&self, connection: &Connection) -> Client {
         let runtime = tokio::runtime::Handle::current().id();
         let cell = self.clients.lock().entry((connection.clone(), runtime)).or_default().clone();
-        cell.get_or_init(|| connect(connection)).await.clone()
+        let made = cell.get_or_try_init(|| async {
+            let (client, is_usable) = connect(connection).await;
+            if is_usable { Ok(client) } else { Err(client) }
+        });
+        // What cannot have credentials now says so when it is used, and is made anew the next time.
+        made.await.map_or_else(|unusable| unusable, Clone::clone)
     }
 }
 
-async fn connect(connection: &Connection) -> Client {
+/// A client, and whether it may be kept: the SDK's provider of profiles tries to read its file once and never again.
+async fn connect(connection: &Connection) -> (Client, bool) {
+    let mut is_usable = true;
     let is_plain = connection.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
     let authority = connection.endpoint.as_deref().and_then(|endpoint| endpoint.split('/').nth(2)).unwrap_or_default();
     let host = places::host_of(authority);
@@ -54,19 +65,23 @@ async fn connect(connection: &Connection) -> Client {
         CredentialsSource::Static { .. } if is_plain && is_address => http.build_http(),
         _ => http.tls_provider(Provider::Rustls(CryptoMode::Ring)).build_with_resolver(CarefulResolver),
     };
+    let of_environment = || std::env::var("AWS_REGION").or_else(|_| std::env::var("AWS_DEFAULT_REGION"));
+    let region = match (&connection.region, &connection.endpoint) {
+        (Some(region), _) => Some(region.clone()),
+        // An address needs no region, but signatures do; the chain might ask a metadata service that is not there.
+        (None, Some(_)) => Some(of_environment().unwrap_or("us-east-1".to_owned())),
+        (None, None) => None,
+    };
+    // Providers that are made here ask by HTTP too, or may: a profile can name a role.
+    let provider_config = ProviderConfig::without_region()
+        .with_http_client(http.clone())
+        .with_region(region.clone().or_else(|| of_environment().ok()).map(Region::new));
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)
         .retry_config(RetryConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-    if let Some(region) = &connection.region {
-        loader = loader.region(Region::new(region.clone()));
-    } else if connection.endpoint.is_some() {
-        // An address needs no region, but signatures do; the chain might ask a metadata service that is not there.
-        loader = loader.region(Region::new(
-            std::env::var("AWS_REGION")
-                .or_else(|_| std::env::var("AWS_DEFAULT_REGION"))
-                .unwrap_or("us-east-1".to_owned()),
-        ));
+    if let Some(region) = region {
+        loader = loader.region(Region::new(region));
     }
     match &connection.credentials {
         CredentialsSource::Chain => {}
@@ -84,7 +99,8 @@ async fn connect(connection: &Connection) -> Client {
                 loader.credentials_provider(aws_config::environment::EnvironmentVariableCredentialsProvider::new());
         }
         CredentialsSource::Profile { path, name } => {
-            let mut provider = aws_config::profile::ProfileFileCredentialsProvider::builder();
+            let mut provider =
+                aws_config::profile::ProfileFileCredentialsProvider::builder().configure(&provider_config);
             if let Some(path) = path {
                 #[allow(deprecated, reason = "the new names are in a crate that nothing else here needs")]
                 use aws_config::profile::profile_file::{ProfileFileKind, ProfileFiles};
@@ -95,7 +111,9 @@ async fn connect(connection: &Connection) -> Client {
             if let Some(name) = name {
                 provider = provider.profile_name(name);
             }
-            loader = loader.credentials_provider(provider.build());
+            let provider = provider.build();
+            is_usable = provider.provide_credentials().await.is_ok();
+            loader = loader.credentials_provider(provider);
         }
         CredentialsSource::AssumeRole { arn, session_name, external_id } => {
             let base = loader.load().await;
@@ -104,15 +122,17 @@ async fn connect(connection: &Connection) -> Client {
                 provider = provider.external_id(external_id);
             }
             let provider = provider.build().await;
-            return finish(
+            let client = finish(
                 base.into_builder()
                     .credentials_provider(aws_sdk_dynamodb::config::SharedCredentialsProvider::new(provider))
                     .build(),
                 connection,
             );
+            return (client, is_usable);
         }
         CredentialsSource::WebIdentity { arn, session_name, token_file } => {
             let provider = WebIdentityTokenCredentialsProvider::builder()
+                .configure(&provider_config)
                 .static_configuration(StaticConfiguration {
                     web_identity_token_file: token_file.into(),
                     role_arn: arn.clone(),
@@ -122,7 +142,7 @@ async fn connect(connection: &Connection) -> Client {
             loader = loader.credentials_provider(provider);
         }
     }
-    finish(loader.load().await, connection)
+    (finish(loader.load().await, connection), is_usable)
 }
 
 fn finish(config: aws_config::SdkConfig, connection: &Connection) -> Client {
@@ -176,6 +196,16 @@ pub enum FailureKind {
     Final,
 }
 
+impl FailureKind {
+    /// What who sends again waits for.
+    pub fn waits_for(self) -> String {
+        match self {
+            FailureKind::Throttled => "DynamoDB, which throttles".to_owned(),
+            FailureKind::Transient | FailureKind::Final => "DynamoDB to answer".to_owned(),
+        }
+    }
+}
+
 /// A failed request, judged.
 #[derive(Debug, Clone)]
 pub struct Failure {
@@ -210,7 +240,10 @@ impl Failure {
                     | "LimitExceededException" => (FailureKind::Throttled, Error::unavailable(message)),
                     "ResourceNotFoundException" => (FailureKind::Final, Error::not_found(message)),
                     // A clock that is off, or credentials that were just changed, mend themselves; a job may try again.
-                    "ExpiredTokenException" | "RequestExpired" => (FailureKind::Final, Error::unavailable(message)),
+                    "ExpiredTokenException" | "RequestExpired" => (
+                        FailureKind::Final,
+                        Error::unavailable(message).waiting_for("AWS credentials that are valid now"),
+                    ),
                     "TransactionConflictException" | "ReplicatedWriteConflictException" | "InternalServerError" => {
                         (FailureKind::Transient, Error::unavailable(message))
                     }
@@ -223,7 +256,7 @@ impl Failure {
             SdkError::ConstructionFailure(_) => (FailureKind::Final, Error::invalid(message)),
             SdkError::DispatchFailure(failure) if !failure.is_io() && !failure.is_timeout() => {
                 // Credentials that could not be had come this way.
-                (FailureKind::Final, Error::unavailable(message))
+                (FailureKind::Final, Error::unavailable(message).waiting_for("AWS credentials"))
             }
             _ => (FailureKind::Transient, Error::unavailable(message)),
         };
@@ -287,6 +320,7 @@ where
     F: Future<Output = Result<T, SdkError<E>>>,
 {
     let (mut failures, mut throttles) = (0, 0);
+    let mut waiting: Option<(FailureKind, Waiting)> = None;
     loop {
         let failure = match send_once(doing, READ_TIMEOUT, metrics, request()).await {
             Ok(answer) => return Ok(answer),
@@ -304,6 +338,9 @@ where
         }
         if let Some(metrics) = metrics {
             ConnectorMetrics::add(&metrics.retries, 1);
+            if waiting.as_ref().is_none_or(|(kind, _)| *kind != failure.kind) {
+                waiting = Some((failure.kind, metrics.waits.begin(failure.kind.waits_for())));
+            }
         }
         tokio::time::sleep(backoff(failures + throttles)).await;
     }

@@ -21,9 +21,10 @@ use super::monotonic::{Bases, Lineage, VersionedPut};
 use super::remote_table::RemoteTable;
 use super::write_queue::WriteQueue;
 use crate::changelog::ChangeBatch;
-use crate::connectors::{ConnectorMetrics, Sink, SinkContext, SinkKind, SinkWriter};
+use crate::connectors::{ConnectorMetrics, FailureTeller, Sink, SinkContext, SinkKind, SinkWriter};
 use crate::error::{Error, Result};
 use crate::fault;
+use crate::waits::Waiting;
 
 /// A request may have at most 16 MB.
 const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -77,6 +78,7 @@ impl Sink for DynamoDbSink {
             metrics: context.metrics.clone(),
             acknowledged,
             progress,
+            refused: Mutex::new(None),
         };
         let task = AbortOnDropHandle::new(tokio::spawn(sender.run()));
         Ok(Box::new(Writer {
@@ -195,6 +197,11 @@ impl SinkWriter for Writer {
         self.acknowledged.clone()
     }
 
+    fn failure_teller(&self) -> FailureTeller {
+        let shared = Arc::clone(&self.shared);
+        Arc::new(move || shared.failure.lock().clone())
+    }
+
     async fn flush(&mut self) -> Result<()> {
         loop {
             self.progress.borrow_and_update();
@@ -228,6 +235,8 @@ struct Sender {
     metrics: Arc<ConnectorMetrics>,
     acknowledged: watch::Sender<u64>,
     progress: watch::Sender<u64>,
+    /// Said while DynamoDB refuses writes.
+    refused: Mutex<Option<(FailureKind, Waiting)>>,
 }
 
 enum Event {
@@ -335,6 +344,7 @@ impl Sender {
             }
             Event::Answered { slots, answer } => (slots, answer),
         };
+        let mut refusal = FailureKind::Throttled;
         let left: Vec<usize> = match answer {
             Ok(left_out) => {
                 let mut queue = self.shared.queue.lock();
@@ -353,12 +363,19 @@ impl Sender {
                     return Err(failure.error);
                 }
                 tracing::debug!(error = %failure.error, "sending again");
+                refusal = failure.kind;
                 slots
             }
         };
         if left.is_empty() {
+            self.refused.lock().take();
             return Ok(None);
         }
+        let mut refused = self.refused.lock();
+        if refused.as_ref().is_none_or(|(kind, _)| *kind != refusal) {
+            *refused = Some((refusal, self.metrics.waits.begin(refusal.waits_for())));
+        }
+        drop(refused);
         ConnectorMetrics::add(&self.metrics.retries, left.len());
         let failures = {
             let mut queue = self.shared.queue.lock();

@@ -19,7 +19,7 @@ use super::statement_producers::{StatementProducer, StatementProducers};
 use super::tickets::{Room, Ticket, Tickets};
 use super::transactions::KafkaTransactional;
 use crate::changelog::{ChangeBatch, Changelog};
-use crate::connectors::{ConnectorMetrics, Sink, SinkContext, SinkKind, SinkWriter, Transactional};
+use crate::connectors::{ConnectorMetrics, FailureTeller, Sink, SinkContext, SinkKind, SinkWriter, Transactional};
 use crate::error::{Error, Result};
 
 pub(super) struct KafkaSink {
@@ -253,6 +253,11 @@ impl SinkWriter for KafkaWriter {
 
     fn acknowledged(&self) -> watch::Receiver<u64> {
         self.tickets.acknowledged()
+    }
+
+    fn failure_teller(&self) -> FailureTeller {
+        let tickets = Arc::clone(&self.tickets);
+        Arc::new(move || tickets.failure())
     }
 
     async fn flush(&mut self) -> Result<()> {

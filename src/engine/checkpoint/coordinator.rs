@@ -15,11 +15,13 @@ use tokio::time::MissedTickBehavior;
 use super::log_watch::{self, After, Verdict, Watch, Watched};
 use super::{CheckpointStore, Logs, Manifest, OperatorDelta, Place, Positions};
 use crate::clock::Clock;
-use crate::connectors::{Decision, LogIdentity, Position, Source, Split, SplitReader, SplitRequest, Transactions};
+use crate::connectors::{
+    Decision, LogIdentity, Position, Source, Split, SplitReader, SplitRequest, Transactions, short_table_name,
+};
 use crate::engine::ledger::Ledger;
-use crate::engine::metrics::{CheckpointFacts, JobMetrics, NodeMetrics, SplitProgress};
+use crate::engine::metrics::{AWAITED, CheckpointFacts, JobMetrics, NodeMetrics, SplitProgress};
 use crate::engine::progress::JobProgress;
-use crate::engine::task::{BarrierReport, Command, Report};
+use crate::engine::task::{BarrierReport, Command, Report, SinkTicket};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fault;
 
@@ -55,6 +57,8 @@ pub enum Ended {
 pub struct SourceState {
     /// Id of its node.
     pub id: String,
+    /// The table, for messages.
+    pub table: String,
     /// The source.
     pub source: Arc<dyn Source>,
     /// Columns read.
@@ -117,7 +121,7 @@ struct Epoch {
     positions: Positions,
     splits: BTreeMap<String, Vec<(Split, Position)>>,
     deltas: Vec<OperatorDelta>,
-    tickets: Vec<(watch::Receiver<u64>, u64)>,
+    tickets: Vec<SinkTicket>,
     stall: Duration,
 }
 
@@ -170,6 +174,7 @@ impl Coordinator {
         } else {
             self.progress.advance(self.by_resource(&self.split_positions()));
         }
+        self.metrics.note_opened();
         self.run_epochs(&mut wanted).await
     }
 
@@ -399,14 +404,18 @@ impl Coordinator {
             // Without any stored position the start-up mode decides; a split that is new later is read from its beginning.
             let stored = self.positions.get(&state.id).cloned();
             let ends = self.rebuild.as_ref().map(|decision| decision.positions.get(&state.id));
-            let splits = log_watch::splits(&*state.source, stored.as_ref()).await?;
+            let table = short_table_name(&state.table);
+            let waits = &state.metrics.connector.waits;
+            let reason = || format!("the partitions of table \"{table}\"");
+            let splits = waits.during(reason, log_watch::splits(&*state.source, stored.as_ref())).await?;
             for awaited in state.source.awaited() {
                 self.progress.expect(&awaited.resource);
                 awaits.insert(awaited.what);
             }
             let new: Vec<Split> = splits.iter().filter(|split| !state.splits.contains(split)).cloned().collect();
             let watched = [Watched { id: state.id.clone(), source: Arc::clone(&state.source), splits: new }];
-            match log_watch::certain(&watched, &self.logs, &self.positions).await? {
+            let certain = log_watch::certain(&watched, &self.logs, &self.positions);
+            match waits.during(reason, certain).await? {
                 Verdict::Same(learned) => {
                     for (source, split, log) in learned {
                         self.logs.entry(source).or_default().insert(split, log);
@@ -436,7 +445,8 @@ impl Coordinator {
                     projection: &state.projection,
                     metrics: Arc::clone(&state.metrics.connector),
                 };
-                let reader = state.source.open(request).await?;
+                let opens = state.source.open(request);
+                let reader = waits.during(|| format!("partition {} to be opened", split.id), opens).await?;
                 let begin = reader.position();
                 state.splits.push(split.clone());
                 self.positions.entry(state.id.clone()).or_default().insert(split.id.clone(), begin);
@@ -455,6 +465,10 @@ impl Coordinator {
         let before = std::mem::replace(&mut *self.metrics.awaits.lock(), awaits.clone());
         if !awaits.is_empty() && awaits != before {
             tracing::info!(job = self.job, "the job waits for {}", awaits.join(", "));
+        }
+        match awaits.is_empty() {
+            true => self.metrics.waits.clear(AWAITED),
+            false => self.metrics.waits.set(AWAITED, awaits.join(", ")),
         }
         Ok(opened)
     }
@@ -499,23 +513,30 @@ impl Coordinator {
         let is_rebuild = self.rebuild.is_some();
         let clock = Arc::clone(&self.clock);
         let (watched, logs) = (self.watched(), self.logs.clone());
+        let waits = self.metrics.waits.clone();
         Box::pin(async move {
             let Epoch { number, begun, positions, splits, deltas, tickets, stall, .. } = epoch;
             // Whatever the sinks take meanwhile: what was read for this epoch must be of the logs in which its positions count.
             let verified = log_watch::verify(&watched, &logs, &positions);
+            let verified = waits.during(|| "its sources to say that they are the same".to_owned(), verified);
             let sunk = async {
                 // Sinks outside of transactions: all writes up to the barrier are durable first.
                 if !fault::is_mutant("skip-sink-wait") && !fault::is_mutant("commit-before-flush") {
-                    for (mut acknowledged, ticket) in tickets {
-                        acknowledged
-                            .wait_for(|shown| *shown >= ticket)
-                            .await
-                            .map_err(|_| Error::unavailable("a sink's writer has ended"))?;
+                    for SinkTicket { table, mut acknowledged, ticket, waits, failure } in tickets {
+                        let reason = || format!("acknowledgements of table \"{}\"", short_table_name(&table));
+                        let is_acknowledged =
+                            waits.during(reason, acknowledged.wait_for(|shown| *shown >= ticket)).await.is_ok();
+                        if !is_acknowledged {
+                            let ended = || Error::unavailable(format!("the writer of table \"{table}\" has ended"));
+                            return Err(failure().unwrap_or_else(ended));
+                        }
                         fault::point("K1");
                     }
                 }
                 match &transactions {
-                    Some(transactions) => transactions.flush(number).await,
+                    Some(transactions) => {
+                        waits.during(|| format!("Kafka to take epoch {number}"), transactions.flush(number)).await
+                    }
                     None => Ok(()),
                 }
             };
@@ -523,10 +544,13 @@ impl Coordinator {
             let rows = deltas.iter().map(|delta| delta.delta.rows.num_rows() as u64).sum();
             let bytes = deltas.iter().map(|delta| delta.delta.rows.get_array_memory_size() as u64).sum();
             let place = Place { positions, logs };
-            let manifest = match is_rebuild {
-                true => store.write_rebuilt(number, place, deltas).await?,
-                false => store.write(number, place, deltas).await?,
+            let written = async {
+                match is_rebuild {
+                    true => store.write_rebuilt(number, place, deltas).await,
+                    false => store.write(number, place, deltas).await,
+                }
             };
+            let manifest = waits.during(|| format!("checkpoint {number} to be stored"), written).await?;
             if let Some(transactions) = &transactions {
                 let decision = Decision {
                     epoch: number,
@@ -535,7 +559,8 @@ impl Coordinator {
                     logs: manifest.logs.clone(),
                 };
                 let committed: Vec<(Split, Position)> = splits.values().flatten().cloned().collect();
-                transactions.commit(&decision, &committed).await?;
+                let commits = transactions.commit(&decision, &committed);
+                waits.during(|| format!("Kafka to commit epoch {number}"), commits).await?;
             }
             fault::point("K9");
             let facts =

@@ -293,11 +293,12 @@ impl CheckpointStore {
     }
 
     /// Removes everything, when the job is dropped.
-    pub async fn remove(&self) {
+    ///
+    /// # Errors
+    /// Something stays.
+    pub async fn remove(&self) -> Result<()> {
         *self.inner.known.lock() = Known::default();
-        if let Err(error) = self.inner.storage.delete_all().await {
-            tracing::warn!(job = self.inner.job, %error, "cannot remove the checkpoints of a dropped job");
-        }
+        self.inner.storage.delete_all().await
     }
 
     /// Drops checkpoints, then the files that only they named. Best effort: what stays is found by the next `discard_after`.

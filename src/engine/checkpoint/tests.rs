@@ -220,7 +220,7 @@ async fn what_was_prepared_and_not_decided_is_discarded_with_its_files() {
     assert_eq!(read(&store, &second, "op", "t").await.unwrap(), model("a=1 b=2"));
     store.discard_after(0).await.unwrap();
     assert_eq!(names(folder.path()), Vec::<String>::new());
-    store.remove().await;
+    store.remove().await.unwrap();
     assert!(!folder.path().join("job").exists());
 }
 
@@ -258,7 +258,7 @@ async fn a_savepoint_is_whole_by_itself_and_another_job_begins_with_it() {
     let target = folder.path().join("savepoints").display().to_string();
     let path = store.savepoint(&fifth, &target).await.unwrap();
     assert!(path.starts_with(&format!("file://{target}/savepoint-012345-")), "{path}");
-    store.remove().await;
+    store.remove().await.unwrap();
 
     for begun in [CheckpointStore::new(&folder.path().join("jobs"), "new"), in_memory()] {
         let adopted = begun.adopt(&path).await.unwrap();

@@ -29,7 +29,7 @@ async fn waiting_ends_by_progress_and_by_the_writers_removal() {
 
     let waiting = tokio::spawn({
         let gate = gate.clone();
-        async move { gate.wait(&split("k/t/0"), 3).await }
+        async move { gate.wait(&split("k/t/0"), 3, &Waits::default()).await }
     });
     writer.advance([("k/t/0".to_owned(), 2)]);
     tokio::task::yield_now().await;
@@ -37,7 +37,7 @@ async fn waiting_ends_by_progress_and_by_the_writers_removal() {
     writer.advance([("k/t/0".to_owned(), 3)]);
     waiting.await.unwrap();
 
-    let waiting = tokio::spawn(async move { gate.wait(&split("k/t/0"), 4).await });
+    let waiting = tokio::spawn(async move { gate.wait(&split("k/t/0"), 4, &Waits::default()).await });
     tokio::task::yield_now().await;
     assert!(!waiting.is_finished());
     board.remove("writer");

@@ -3,6 +3,7 @@ use std::time::Duration;
 use datafusion::arrow::util::pretty::pretty_format_batches;
 
 use super::*;
+use crate::jobs::WaitStatus;
 
 fn node(id: &str, rows: u64) -> NodeStatus {
     NodeStatus {
@@ -23,6 +24,10 @@ fn node(id: &str, rows: u64) -> NodeStatus {
     }
 }
 
+fn wait(reason: &str) -> WaitStatus {
+    WaitStatus { reason: reason.to_owned(), node: None, since_ms: 1_000 }
+}
+
 fn job() -> JobStatus {
     let facts = |epoch| CheckpointFacts {
         epoch,
@@ -36,6 +41,8 @@ fn job() -> JobStatus {
         name: "j".to_owned(),
         id: "0".to_owned(),
         state: "QUARANTINED",
+        since_ms: Some(0),
+        waits: vec![wait("topic \"orders\""), wait("DynamoDB to answer")],
         statement: "INSERT".to_owned(),
         created_ms: 0,
         last_error: Some("the job panicked: no".to_owned()),

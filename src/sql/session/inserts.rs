@@ -5,6 +5,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::LogicalPlan;
 use futures::StreamExt;
 
+use super::existing_jobs::Existing;
 use super::{Outcome, Session, TransactionStatus, background_stream, dml};
 use crate::catalog::{Change, DesiredState, JobEntry};
 use crate::engine::checkpoint::CheckpointStore;
@@ -70,7 +71,7 @@ impl Session {
         if self.block == TransactionStatus::Open {
             self.inserts.push(job.clone());
         } else {
-            self.submit(job, None)?;
+            self.submit(job, None, Existing::Refuse)?;
         }
         Ok(Outcome::Done { tag: "INSERT 0 0".to_owned() })
     }
@@ -90,32 +91,16 @@ impl Session {
         }
         for job in jobs {
             let job = PlannedJob::join(job).await?;
-            self.submit(&job, None)?;
+            self.submit(&job, None, Existing::Refuse)?;
         }
         Ok(())
-    }
-
-    /// Whether a job of that name can be created; if there is one and `if_not_exists`, the client is told.
-    ///
-    /// # Errors
-    /// The name is taken (42710).
-    pub fn may_create_job(&mut self, name: &str, if_not_exists: bool) -> Result<bool> {
-        if !self.snapshot()?.jobs.contains_key(name) {
-            return Ok(true);
-        }
-        let exists = format!("job \"{name}\" already exists");
-        if if_not_exists {
-            self.notice(format!("{exists}, skipping"));
-            return Ok(false);
-        }
-        Err(Error::invalid(exists).code("42710"))
     }
 
     /// Makes a planned job part of the transaction.
     ///
     /// # Errors
-    /// Its name is taken, or where its checkpoints are to go is no place.
-    pub fn submit(&mut self, job: &PlannedJob, name: Option<String>) -> Result<()> {
+    /// Its name is taken, another job runs the same statement, or where its checkpoints are to go is no place.
+    pub fn submit(&mut self, job: &PlannedJob, name: Option<String>, existing: Existing) -> Result<()> {
         let settings = &job.dataflow.settings;
         let id = uuid::Uuid::new_v4().to_string();
         let places = &self.server.connectors.defaults().places;
@@ -160,6 +145,12 @@ impl Session {
             desired: DesiredState::Running,
             created_ms: self.server.clock.now_ms(),
         };
+        if !self.compare_with_jobs(&entry, existing)? {
+            return Ok(());
+        }
+        if existing == Existing::Replace {
+            self.replace_job(&name)?;
+        }
         self.change(Change::CreateJob { entry: Box::new(entry) })?;
         self.notice_with(format!("job \"{name}\" submitted"), job.contents());
         if let Some(savepoint) = savepoint {

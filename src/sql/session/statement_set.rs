@@ -1,6 +1,7 @@
 //! A statement set of a session. psql sends its parts one by one: they are collected until END, and an error in between drops
 //! the set, so that none of its INSERTs runs alone.
 
+use super::existing_jobs::Existing;
 use super::{Outcome, Session, TransactionStatus};
 use crate::error::{Error, Result};
 use crate::sql::job_plan::PlannedJob;
@@ -155,13 +156,13 @@ impl Session {
                 }
                 explain::rows(lines)
             }
-            Purpose::CreateJob { name, if_not_exists } => {
+            Purpose::CreateJob { name, existing } => {
                 if !bounded.is_empty() {
                     return Err(crate::sql::statements::create_job::needs_unbounded());
                 }
-                if self.may_create_job(name, *if_not_exists)? {
+                if self.may_create_job(name, *existing)? {
                     let job = PlannedJob::join(jobs).await?;
-                    self.submit(&job, Some(name.clone()))?;
+                    self.submit(&job, Some(name.clone()), *existing)?;
                 }
                 Ok(done("CREATE JOB"))
             }
@@ -174,7 +175,7 @@ impl Session {
             }
             Purpose::Run => {
                 let job = PlannedJob::join(jobs).await?;
-                self.submit(&job, None)?;
+                self.submit(&job, None, Existing::Refuse)?;
                 Ok(done("INSERT 0 0"))
             }
         }

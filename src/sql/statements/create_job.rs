@@ -1,18 +1,18 @@
-//! CREATE JOB name AS INSERT …: an unbounded INSERT, or a statement set of them, under a name of the user's choice.
+//! CREATE [OR REPLACE] JOB name AS INSERT …: an unbounded INSERT, or a statement set of them, under a name of the user's choice.
 
 use super::super::dialect::Cursor;
 use super::super::planner::Planned;
-use super::super::session::{Outcome, Session};
+use super::super::session::{Existing, Outcome, Session};
 use super::insert::Insert;
 use super::statement_set::{Purpose, StatementSet};
 use super::{Statement, done};
 use crate::error::{Error, Result};
 
-/// CREATE JOB name [IF NOT EXISTS] AS INSERT …
+/// CREATE [OR REPLACE] JOB [IF NOT EXISTS] name [IF NOT EXISTS] AS INSERT …
 #[derive(Debug, Clone)]
 pub struct CreateJob {
     name: String,
-    if_not_exists: bool,
+    existing: Existing,
     insert: Insert,
     text: String,
 }
@@ -30,17 +30,26 @@ impl CreateJob {
     /// A syntax error.
     pub fn parse(cursor: &mut Cursor) -> Result<Statement> {
         cursor.expect_word("CREATE")?;
+        let replaces = cursor.words(&["OR", "REPLACE"]);
         cursor.expect_word("JOB")?;
+        let at = cursor.position();
         let before = cursor.words(&["IF", "NOT", "EXISTS"]);
         let name = cursor.ident_or_string()?;
-        let if_not_exists = cursor.words(&["IF", "NOT", "EXISTS"]) || before;
+        let existing = match (replaces, cursor.words(&["IF", "NOT", "EXISTS"]) || before) {
+            (true, true) => {
+                return Err(Error::invalid("OR REPLACE and IF NOT EXISTS exclude each other").code("42601").at(at));
+            }
+            (true, false) => Existing::Replace,
+            (false, true) => Existing::Keep,
+            (false, false) => Existing::Refuse,
+        };
         cursor.expect_word("AS")?;
         if StatementSet::is_next(cursor) {
-            let purpose = Purpose::CreateJob { name, if_not_exists };
+            let purpose = Purpose::CreateJob { name, existing };
             return Ok(Statement::StatementSet(StatementSet::parse(cursor, purpose)?));
         }
         let text = cursor.text().to_owned();
-        Ok(Statement::CreateJob(Self { name, if_not_exists, insert: Insert::parse(cursor)?, text }))
+        Ok(Statement::CreateJob(Self { name, existing, insert: Insert::parse(cursor)?, text }))
     }
 
     /// Submits the job.
@@ -48,9 +57,9 @@ impl CreateJob {
     /// # Errors
     /// The name is taken, the INSERT is bounded, or it cannot run as a job.
     pub async fn execute(&self, session: &mut Session) -> Result<Outcome> {
-        if session.may_create_job(&self.name, self.if_not_exists)? {
+        if session.may_create_job(&self.name, self.existing)? {
             match session.plan_insert(&self.insert, &[], &self.text).await? {
-                Planned::Job(job) => session.submit(&job, Some(self.name.clone()))?,
+                Planned::Job(job) => session.submit(&job, Some(self.name.clone()), self.existing)?,
                 Planned::BoundedInsert { .. } | Planned::Query { .. } => return Err(needs_unbounded()),
             }
         }

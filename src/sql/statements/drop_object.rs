@@ -77,7 +77,20 @@ impl DropObject {
     pub fn execute(&self, session: &mut Session) -> Result<Outcome> {
         for name in &self.names {
             match self.change(session, name) {
-                Ok(Some(change)) => session.change(change)?,
+                Ok(Some(change)) => {
+                    match &change {
+                        Change::DropTable { database, schema, name } => {
+                            let dropped = format!("{database}.{schema}.{name}");
+                            session.tell_jobs_that_use(|table| table == dropped)?;
+                        }
+                        Change::DropSchema { database, schema, cascade: true } => {
+                            let dropped = format!("{database}.{schema}.");
+                            session.tell_jobs_that_use(|table| table.starts_with(&dropped))?;
+                        }
+                        _ => {}
+                    }
+                    session.change(change)?;
+                }
                 Ok(None) => {}
                 Err(error) if self.if_exists && matches!(error.sqlstate(), "42P01" | "42883" | "3F000" | "3D000") => {
                     let message = match error.sqlstate() {

@@ -47,6 +47,10 @@ pub fn lines(dataflow: &Dataflow, status: Option<&JobStatus>) -> Vec<String> {
         state.push_str(&format!(", {} rows left out that could not be evaluated", status.row_errors));
     }
     lines.push(state);
+    lines.extend(status.waits.iter().map(|wait| {
+        let at = wait.node.as_ref().map(|node| format!(" ({node})")).unwrap_or_default();
+        format!("Waits for {}{at} since {}", wait.reason, rfc3339(wait.since_ms))
+    }));
     lines.push(match status.last_checkpoints.last() {
         Some(last) => format!(
             "Checkpoints: {}; the last one, of epoch {}, took {:.1} ms, stalled {:.1} ms, wrote {} rows in {} bytes",
@@ -60,6 +64,12 @@ pub fn lines(dataflow: &Dataflow, status: Option<&JobStatus>) -> Vec<String> {
         None => "Checkpoints: none since the server is up".to_owned(),
     });
     lines
+}
+
+/// In UTC, to the millisecond.
+pub fn rfc3339(ms: i64) -> String {
+    let at = chrono::DateTime::from_timestamp_millis(ms);
+    at.map(|at| at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)).unwrap_or_default()
 }
 
 fn facts_of(node: &Node, status: &NodeStatus) -> String {

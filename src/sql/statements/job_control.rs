@@ -5,10 +5,12 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::super::dialect::Cursor;
 use super::super::session::{Outcome, Session};
-use super::{done, explain_job, text_rows, text_schema};
+use super::explain_job::{self, rfc3339};
+use super::{done, text_rows, text_schema};
 use crate::catalog::{Change, DesiredState, Snapshot};
 use crate::engine::dataflow::Dataflow;
 use crate::error::{Error, ErrorKind, Result};
+use crate::jobs::JobStatus;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
@@ -134,7 +136,13 @@ impl JobControl {
             Action::Describe => return self.describe(session, &snapshot, &name),
             Action::Drop => {
                 if job.desired != DesiredState::Stopped && !session.is_pending_job(&name) {
+                    let status = session.server().jobs.status().into_iter().find(|status| status.name == name);
                     session.stop_before_drop(&name).await?;
+                    let was = status.map_or("RUNNING", |status| status.state);
+                    session.notice_with(
+                        format!("job \"{name}\" was {was} and is stopped"),
+                        Some("Its state and its position are gone; what it wrote stays.".to_owned()),
+                    );
                 }
                 session.change(Change::DropJob { name })?;
                 return Ok(done(tag));
@@ -161,15 +169,17 @@ impl JobControl {
             |dataflow| explain_job::lines(&dataflow, status.as_ref()).join("\n"),
         );
         let desired = format!("{:?}", job.desired).to_uppercase();
-        let created = chrono::DateTime::from_timestamp_millis(job.created_ms)
-            .map(|created| created.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
+        let now = status.as_ref();
         let rows = vec![
             vec![Some("name".to_owned()), Some(job.name.clone())],
             vec![Some("id".to_owned()), Some(job.id.clone())],
-            vec![Some("state".to_owned()), status.as_ref().map(|status| status.state.to_owned())],
+            vec![Some("state".to_owned()), now.map(|now| now.state.to_owned())],
+            vec![Some("since".to_owned()), now.and_then(|now| now.since_ms).map(rfc3339)],
+            vec![Some("waits_for".to_owned()), now.and_then(JobStatus::waits_for)],
             vec![Some("desired".to_owned()), Some(desired)],
-            vec![Some("created".to_owned()), created],
-            vec![Some("last_error".to_owned()), status.and_then(|status| status.last_error)],
+            vec![Some("created".to_owned()), Some(rfc3339(job.created_ms))],
+            vec![Some("last_error".to_owned()), now.and_then(|now| now.last_error.clone())],
+            vec![Some("last_error_at".to_owned()), now.and_then(|now| now.last_error_ms).map(rfc3339)],
             vec![Some("statement".to_owned()), Some(job.statement.clone())],
             vec![Some("dataflow".to_owned()), Some(dataflow)],
         ];

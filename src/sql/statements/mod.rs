@@ -19,6 +19,7 @@ pub mod reset;
 pub mod set;
 pub mod show;
 pub mod show_create_table;
+pub mod show_jobs;
 pub mod show_setting;
 pub mod statement_set;
 pub mod transaction;
@@ -206,7 +207,7 @@ impl Statement {
             Self::CreateJob(statement) => statement.execute(session).await,
             Self::DropObject(statement) => statement.execute(session),
             Self::UseSchema(statement) => statement.execute(session),
-            Self::Show(statement) => statement.execute(session),
+            Self::Show(statement) => statement.execute(session).await,
             Self::ShowCreateTable(statement) => statement.execute(session),
             Self::Describe(statement) => statement.execute(session),
             Self::JobControl(statement) => statement.execute(session).await,
@@ -237,8 +238,16 @@ pub fn text_rows(verb: &'static str, schema: SchemaRef, rows: &[Vec<Option<Strin
         })
         .collect();
     let options = datafusion::arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(rows.len()));
-    let batch = RecordBatch::try_new_with_options(schema.clone(), columns, &options)?;
-    let stream = MemoryStream::try_new(vec![batch], schema.clone(), None)?;
+    batch_rows(verb, RecordBatch::try_new_with_options(schema, columns, &options)?)
+}
+
+/// An outcome of rows that are there already.
+///
+/// # Errors
+/// Never: the rows have their own schema.
+pub fn batch_rows(verb: &'static str, batch: RecordBatch) -> Result<Outcome> {
+    let schema = batch.schema();
+    let stream = MemoryStream::try_new(vec![batch], Arc::clone(&schema), None)?;
     Ok(Outcome::Rows { verb, schema, stream: Box::pin(stream) })
 }
 

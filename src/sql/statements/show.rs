@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::Ident;
 use super::super::dialect::{Cursor, fold};
 use super::super::session::{Outcome, Session};
 use super::super::shipped;
-use super::text_rows;
+use super::{batch_rows, show_jobs, text_rows};
 use crate::error::{Error, Result};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Show {
     /// Its columns.
     pub fn schema(&self) -> SchemaRef {
         let names: &[&str] = match self.kind {
-            Kind::Jobs => &["name", "id", "state", "last_error", "statement"],
+            Kind::Jobs => return show_jobs::schema(),
             Kind::Tables => &["table name"],
             Kind::Views => &["view name"],
             Kind::Functions | Kind::UserFunctions => &["function name"],
@@ -81,25 +81,22 @@ impl Show {
     ///
     /// # Errors
     /// The schema does not exist.
-    pub fn execute(&self, session: &mut Session) -> Result<Outcome> {
+    pub async fn execute(&self, session: &mut Session) -> Result<Outcome> {
         let snapshot = session.snapshot()?;
         let database = session.database().to_owned();
         let mut rows: Vec<Vec<Option<String>>> = Vec::new();
         let mut name = |name: &String| rows.push(vec![Some(name.clone())]);
         match self.kind {
             Kind::Jobs => {
-                let status = session.server().jobs.status();
-                for job in snapshot.jobs.values() {
-                    let now = status.iter().find(|status| status.name == job.name);
-                    let state = now.map_or_else(|| "CREATED".to_owned(), |now| now.state.to_owned());
-                    rows.push(vec![
-                        Some(job.name.clone()),
-                        Some(job.id.clone()),
-                        Some(state),
-                        now.and_then(|now| now.last_error.clone()),
-                        Some(job.statement.clone()),
-                    ]);
-                }
+                let (status, now_ms) = (session.server().jobs.status_now().await, session.server().clock.now_ms());
+                let zone = session.settings().time_zone().parse().unwrap_or(chrono_tz::Tz::UTC);
+                let shown = |name: &&String| self.like.as_deref().is_none_or(|pattern| like(pattern, name));
+                let line = |name: &String| match status.iter().find(|status| status.name == *name) {
+                    Some(status) => show_jobs::Line::of(status, now_ms, zone),
+                    None => show_jobs::Line::created(name),
+                };
+                let lines: Vec<_> = snapshot.jobs.keys().filter(shown).map(line).collect();
+                return batch_rows("SHOW", show_jobs::rows(&lines)?);
             }
             Kind::Schemas => {
                 snapshot.databases.get(&database).into_iter().flat_map(|db| db.schemas.keys()).for_each(&mut name);

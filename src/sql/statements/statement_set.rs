@@ -4,7 +4,7 @@
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::super::dialect::Cursor;
-use super::super::session::{Outcome, Session};
+use super::super::session::{Existing, Outcome, Session};
 use super::done;
 use super::insert::Insert;
 use crate::error::{Error, Result};
@@ -18,8 +18,8 @@ pub enum Purpose {
     CreateJob {
         /// The job's name.
         name: String,
-        /// Whether a job of that name may be there.
-        if_not_exists: bool,
+        /// What happens when a job of that name is there.
+        existing: Existing,
     },
     /// Its plan is shown.
     Explain {
