@@ -85,7 +85,7 @@ fn run(config: &Config, work: impl Future<Output = Result<()>>) -> Result<()> {
     // Catalog, checkpoints, logs of the embedded back ends: readable by this user alone, whatever makes them.
     // SAFETY: sets a number of the process; no other thread makes files yet.
     unsafe { libc::umask(0o077) };
-    let runtime = threads::runtime("gateway", None, Role::Answer)?;
+    let runtime = threads::runtime("gateway", None, None, Role::Answer)?;
     let outcome = runtime.block_on(work);
     runtime.shutdown_background();
     outcome

@@ -19,6 +19,7 @@ use crate::embedded::{DynamoDbOptions, EmbeddedDynamoDb, KafkaBroker, KafkaBroke
 use crate::error::{Error, Result};
 use crate::jobs::Jobs;
 use crate::sql::job_relations::JobRelations;
+use crate::sql::queries::Queries;
 use crate::sql::{SqlServer, SystemSchema};
 use crate::threads::{self, Role};
 use crate::wire;
@@ -36,8 +37,7 @@ pub struct Server {
     address: SocketAddr,
     sql: Arc<SqlServer>,
     jobs: Jobs,
-    /// Of jobs, and of queries.
-    runtimes: Vec<Runtime>,
+    job_runtime: Option<Runtime>,
     kafka: Option<KafkaBroker>,
     dynamodb: Option<EmbeddedDynamoDb>,
     defaults: ConnectorDefaults,
@@ -71,9 +71,9 @@ impl Server {
             crate::connectors::kafka::check_properties(&defaults)?;
         }
 
-        let job_runtime = threads::runtime("job", Some(config.job_threads), Role::Work)?;
-        // More threads than cores: an operator that computes without a pause holds its thread, also after a cancel.
-        let query_runtime = threads::runtime("query", Some((4 * crate::config::cores()).max(8)), Role::Answer)?;
+        let job_runtime = threads::runtime("job", Some(config.job_threads), None, Role::Work)?;
+        // More threads than cores: a computation without a pause holds its thread, also after a cancel.
+        let queries = Queries::start((4 * crate::config::cores()).max(8))?;
         let jobs = Jobs::new(
             job_runtime.handle().clone(),
             catalog.clone(),
@@ -92,7 +92,7 @@ impl Server {
             Arc::clone(&clock),
             std::collections::BTreeMap::new(),
         );
-        let sql = Arc::new(sql.with_query_runtime(query_runtime.handle().clone()));
+        let sql = Arc::new(sql.with_queries(queries));
         if let Some(reason) = reason_to_hold(config, &catalog).await? {
             tracing::warn!(%reason, "jobs are held");
             jobs.hold(reason);
@@ -116,8 +116,8 @@ impl Server {
             address.ip(),
             address.port(),
         );
-        let runtimes = vec![job_runtime, query_runtime];
-        Ok(Self { address, sql, jobs, runtimes, kafka, dynamodb, defaults, shutdown, sessions, catalog })
+        let job_runtime = Some(job_runtime);
+        Ok(Self { address, sql, jobs, job_runtime, kafka, dynamodb, defaults, shutdown, sessions, catalog })
     }
 
     /// Where Postgres clients connect.
@@ -138,6 +138,13 @@ impl Server {
     /// The jobs.
     pub fn jobs(&self) -> &Jobs {
         &self.jobs
+    }
+
+    fn end_threads(&mut self) {
+        self.sql.queries.shutdown();
+        if let Some(runtime) = self.job_runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 
     /// Waits until the data directory is no longer this server's, and tells why. Nothing may be written any more then: not even the jobs'
@@ -161,7 +168,7 @@ impl Server {
         }
         let _ = tokio::time::timeout(Duration::from_secs(1), &mut self.sessions).await;
         self.sessions.abort();
-        self.runtimes.drain(..).for_each(Runtime::shutdown_background);
+        self.end_threads();
         if let Some(dynamodb) = self.dynamodb.take() {
             dynamodb.shutdown().await;
         }
@@ -195,7 +202,7 @@ async fn reason_to_hold(config: &Config, catalog: &Catalog) -> Result<Option<Err
 impl Drop for Server {
     fn drop(&mut self) {
         self.shutdown.cancel();
-        self.runtimes.drain(..).for_each(Runtime::shutdown_background);
+        self.end_threads();
     }
 }
 

@@ -1,6 +1,9 @@
 //! The runtimes of the process. Threads that answer sessions come before those that work: else a `SELECT 1` waits, on a machine
 //! whose cores are all busy with jobs, for several of the kernel's time slices (docs/decisions/0017).
 
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+
 use tokio::runtime::{Builder, Runtime};
 
 use crate::error::{Error, Result};
@@ -22,16 +25,68 @@ const NICENESS_MAX: i32 = 19;
 /// Nanoseconds that a thread that answers asks for at a time, the least that Linux grants: who asks for less is served sooner.
 const ANSWER_SLICE: u64 = 100_000;
 
-/// A runtime of `threads` workers, by default one for each core.
+/// The stack of a thread that plans and computes statements: trees of ten thousand levels are walked by recursion, in every build.
+/// Only what a statement really needs of it becomes memory.
+pub const DEEP_STACK_BYTES: usize = 512 << 20;
+
+/// Runs work that may go down a deep tree, on a stack that is large enough for it.
+pub fn with_deep_stack<R>(work: impl FnOnce() -> R) -> R {
+    stacker::maybe_grow(DEEP_STACK_BYTES / 2, DEEP_STACK_BYTES, work)
+}
+
+/// A value that may be a deep tree: dropping it goes down the tree, too.
+#[derive(Clone, Debug)]
+pub struct Deep<T> {
+    value: ManuallyDrop<T>,
+    is_deep: bool,
+}
+
+impl<T> Deep<T> {
+    /// Keeps a value that may be deep.
+    pub fn new(value: T) -> Self {
+        Self { value: ManuallyDrop::new(value), is_deep: true }
+    }
+
+    /// Keeps a value that is known to be no deeper than any stack allows.
+    pub fn shallow(value: T) -> Self {
+        Self { value: ManuallyDrop::new(value), is_deep: false }
+    }
+}
+
+impl<T> Deref for Deep<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> Drop for Deep<T> {
+    fn drop(&mut self) {
+        // SAFETY: nothing reads the value after its owner's drop.
+        let mut drop = || unsafe { ManuallyDrop::drop(&mut self.value) };
+        if self.is_deep { with_deep_stack(drop) } else { drop() }
+    }
+}
+
+/// A runtime of `threads` workers, by default one for each core; each thread has a stack of so many bytes, by default tokio's.
 ///
 /// # Errors
 /// The system has no threads left.
-pub fn runtime(name: &'static str, threads: Option<usize>, role: Role) -> Result<Runtime> {
+pub fn runtime(
+    name: &'static str,
+    threads: Option<usize>,
+    stack_bytes: Option<usize>,
+    role: Role,
+) -> Result<Runtime> {
     // Read here, not by the threads: those that a worker starts have its niceness already.
     let niceness = niceness_for(role, own_niceness());
     let mut builder = Builder::new_multi_thread();
     if let Some(threads) = threads {
         builder.worker_threads(threads);
+    }
+    if let Some(bytes) = stack_bytes {
+        builder.thread_stack_size(bytes);
     }
     builder
         .thread_name(name)
@@ -107,7 +162,7 @@ mod tests {
     #[test]
     fn workers_yield_to_threads_that_answer() {
         let niceness = |role| {
-            let runtime = runtime("test", Some(1), role).unwrap();
+            let runtime = runtime("test", Some(1), None, role).unwrap();
             runtime.block_on(async { tokio::spawn(async { scheduled().0 }).await.unwrap() })
         };
         // Whoever runs the tests may have made all of them nicer.
@@ -118,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_a_worker_starts_is_as_nice_as_the_worker() {
-        let runtime = runtime("test", Some(1), Role::Work).unwrap();
+        let runtime = runtime("test", Some(1), None, Role::Work).unwrap();
         let started = async { tokio::task::spawn_blocking(|| scheduled().0).await.unwrap() };
         let niceness = runtime.block_on(async { tokio::spawn(started).await.unwrap() });
         assert_eq!(niceness, (scheduled().0 + WORK_NICENESS).min(NICENESS_MAX));

@@ -71,7 +71,16 @@ impl StoredExpression {
             }
             _ => Ok(Transformed::no(node)),
         })?;
-        let bytes = positional.data.to_bytes()?;
+        let bytes = positional.data.to_bytes().map_err(|error| {
+            // What is stored is read with a limit, which is tried here.
+            if !error.to_string().contains("recursion limit") {
+                return Error::from(error);
+            }
+            Error::invalid("the expression is nested too deeply for a job")
+                .code("54001")
+                .detail("A job keeps about 90 calls and 30 CASEs that stand within each other.")
+                .hint("Write one CASE with several WHENs instead of a CASE in each ELSE.")
+        })?;
         Ok(Self { text, proto: STANDARD.encode(bytes) })
     }
 

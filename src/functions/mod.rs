@@ -6,6 +6,7 @@ pub mod coercion;
 pub mod concat_ws;
 pub mod date_format;
 pub mod numeric;
+pub mod operator_chain;
 pub mod split_index;
 pub mod time;
 
@@ -115,6 +116,7 @@ const NAMES: &[&str] = &[
     "numeric_modulo",
     "numeric_multiply",
     "numeric_text",
+    "operator_chain",
     "split_index",
     "timestamp_text",
     "to_numeric",
@@ -136,6 +138,7 @@ pub fn by_name(name: &str, clock: Arc<dyn Clock>) -> Option<Arc<ScalarUDF>> {
         "timestamp_text" => time::timestamp_text(),
         "to_numeric" => numeric::to_numeric(),
         "numeric_text" => numeric::numeric_text(),
+        operator_chain::NAME => operator_chain::operator_chain(),
         "numeric_multiply" => numeric::multiply(),
         "numeric_divide" => numeric::divide(),
         "numeric_modulo" => numeric::modulo(),

@@ -1,36 +1,126 @@
-//! A query's rows, computed on the runtime of queries: a cancel or a time-out is answered at once even while an operator
-//! computes without a pause. Dropping the stream ends the computation at its next pause.
+//! A query's rows, computed on the threads of queries: a cancel or a time-out is answered at once even while an operator
+//! computes without a pause. Dropping the stream ends the computation.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::error::DataFusionError;
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
-use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
-use futures::StreamExt;
-use tokio::runtime::Handle;
+use futures::{Stream, StreamExt};
+use tokio::sync::{mpsc, oneshot};
+
+use super::interruptible::interruptible;
+use super::queries::{Interrupt, Queries, Running, defect};
+use crate::error::Result;
 
 /// Batches that may wait for the client.
 const BATCHES_AHEAD: usize = 2;
 
-/// Starts a plan on the runtime `queries`; what it raises comes through the stream.
-pub fn start(plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>, queries: &Handle) -> SendableRecordBatchStream {
+/// A plan and what it runs with.
+pub type Runnable = (Arc<dyn ExecutionPlan>, Arc<TaskContext>);
+
+/// Makes a plan on the threads of queries, and starts it; what it raises then comes through the stream.
+///
+/// # Errors
+/// What making the plan gives.
+pub async fn start(
+    queries: &Queries,
+    plan: impl Future<Output = Result<Runnable>> + Send + 'static,
+) -> Result<SendableRecordBatchStream> {
+    let (ready, schema) = oneshot::channel();
+    let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
+    let mut running = queries.spawn(|interrupt| async move {
+        let made = match plan.await {
+            Ok((plan, context)) => open(plan, context, &interrupt),
+            Err(error) => Err(error),
+        };
+        let mut rows = match made {
+            Ok(rows) => rows,
+            Err(error) => return drop(ready.send(Err(error))),
+        };
+        if ready.send(Ok(rows.schema())).is_err() {
+            return;
+        }
+        loop {
+            let next = rows.next().await;
+            let ends = next.is_none();
+            // Nobody listens any more: the query was given up.
+            if sender.send(next).await.is_err() || ends {
+                return;
+            }
+        }
+    })?;
+    match running.first_word(schema).await.unwrap_or_else(|| Err(defect())) {
+        Ok(schema) => Ok(Box::pin(Rows { schema, batches, running })),
+        Err(error) => {
+            running.finish();
+            Err(error)
+        }
+    }
+}
+
+/// Runs a plan to its end on the thread that calls, and forgets its rows.
+///
+/// # Errors
+/// What the plan raises.
+pub async fn run(plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Result<()> {
+    let mut rows = execute(plan, context)?;
+    while let Some(batch) = rows.next().await {
+        batch?;
+    }
+    Ok(())
+}
+
+fn open(
+    plan: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+    interrupt: &Arc<Interrupt>,
+) -> Result<SendableRecordBatchStream> {
+    execute(interruptible(plan, interrupt)?, context)
+}
+
+fn execute(plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
     let plan: Arc<dyn ExecutionPlan> = match plan.output_partitioning().partition_count() {
         1 => plan,
         _ => Arc::new(CoalescePartitionsExec::new(plan)),
     };
-    let mut builder = RecordBatchReceiverStream::builder(plan.schema(), BATCHES_AHEAD);
-    let batches = builder.tx();
-    let task = async move {
-        let mut rows = plan.execute(0, context)?;
-        while let Some(batch) = rows.next().await {
-            // Nobody listens any more: the query was given up.
-            if batches.send(batch).await.is_err() {
-                break;
+    Ok(plan.execute(0, context)?)
+}
+
+/// The rows on the side of whoever waits for them.
+struct Rows {
+    schema: SchemaRef,
+    /// `None` is the end; a channel that ends without it is that of a computation that broke off.
+    batches: mpsc::Receiver<Option<datafusion::error::Result<RecordBatch>>>,
+    running: Running,
+}
+
+impl Stream for Rows {
+    type Item = datafusion::error::Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.batches.poll_recv(context).map(|received| match received {
+            Some(Some(batch)) => Some(batch),
+            Some(None) => {
+                self.running.finish();
+                None
             }
-        }
-        Ok(())
-    };
-    builder.spawn_on(task, queries);
-    builder.build()
+            None if self.running.is_finished() => None,
+            None => {
+                self.running.finish();
+                Some(Err(DataFusionError::from(defect())))
+            }
+        })
+    }
+}
+
+impl RecordBatchStream for Rows {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
 }

@@ -4,6 +4,8 @@
 //! within the statement. Hints (`/*+ … */`) are taken out of the token stream and kept by the place of the word before them:
 //! sqlparser would drop them as comments.
 
+mod effort;
+
 use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Whitespace};
 
+use super::{balance, statement_size};
 use super::statements::Statement;
 use crate::connectors::options::parse_duration;
 use crate::error::{Error, Result};
@@ -46,6 +49,14 @@ impl Dialect for StreamgateDialect {
     fn is_reserved_for_identifier(&self, kw: Keyword) -> bool {
         POSTGRES.is_reserved_for_identifier(kw)
     }
+    fn parse_prefix(&self, _parser: &mut Parser) -> Option<Result<ast::Expr, ParserError>> {
+        effort::spend();
+        None
+    }
+    fn supports_top_before_distinct(&self) -> bool {
+        effort::spend(); // asked for each SELECT
+        false
+    }
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
         POSTGRES.get_next_precedence(parser)
     }
@@ -77,7 +88,7 @@ impl Dialect for StreamgateDialect {
         true
     }
     fn supports_named_fn_args_with_expr_name(&self) -> bool {
-        true
+        false // each argument would be read twice, and each of its own arguments four times
     }
     fn supports_empty_projections(&self) -> bool {
         true
@@ -160,6 +171,16 @@ impl Places {
         Self { line_starts, end }
     }
 
+    /// Characters of the text.
+    pub fn len(&self) -> usize {
+        self.end
+    }
+
+    /// Whether the text is empty.
+    pub fn is_empty(&self) -> bool {
+        self.end == 0
+    }
+
     /// The position of a place, counted from 1; the end of the text for the parser's "nowhere".
     pub fn position(&self, place: Location) -> usize {
         let line = usize::try_from(place.line).unwrap_or(0);
@@ -204,6 +225,7 @@ static DIALECT: StreamgateDialect = StreamgateDialect;
 pub struct Cursor<'a> {
     parser: Parser<'static>,
     text: &'a str,
+    tokens: usize,
     places: Places,
     /// The hints of the statement.
     pub hints: Hints,
@@ -235,8 +257,10 @@ impl<'a> Cursor<'a> {
             }
         }
         refuse_what_is_not_there_yet(&kept, &places)?;
-        let parser = Parser::new(&DIALECT).with_recursion_limit(200).with_tokens_with_locations(kept);
-        Ok(Self { parser, text, places, hints })
+        statement_size::check(&kept, &places)?;
+        let tokens = kept.len();
+        let parser = Parser::new(&DIALECT).with_recursion_limit(statement_size::RECURSION_MAX).with_tokens_with_locations(kept);
+        Ok(Self { parser, text, tokens, places, hints })
     }
 
     /// The whole text.
@@ -407,7 +431,7 @@ impl<'a> Cursor<'a> {
     /// A syntax error.
     pub fn expression(&mut self) -> Result<String> {
         let from = self.position();
-        self.parser.parse_expr().map_err(|error| self.of_parser(&error))?;
+        effort::bounded(self.tokens, || self.parser.parse_expr()).map_err(|error| self.of_parser(&error))?;
         Ok(self.slice(from, self.last_end()))
     }
 
@@ -416,7 +440,10 @@ impl<'a> Cursor<'a> {
     /// # Errors
     /// A syntax error.
     pub fn query(&mut self) -> Result<Box<ast::Query>> {
-        self.parser.parse_query().map_err(|error| self.of_parser(&error))
+        let read = effort::bounded(self.tokens, || self.parser.parse_query());
+        let mut query = read.map_err(|error| self.of_parser(&error))?;
+        balance::query(&mut query);
+        Ok(query)
     }
 
     /// Reads an expression with sqlparser.
@@ -424,7 +451,10 @@ impl<'a> Cursor<'a> {
     /// # Errors
     /// A syntax error.
     pub fn expr(&mut self) -> Result<ast::Expr> {
-        self.parser.parse_expr().map_err(|error| self.of_parser(&error))
+        let read = effort::bounded(self.tokens, || self.parser.parse_expr());
+        let mut expr = read.map_err(|error| self.of_parser(&error))?;
+        balance::expression(&mut expr);
+        Ok(expr)
     }
 
     /// Takes a type's tokens and gives their text, blanks reduced.
@@ -518,7 +548,9 @@ pub fn parser_error(error: &ParserError, places: &Places) -> Error {
     let text = match error {
         ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.as_str(),
         ParserError::RecursionLimitExceeded => {
-            return Error::invalid("the statement is nested too deeply").code("54001");
+            return Error::invalid("the statement is too complex: too much of it stands within each other")
+                .code("54001")
+                .hint("Name the inner queries in WITH, or use views.");
         }
     };
     let (text, position) = match text.rsplit_once(" at Line: ") {

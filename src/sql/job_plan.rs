@@ -10,12 +10,13 @@ use crate::connectors::table_provider::ConnectorTable;
 use crate::engine::dataflow::{Dataflow, JobSettings};
 use crate::engine::planner::{PlannedInsert, plan_job};
 use crate::error::{Error, Result};
+use crate::threads::Deep;
 
 /// One INSERT of a job.
 #[derive(Clone)]
 pub struct JobInsert {
     /// Its optimised query, whose columns are the sink's.
-    pub query: LogicalPlan,
+    pub query: Arc<Deep<LogicalPlan>>,
     /// What it writes.
     pub sink: Arc<ConnectorTable>,
     /// The table's name, for the job's.

@@ -30,6 +30,7 @@ use super::resolver::{Parameter, Resolver, placeholder};
 use super::secret_options::is_secret;
 use super::session::{SessionView, SqlServer};
 use super::shipped;
+use super::statement_size;
 use super::statements::insert::Insert;
 use super::user_function::SqlFunction;
 use crate::catalog::{DEFAULT_SCHEMA, FunctionEntry, TableEntry, ViewEntry};
@@ -40,9 +41,13 @@ use crate::data_type;
 use crate::engine::lookup_function::LookupFunction;
 use crate::error::{Error, Result};
 use crate::functions;
+use crate::threads::Deep;
 
 /// How deep views and functions may refer to each other.
 const DEPTH_MAX: usize = 24;
+
+/// A plan that may be deep and that several hold.
+pub type SharedPlan = Arc<Deep<LogicalPlan>>;
 
 /// A statement's plan.
 #[derive(Clone)]
@@ -50,14 +55,14 @@ pub enum Planned {
     /// Rows for the client.
     Query {
         /// As DataFusion's SQL planner gives it: neither analysed nor optimised.
-        plan: LogicalPlan,
+        plan: SharedPlan,
         /// The names of the result's columns, where they differ from the plan's.
         names: Option<Vec<String>>,
     },
     /// An INSERT that ends by itself.
     BoundedInsert {
         /// The write over its input.
-        plan: LogicalPlan,
+        plan: SharedPlan,
     },
     /// An INSERT that does not.
     Job(Box<PlannedJob>),
@@ -76,8 +81,12 @@ pub struct Planner {
     depth: usize,
     tables: Mutex<HashMap<TableReference, Arc<dyn TableSource>>>,
     functions: Mutex<HashMap<String, Arc<ScalarUDF>>>,
+    /// Relations that views read.
+    relations: Mutex<HashMap<(String, String), usize>>,
     failed: Mutex<Option<Error>>,
     hinted: AtomicUsize,
+    /// Bytes of views and functions that were read for the plan.
+    read: Arc<AtomicUsize>,
     /// Whether a time function was asked for: such a plan is good for one execution.
     pub uses_time: AtomicBool,
 }
@@ -105,8 +114,10 @@ impl Planner {
             depth: 0,
             tables: Mutex::default(),
             functions: Mutex::default(),
+            relations: Mutex::default(),
             failed: Mutex::default(),
             hinted: AtomicUsize::new(0),
+            read: Arc::default(),
             uses_time: AtomicBool::new(false),
         }
     }
@@ -132,7 +143,18 @@ impl Planner {
             volatile,
         );
         nested.depth = self.depth + 1;
+        nested.read = self.read.clone();
         Ok(nested)
+    }
+
+    fn note_text(&self, length: usize) {
+        self.read.fetch_add(length, Ordering::Relaxed);
+    }
+
+    /// A plan of this planner for whoever needs it.
+    pub fn share(&self, plan: LogicalPlan) -> SharedPlan {
+        let is_small = self.read.load(Ordering::Relaxed) <= statement_size::SHALLOW_BYTES;
+        Arc::new(if is_small { Deep::shallow(plan) } else { Deep::new(plan) })
     }
 
     fn options() -> ParserOptions {
@@ -155,6 +177,19 @@ impl Planner {
         places: Option<&Places>,
         parameter_types: &[Option<DataType>],
     ) -> Result<(LogicalPlan, Option<Vec<String>>)> {
+        let (plan, names, _) = self.plan_counted(query, hints, places, parameter_types)?;
+        Ok((plan, names))
+    }
+
+    /// As [`Self::plan_query`], with the number of relations.
+    fn plan_counted(
+        &self,
+        query: &ast::Query,
+        hints: &Hints,
+        places: Option<&Places>,
+        parameter_types: &[Option<DataType>],
+    ) -> Result<(LogicalPlan, Option<Vec<String>>, usize)> {
+        self.note_text(places.map_or(0, Places::len));
         let mut statement = ast::Statement::Query(Box::new(query.clone()));
         for schema in &self.server.system_schemas {
             schema.rewrite(&mut statement);
@@ -165,6 +200,7 @@ impl Planner {
         let types = parameter_types.iter().map(|known| known.as_ref().and_then(sql_type)).collect();
         let mut resolver = Resolver::new(self, hints.clone(), places).with_parameter_types(types);
         resolver.resolve(query)?;
+        let relations = resolver.relations;
         if let Some(error) = self.failed.lock().take() {
             return Err(error);
         }
@@ -172,7 +208,7 @@ impl Planner {
         super::result_names::name_nested(query);
         let planner = SqlToRel::new_with_options(self, Self::options());
         let plan = planner.sql_statement_to_plan(statement).map_err(|error| refine(error, places))?;
-        Ok((plan, names))
+        Ok((plan, names, relations))
     }
 
     /// Plans the text of a query (of a view).
@@ -180,8 +216,18 @@ impl Planner {
     /// # Errors
     /// As [`Self::plan_query`].
     pub fn plan_text(&self, text: &str) -> Result<LogicalPlan> {
+        Ok(self.plan_text_counted(text)?.0)
+    }
+
+    fn plan_text_counted(&self, text: &str) -> Result<(LogicalPlan, usize)> {
         let (query, hints) = dialect::parse_query(text)?;
-        Ok(self.plan_query(&query, &hints, Some(&Places::new(text)), &[])?.0)
+        let (plan, _, relations) = self.plan_counted(&query, &hints, Some(&Places::new(text)), &[])?;
+        Ok((plan, relations))
+    }
+
+    /// Relations that a reference to this one reads.
+    pub fn relations_of(&self, schema: &str, name: &str) -> usize {
+        self.relations.lock().get(&(schema.to_owned(), name.to_owned())).copied().unwrap_or(1)
     }
 
     /// Evaluates a constant expression.
@@ -253,10 +299,11 @@ impl Planner {
             return Err(Error::invalid(format!("hint OPTIONS ('{name}') needs a declared table")));
         }
         if let Some(view) = self.view_entry(target) {
-            let plan = self
-                .nested(&target.schema, self.volatile)?
-                .plan_text(&view.query)
+            let nested = self.nested(&target.schema, self.volatile)?;
+            let (plan, relations) = nested
+                .plan_text_counted(&view.query)
                 .map_err(|error| error.context(format!("view \"{}\"", target.name)))?;
+            self.relations.lock().insert((target.schema.clone(), target.name.clone()), relations.max(1));
             let renames: Vec<Expr> = plan
                 .schema()
                 .columns()
@@ -449,6 +496,7 @@ impl Planner {
     /// Its body cannot be planned, or gives another type than declared.
     pub fn function(&self, name: &str, schema: &str, entry: &FunctionEntry) -> Result<Arc<ScalarUDF>> {
         let nested = self.nested(schema, true)?;
+        self.note_text(entry.body.len());
         let (query, hints) = dialect::parse_query(&entry.body)?;
         let places = Places::new(&entry.body);
         let plain: Vec<Parameter> =

@@ -50,12 +50,34 @@ pub struct Resolver<'p> {
     planner: &'p Planner,
     hints: Hints,
     places: Option<&'p Places>,
-    ctes: Vec<(String, Output)>,
+    ctes: Vec<WithQuery>,
     parameters: Vec<Parameter>,
     /// Declared types of `$1 …`, cast where they are used.
     parameter_types: Vec<Option<SqlType>>,
     /// Whether a relation was read.
     pub reads_relations: bool,
+    /// Relations read so far, each as often as the queries of WITH and the views that read it are named.
+    pub relations: usize,
+}
+
+/// A query of WITH.
+struct WithQuery {
+    name: String,
+    output: Output,
+    /// Relations that a reference to it reads.
+    relations: usize,
+}
+
+/// Relations of a statement, once its views and queries of WITH are written out. Planning takes time by their number.
+const RELATIONS_MAX: usize = 2_000;
+/// As in PostgreSQL.
+const COLUMNS_MAX: usize = 1_664;
+
+fn too_many_relations() -> Error {
+    Error::invalid(format!(
+        "the statement is too complex: it reads more than {RELATIONS_MAX} relations, counted as often as views and queries of WITH name them"
+    ))
+    .code("54001")
 }
 
 impl<'p> Resolver<'p> {
@@ -69,6 +91,7 @@ impl<'p> Resolver<'p> {
             parameters: Vec::new(),
             parameter_types: Vec::new(),
             reads_relations: false,
+            relations: 0,
         }
     }
 
@@ -192,13 +215,17 @@ impl<'p> Resolver<'p> {
             (!cte.alias.columns.is_empty()).then(|| cte.alias.columns.iter().map(|c| c.name.value.clone()).collect());
         if recursive {
             let columns = renamed.clone().or_else(|| first_branch_columns(&cte.query));
-            self.ctes.push((name.clone(), columns));
+            self.ctes.push(WithQuery { name: name.clone(), output: columns, relations: 1 });
         }
+        let before = self.relations;
         let output = self.query(&mut cte.query, outer)?;
+        let relations = (self.relations - before).max(1);
+        // They count where the query is named.
+        self.relations = before;
         if recursive {
             self.ctes.pop();
         }
-        self.ctes.push((name, renamed_columns(output, renamed)));
+        self.ctes.push(WithQuery { name, output: renamed_columns(output, renamed), relations });
         Ok(())
     }
 
@@ -270,6 +297,10 @@ impl<'p> Resolver<'p> {
                 }
                 _ => None,
             };
+            if output.as_ref().is_some_and(|output| output.len() > COLUMNS_MAX) {
+                let error = format!("target lists can have at most {COLUMNS_MAX} entries");
+                return Err(Error::invalid(error).code("54011"));
+            }
         }
         for expr in select.selection.iter_mut() {
             self.expr(expr, &scopes)?;
@@ -445,7 +476,7 @@ impl<'p> Resolver<'p> {
                     Some(provider) => {
                         Some(provider.schema().fields().iter().map(|field| field.name().clone()).collect())
                     }
-                    None => self.ctes.iter().rev().find(|(cte, _)| *cte == bare).and_then(|(_, output)| output.clone()),
+                    None => self.with_query(&bare).and_then(|with| with.output.clone()),
                 };
                 let renamed = columns_of_alias(alias.as_mut());
                 let alias = alias.as_ref().map_or(bare, |alias| alias.name.value.clone());
@@ -526,8 +557,9 @@ impl<'p> Resolver<'p> {
             .and_then(|places| places.of(last.span))
             .and_then(|position| self.hints.options.remove(&position));
         if idents.len() == 1 {
-            let names: Vec<String> = self.ctes.iter().map(|(name, _)| name.clone()).collect();
+            let names: Vec<String> = self.ctes.iter().map(|with| with.name.clone()).collect();
             if let Some(cte) = super::names::pick(&fold(&last), names.iter().rev()) {
+                self.count_relations(self.with_query(cte).map_or(1, |with| with.relations), last.span)?;
                 if options.is_some() {
                     return Err(self.place(Error::invalid("hint OPTIONS needs a declared table"), last.span));
                 }
@@ -546,11 +578,21 @@ impl<'p> Resolver<'p> {
             .planner
             .register(&target, &options.unwrap_or_default())
             .map_err(|error| if error.position().is_some() { error } else { self.place(error, last.span) })?;
+        self.count_relations(self.planner.relations_of(&schema, &target.name), last.span)?;
         *name = ObjectName::from(vec![
             Ident { value: schema, quote_style: Some('"'), span: idents[0].span },
             Ident { value: target.name.clone(), quote_style: Some('"'), span: last.span },
         ]);
         Ok((target.name, Some(provider)))
+    }
+
+    fn with_query(&self, name: &str) -> Option<&WithQuery> {
+        self.ctes.iter().rev().find(|with| with.name == name)
+    }
+
+    fn count_relations(&mut self, count: usize, span: Span) -> Result<()> {
+        self.relations = self.relations.saturating_add(count);
+        if self.relations > RELATIONS_MAX { Err(self.place(too_many_relations(), span)) } else { Ok(()) }
     }
 
     /// LIMIT and OFFSET: a parameter there is a bigint.
@@ -873,7 +915,8 @@ pub fn column_name(expr: &Expr) -> String {
         Expr::Identifier(ident) => ident.value.clone(),
         Expr::CompoundIdentifier(idents) => idents.last().map_or_else(String::new, |ident| ident.value.clone()),
         Expr::Function(function) => {
-            function.name.0.last().and_then(|part| part.as_ident()).map_or_else(String::new, fold)
+            let name = function.name.0.last().and_then(|part| part.as_ident()).map_or_else(String::new, fold);
+            if name == crate::functions::operator_chain::NAME { "?column?".to_owned() } else { name }
         }
         Expr::Nested(expr) | Expr::Collate { expr, .. } => column_name(expr),
         Expr::Cast { expr, data_type, .. } => match column_name(expr).as_str() {

@@ -6,28 +6,27 @@
 mod declare;
 mod existing_jobs;
 mod inserts;
+mod prepare;
 mod server;
 mod statement_set;
 mod transaction;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::catalog::TableProvider;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::dml::InsertOp;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
 
-use super::dialect::{self, Places};
 use super::error_map::refine;
 use super::job_plan::PlannedJob;
 use super::names::{Names, TEMPORARY_SCHEMA, Target};
@@ -35,12 +34,12 @@ use super::planner::{Planned, Planner};
 use super::result_names::{MARK, without_mark};
 use super::settings::Settings;
 use super::statements::Statement;
-use super::statements::explain::Explained;
 use super::{background_stream, splitter};
 use crate::catalog::{Change, DEFAULT_DATABASE, Snapshot, TableEntry};
 use crate::connectors::OptionValue;
 use crate::connectors::table_provider::{ConnectorTable, ScanNotices};
 use crate::error::{Error, Result};
+use crate::threads::Deep;
 pub use existing_jobs::Existing;
 pub use server::{SqlServer, SystemSchema};
 use statement_set::OpenSet;
@@ -128,7 +127,7 @@ pub struct Prepared {
 
 struct PreparedInner {
     text: StatementText,
-    statement: Statement,
+    statement: Arc<Deep<Statement>>,
     /// What the client said of the parameters.
     given_types: Vec<Option<DataType>>,
     plan: Option<CachedPlan>,
@@ -278,95 +277,6 @@ impl Session {
         result
     }
 
-    async fn prepare_inner(&mut self, text: &StatementText, given: &[Option<DataType>]) -> Result<Prepared> {
-        let statement = dialect::parse(&text.text)
-            .and_then(|statement| self.refuse_in_failed_block(&statement).map(|()| statement))
-            .inspect_err(|_| {
-                if splitter::opens_statement_set(&text.text) {
-                    self.open_failed_set();
-                }
-            })?;
-        let planned = match &statement {
-            Statement::Query(query) => {
-                let planner = self.planner(false)?;
-                let places = Places::new(&text.text);
-                let (plan, names) = planner.plan_query(&query.query, &query.hints, Some(&places), given)?;
-                Some((Planned::Query { plan, names }, planner.uses_time.load(Ordering::Relaxed)))
-            }
-            Statement::Insert(insert) => {
-                let planner = self.planner(false)?;
-                let (plan, table, target) = planner.plan_insert(insert, given, &Places::new(&text.text))?;
-                // Parameters are not bound yet, so that whether it is a job is decided when it runs.
-                let plan = if plan.get_parameter_names()?.is_empty() {
-                    return self.prepare_insert(text, statement.clone(), given).await;
-                } else {
-                    dml(plan, &table, &target)?
-                };
-                Some((Planned::BoundedInsert { plan }, true))
-            }
-            Statement::Explain(explain) => {
-                let planned = match &explain.explained {
-                    Explained::Query(query) => {
-                        let places = Places::new(&text.text);
-                        let (plan, names) =
-                            self.planner(false)?.plan_query(&query.query, &query.hints, Some(&places), given)?;
-                        Planned::Query { plan, names }
-                    }
-                    Explained::Insert(insert) => self.plan_insert(insert, given, &text.text).await?,
-                };
-                Some((planned, true))
-            }
-            _ => None,
-        };
-        self.finish_prepare(text, statement, given, planned)
-    }
-
-    async fn prepare_insert(
-        &mut self,
-        text: &StatementText,
-        statement: Statement,
-        given: &[Option<DataType>],
-    ) -> Result<Prepared> {
-        let Statement::Insert(insert) = &statement else {
-            return Err(Error::internal("not an INSERT"));
-        };
-        let planned = self.plan_insert(insert, given, &text.text).await?;
-        self.finish_prepare(text, statement, given, Some((planned, true)))
-    }
-
-    fn finish_prepare(
-        &mut self,
-        text: &StatementText,
-        statement: Statement,
-        given: &[Option<DataType>],
-        planned: Option<(Planned, bool)>,
-    ) -> Result<Prepared> {
-        let parameter_types = match &planned {
-            Some((Planned::Query { plan, .. } | Planned::BoundedInsert { plan }, _)) => parameter_types(plan, given)?,
-            _ => given.iter().map(|given| given.clone().unwrap_or(DataType::Utf8)).collect(),
-        };
-        let result = match (&statement, &planned) {
-            (Statement::Query(_), Some((Planned::Query { plan, names }, _))) => {
-                Some(result_schema(plan, names.as_deref(), &self.server, self.state_now())?)
-            }
-            (Statement::Prepared(super::statements::prepared::PreparedControl::Execute { name, .. }), _) => {
-                self.prepared.get(name).and_then(|prepared| prepared.result.clone())
-            }
-            _ => statement.result(self),
-        };
-        let snapshot = self.snapshot()?;
-        let generation = self.settings.generation;
-        let plan = planned.map(|(planned, once)| CachedPlan {
-            planned,
-            snapshot,
-            generation,
-            once,
-            used: AtomicBool::new(false),
-        });
-        let inner = PreparedInner { text: text.clone(), statement, given_types: given.to_vec(), plan };
-        Ok(Prepared { parameter_types, result, inner: Arc::new(inner) })
-    }
-
     fn refuse_in_failed_block(&self, statement: &Statement) -> Result<()> {
         if let Some(set) = &self.set {
             return set.admit(statement);
@@ -392,7 +302,7 @@ impl Session {
     async fn execute_inner(&mut self, prepared: &Prepared, parameters: Vec<ScalarValue>) -> Result<Outcome> {
         let inner = prepared.inner.clone();
         self.refuse_in_failed_block(&inner.statement)?;
-        if !matches!(inner.statement, Statement::Query(_) | Statement::Insert(_) | Statement::Explain(_)) {
+        if !matches!(**inner.statement, Statement::Query(_) | Statement::Insert(_) | Statement::Explain(_)) {
             return inner.statement.execute(self).await;
         }
         if parameters.len() != prepared.parameter_types.len() {
@@ -428,27 +338,22 @@ impl Session {
         if let Statement::Explain(explain) = statement {
             return explain.execute(self, planned).await;
         }
-        let bind = |plan: &LogicalPlan| -> Result<LogicalPlan> {
-            if parameters.is_empty() {
-                return Ok(plan.clone());
-            }
-            plan.clone().with_param_values(parameters.clone()).map_err(|error| refine(error, None))
-        };
         match planned {
             Planned::Query { plan, names } => {
-                let plan = bind(plan)?;
+                let plan = plan.clone();
                 let (state, told) = self.telling_state();
-                let physical = state.create_physical_plan(&plan).await.map_err(|error| refine(error, None))?;
+                let made = async move {
+                    let plan = Self::bound(&plan, parameters)?;
+                    let physical = state.create_physical_plan(&plan).await.map_err(|error| refine(error, None))?;
+                    Ok((physical, state.task_ctx()))
+                };
+                let stream = background_stream::start(&self.server.queries, made).await?;
                 told.take().into_iter().for_each(|notice| self.notice(notice));
-                let stream = background_stream::start(physical, state.task_ctx(), &self.server.queries);
                 let schema = rename(&stream.schema(), names.as_deref());
                 Ok(Outcome::Rows { verb: "SELECT", schema: schema.clone(), stream: renamed(stream, schema) })
             }
             Planned::BoundedInsert { plan } => {
-                let plan = bind(plan)?;
-                if !parameters.is_empty() && is_unbounded_insert(&self.state(), &plan)? {
-                    return Err(Error::unsupported("a job cannot have parameters").hint("Write the values out."));
-                }
+                let plan = if parameters.is_empty() { plan.clone() } else { self.bind_insert(plan, parameters).await? };
                 if let Some(collected) = self.collect(|| Planned::BoundedInsert { plan: plan.clone() }) {
                     return Ok(collected);
                 }
@@ -767,66 +672,6 @@ fn secrets_of(entry: &TableEntry) -> Vec<String> {
 fn dml(plan: LogicalPlan, table: &Arc<ConnectorTable>, target: &Target) -> Result<LogicalPlan> {
     let source = provider_as_source(table.clone() as Arc<dyn TableProvider>);
     Ok(LogicalPlanBuilder::insert_into(plan, target.name.as_str(), source, InsertOp::Append)?.build()?)
-}
-
-fn is_unbounded_insert(state: &SessionState, plan: &LogicalPlan) -> Result<bool> {
-    let LogicalPlan::Dml(dml) = plan else { return Ok(false) };
-    let optimised = state.optimize(&dml.input).map_err(|error| refine(error, None))?;
-    crate::engine::planner::is_unbounded(&optimised)
-}
-
-/// Types of `$1 …`: the client's, else inferred, else text.
-fn parameter_types(plan: &LogicalPlan, given: &[Option<DataType>]) -> Result<Vec<DataType>> {
-    let mut inferred = plan.get_parameter_types().map_err(|error| refine(error, None))?;
-    // What a parameter is cast to is its type.
-    plan.apply_with_subqueries(|plan| {
-        plan.apply_expressions(|expr| {
-            expr.apply(|expr| {
-                if let Expr::Cast(cast) = expr
-                    && let Expr::Placeholder(placeholder) = cast.expr.as_ref()
-                {
-                    inferred
-                        .entry(placeholder.id.clone())
-                        .and_modify(|known| {
-                            known.get_or_insert_with(|| cast.field.data_type().clone());
-                        })
-                        .or_insert_with(|| Some(cast.field.data_type().clone()));
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
-        })
-    })
-    .map_err(|error| refine(error, None))?;
-    let numbers: HashMap<usize, Option<DataType>> = inferred
-        .into_iter()
-        .filter_map(|(name, data_type)| Some((name.strip_prefix('$')?.parse().ok()?, data_type)))
-        .collect();
-    let count = numbers.keys().copied().max().unwrap_or(0).max(given.len());
-    Ok((1..=count)
-        .map(|number| {
-            given
-                .get(number - 1)
-                .cloned()
-                .flatten()
-                .or_else(|| numbers.get(&number).cloned().flatten())
-                .filter(|data_type| !data_type.is_null())
-                .unwrap_or(DataType::Utf8)
-        })
-        .collect())
-}
-
-/// The columns that the client sees: types after analysis, names as Postgres gives them.
-fn result_schema(
-    plan: &LogicalPlan,
-    names: Option<&[String]>,
-    _server: &SqlServer,
-    state: SessionState,
-) -> Result<SchemaRef> {
-    let analysed = state
-        .analyzer()
-        .execute_and_check(plan.clone(), state.config_options(), |_, _| {})
-        .map_err(|error| refine(error, None))?;
-    Ok(rename(&Arc::new(analysed.schema().as_arrow().clone()), names))
 }
 
 fn rename(schema: &SchemaRef, names: Option<&[String]>) -> SchemaRef {

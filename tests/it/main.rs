@@ -16,6 +16,7 @@ mod recovery;
 mod scripts;
 mod server;
 mod shutdown;
+mod statements;
 mod tidy;
 mod waits;
 mod wire;

@@ -1,8 +1,11 @@
 //! INSERTs of a session: planned, run at once, or submitted as jobs. Those of a block wait for its COMMIT and become one job.
 
+use std::sync::Arc;
+
 use datafusion::arrow::array::UInt64Array;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
 
 use super::existing_jobs::Existing;
@@ -14,8 +17,9 @@ use crate::error::{Error, Result};
 use crate::sql::dialect::Places;
 use crate::sql::error_map::refine;
 use crate::sql::job_plan::{self, JobInsert, PlannedJob};
-use crate::sql::planner::Planned;
+use crate::sql::planner::{Planned, SharedPlan};
 use crate::sql::statements::insert::Insert;
+use crate::threads::Deep;
 
 /// The option that one job uses up.
 const SAVEPOINT_PATH: &str = "execution.savepoint.path";
@@ -25,7 +29,7 @@ impl Session {
     ///
     /// # Errors
     /// As planning.
-    pub async fn plan_insert(&mut self, insert: &Insert, given: &[Option<DataType>], text: &str) -> Result<Planned> {
+    pub async fn plan_insert(&mut self, insert: &Arc<Insert>, given: &[Option<DataType>], text: &str) -> Result<Planned> {
         loop {
             match self.plan_insert_once(insert, given, text).await {
                 Err(error) if self.declare_missing(&error).await => {}
@@ -34,28 +38,53 @@ impl Session {
         }
     }
 
-    async fn plan_insert_once(&mut self, insert: &Insert, given: &[Option<DataType>], text: &str) -> Result<Planned> {
-        let places = Places::new(text);
-        let (plan, table, target) = self.planner(false)?.plan_insert(insert, given, &places)?;
-        let state = self.state();
-        let optimised = state.optimize(&plan).map_err(|error| refine(error, Some(&places)))?;
-        if !crate::engine::planner::is_unbounded(&optimised)? {
-            return Ok(Planned::BoundedInsert { plan: dml(plan, &table, &target)? });
-        }
-        let (plan, table, target) = self.planner(true)?.plan_insert(insert, given, &places)?;
-        let query = self.server.optimize_for_jobs(&plan, &state).map_err(|error| refine(error, Some(&places)))?;
+    async fn plan_insert_once(&mut self, insert: &Arc<Insert>, given: &[Option<DataType>], text: &str) -> Result<Planned> {
+        let (insert, given, places) = (insert.clone(), given.to_vec(), Places::new(text));
+        let (planner, volatile) = (self.planner(false)?, self.planner(true)?);
+        let (server, state) = (self.server.clone(), self.state());
         let settings = JobSettings { time_zone: self.settings.time_zone(), options: self.settings.of_jobs() };
         let pipeline_name = self.settings.get("pipeline.name").ok().filter(|name| !name.is_empty());
-        let insert = JobInsert { query, sink: table, table: target.name, text: insert.text.clone() };
-        Ok(Planned::Job(Box::new(PlannedJob::plan(vec![insert], settings, pipeline_name).await?)))
+        let work = async move {
+            let (plan, table, target) = planner.plan_insert(&insert, &given, &places)?;
+            let optimised = state.optimize(&plan).map_err(|error| refine(error, Some(&places)))?;
+            if !crate::engine::planner::is_unbounded(&optimised)? {
+                return Ok(Planned::BoundedInsert { plan: planner.share(dml(plan, &table, &target)?) });
+            }
+            let (plan, table, target) = volatile.plan_insert(&insert, &given, &places)?;
+            let query = server.optimize_for_jobs(&plan, &state).map_err(|error| refine(error, Some(&places)))?;
+            let query = Arc::new(Deep::new(query));
+            let insert = JobInsert { query, sink: table, table: target.name, text: insert.text.clone() };
+            Ok(Planned::Job(Box::new(PlannedJob::plan(vec![insert], settings, pipeline_name).await?)))
+        };
+        self.server.queries.run(|_| work).await
+    }
+
+    /// A bounded INSERT with the values of its parameters.
+    pub(super) async fn bind_insert(&mut self, plan: &SharedPlan, parameters: Vec<ScalarValue>) -> Result<SharedPlan> {
+        let (plan, state) = (plan.clone(), self.state());
+        let work = move || {
+            let plan = Self::bound(&plan, parameters)?;
+            if let LogicalPlan::Dml(dml) = &plan {
+                let optimised = state.optimize(&dml.input).map_err(|error| refine(error, None))?;
+                if crate::engine::planner::is_unbounded(&optimised)? {
+                    return Err(Error::unsupported("a job cannot have parameters").hint("Write the values out."));
+                }
+            }
+            Ok(Arc::new(Deep::new(plan)))
+        };
+        self.server.queries.compute(work).await
     }
 
     /// Runs a bounded INSERT; gives the number of rows.
-    pub(super) async fn run_bounded(&mut self, plan: &LogicalPlan) -> Result<u64> {
+    pub(super) async fn run_bounded(&mut self, plan: &SharedPlan) -> Result<u64> {
+        let plan = plan.clone();
         let (state, told) = self.telling_state();
-        let physical = state.create_physical_plan(plan).await.map_err(|error| refine(error, None))?;
+        let made = async move {
+            let physical = state.create_physical_plan(&plan).await.map_err(|error| refine(error, None))?;
+            Ok((physical, state.task_ctx()))
+        };
+        let mut stream = background_stream::start(&self.server.queries, made).await?;
         told.take().into_iter().for_each(|notice| self.notice(notice));
-        let mut stream = background_stream::start(physical, state.task_ctx(), &self.server.queries);
         let mut count = 0;
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(|error| refine(error, None))?;

@@ -18,6 +18,7 @@ use crate::connectors::{Registry, TableDeclaration};
 use crate::error::{Error, Result};
 use crate::functions::coercion;
 use crate::jobs::Jobs;
+use crate::sql::queries::Queries;
 use crate::sql::query_planner::LookUpQueryPlanner;
 
 /// Opened tables kept for the next statement; beyond that many all are opened anew.
@@ -41,7 +42,8 @@ pub struct SqlServer {
     /// The optimiser's rules but those that are bad for plans that run incrementally.
     job_optimizer: Optimizer,
     opened: Mutex<HashMap<String, Arc<ConnectorTable>>>,
-    pub(super) queries: tokio::runtime::Handle,
+    /// The threads on which statements are planned and queries computed.
+    pub queries: Queries,
 }
 
 impl SqlServer {
@@ -59,14 +61,14 @@ impl SqlServer {
         let rules =
             base.optimizers().iter().filter(|rule| rule.name() != "single_distinct_aggregation_to_group_by").cloned();
         let job_optimizer = Optimizer::with_rules(rules.collect());
-        let queries = tokio::runtime::Handle::current();
+        let queries = Queries::here();
         let opened = Mutex::default();
         Self { catalog, jobs, connectors, system_schemas, clock, defaults, base, job_optimizer, opened, queries }
     }
 
-    /// Computes queries on another runtime than the sessions', which then answer whatever a query is busy with.
+    /// Plans and computes on other threads than the sessions', which then answer whatever a statement is busy with.
     #[must_use]
-    pub fn with_query_runtime(mut self, queries: tokio::runtime::Handle) -> Self {
+    pub fn with_queries(mut self, queries: Queries) -> Self {
         self.queries = queries;
         self
     }

@@ -86,7 +86,7 @@ impl CreateFunction {
     ///
     /// # Errors
     /// The body cannot be planned, or the name is taken.
-    pub fn execute(&self, session: &mut Session) -> Result<Outcome> {
+    pub async fn execute(&self, session: &mut Session) -> Result<Outcome> {
         let target = session.target(&self.name)?;
         let name = target.name.to_lowercase();
         if session.planner(true)?.is_built_in(&name) {
@@ -114,9 +114,10 @@ impl CreateFunction {
             returns: self.returns.clone(),
             body: self.body.clone(),
         };
+        let (called, schema, planned) = (name.clone(), target.schema.clone(), entry.clone());
         session
-            .planner(true)?
-            .function(&name, &target.schema, &entry)
+            .plan(true, move |planner| planner.function(&called, &schema, &planned).map(drop))
+            .await
             .map_err(|error| error.context(format!("function \"{name}\"")))?;
         session.change(Change::CreateFunction {
             database: target.database,

@@ -1,5 +1,7 @@
 //! CREATE [OR REPLACE] JOB name AS INSERT …: an unbounded INSERT, or a statement set of them, under a name of the user's choice.
 
+use std::sync::Arc;
+
 use super::super::dialect::Cursor;
 use super::super::planner::Planned;
 use super::super::session::{Existing, Outcome, Session};
@@ -13,7 +15,7 @@ use crate::error::{Error, Result};
 pub struct CreateJob {
     name: String,
     existing: Existing,
-    insert: Insert,
+    insert: Arc<Insert>,
     text: String,
 }
 
@@ -49,7 +51,7 @@ impl CreateJob {
             return Ok(Statement::StatementSet(StatementSet::parse(cursor, purpose)?));
         }
         let text = cursor.text().to_owned();
-        Ok(Statement::CreateJob(Self { name, existing, insert: Insert::parse(cursor)?, text }))
+        Ok(Statement::CreateJob(Self { name, existing, insert: Arc::new(Insert::parse(cursor)?), text }))
     }
 
     /// Submits the job.

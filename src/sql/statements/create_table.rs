@@ -375,12 +375,14 @@ impl CreateTable {
             watermarks: Vec::new(),
             comment: self.comment.clone(),
         };
-        let planner = session.planner(true)?;
         for column in &self.columns {
             let (sql_type, computed) = match &column.kind {
                 DeclaredKind::Computed(expression) => {
-                    let data_type =
-                        planner.type_of_column_expression(&entry.declaration, expression).map_err(|error| {
+                    let (declaration, text) = (entry.declaration.clone(), expression.clone());
+                    let data_type = session
+                        .plan(true, move |planner| planner.type_of_column_expression(&declaration, &text))
+                        .await
+                        .map_err(|error| {
                             error.context(format!("computed column \"{}\"", column.name)).at(column.position)
                         })?;
                     (data_type::to_flink(&data_type), Some(expression.clone()))
@@ -409,7 +411,8 @@ impl CreateTable {
             }
             entry.watermarks.push(Watermark { column: column.name.clone(), expression: expression.clone() });
         }
-        planner.check_watermarks(&entry)?;
+        let checked = entry.clone();
+        session.plan(true, move |planner| planner.check_watermarks(&checked)).await?;
         let mut reader = OptionReader::new(&entry.declaration.options, &resolve)?;
         let advice = server.connectors.connector(&entry.declaration)?.create(&mut reader, &entry.declaration).await?;
         for advice in advice {

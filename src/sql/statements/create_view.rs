@@ -52,7 +52,7 @@ impl CreateView {
     ///
     /// # Errors
     /// The query cannot be planned, or the name is taken.
-    pub fn execute(&self, session: &mut Session) -> Result<Outcome> {
+    pub async fn execute(&self, session: &mut Session) -> Result<Outcome> {
         let target = session.target(&self.name)?;
         let snapshot = session.snapshot()?;
         let schema = snapshot.schema(&target.database, &target.schema);
@@ -66,8 +66,9 @@ impl CreateView {
             }
             return Err(Error::invalid(format!("relation \"{}\" already exists", target.name)).code("42P07"));
         }
-        let plan = session.planner(false)?.plan_text(&self.query)?;
-        let fields = plan.schema().fields();
+        let query = self.query.clone();
+        let schema = session.plan(false, move |planner| Ok(planner.plan_text(&query)?.schema().clone())).await?;
+        let fields = schema.fields();
         if self.columns.len() > fields.len() {
             return Err(Error::invalid("CREATE VIEW specifies more column names than columns").code("42601"));
         }

@@ -1,11 +1,18 @@
 //! EXPLAIN of a query or an INSERT: the plan as text, without running it; ANALYZE runs it. Jobs and statement sets have their own.
 
-use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::physical_plan::displayable;
-use futures::StreamExt;
+use std::sync::Arc;
 
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::display::DisplayableExecutionPlan;
+use datafusion::physical_plan::displayable;
+
+use super::super::background_stream;
 use super::super::dialect::Cursor;
+use super::super::interruptible::{self, interruptible};
 use super::super::planner::Planned;
+use super::super::queries::Interrupt;
 use super::super::session::{Outcome, Session};
 use super::explain_job::ExplainJob;
 use super::insert::Insert;
@@ -18,9 +25,9 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone)]
 pub enum Explained {
     /// A query.
-    Query(Query),
+    Query(Arc<Query>),
     /// An INSERT.
-    Insert(Insert),
+    Insert(Arc<Insert>),
 }
 
 /// EXPLAIN [PLAN FOR | ANALYZE | VERBOSE]
@@ -84,9 +91,9 @@ impl Explain {
             return Ok(Statement::StatementSet(StatementSet::parse(cursor, Purpose::Explain { verbose })?));
         }
         let explained = if cursor.peek_words(&["INSERT"]) {
-            Explained::Insert(Insert::parse(cursor)?)
+            Explained::Insert(Arc::new(Insert::parse(cursor)?))
         } else {
-            Explained::Query(Query::parse(cursor)?)
+            Explained::Query(Arc::new(Query::parse(cursor)?))
         };
         Ok(Statement::Explain(Self { explained, analyze, verbose }))
     }
@@ -122,29 +129,9 @@ pub async fn lines(session: &Session, planned: &Planned, analyze: bool, verbose:
     let mut lines = Vec::new();
     match planned {
         Planned::Query { plan, .. } | Planned::BoundedInsert { plan, .. } => {
-            let state = session.state();
-            let plan = state.optimize(plan)?;
-            if verbose {
-                lines.push("Logical plan".to_owned());
-                lines.extend(plan.display_indent().to_string().lines().map(|line| format!("  {line}")));
-                lines.push("Physical plan".to_owned());
-            }
-            let physical = state.query_planner().create_physical_plan(&plan, &state).await?;
-            if analyze {
-                let mut stream = datafusion::physical_plan::execute_stream(physical.clone(), state.task_ctx())?;
-                while let Some(batch) = stream.next().await {
-                    batch?;
-                }
-                let text =
-                    datafusion::physical_plan::display::DisplayableExecutionPlan::with_metrics(physical.as_ref())
-                        .indent(verbose)
-                        .to_string();
-                lines.extend(text.lines().map(str::to_owned));
-            } else {
-                let text = displayable(physical.as_ref()).indent(verbose).to_string();
-                let indent = if verbose { "  " } else { "" };
-                lines.extend(text.lines().map(|line| format!("{indent}{line}")));
-            }
+            let (plan, state) = (plan.clone(), session.state());
+            let work = |interrupt| async move { lines_of_query(&plan, &state, &interrupt, analyze, verbose).await };
+            lines = session.server().queries.run(work).await?;
         }
         Planned::Job(job) => {
             if analyze {
@@ -163,4 +150,48 @@ pub async fn lines(session: &Session, planned: &Planned, analyze: bool, verbose:
         }
     }
     Ok(lines)
+}
+
+async fn lines_of_query(
+    plan: &LogicalPlan,
+    state: &SessionState,
+    interrupt: &Arc<Interrupt>,
+    analyze: bool,
+    verbose: bool,
+) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    let plan = state.optimize(plan)?;
+    if verbose {
+        lines.push("Logical plan".to_owned());
+        lines.extend(plan.display_indent().to_string().lines().map(|line| format!("  {line}")));
+        lines.push("Physical plan".to_owned());
+    }
+    let physical = state.query_planner().create_physical_plan(&plan, state).await?;
+    if analyze {
+        let physical = interruptible(physical, interrupt)?;
+        background_stream::run(physical.clone(), state.task_ctx()).await?;
+        let text = DisplayableExecutionPlan::with_metrics(physical.as_ref()).indent(verbose).to_string();
+        lines.extend(without_guards(&text));
+    } else {
+        let text = displayable(physical.as_ref()).indent(verbose).to_string();
+        let indent = if verbose { "  " } else { "" };
+        lines.extend(text.lines().map(|line| format!("{indent}{line}")));
+    }
+    Ok(lines)
+}
+
+/// A plan's lines without what stands between its operators; what is below moves up to the operator above.
+fn without_guards(text: &str) -> Vec<String> {
+    let depth = |line: &str| line.len() - line.trim_start().len();
+    let mut guards: Vec<usize> = Vec::new();
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        guards.retain(|guard| *guard < depth(line));
+        if line.trim_start().starts_with(interruptible::NAME) {
+            guards.push(depth(line));
+        } else {
+            lines.push(line[2 * guards.len()..].to_owned());
+        }
+    }
+    lines
 }

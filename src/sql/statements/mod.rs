@@ -44,9 +44,9 @@ pub enum Statement {
     /// Nothing but comments.
     Empty,
     /// SELECT, VALUES, WITH …
-    Query(query::Query),
+    Query(Arc<query::Query>),
     /// INSERT INTO … SELECT
-    Insert(insert::Insert),
+    Insert(Arc<insert::Insert>),
     /// EXPLAIN
     Explain(explain::Explain),
     /// EXPLAIN [ANALYZE] JOB
@@ -99,12 +99,12 @@ impl Statement {
             return Ok(Self::Empty);
         }
         let Token::Word(first) = cursor.peek() else {
-            return Ok(Self::Query(query::Query::parse(cursor)?));
+            return Ok(Self::Query(Arc::new(query::Query::parse(cursor)?)));
         };
         let keyword = if first.quote_style.is_none() { first.value.to_ascii_uppercase() } else { String::new() };
         Ok(match keyword.as_str() {
-            "SELECT" | "WITH" | "VALUES" | "TABLE" => Self::Query(query::Query::parse(cursor)?),
-            "INSERT" => Self::Insert(insert::Insert::parse(cursor)?),
+            "SELECT" | "WITH" | "VALUES" | "TABLE" => Self::Query(Arc::new(query::Query::parse(cursor)?)),
+            "INSERT" => Self::Insert(Arc::new(insert::Insert::parse(cursor)?)),
             "EXPLAIN" => explain::Explain::parse(cursor)?,
             "CREATE" => Self::parse_create(cursor)?,
             "DROP" if cursor.peek_words(&["DROP", "JOB"]) => Self::JobControl(job_control::JobControl::parse(cursor)?),
@@ -201,9 +201,9 @@ impl Statement {
             Self::ExplainJob(statement) => statement.execute(session),
             Self::StatementSet(statement) => statement.execute(session).await,
             Self::CreateTable(statement) => statement.execute(session).await,
-            Self::CreateView(statement) => statement.execute(session),
+            Self::CreateView(statement) => statement.execute(session).await,
             Self::CreateSchema(statement) => statement.execute(session),
-            Self::CreateFunction(statement) => statement.execute(session),
+            Self::CreateFunction(statement) => statement.execute(session).await,
             Self::CreateJob(statement) => statement.execute(session).await,
             Self::DropObject(statement) => statement.execute(session),
             Self::UseSchema(statement) => statement.execute(session),

@@ -106,7 +106,8 @@ impl PreparedControl {
                 }
                 let mut parameters = Vec::new();
                 for (value, data_type) in values.iter().zip(&prepared.parameter_types) {
-                    parameters.push(session.planner(false)?.constant(value, data_type)?);
+                    let (value, data_type) = (value.clone(), data_type.clone());
+                    parameters.push(session.plan(false, move |planner| planner.constant(&value, &data_type)).await?);
                 }
                 session.execute(&prepared, parameters).await
             }

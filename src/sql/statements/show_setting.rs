@@ -8,6 +8,9 @@ use super::super::session::{Outcome, Session};
 use super::{text_rows, text_schema};
 use crate::error::Result;
 
+/// Shows how many cancelled statements compute on, since they do not come to a pause.
+const UNSTOPPABLE: &str = "streamgate.unstoppable_queries";
+
 /// SHOW name | ALL
 #[derive(Debug, Clone)]
 pub struct ShowSetting {
@@ -54,6 +57,7 @@ impl ShowSetting {
     /// Its columns.
     pub fn schema(&self, session: &Session) -> SchemaRef {
         match &self.name {
+            Some(name) if name.eq_ignore_ascii_case(UNSTOPPABLE) => text_schema(&[UNSTOPPABLE]),
             Some(name) => text_schema(&[session.settings().display_name(name).as_str()]),
             None => text_schema(&["name", "setting", "description"]),
         }
@@ -65,6 +69,9 @@ impl ShowSetting {
     /// The setting is unknown.
     pub fn execute(&self, session: &mut Session) -> Result<Outcome> {
         let rows = match &self.name {
+            Some(name) if name.eq_ignore_ascii_case(UNSTOPPABLE) => {
+                vec![vec![Some(session.server().queries.unstoppable().to_string())]]
+            }
             Some(name) => vec![vec![Some(session.settings().get(name)?)]],
             None => session
                 .settings()

@@ -1,6 +1,8 @@
 //! Statement sets, in all of Flink's forms: several INSERTs that are one job, which reads its sources once.
 //! psql cuts a set at its semicolons; then the part that opens it is read here, and the session collects the others.
 
+use std::sync::Arc;
+
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::super::dialect::Cursor;
@@ -33,7 +35,7 @@ pub enum Purpose {
 pub struct StatementSet {
     /// What becomes of it.
     pub purpose: Purpose,
-    inserts: Vec<Insert>,
+    inserts: Vec<Arc<Insert>>,
     /// Whether its END was read.
     is_complete: bool,
     /// Its command tag, if its END was not.
@@ -79,7 +81,7 @@ impl StatementSet {
                     .code("0A000")
                     .at(cursor.position()));
             }
-            inserts.push(Insert::parse(cursor)?);
+            inserts.push(Arc::new(Insert::parse(cursor)?));
             if !matches!(cursor.peek(), Token::SemiColon | Token::EOF) {
                 return Err(cursor.expected("\";\""));
             }

@@ -1,0 +1,452 @@
+//! Statements that could take a server down, or keep it busy for ever: large, deep, and without a pause. Each goes to a server
+//! process of its own, which must be there afterwards and answer others meanwhile.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use crate::server::{BackEndsOfProcess, ServerProcess, until};
+
+/// Whatever a statement does, it has ended or was refused by then, also on a busy machine in an unoptimised build.
+const LONG: Duration = Duration::from_secs(120);
+
+fn repeated(count: usize, separator: &str, item: impl Fn(usize) -> String) -> String {
+    let mut text = String::new();
+    for index in 0..count {
+        if index > 0 {
+            text.push_str(separator);
+        }
+        text.push_str(&item(index));
+    }
+    text
+}
+
+fn nested(count: usize, before: &str, inner: &str, after: &str) -> String {
+    format!("{}{inner}{}", before.repeat(count), after.repeat(count))
+}
+
+/// Expressions over a column `x`, which is 1, as large as wanted.
+const EXPRESSIONS: &[(&str, fn(usize) -> String)] = &[
+    ("OR", |n| format!("({}) OR x = 1", repeated(n, " OR ", |i| format!("x = {}", i + 2)))),
+    ("AND", |n| repeated(n, " AND ", |i| format!("x <> {}", i + 2))),
+    ("mixed AND and OR", |n| repeated(n, " ", |i| format!("{} x = {i}", ["OR", "AND"][i % 2])).replacen("OR", "", 1)),
+    ("+", |n| repeated(n, " + ", |_| "x".to_owned())),
+    ("-", |n| repeated(n, " - ", |_| "x".to_owned())),
+    ("*", |n| repeated(n, " * ", |_| "x".to_owned())),
+    ("||", |n| repeated(n, " || ", |_| "CAST(x AS STRING)".to_owned())),
+    ("::", |n| format!("x{}", "::bigint".repeat(n))),
+    ("IS NULL", |n| format!("x{}", " IS NULL".repeat(n))),
+    ("=", |n| format!("x = 1{}", " = true".repeat(n))),
+    ("NOT", |n| format!("{} true", "NOT ".repeat(n))),
+    ("minus signs", |n| format!("{} x", "- ".repeat(n))),
+    ("IN", |n| format!("x IN ({})", repeated(n, ", ", |i| i.to_string()))),
+    ("CASE", |n| format!("CASE {} END", repeated(n, " ", |i| format!("WHEN x = {i} THEN {i}")))),
+    ("CASE x", |n| format!("CASE x {} END", repeated(n, " ", |i| format!("WHEN {i} THEN {i}")))),
+    ("nested CASE", |n| nested(n, "CASE WHEN x = 1 THEN ", "x", " ELSE 2 END")),
+    ("ELSE CASE", |n| nested(n, "CASE WHEN x = 2 THEN 2 ELSE ", "x", " END")),
+    ("brackets", |n| nested(n, "(", "x", ")")),
+    ("functions", |n| nested(n, "abs(", "x", ")")),
+    ("functions of several arguments", |n| nested(n, "replace(", "CAST(x AS STRING)", ", 'b', 'c')")),
+    ("casts", |n| nested(n, "CAST(", "x", " AS BIGINT)")),
+    ("arrays", |n| nested(n, "ARRAY[", "x", "]")),
+    ("an array", |n| format!("ARRAY[{}]", repeated(n, ", ", |i| i.to_string()))),
+    ("arguments", |n| format!("coalesce({})", repeated(n, ", ", |_| "x".to_owned()))),
+    ("a mistake within functions", |n| nested(n, "floor(", "1 1", ")")),
+    ("a mistake within NOT", |n| nested(n, "NOT (", "1 1", ")")),
+];
+
+/// Queries of one row and one column, as large as wanted.
+const QUERIES: &[(&str, fn(usize) -> String)] = &[
+    ("UNION ALL", |n| format!("SELECT count(*) FROM ({}) u", repeated(n, " UNION ALL ", |i| format!("SELECT {i}")))),
+    ("UNION", |n| format!("SELECT count(*) FROM ({}) u", repeated(n, " UNION ", |i| format!("SELECT {i}")))),
+    ("EXCEPT", |n| format!("SELECT count(*) FROM ({}) u", repeated(n, " EXCEPT ", |i| format!("SELECT {}", i + 1)))),
+    ("VALUES", |n| format!("SELECT count(*) FROM (VALUES {}) v(a, b)", repeated(n, ", ", |i| format!("({i}, 'a{i}')")))),
+    ("JOIN", |n| {
+        let join = |i: usize| if i == 0 { "(VALUES (1)) t0(a)".to_owned() } else { format!("(VALUES (1)) t{i}(a) ON t{i}.a = t0.a") };
+        format!("SELECT count(*) FROM {}", repeated(n, " JOIN ", join))
+    }),
+    ("relations", |n| format!("SELECT count(*) FROM {}", repeated(n, ", ", |i| format!("(VALUES (1)) t{i}(a)")))),
+    ("queries in FROM", |n| {
+        let aliases = (0..n).fold(String::new(), |mut text, i| {
+            let _ = write!(text, ") t{i}");
+            text
+        });
+        format!("SELECT * FROM {}SELECT 1 AS a{aliases}", "(SELECT * FROM ".repeat(n).trim_end_matches("SELECT * FROM "))
+    }),
+    ("scalar sub-queries", |n| format!("SELECT {}", nested(n, "(SELECT ", "1", ")"))),
+    ("EXISTS", |n| format!("SELECT 1 WHERE {}", nested(n, "EXISTS (SELECT 1 WHERE ", "true", ")"))),
+    ("IN of sub-queries", |n| format!("SELECT 1 WHERE {}", nested(n, "1 IN (SELECT 1 WHERE ", "true", ")"))),
+    ("WITH that doubles", |n| {
+        let query = |i: usize| match i {
+            0 => "c0 AS (SELECT 1 AS a)".to_owned(),
+            i => format!("c{i} AS (SELECT x.a FROM c{0} x, c{0} y)", i - 1),
+        };
+        format!("WITH {} SELECT count(*) FROM c{}", repeated(n, ", ", query), n - 1)
+    }),
+    ("WITH", |n| {
+        let query = |i: usize| match i {
+            0 => "c0 AS (SELECT 1 AS a)".to_owned(),
+            i => format!("c{i} AS (SELECT a FROM c{})", i - 1),
+        };
+        format!("WITH {} SELECT * FROM c{}", repeated(n, ", ", query), n - 1)
+    }),
+    ("joins in brackets", |n| {
+        format!("SELECT count(*) FROM {}", nested(n, "((SELECT * FROM ", "(VALUES (1)) v(a)", ") a JOIN (VALUES (1)) b(b) ON true)"))
+    }),
+    ("columns", |n| format!("SELECT {}", repeated(n, ", ", |_| "1".to_owned()))),
+    ("GROUP BY", |n| format!("SELECT count(*) FROM (VALUES (1)) v(x) GROUP BY {}", repeated(n, ", ", |i| format!("x + {i}")))),
+    ("ORDER BY", |n| format!("SELECT x FROM (VALUES (1)) v(x) ORDER BY {}", repeated(n, ", ", |i| format!("x + {i}")))),
+];
+
+fn of(kind: &str, size: usize) -> String {
+    if let Some((_, expression)) = EXPRESSIONS.iter().find(|(name, _)| *name == kind) {
+        return format!("SELECT {} FROM (VALUES (CAST(1 AS BIGINT))) v(x)", expression(size));
+    }
+    let (_, query) = QUERIES.iter().find(|(name, _)| *name == kind).unwrap();
+    query(size)
+}
+
+/// The value of a query of one row and one column, or the SQLSTATE of its error and the error.
+async fn value(client: &Client, query: &str) -> Result<String, (String, String)> {
+    let answer = tokio::time::timeout(LONG, client.simple_query(query)).await.expect("an answer");
+    let messages = answer.map_err(|error| match error.as_db_error() {
+        Some(error) => (error.code().code().to_owned(), error.message().to_owned()),
+        None => panic!("the server is gone: {error} after {}", &query[..query.len().min(200)]),
+    })?;
+    Ok(messages
+        .iter()
+        .find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or("NULL").to_owned()),
+            _ => None,
+        })
+        .unwrap_or_default())
+}
+
+struct Instance {
+    server: ServerProcess,
+    back_ends: BackEndsOfProcess,
+    folder: TempDir,
+}
+
+impl Instance {
+    async fn start() -> Self {
+        let back_ends = BackEndsOfProcess::shared();
+        let folder = TempDir::new().unwrap();
+        let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+        Self { server, back_ends, folder }
+    }
+
+    async fn again(self) -> Self {
+        let Self { server, back_ends, folder } = self;
+        server.kill();
+        let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+        Self { server, back_ends, folder }
+    }
+}
+
+#[tokio::test]
+async fn what_postgresql_takes_is_taken() {
+    let instance = Instance::start().await;
+    let client = instance.server.connect().await;
+    for (kind, size, expected) in [
+        ("OR", 10_000, "t"),
+        ("AND", 10_000, "t"),
+        ("+", 10_000, "10000"),
+        ("||", 10_000, "1"),
+        ("IN", 50_000, "t"),
+        ("CASE", 5_000, "1"),
+        ("CASE x", 5_000, "1"),
+        ("UNION ALL", 1_000, "1000"),
+        ("VALUES", 50_000, "50000"),
+        ("JOIN", 200, "1"),
+        ("functions of several arguments", 40, "1"),
+        ("WITH", 100, "1"),
+    ] {
+        let begun = Instant::now();
+        let found = value(&client, &of(kind, size)).await.unwrap_or_else(|error| panic!("{size} {kind}: {error:?}"));
+        println!("{size} {kind}: {:?}", begun.elapsed());
+        assert!(found.starts_with(expected), "{size} {kind}: {found}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_beyond_is_refused_in_a_sentence_before_it_costs() {
+    let instance = Instance::start().await;
+    let client = instance.server.connect().await;
+    for (kind, size) in [
+        ("+", 100_000),
+        ("||", 100_000),
+        ("::", 20_000),
+        ("IS NULL", 20_000),
+        ("=", 20_000),
+        ("NOT", 5_000),
+        ("minus signs", 5_000),
+        ("IN", 300_000),
+        ("VALUES", 100_000),
+        ("nested CASE", 1_000),
+        ("ELSE CASE", 1_000),
+        ("brackets", 5_000),
+        ("functions", 5_000),
+        ("functions of several arguments", 5_000),
+        ("casts", 5_000),
+        ("arrays", 5_000),
+        ("a mistake within functions", 5_000),
+        ("UNION ALL", 10_000),
+        ("EXCEPT", 10_000),
+        ("relations", 5_000),
+        ("JOIN", 5_000),
+        ("queries in FROM", 1_000),
+        ("scalar sub-queries", 1_000),
+        ("EXISTS", 1_000),
+        ("IN of sub-queries", 1_000),
+        ("WITH that doubles", 30),
+        ("joins in brackets", 60),
+        ("columns", 20_000),
+    ] {
+        let begun = Instant::now();
+        match value(&client, &of(kind, size)).await {
+            Err((code, message)) => {
+                assert!(code == "54001" || code == "54011", "{size} {kind}: {code} {message}");
+                assert!(message.len() < 300 && !message.contains("DataFusion"), "{size} {kind}: {message}");
+            }
+            Ok(value) => panic!("{size} {kind} gave {value}"),
+        }
+        println!("{size} {kind}: {:?}", begun.elapsed());
+    }
+}
+
+/// Sizes at which a tree is deep or a mistake doubles, and which may be taken or refused.
+const DEEP: &[(&str, usize)] = &[
+    ("mixed AND and OR", 3_000),
+    ("+", 2_000),
+    ("-", 200),
+    ("*", 300),
+    ("||", 2_000),
+    ("::", 250),
+    ("IS NULL", 250),
+    ("=", 250),
+    ("NOT", 90),
+    ("minus signs", 90),
+    ("CASE", 300),
+    ("nested CASE", 95),
+    ("ELSE CASE", 95),
+    ("brackets", 95),
+    ("functions", 95),
+    ("functions of several arguments", 95),
+    ("casts", 95),
+    ("arrays", 20),
+    ("an array", 5_000),
+    ("arguments", 500),
+    ("a mistake within functions", 60),
+    ("a mistake within NOT", 60),
+    ("UNION", 300),
+    ("EXCEPT", 60),
+    ("relations", 60),
+    ("queries in FROM", 60),
+    ("scalar sub-queries", 20),
+    ("EXISTS", 20),
+    ("IN of sub-queries", 20),
+    ("WITH that doubles", 7),
+    ("joins in brackets", 12),
+    ("columns", 1_000),
+    ("GROUP BY", 200),
+    ("ORDER BY", 200),
+];
+
+/// Errors that say what is wrong with a statement or with a value.
+fn is_an_answer(code: &str) -> bool {
+    ["54", "0A", "42", "22"].iter().any(|class| code.starts_with(class))
+}
+
+#[tokio::test]
+async fn every_kind_of_tree_by_every_way_is_answered_and_stored_objects_do_not_kill_the_next_start() {
+    let instance = Instance::start().await;
+    let client = instance.server.connect().await;
+    let declared = "CREATE TABLE source (x BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '1'); \
+                    CREATE TABLE sink (v STRING) WITH ('connector' = 'blackhole'); SET statement_timeout = '60s'";
+    client.batch_execute(declared).await.unwrap();
+    let mut views = Vec::new();
+    for (number, (kind, size)) in DEEP.iter().enumerate() {
+        let query = of(kind, *size);
+        let begun = Instant::now();
+        let mut ways = vec![
+            ("simple", query.clone()),
+            ("EXPLAIN", format!("EXPLAIN {query}")),
+            ("CREATE VIEW", format!("CREATE VIEW v{number} AS {query}")),
+            ("CREATE FUNCTION", format!("CREATE FUNCTION f{number}() RETURNS STRING LANGUAGE SQL AS $$SELECT CAST(({query}) AS STRING)$$")),
+        ];
+        if let Some((_, expression)) = EXPRESSIONS.iter().find(|(name, _)| name == kind) {
+            let expression = expression(*size);
+            ways.push(("a function over its parameter", format!("CREATE FUNCTION g{number}(x BIGINT) RETURNS STRING LANGUAGE SQL AS $$SELECT CAST(({expression}) AS STRING)$$")));
+            ways.push(("its use", format!("SELECT g{number}(1), g{number}(x) FROM (VALUES (CAST(2 AS BIGINT))) v(x)")));
+            ways.push(("CREATE JOB", format!("CREATE JOB j{number} AS INSERT INTO sink SELECT CAST(({expression}) AS STRING) FROM source")));
+        }
+        for (way, text) in &ways {
+            if let Err((code, message)) = value(&client, text).await {
+                assert!(is_an_answer(&code), "{size} {kind} by {way}: {code} {message}");
+            } else if *way == "CREATE VIEW" {
+                views.push(number);
+            }
+        }
+        match client.query(&query, &[]).await {
+            Ok(_) => {}
+            Err(error) => {
+                let error = error.as_db_error().unwrap_or_else(|| panic!("{size} {kind}, extended: {error}"));
+                assert!(is_an_answer(error.code().code()), "{size} {kind}, extended: {error:?}");
+            }
+        }
+        println!("{size} {kind}: {:?}", begun.elapsed());
+    }
+    let other = instance.server.connect().await;
+    assert_eq!(value(&other, "SELECT 1").await.unwrap(), "1");
+    let instance = instance.again().await;
+    let client = instance.server.connect().await;
+    assert!(views.len() > DEEP.len() / 2, "{views:?}");
+    for number in views.into_iter().step_by(4) {
+        if let Err((code, message)) = value(&client, &format!("SELECT count(*) FROM v{number}")).await {
+            assert!(is_an_answer(&code), "{:?} after a restart: {code} {message}", DEEP[number]);
+        }
+    }
+    instance.server.execute("SHOW JOBS").await;
+}
+
+/// Queries that compute for hours.
+const ENDLESS: &[(&str, &str)] = &[
+    ("a nested-loop join", "SELECT count(*) FROM generate_series(1, 1000000) a(x) JOIN generate_series(1, 100000000) b(y) ON x + y < 0"),
+    ("a cross join", "SELECT count(*) FROM generate_series(1, 10000000) a(x), generate_series(1, 10000000) b(y)"),
+    ("a filter over a cross join", "SELECT x FROM (SELECT x, y FROM generate_series(1, 10000000) a(x), generate_series(1, 10000000) b(y)) t WHERE x * y < 0"),
+    ("a hash join of one key", "SELECT count(*) FROM generate_series(1, 1000000) a(x) JOIN generate_series(1, 1000000) b(y) ON x % 1 = y % 1 AND x + y < 0"),
+    ("a sort", "SELECT x FROM generate_series(1, 100000000000) a(x) ORDER BY -x LIMIT 1"),
+    ("a window", "SELECT max(n) FROM (SELECT row_number() OVER (PARTITION BY x % 7 ORDER BY x) AS n FROM generate_series(1, 100000000000) a(x) ) t"),
+    ("a recursive query", "WITH RECURSIVE t AS (SELECT 1 AS a UNION ALL SELECT a FROM t) SELECT count(*) FROM t"),
+    ("a recursive query without a row", "WITH RECURSIVE t AS (SELECT 1 AS a UNION ALL SELECT a FROM t) SELECT a FROM t WHERE a > 1"),
+    ("an aggregation", "SELECT x % 10, count(*) FROM generate_series(1, 100000000000) a(x) GROUP BY x % 10"),
+    ("a regular expression", "SELECT count(*) FROM generate_series(1, 100000000000) a(x) WHERE 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' || x ~ '(a|aa)+$'"),
+    ("EXPLAIN ANALYZE", "EXPLAIN ANALYZE SELECT count(*) FROM generate_series(1, 1000000) a(x) JOIN generate_series(1, 100000000) b(y) ON x + y < 0"),
+    ("a bounded INSERT", "INSERT INTO sink SELECT CAST(x AS STRING) FROM generate_series(1, 100000000000) a(x) WHERE x < 0"),
+];
+
+#[cfg(target_os = "linux")]
+fn cpu_ticks(process: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+/// Waits until the process hardly computes: for half a second it takes less than a fifth of a core.
+#[cfg(target_os = "linux")]
+async fn until_quiet(server: &ServerProcess, what: &str) {
+    until(Duration::from_secs(20), &format!("the computation of {what} ends"), async || {
+        let before = cpu_ticks(server.id());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        (cpu_ticks(server.id()) - before < 10).then_some(())
+    })
+    .await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_time_out_a_cancel_and_a_client_that_is_gone_end_every_computation() {
+    let instance = Instance::start().await;
+    let server = &instance.server;
+    server.execute("CREATE TABLE sink (v STRING) WITH ('connector' = 'blackhole')").await;
+    for (number, (what, query)) in ENDLESS.iter().enumerate() {
+        let client = server.connect().await;
+        match number % 3 {
+            0 => {
+                client.batch_execute("SET statement_timeout = '300ms'").await.unwrap();
+                let (code, _) = value(&client, query).await.expect_err(what);
+                assert_eq!(code, "57014", "{what}");
+            }
+            1 => {
+                let cancel = client.cancel_token();
+                let running = value(&client, query);
+                let cancelled = async {
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                    cancel.cancel_query(tokio_postgres::NoTls).await.unwrap();
+                };
+                let (outcome, ()) = tokio::join!(running, cancelled);
+                assert_eq!(outcome.expect_err(what).0, "57014", "{what}");
+            }
+            _ => {
+                let gone = async {
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                };
+                tokio::select! {
+                    outcome = value(&client, query) => panic!("{what}: {outcome:?}"),
+                    () = gone => {}
+                }
+                drop(client);
+            }
+        }
+        until_quiet(server, what).await;
+    }
+    let other = server.connect().await;
+    assert_eq!(value(&other, "SHOW streamgate.unstoppable_queries").await.unwrap(), "0");
+}
+
+#[tokio::test]
+async fn statements_that_cannot_be_stopped_hold_nobody_up_and_are_counted() {
+    let instance = Instance::start().await;
+    let server = &instance.server;
+    // Constants are folded by planning, and a regular expression over one value does not pause.
+    let held = "SELECT repeat('a', 400000) ~ '(a|aa|aaa)*(a|aa|aaa)*(a|aa|aaa)*b'";
+    let threads = 4 * std::thread::available_parallelism().map_or(2, usize::from).max(2);
+    let mut clients = Vec::new();
+    for _ in 0..threads {
+        let client = server.connect().await;
+        client.batch_execute("SET statement_timeout = '100ms'").await.unwrap();
+        clients.push(client);
+    }
+    let all = clients.iter().map(|client| value(client, held));
+    for outcome in futures::future::join_all(all).await {
+        assert_eq!(outcome.expect_err("it takes long").0, "57014");
+    }
+    // A log-in, and a query that is planned and computed.
+    let other = server.connect().await;
+    let query = "SELECT count(*) FROM generate_series(1, 10) g(x) WHERE abs(x) > 5";
+    assert_eq!(value(&other, query).await.unwrap(), "5");
+    until(Duration::from_secs(20), "they are counted", async || {
+        let count = value(&other, "SHOW streamgate.unstoppable_queries").await.unwrap();
+        (count != "0").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn explain_analyze_shows_what_each_operator_did() {
+    let instance = Instance::start().await;
+    let lines = instance
+        .server
+        .query(
+            "EXPLAIN ANALYZE SELECT x % 2, count(*) FROM generate_series(1, 1000) a(x) JOIN (VALUES (1), (2)) b(y) ON x > y GROUP BY x % 2",
+        )
+        .await;
+    let text = lines.join("\n");
+    assert!(text.contains("output_rows=2"), "{text}");
+    assert!(text.contains("NestedLoopJoinExec") && text.contains("output_rows=1997"), "{text}");
+    assert!(!text.contains("Interruptible") && !text.contains("metrics=[]"), "{text}");
+    // Each operator stands two blanks to the right of the one above it, at most.
+    let depths: Vec<usize> = lines.iter().map(|line| line.len() - line.trim_start().len()).collect();
+    assert!(depths.windows(2).all(|pair| pair[1] <= pair[0] + 2), "{text}");
+}
+
+#[tokio::test]
+async fn a_plan_that_takes_long_holds_up_neither_log_ins_nor_others() {
+    let instance = Instance::start().await;
+    let server = &instance.server;
+    let client = server.connect().await;
+    client.batch_execute("SET statement_timeout = '2s'").await.unwrap();
+    let large = format!("SELECT count(*) FROM (VALUES (1)) v(x) WHERE {}", repeated(20_000, " AND ", |i| format!("x * {i} <> abs(x - {i})")));
+    let outcome = tokio::spawn(async move { value(&client, &large).await });
+    let begun = Instant::now();
+    while !outcome.is_finished() {
+        let other = server.connect().await;
+        assert_eq!(value(&other, "SELECT 1").await.unwrap(), "1");
+    }
+    println!("planning was done or given up after {:?}", begun.elapsed());
+    let outcome = outcome.await.unwrap();
+    assert!(outcome == Ok("1".to_owned()) || matches!(&outcome, Err((code, _)) if code == "57014"), "{outcome:?}");
+}
