@@ -73,12 +73,7 @@ impl<T> Drop for Deep<T> {
 ///
 /// # Errors
 /// The system has no threads left.
-pub fn runtime(
-    name: &'static str,
-    threads: Option<usize>,
-    stack_bytes: Option<usize>,
-    role: Role,
-) -> Result<Runtime> {
+pub fn runtime(name: &'static str, threads: Option<usize>, stack_bytes: Option<usize>, role: Role) -> Result<Runtime> {
     // Read here, not by the threads: those that a worker starts have its niceness already.
     let niceness = niceness_for(role, own_niceness());
     let mut builder = Builder::new_multi_thread();

@@ -45,7 +45,8 @@ fn malformed() -> Error {
 }
 
 fn operators(signs: &ScalarValue, operands: usize) -> Result<Vec<Operator>> {
-    let (ScalarValue::Utf8(Some(signs)) | ScalarValue::LargeUtf8(Some(signs)) | ScalarValue::Utf8View(Some(signs))) = signs
+    let (ScalarValue::Utf8(Some(signs)) | ScalarValue::LargeUtf8(Some(signs)) | ScalarValue::Utf8View(Some(signs))) =
+        signs
     else {
         return Err(malformed().into());
     };

@@ -215,7 +215,9 @@ fn nothing() -> SetExpr {
 fn is_long_set(mut body: &SetExpr, op: SetOperator, quantifier: SetQuantifier) -> bool {
     for _ in 0..SHORT {
         match body {
-            SetExpr::SetOperation { op: here, set_quantifier, left, .. } if *here == op && *set_quantifier == quantifier => {
+            SetExpr::SetOperation { op: here, set_quantifier, left, .. }
+                if *here == op && *set_quantifier == quantifier =>
+            {
                 body = left;
             }
             _ => return false,
@@ -228,7 +230,9 @@ fn set_operands(mut body: SetExpr, op: SetOperator, quantifier: SetQuantifier) -
     let mut operands = Vec::new();
     loop {
         match body {
-            SetExpr::SetOperation { op: here, set_quantifier, left, right } if here == op && set_quantifier == quantifier => {
+            SetExpr::SetOperation { op: here, set_quantifier, left, right }
+                if here == op && set_quantifier == quantifier =>
+            {
                 operands.push(*right);
                 body = *left;
             }

@@ -16,8 +16,8 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Whitespace};
 
-use super::{balance, statement_size};
 use super::statements::Statement;
+use super::{balance, statement_size};
 use crate::connectors::options::parse_duration;
 use crate::error::{Error, Result};
 
@@ -259,7 +259,8 @@ impl<'a> Cursor<'a> {
         refuse_what_is_not_there_yet(&kept, &places)?;
         statement_size::check(&kept, &places)?;
         let tokens = kept.len();
-        let parser = Parser::new(&DIALECT).with_recursion_limit(statement_size::RECURSION_MAX).with_tokens_with_locations(kept);
+        let parser =
+            Parser::new(&DIALECT).with_recursion_limit(statement_size::RECURSION_MAX).with_tokens_with_locations(kept);
         Ok(Self { parser, text, tokens, places, hints })
     }
 

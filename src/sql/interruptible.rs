@@ -19,7 +19,9 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::joins::utils::JoinFilter;
-use datafusion::physical_plan::joins::{HashJoinExec, HashJoinExecBuilder, NestedLoopJoinExec, NestedLoopJoinExecBuilder};
+use datafusion::physical_plan::joins::{
+    HashJoinExec, HashJoinExecBuilder, NestedLoopJoinExec, NestedLoopJoinExecBuilder,
+};
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
@@ -41,7 +43,10 @@ const SAME_PROPERTIES: ReplaceChildrenOptions = ReplaceChildrenOptions::new(Chil
 ///
 /// # Errors
 /// As DataFusion's, for a plan that it did not make.
-pub fn interruptible(plan: Arc<dyn ExecutionPlan>, interrupt: &Arc<Interrupt>) -> crate::error::Result<Arc<dyn ExecutionPlan>> {
+pub fn interruptible(
+    plan: Arc<dyn ExecutionPlan>,
+    interrupt: &Arc<Interrupt>,
+) -> crate::error::Result<Arc<dyn ExecutionPlan>> {
     let plan = plan.transform_up(|plan| {
         let children = plan.children();
         if children.iter().all(|child| pauses(child)) {
@@ -244,10 +249,7 @@ impl PhysicalExpr for Guarded {
         vec![&self.inner]
     }
 
-    fn with_new_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn PhysicalExpr>>,
-    ) -> Result<Arc<dyn PhysicalExpr>> {
+    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
         match children.pop() {
             Some(inner) => Ok(Arc::new(Self { inner, interrupt: self.interrupt.clone() })),
             None => Ok(self),

@@ -9,6 +9,7 @@ pub mod interruptible;
 pub mod job_plan;
 pub mod job_relations;
 pub mod names;
+pub mod plan_size;
 pub mod planner;
 pub mod queries;
 pub mod query_planner;

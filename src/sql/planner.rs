@@ -26,6 +26,7 @@ use super::dialect::{self, Cursor, Hints, Places};
 use super::error_map::refine;
 use super::job_plan::PlannedJob;
 use super::names::{Names, TEMPORARY_SCHEMA, Target};
+use super::plan_size::Size;
 use super::resolver::{Parameter, Resolver, placeholder};
 use super::secret_options::is_secret;
 use super::session::{SessionView, SqlServer};
@@ -81,8 +82,8 @@ pub struct Planner {
     depth: usize,
     tables: Mutex<HashMap<TableReference, Arc<dyn TableSource>>>,
     functions: Mutex<HashMap<String, Arc<ScalarUDF>>>,
-    /// Relations that views read.
-    relations: Mutex<HashMap<(String, String), usize>>,
+    /// What views cost.
+    sizes: Mutex<HashMap<(String, String), Size>>,
     failed: Mutex<Option<Error>>,
     hinted: AtomicUsize,
     /// Bytes of views and functions that were read for the plan.
@@ -114,7 +115,7 @@ impl Planner {
             depth: 0,
             tables: Mutex::default(),
             functions: Mutex::default(),
-            relations: Mutex::default(),
+            sizes: Mutex::default(),
             failed: Mutex::default(),
             hinted: AtomicUsize::new(0),
             read: Arc::default(),
@@ -181,14 +182,14 @@ impl Planner {
         Ok((plan, names))
     }
 
-    /// As [`Self::plan_query`], with the number of relations.
+    /// As [`Self::plan_query`], with what it costs.
     fn plan_counted(
         &self,
         query: &ast::Query,
         hints: &Hints,
         places: Option<&Places>,
         parameter_types: &[Option<DataType>],
-    ) -> Result<(LogicalPlan, Option<Vec<String>>, usize)> {
+    ) -> Result<(LogicalPlan, Option<Vec<String>>, Size)> {
         self.note_text(places.map_or(0, Places::len));
         let mut statement = ast::Statement::Query(Box::new(query.clone()));
         for schema in &self.server.system_schemas {
@@ -200,7 +201,7 @@ impl Planner {
         let types = parameter_types.iter().map(|known| known.as_ref().and_then(sql_type)).collect();
         let mut resolver = Resolver::new(self, hints.clone(), places).with_parameter_types(types);
         resolver.resolve(query)?;
-        let relations = resolver.relations;
+        let size = resolver.size;
         if let Some(error) = self.failed.lock().take() {
             return Err(error);
         }
@@ -208,7 +209,7 @@ impl Planner {
         super::result_names::name_nested(query);
         let planner = SqlToRel::new_with_options(self, Self::options());
         let plan = planner.sql_statement_to_plan(statement).map_err(|error| refine(error, places))?;
-        Ok((plan, names, relations))
+        Ok((plan, names, size))
     }
 
     /// Plans the text of a query (of a view).
@@ -219,15 +220,15 @@ impl Planner {
         Ok(self.plan_text_counted(text)?.0)
     }
 
-    fn plan_text_counted(&self, text: &str) -> Result<(LogicalPlan, usize)> {
+    fn plan_text_counted(&self, text: &str) -> Result<(LogicalPlan, Size)> {
         let (query, hints) = dialect::parse_query(text)?;
-        let (plan, _, relations) = self.plan_counted(&query, &hints, Some(&Places::new(text)), &[])?;
-        Ok((plan, relations))
+        let (plan, _, size) = self.plan_counted(&query, &hints, Some(&Places::new(text)), &[])?;
+        Ok((plan, size))
     }
 
-    /// Relations that a reference to this one reads.
-    pub fn relations_of(&self, schema: &str, name: &str) -> usize {
-        self.relations.lock().get(&(schema.to_owned(), name.to_owned())).copied().unwrap_or(1)
+    /// What a reference to a relation costs.
+    pub fn size_of(&self, schema: &str, name: &str) -> Size {
+        self.sizes.lock().get(&(schema.to_owned(), name.to_owned())).copied().unwrap_or_default()
     }
 
     /// Evaluates a constant expression.
@@ -300,10 +301,10 @@ impl Planner {
         }
         if let Some(view) = self.view_entry(target) {
             let nested = self.nested(&target.schema, self.volatile)?;
-            let (plan, relations) = nested
+            let (plan, size) = nested
                 .plan_text_counted(&view.query)
                 .map_err(|error| error.context(format!("view \"{}\"", target.name)))?;
-            self.relations.lock().insert((target.schema.clone(), target.name.clone()), relations.max(1));
+            self.sizes.lock().insert((target.schema.clone(), target.name.clone()), size);
             let renames: Vec<Expr> = plan
                 .schema()
                 .columns()

@@ -273,7 +273,9 @@ impl Running {
             }
         };
         if held.take().is_some() {
-            tracing::warn!("no thread for queries came to a pause within {START_PATIENCE:?}; {threads} more take their place");
+            tracing::warn!(
+                "no thread for queries came to a pause within {START_PATIENCE:?}; {threads} more take their place"
+            );
         }
         if let Some(pool) = pool {
             self.offer_to(pool);

@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::dialect::{Hints, Places, fold};
+use super::plan_size::{COLUMNS_MAX, Size};
 use super::planner::Planner;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
@@ -56,28 +57,18 @@ pub struct Resolver<'p> {
     parameter_types: Vec<Option<SqlType>>,
     /// Whether a relation was read.
     pub reads_relations: bool,
-    /// Relations read so far, each as often as the queries of WITH and the views that read it are named.
-    pub relations: usize,
+    /// What was met so far.
+    pub size: Size,
+    /// Sub-queries of expressions around the place.
+    within: usize,
 }
 
 /// A query of WITH.
 struct WithQuery {
     name: String,
     output: Output,
-    /// Relations that a reference to it reads.
-    relations: usize,
-}
-
-/// Relations of a statement, once its views and queries of WITH are written out. Planning takes time by their number.
-const RELATIONS_MAX: usize = 2_000;
-/// As in PostgreSQL.
-const COLUMNS_MAX: usize = 1_664;
-
-fn too_many_relations() -> Error {
-    Error::invalid(format!(
-        "the statement is too complex: it reads more than {RELATIONS_MAX} relations, counted as often as views and queries of WITH name them"
-    ))
-    .code("54001")
+    /// Of a reference to it.
+    size: Size,
 }
 
 impl<'p> Resolver<'p> {
@@ -91,7 +82,8 @@ impl<'p> Resolver<'p> {
             parameters: Vec::new(),
             parameter_types: Vec::new(),
             reads_relations: false,
-            relations: 0,
+            size: Size::default(),
+            within: 0,
         }
     }
 
@@ -215,17 +207,18 @@ impl<'p> Resolver<'p> {
             (!cte.alias.columns.is_empty()).then(|| cte.alias.columns.iter().map(|c| c.name.value.clone()).collect());
         if recursive {
             let columns = renamed.clone().or_else(|| first_branch_columns(&cte.query));
-            self.ctes.push(WithQuery { name: name.clone(), output: columns, relations: 1 });
+            self.ctes.push(WithQuery { name: name.clone(), output: columns, size: Size { relations: 1, nested: 0 } });
         }
-        let before = self.relations;
+        // It counts where it is named.
+        let before = std::mem::take(&mut self.size);
+        let within = std::mem::take(&mut self.within);
         let output = self.query(&mut cte.query, outer)?;
-        let relations = (self.relations - before).max(1);
-        // They count where the query is named.
-        self.relations = before;
+        let size = std::mem::replace(&mut self.size, before);
+        self.within = within;
         if recursive {
             self.ctes.pop();
         }
-        self.ctes.push(WithQuery { name, output: renamed_columns(output, renamed), relations });
+        self.ctes.push(WithQuery { name, output: renamed_columns(output, renamed), size });
         Ok(())
     }
 
@@ -559,7 +552,8 @@ impl<'p> Resolver<'p> {
         if idents.len() == 1 {
             let names: Vec<String> = self.ctes.iter().map(|with| with.name.clone()).collect();
             if let Some(cte) = super::names::pick(&fold(&last), names.iter().rev()) {
-                self.count_relations(self.with_query(cte).map_or(1, |with| with.relations), last.span)?;
+                let size = self.with_query(cte).map(|with| with.size).unwrap_or_default();
+                self.count(size, last.span)?;
                 if options.is_some() {
                     return Err(self.place(Error::invalid("hint OPTIONS needs a declared table"), last.span));
                 }
@@ -578,7 +572,7 @@ impl<'p> Resolver<'p> {
             .planner
             .register(&target, &options.unwrap_or_default())
             .map_err(|error| if error.position().is_some() { error } else { self.place(error, last.span) })?;
-        self.count_relations(self.planner.relations_of(&schema, &target.name), last.span)?;
+        self.count(self.planner.size_of(&schema, &target.name), last.span)?;
         *name = ObjectName::from(vec![
             Ident { value: schema, quote_style: Some('"'), span: idents[0].span },
             Ident { value: target.name.clone(), quote_style: Some('"'), span: last.span },
@@ -590,9 +584,21 @@ impl<'p> Resolver<'p> {
         self.ctes.iter().rev().find(|with| with.name == name)
     }
 
-    fn count_relations(&mut self, count: usize, span: Span) -> Result<()> {
-        self.relations = self.relations.saturating_add(count);
-        if self.relations > RELATIONS_MAX { Err(self.place(too_many_relations(), span)) } else { Ok(()) }
+    /// A relation of that size is named here.
+    fn count(&mut self, of: Size, span: Span) -> Result<()> {
+        self.size.relations = self.size.relations.saturating_add(of.relations.max(1));
+        self.size.nested = self.size.nested.max(self.within + of.nested);
+        self.size.check().map_err(|error| self.place(error, span))
+    }
+
+    /// A query in an expression.
+    fn sub_query(&mut self, query: &mut Query, scopes: &[Scope]) -> Result<()> {
+        self.within += 1;
+        self.size.nested = self.size.nested.max(self.within);
+        self.size.check()?;
+        self.query(query, scopes)?;
+        self.within -= 1;
+        Ok(())
     }
 
     /// LIMIT and OFFSET: a parameter there is a bigint.
@@ -768,7 +774,7 @@ impl VisitorMut for Exprs<'_, '_> {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
         if self.depth == 0
-            && let Err(error) = self.resolver.query(query, self.scopes)
+            && let Err(error) = self.resolver.sub_query(query, self.scopes)
         {
             self.error = Some(error);
             return ControlFlow::Break(());

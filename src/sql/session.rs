@@ -353,7 +353,8 @@ impl Session {
                 Ok(Outcome::Rows { verb: "SELECT", schema: schema.clone(), stream: renamed(stream, schema) })
             }
             Planned::BoundedInsert { plan } => {
-                let plan = if parameters.is_empty() { plan.clone() } else { self.bind_insert(plan, parameters).await? };
+                let plan =
+                    if parameters.is_empty() { plan.clone() } else { self.bind_insert(plan, parameters).await? };
                 if let Some(collected) = self.collect(|| Planned::BoundedInsert { plan: plan.clone() }) {
                     return Ok(collected);
                 }

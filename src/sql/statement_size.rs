@@ -36,9 +36,7 @@ pub fn is_trivial(text: &str) -> bool {
 }
 
 fn too_complex(what: &str, places: &Places, token: &TokenWithSpan) -> Error {
-    Error::invalid(format!("the statement is too complex: {what}"))
-        .code("54001")
-        .at(places.position(token.span.start))
+    Error::invalid(format!("the statement is too complex: {what}")).code("54001").at(places.position(token.span.start))
 }
 
 /// Refuses what is too large.
@@ -83,7 +81,9 @@ pub fn check(tokens: &[TokenWithSpan], places: &Places) -> Result<()> {
                     level.operators = 0;
                     if level.arithmetic >= ARITHMETIC_MAX {
                         let what = format!("an expression has more than {ARITHMETIC_MAX} operands");
-                        return Err(too_complex(&what, places, token).hint("Put the values into a table, and aggregate it."));
+                        return Err(
+                            too_complex(&what, places, token).hint("Put the values into a table, and aggregate it.")
+                        );
                     }
                 }
             }
@@ -113,7 +113,8 @@ pub fn check(tokens: &[TokenWithSpan], places: &Places) -> Result<()> {
 const SET_OPERATIONS: [&str; 3] = ["union", "except", "intersect"];
 /// Words after which an expression begins anew, or an operand of AND and OR, whose chains are balanced.
 const BEGINNINGS: [&str; 15] = [
-    "select", "from", "where", "group", "having", "order", "when", "then", "else", "values", "join", "on", "and", "or", "as",
+    "select", "from", "where", "group", "having", "order", "when", "then", "else", "values", "join", "on", "and", "or",
+    "as",
 ];
 const OPERATORS: [&str; 12] =
     ["is", "like", "ilike", "similar", "between", "collate", "at", "in", "not", "notnull", "isnull", "operator"];

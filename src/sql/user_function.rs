@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility, cast};
@@ -34,6 +34,41 @@ impl SqlFunction {
     pub fn new(name: &str, parameters: Vec<Option<DataType>>, returns: DataType, body: Expr) -> Self {
         let signature = Signature::user_defined(Volatility::Stable);
         Self { name: name.to_owned(), parameters, returns, body, signature }
+    }
+}
+
+/// Parts of an expression in which calls are replaced by bodies.
+const EXPANDED_MAX: usize = 20_000;
+
+/// Parts of an expression.
+fn size(expr: &Expr) -> Result<usize> {
+    let mut count = 0_usize;
+    expr.apply(|_| {
+        count += 1;
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(count)
+}
+
+/// The argument that a placeholder stands for.
+fn argument_of<'a>(expr: &Expr, arguments: &'a [Expr]) -> Option<&'a Expr> {
+    let Expr::Placeholder(placeholder) = expr else { return None };
+    let index: usize = placeholder.id.strip_prefix('$')?.parse().ok()?;
+    arguments.get(index.checked_sub(1)?)
+}
+
+impl SqlFunction {
+    /// Parts of the body with the arguments in it.
+    fn expanded_size(&self, arguments: &[Expr]) -> Result<usize> {
+        let mut count = 0_usize;
+        self.body.apply(|expr| {
+            count = count.saturating_add(match argument_of(expr, arguments) {
+                Some(argument) => size(argument)?,
+                None => 1,
+            });
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(count)
     }
 }
 
@@ -69,10 +104,18 @@ impl ScalarUDFImpl for SqlFunction {
     }
 
     fn simplify(&self, arguments: Vec<Expr>, _info: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        let size = self.expanded_size(&arguments)?;
+        if size > EXPANDED_MAX {
+            return Err(Error::invalid(format!(
+                "the statement is too complex: function {} written out has more than {EXPANDED_MAX} parts",
+                self.name
+            ))
+            .code("54001")
+            .hint("A parameter that the body names twice doubles what is given for it, and so does each call in its argument.")
+            .into());
+        }
         let body = self.body.clone().transform(|expr| {
-            let Expr::Placeholder(placeholder) = &expr else { return Ok(Transformed::no(expr)) };
-            let index = placeholder.id.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok());
-            Ok(match index.and_then(|index| index.checked_sub(1)).and_then(|index| arguments.get(index)) {
+            Ok(match argument_of(&expr, &arguments) {
                 Some(argument) => Transformed::yes(argument.clone()),
                 None => Transformed::no(expr),
             })

@@ -62,9 +62,13 @@ const QUERIES: &[(&str, fn(usize) -> String)] = &[
     ("UNION ALL", |n| format!("SELECT count(*) FROM ({}) u", repeated(n, " UNION ALL ", |i| format!("SELECT {i}")))),
     ("UNION", |n| format!("SELECT count(*) FROM ({}) u", repeated(n, " UNION ", |i| format!("SELECT {i}")))),
     ("EXCEPT", |n| format!("SELECT count(*) FROM ({}) u", repeated(n, " EXCEPT ", |i| format!("SELECT {}", i + 1)))),
-    ("VALUES", |n| format!("SELECT count(*) FROM (VALUES {}) v(a, b)", repeated(n, ", ", |i| format!("({i}, 'a{i}')")))),
+    ("VALUES", |n| {
+        format!("SELECT count(*) FROM (VALUES {}) v(a, b)", repeated(n, ", ", |i| format!("({i}, 'a{i}')")))
+    }),
     ("JOIN", |n| {
-        let join = |i: usize| if i == 0 { "(VALUES (1)) t0(a)".to_owned() } else { format!("(VALUES (1)) t{i}(a) ON t{i}.a = t0.a") };
+        let join = |i: usize| {
+            if i == 0 { "(VALUES (1)) t0(a)".to_owned() } else { format!("(VALUES (1)) t{i}(a) ON t{i}.a = t0.a") }
+        };
         format!("SELECT count(*) FROM {}", repeated(n, " JOIN ", join))
     }),
     ("relations", |n| format!("SELECT count(*) FROM {}", repeated(n, ", ", |i| format!("(VALUES (1)) t{i}(a)")))),
@@ -73,7 +77,10 @@ const QUERIES: &[(&str, fn(usize) -> String)] = &[
             let _ = write!(text, ") t{i}");
             text
         });
-        format!("SELECT * FROM {}SELECT 1 AS a{aliases}", "(SELECT * FROM ".repeat(n).trim_end_matches("SELECT * FROM "))
+        format!(
+            "SELECT * FROM {}SELECT 1 AS a{aliases}",
+            "(SELECT * FROM ".repeat(n).trim_end_matches("SELECT * FROM ")
+        )
     }),
     ("scalar sub-queries", |n| format!("SELECT {}", nested(n, "(SELECT ", "1", ")"))),
     ("EXISTS", |n| format!("SELECT 1 WHERE {}", nested(n, "EXISTS (SELECT 1 WHERE ", "true", ")"))),
@@ -93,10 +100,15 @@ const QUERIES: &[(&str, fn(usize) -> String)] = &[
         format!("WITH {} SELECT * FROM c{}", repeated(n, ", ", query), n - 1)
     }),
     ("joins in brackets", |n| {
-        format!("SELECT count(*) FROM {}", nested(n, "((SELECT * FROM ", "(VALUES (1)) v(a)", ") a JOIN (VALUES (1)) b(b) ON true)"))
+        format!(
+            "SELECT count(*) FROM {}",
+            nested(n, "((SELECT * FROM ", "(VALUES (1)) v(a)", ") a JOIN (VALUES (1)) b(b) ON true)")
+        )
     }),
     ("columns", |n| format!("SELECT {}", repeated(n, ", ", |_| "1".to_owned()))),
-    ("GROUP BY", |n| format!("SELECT count(*) FROM (VALUES (1)) v(x) GROUP BY {}", repeated(n, ", ", |i| format!("x + {i}")))),
+    ("GROUP BY", |n| {
+        format!("SELECT count(*) FROM (VALUES (1)) v(x) GROUP BY {}", repeated(n, ", ", |i| format!("x + {i}")))
+    }),
     ("ORDER BY", |n| format!("SELECT x FROM (VALUES (1)) v(x) ORDER BY {}", repeated(n, ", ", |i| format!("x + {i}")))),
 ];
 
@@ -150,24 +162,32 @@ impl Instance {
 async fn what_postgresql_takes_is_taken() {
     let instance = Instance::start().await;
     let client = instance.server.connect().await;
-    for (kind, size, expected) in [
-        ("OR", 10_000, "t"),
-        ("AND", 10_000, "t"),
-        ("+", 10_000, "10000"),
-        ("||", 10_000, "1"),
-        ("IN", 50_000, "t"),
-        ("CASE", 5_000, "1"),
-        ("CASE x", 5_000, "1"),
-        ("UNION ALL", 1_000, "1000"),
-        ("VALUES", 50_000, "50000"),
-        ("JOIN", 200, "1"),
-        ("functions of several arguments", 40, "1"),
-        ("WITH", 100, "1"),
+    // DataFusion checks its plans after each step in builds like this one, so that the whole sizes take minutes.
+    let whole = std::env::var("STREAMGATE_TEST_LONG").is_ok();
+    for (kind, short, long, expected) in [
+        ("OR", 4_000, 10_000, "t"),
+        ("AND", 4_000, 10_000, "t"),
+        ("+", 10_000, 10_000, ""),
+        ("||", 10_000, 10_000, "1"),
+        ("IN", 10_000, 50_000, "t"),
+        ("CASE", 1_000, 5_000, "1"),
+        ("CASE x", 5_000, 5_000, "1"),
+        ("UNION ALL", 700, 1_000, ""),
+        ("VALUES", 5_000, 50_000, ""),
+        ("JOIN", 30, 200, "1"),
+        ("functions of several arguments", 40, 90, "1"),
+        ("WITH", 100, 100, "1"),
+        ("EXISTS", 10, 12, "1"),
     ] {
+        let size = if whole { long } else { short };
+        // A sum and a count give their size.
+        let expected = if expected.is_empty() { size.to_string() } else { expected.to_owned() };
         let begun = Instant::now();
         let found = value(&client, &of(kind, size)).await.unwrap_or_else(|error| panic!("{size} {kind}: {error:?}"));
         println!("{size} {kind}: {:?}", begun.elapsed());
-        assert!(found.starts_with(expected), "{size} {kind}: {found}");
+        let found = if kind == "||" { found.len().to_string() } else { found };
+        let expected = if kind == "||" { size.to_string() } else { expected };
+        assert_eq!(found, expected, "{size} {kind}");
     }
 }
 
@@ -198,9 +218,10 @@ async fn what_is_beyond_is_refused_in_a_sentence_before_it_costs() {
         ("relations", 5_000),
         ("JOIN", 5_000),
         ("queries in FROM", 1_000),
+        ("scalar sub-queries", 20),
+        ("EXISTS", 20),
+        ("IN of sub-queries", 20),
         ("scalar sub-queries", 1_000),
-        ("EXISTS", 1_000),
-        ("IN of sub-queries", 1_000),
         ("WITH that doubles", 30),
         ("joins in brackets", 60),
         ("columns", 20_000),
@@ -245,9 +266,9 @@ const DEEP: &[(&str, usize)] = &[
     ("EXCEPT", 60),
     ("relations", 60),
     ("queries in FROM", 60),
-    ("scalar sub-queries", 20),
-    ("EXISTS", 20),
-    ("IN of sub-queries", 20),
+    ("scalar sub-queries", 9),
+    ("EXISTS", 9),
+    ("IN of sub-queries", 9),
     ("WITH that doubles", 7),
     ("joins in brackets", 12),
     ("columns", 1_000),
@@ -275,13 +296,21 @@ async fn every_kind_of_tree_by_every_way_is_answered_and_stored_objects_do_not_k
             ("simple", query.clone()),
             ("EXPLAIN", format!("EXPLAIN {query}")),
             ("CREATE VIEW", format!("CREATE VIEW v{number} AS {query}")),
-            ("CREATE FUNCTION", format!("CREATE FUNCTION f{number}() RETURNS STRING LANGUAGE SQL AS $$SELECT CAST(({query}) AS STRING)$$")),
+            (
+                "CREATE FUNCTION",
+                format!(
+                    "CREATE FUNCTION f{number}() RETURNS STRING LANGUAGE SQL AS $$SELECT CAST(({query}) AS STRING)$$"
+                ),
+            ),
         ];
         if let Some((_, expression)) = EXPRESSIONS.iter().find(|(name, _)| name == kind) {
             let expression = expression(*size);
             ways.push(("a function over its parameter", format!("CREATE FUNCTION g{number}(x BIGINT) RETURNS STRING LANGUAGE SQL AS $$SELECT CAST(({expression}) AS STRING)$$")));
             ways.push(("its use", format!("SELECT g{number}(1), g{number}(x) FROM (VALUES (CAST(2 AS BIGINT))) v(x)")));
-            ways.push(("CREATE JOB", format!("CREATE JOB j{number} AS INSERT INTO sink SELECT CAST(({expression}) AS STRING) FROM source")));
+            ways.push((
+                "CREATE JOB",
+                format!("CREATE JOB j{number} AS INSERT INTO sink SELECT CAST(({expression}) AS STRING) FROM source"),
+            ));
         }
         for (way, text) in &ways {
             if let Err((code, message)) = value(&client, text).await {
@@ -314,18 +343,42 @@ async fn every_kind_of_tree_by_every_way_is_answered_and_stored_objects_do_not_k
 
 /// Queries that compute for hours.
 const ENDLESS: &[(&str, &str)] = &[
-    ("a nested-loop join", "SELECT count(*) FROM generate_series(1, 1000000) a(x) JOIN generate_series(1, 100000000) b(y) ON x + y < 0"),
+    (
+        "a nested-loop join",
+        "SELECT count(*) FROM generate_series(1, 1000000) a(x) JOIN generate_series(1, 100000000) b(y) ON x + y < 0",
+    ),
     ("a cross join", "SELECT count(*) FROM generate_series(1, 10000000) a(x), generate_series(1, 10000000) b(y)"),
-    ("a filter over a cross join", "SELECT x FROM (SELECT x, y FROM generate_series(1, 10000000) a(x), generate_series(1, 10000000) b(y)) t WHERE x * y < 0"),
-    ("a hash join of one key", "SELECT count(*) FROM generate_series(1, 1000000) a(x) JOIN generate_series(1, 1000000) b(y) ON x % 1 = y % 1 AND x + y < 0"),
+    (
+        "a filter over a cross join",
+        "SELECT x FROM (SELECT x, y FROM generate_series(1, 10000000) a(x), generate_series(1, 10000000) b(y)) t WHERE x * y < 0",
+    ),
+    (
+        "a hash join of one key",
+        "SELECT count(*) FROM generate_series(1, 1000000) a(x) JOIN generate_series(1, 1000000) b(y) ON x % 1 = y % 1 AND x + y < 0",
+    ),
     ("a sort", "SELECT x FROM generate_series(1, 100000000000) a(x) ORDER BY -x LIMIT 1"),
-    ("a window", "SELECT max(n) FROM (SELECT row_number() OVER (PARTITION BY x % 7 ORDER BY x) AS n FROM generate_series(1, 100000000000) a(x) ) t"),
+    (
+        "a window",
+        "SELECT max(n) FROM (SELECT row_number() OVER (PARTITION BY x % 7 ORDER BY x) AS n FROM generate_series(1, 100000000000) a(x) ) t",
+    ),
     ("a recursive query", "WITH RECURSIVE t AS (SELECT 1 AS a UNION ALL SELECT a FROM t) SELECT count(*) FROM t"),
-    ("a recursive query without a row", "WITH RECURSIVE t AS (SELECT 1 AS a UNION ALL SELECT a FROM t) SELECT a FROM t WHERE a > 1"),
+    (
+        "a recursive query without a row",
+        "WITH RECURSIVE t AS (SELECT 1 AS a UNION ALL SELECT a FROM t) SELECT a FROM t WHERE a > 1",
+    ),
     ("an aggregation", "SELECT x % 10, count(*) FROM generate_series(1, 100000000000) a(x) GROUP BY x % 10"),
-    ("a regular expression", "SELECT count(*) FROM generate_series(1, 100000000000) a(x) WHERE 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' || x ~ '(a|aa)+$'"),
-    ("EXPLAIN ANALYZE", "EXPLAIN ANALYZE SELECT count(*) FROM generate_series(1, 1000000) a(x) JOIN generate_series(1, 100000000) b(y) ON x + y < 0"),
-    ("a bounded INSERT", "INSERT INTO sink SELECT CAST(x AS STRING) FROM generate_series(1, 100000000000) a(x) WHERE x < 0"),
+    (
+        "a regular expression",
+        "SELECT count(*) FROM generate_series(1, 100000000000) a(x) WHERE 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' || x ~ '(a|aa)+$'",
+    ),
+    (
+        "EXPLAIN ANALYZE",
+        "EXPLAIN ANALYZE SELECT count(*) FROM generate_series(1, 1000000) a(x) JOIN generate_series(1, 100000000) b(y) ON x + y < 0",
+    ),
+    (
+        "a bounded INSERT",
+        "INSERT INTO sink SELECT CAST(x AS STRING) FROM generate_series(1, 100000000000) a(x) WHERE x < 0",
+    ),
 ];
 
 #[cfg(target_os = "linux")]
@@ -439,7 +492,10 @@ async fn a_plan_that_takes_long_holds_up_neither_log_ins_nor_others() {
     let server = &instance.server;
     let client = server.connect().await;
     client.batch_execute("SET statement_timeout = '2s'").await.unwrap();
-    let large = format!("SELECT count(*) FROM (VALUES (1)) v(x) WHERE {}", repeated(20_000, " AND ", |i| format!("x * {i} <> abs(x - {i})")));
+    let large = format!(
+        "SELECT count(*) FROM (VALUES (1)) v(x) WHERE {}",
+        repeated(20_000, " AND ", |i| format!("x * {i} <> abs(x - {i})"))
+    );
     let outcome = tokio::spawn(async move { value(&client, &large).await });
     let begun = Instant::now();
     while !outcome.is_finished() {

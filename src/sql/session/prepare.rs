@@ -35,11 +35,7 @@ struct Analysed {
 }
 
 impl Session {
-    pub(super) async fn prepare_inner(
-        &mut self,
-        text: &StatementText,
-        given: &[Option<DataType>],
-    ) -> Result<Prepared> {
+    pub(super) async fn prepare_inner(&mut self, text: &StatementText, given: &[Option<DataType>]) -> Result<Prepared> {
         let statement = self.read(&text.text).await?;
         let analysed = match &**statement {
             Statement::Query(query) => Some(self.analyse_query(query, &text.text, given).await?),
@@ -91,7 +87,10 @@ impl Session {
             dialect::parse(text).map(|statement| Arc::new(Deep::shallow(statement)))
         } else {
             let text = text.to_owned();
-            self.server.queries.compute(move || dialect::parse(&text).map(|statement| Arc::new(Deep::new(statement)))).await
+            self.server
+                .queries
+                .compute(move || dialect::parse(&text).map(|statement| Arc::new(Deep::new(statement))))
+                .await
         };
         read.and_then(|statement| self.refuse_in_failed_block(&statement).map(|()| statement)).inspect_err(|_| {
             if splitter::opens_statement_set(text) {
@@ -123,7 +122,12 @@ impl Session {
         self.plan(false, move |planner| analyse_query(&planner, &query, &text, &given, &state)).await
     }
 
-    async fn analyse_insert(&mut self, insert: &Arc<Insert>, text: &str, given: &[Option<DataType>]) -> Result<Analysed> {
+    async fn analyse_insert(
+        &mut self,
+        insert: &Arc<Insert>,
+        text: &str,
+        given: &[Option<DataType>],
+    ) -> Result<Analysed> {
         let planned = self.plan_insert(insert, given, text).await?;
         let parameter_types = match &planned {
             Planned::Query { .. } | Planned::Job(_) => {
@@ -159,10 +163,7 @@ impl Session {
     }
 
     /// A plan with the values of its parameters.
-    pub(super) fn bound(
-        plan: &SharedPlan,
-        parameters: Vec<datafusion::scalar::ScalarValue>,
-    ) -> Result<LogicalPlan> {
+    pub(super) fn bound(plan: &SharedPlan, parameters: Vec<datafusion::scalar::ScalarValue>) -> Result<LogicalPlan> {
         let plan = LogicalPlan::clone(plan);
         if parameters.is_empty() {
             return Ok(plan);
@@ -227,11 +228,7 @@ fn parameter_types(plan: &LogicalPlan, given: &[Option<DataType>]) -> Result<Vec
 }
 
 /// The columns that the client sees: types after analysis, names as Postgres gives them.
-fn result_schema(
-    plan: &LogicalPlan,
-    names: Option<&[String]>,
-    state: &SessionState,
-) -> Result<SchemaRef> {
+fn result_schema(plan: &LogicalPlan, names: Option<&[String]>, state: &SessionState) -> Result<SchemaRef> {
     let analysed = state
         .analyzer()
         .execute_and_check(plan.clone(), state.config_options(), |_, _| {})
