@@ -18,6 +18,8 @@ use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableSource};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, EmptyRecordBatchStream, ExecutionPlan, Partitioning, PlanProperties,
 };
@@ -171,6 +173,7 @@ impl TableProvider for ConnectorTable {
             schema: Arc::new(Schema::new(fields.collect::<Fields>())),
             sink: self.sink()?,
             time_zone,
+            metrics: ExecutionPlanMetricsSet::new(),
         };
         Ok(Arc::new(DataSinkExec::new(input, Arc::new(sink), None)))
     }
@@ -212,6 +215,7 @@ struct ScanExec {
     partitions: Vec<Arc<dyn ScanPartition>>,
     description: String,
     properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
 }
 
 impl ScanExec {
@@ -222,7 +226,7 @@ impl ScanExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         ));
-        Self { partitions, description, properties }
+        Self { partitions, description, properties, metrics: ExecutionPlanMetricsSet::new() }
     }
 }
 
@@ -270,7 +274,18 @@ impl ExecutionPlan for ScanExec {
             .partitions
             .get(partition)
             .ok_or_else(|| DataFusionError::Internal(format!("scan has no partition {partition}")))?;
-        Ok(part.open(context.session_config().batch_size())?)
+        let rows = part.open(context.session_config().batch_size())?;
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let schema = rows.schema();
+        let counted = rows.inspect(move |batch| match batch {
+            Ok(batch) => metrics.record_output(batch.num_rows()),
+            Err(_) => {}
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, counted)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
     }
 }
 
@@ -280,6 +295,7 @@ struct BoundedSink {
     schema: SchemaRef,
     sink: Arc<dyn Sink>,
     time_zone: chrono_tz::Tz,
+    metrics: ExecutionPlanMetricsSet,
 }
 
 impl fmt::Debug for BoundedSink {
@@ -300,6 +316,10 @@ impl DataSink for BoundedSink {
         &self.schema
     }
 
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
     async fn write_all(
         &self,
         mut rows: SendableRecordBatchStream,
@@ -317,6 +337,9 @@ impl DataSink for BoundedSink {
             }
         }
         writer.flush().await?;
+        MetricBuilder::new(&self.metrics)
+            .global_counter("rows_written")
+            .add(usize::try_from(count).unwrap_or(usize::MAX));
         Ok(count.saturating_sub(metrics.skipped.load(Ordering::Relaxed)))
     }
 }

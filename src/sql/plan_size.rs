@@ -4,7 +4,7 @@
 use crate::error::{Error, Result};
 
 /// Relations of a statement, once its views and queries of WITH are written out. Planning takes time by their number.
-const RELATIONS_MAX: usize = 2_000;
+const RELATIONS_MAX: usize = 1_000;
 /// Sub-queries of expressions within each other. DataFusion's checks of a plan take twice the time for each further level.
 const NESTED_MAX: usize = 12;
 /// Columns of a result, as in PostgreSQL.

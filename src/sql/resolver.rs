@@ -419,6 +419,9 @@ impl<'p> Resolver<'p> {
     }
 
     fn table_factor(&mut self, factor: &mut TableFactor, outer: &[Scope], scope: &mut Scope) -> Result<()> {
+        if !matches!(factor, TableFactor::Table { args: None, .. } | TableFactor::NestedJoin { .. }) {
+            self.count(Size::default(), Span::empty())?;
+        }
         match factor {
             TableFactor::Table {
                 name,
