@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::threads::with_deep_stack;
 
 /// What stored expressions are decoded and compiled with: the functions of jobs, and the job's time zone.
 #[derive(Clone)]
@@ -92,7 +93,8 @@ impl StoredExpression {
         let bytes = STANDARD
             .decode(&self.proto)
             .map_err(|error| Error::corrupt(format!("stored expression \"{}\" is damaged: {error}", self.text)))?;
-        Expr::from_bytes_with_ctx(&bytes, &scope.functions)
+        // Reading goes down the expression, on whatever thread the job starts.
+        with_deep_stack(|| Expr::from_bytes_with_ctx(&bytes, &scope.functions))
             .map_err(|error| Error::from(error).context(format!("stored expression \"{}\"", self.text)))
     }
 
@@ -102,7 +104,10 @@ impl StoredExpression {
     /// As [`Self::decode`], or types that do not fit.
     pub fn compile(&self, input: &Schema, scope: &ExpressionScope) -> Result<Arc<dyn PhysicalExpr>> {
         let schema = positional_schema(input)?;
-        Ok(create_physical_expr(&self.decode(scope)?, &schema, &scope.properties, &PhysicalPlanningContext::default())?)
+        with_deep_stack(|| {
+            let expression = self.decode(scope)?;
+            Ok(create_physical_expr(&expression, &schema, &scope.properties, &PhysicalPlanningContext::default())?)
+        })
     }
 }
 
