@@ -79,7 +79,7 @@ impl StoredExpression {
             }
             Error::invalid("the expression is nested too deeply for a job")
                 .code("54001")
-                .detail("A job keeps about 90 calls and 30 CASEs that stand within each other.")
+                .detail("A job keeps about 45 calls or 30 CASEs that stand within each other.")
                 .hint("Write one CASE with several WHENs instead of a CASE in each ELSE.")
         })?;
         Ok(Self { text, proto: STANDARD.encode(bytes) })
