@@ -29,7 +29,12 @@ impl Session {
     ///
     /// # Errors
     /// As planning.
-    pub async fn plan_insert(&mut self, insert: &Arc<Insert>, given: &[Option<DataType>], text: &str) -> Result<Planned> {
+    pub async fn plan_insert(
+        &mut self,
+        insert: &Arc<Insert>,
+        given: &[Option<DataType>],
+        text: &str,
+    ) -> Result<Planned> {
         loop {
             match self.plan_insert_once(insert, given, text).await {
                 Err(error) if self.declare_missing(&error).await => {}
@@ -38,7 +43,12 @@ impl Session {
         }
     }
 
-    async fn plan_insert_once(&mut self, insert: &Arc<Insert>, given: &[Option<DataType>], text: &str) -> Result<Planned> {
+    async fn plan_insert_once(
+        &mut self,
+        insert: &Arc<Insert>,
+        given: &[Option<DataType>],
+        text: &str,
+    ) -> Result<Planned> {
         let (insert, given, places) = (insert.clone(), given.to_vec(), Places::new(text));
         let (planner, volatile) = (self.planner(false)?, self.planner(true)?);
         let (server, state) = (self.server.clone(), self.state());
