@@ -115,6 +115,11 @@ impl Session {
         Ok(Outcome::Done { tag: "INSERT 0 0".to_owned() })
     }
 
+    /// Plans jobs as one.
+    pub(super) async fn join(&mut self, jobs: Vec<PlannedJob>) -> Result<PlannedJob> {
+        self.server.queries.run(|_| PlannedJob::join(jobs)).await
+    }
+
     /// Makes jobs of the block's INSERTs.
     pub(super) async fn submit_inserts(&mut self, inserts: Vec<PlannedJob>) -> Result<()> {
         let jobs = job_plan::group(inserts);
@@ -129,7 +134,7 @@ impl Session {
             .hint("Submit the one that starts from the savepoint by itself."));
         }
         for job in jobs {
-            let job = PlannedJob::join(job).await?;
+            let job = self.join(job).await?;
             self.submit(&job, None, Existing::Refuse)?;
         }
         Ok(())

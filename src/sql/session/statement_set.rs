@@ -4,7 +4,6 @@
 use super::existing_jobs::Existing;
 use super::{Outcome, Session, TransactionStatus};
 use crate::error::{Error, Result};
-use crate::sql::job_plan::PlannedJob;
 use crate::sql::planner::Planned;
 use crate::sql::statements::statement_set::Purpose;
 use crate::sql::statements::transaction::Transaction;
@@ -147,7 +146,7 @@ impl Session {
             Purpose::Explain { verbose } => {
                 let mut lines = Vec::new();
                 if !jobs.is_empty() {
-                    let job = Planned::Job(Box::new(PlannedJob::join(jobs).await?));
+                    let job = Planned::Job(Box::new(self.join(jobs).await?));
                     lines = explain::lines(self, &job, false, *verbose).await?;
                 }
                 for plan in bounded {
@@ -161,7 +160,7 @@ impl Session {
                     return Err(crate::sql::statements::create_job::needs_unbounded());
                 }
                 if self.may_create_job(name, *existing)? {
-                    let job = PlannedJob::join(jobs).await?;
+                    let job = self.join(jobs).await?;
                     self.submit(&job, Some(name.clone()), *existing)?;
                 }
                 Ok(done("CREATE JOB"))
@@ -174,7 +173,7 @@ impl Session {
                 Ok(done(format!("INSERT 0 {count}")))
             }
             Purpose::Run => {
-                let job = PlannedJob::join(jobs).await?;
+                let job = self.join(jobs).await?;
                 self.submit(&job, None, Existing::Refuse)?;
                 Ok(done("INSERT 0 0"))
             }
