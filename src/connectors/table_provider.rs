@@ -277,9 +277,10 @@ impl ExecutionPlan for ScanExec {
         let rows = part.open(context.session_config().batch_size())?;
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let schema = rows.schema();
-        let counted = rows.inspect(move |batch| match batch {
-            Ok(batch) => metrics.record_output(batch.num_rows()),
-            Err(_) => {}
+        let counted = rows.inspect(move |batch| {
+            if let Ok(batch) = batch {
+                metrics.record_output(batch.num_rows());
+            }
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, counted)))
     }
