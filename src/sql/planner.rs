@@ -548,7 +548,7 @@ impl Planner {
             )
             .collect::<Result<Vec<_>>>()?;
         let body = cast(expr.clone().unalias(), returns.clone());
-        Ok(Arc::new(ScalarUDF::from(SqlFunction::new(name, parameters, returns, body))))
+        Ok(Arc::new(ScalarUDF::from(SqlFunction::new(name, parameters, returns, body)?)))
     }
 
     fn plan_tree(&self, query: ast::Query) -> Result<LogicalPlan> {

@@ -19,6 +19,7 @@ pub struct SqlFunction {
     returns: DataType,
     /// The body over `$1 …`.
     body: Expr,
+    written_out: WrittenOut,
     signature: Signature,
 }
 
@@ -31,9 +32,13 @@ impl Hash for SqlFunction {
 
 impl SqlFunction {
     /// Makes a function of its planned parts.
-    pub fn new(name: &str, parameters: Vec<Option<DataType>>, returns: DataType, body: Expr) -> Self {
+    ///
+    /// # Errors
+    /// Never for bodies that DataFusion made; the signature is its.
+    pub fn new(name: &str, parameters: Vec<Option<DataType>>, returns: DataType, body: Expr) -> Result<Self> {
         let signature = Signature::user_defined(Volatility::Stable);
-        Self { name: name.to_owned(), parameters, returns, body, signature }
+        let written_out = WrittenOut::of(&body, parameters.len())?;
+        Ok(Self { name: name.to_owned(), parameters, returns, body, written_out, signature })
     }
 }
 
@@ -50,25 +55,47 @@ fn size(expr: &Expr) -> Result<usize> {
     Ok(count)
 }
 
-/// The argument that a placeholder stands for.
-fn argument_of<'a>(expr: &Expr, arguments: &'a [Expr]) -> Option<&'a Expr> {
+/// The place of the parameter that a placeholder stands for.
+fn parameter_index(expr: &Expr) -> Option<usize> {
     let Expr::Placeholder(placeholder) = expr else { return None };
-    let index: usize = placeholder.id.strip_prefix('$')?.parse().ok()?;
-    arguments.get(index.checked_sub(1)?)
+    placeholder.id.strip_prefix('$')?.parse::<usize>().ok()?.checked_sub(1)
 }
 
-impl SqlFunction {
-    /// Parts of the body with the arguments in it.
-    fn expanded_size(&self, arguments: &[Expr]) -> Result<usize> {
-        let mut count = 0_usize;
-        self.body.apply(|expr| {
-            count = count.saturating_add(match argument_of(expr, arguments) {
-                Some(argument) => size(argument)?,
-                None => 1,
-            });
+/// Parts of an expression once its calls are written out: those of its own, and how often each parameter stands in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct WrittenOut {
+    parts: usize,
+    uses: Vec<usize>,
+}
+
+impl WrittenOut {
+    fn add(&mut self, times: usize, other: &Self) {
+        self.parts = self.parts.saturating_add(times.saturating_mul(other.parts));
+        for (own, more) in self.uses.iter_mut().zip(&other.uses) {
+            *own = own.saturating_add(times.saturating_mul(*more));
+        }
+    }
+
+    /// Of an expression over so many parameters.
+    fn of(expr: &Expr, parameters: usize) -> Result<Self> {
+        let mut whole = Self { parts: 0, uses: vec![0; parameters] };
+        expr.apply(|expr| {
+            if let Expr::ScalarFunction(call) = expr
+                && let Some(function) = call.func.inner().downcast_ref::<SqlFunction>()
+            {
+                whole.parts = whole.parts.saturating_add(function.written_out.parts);
+                for (argument, uses) in call.args.iter().zip(&function.written_out.uses) {
+                    whole.add(*uses, &Self::of(argument, parameters)?);
+                }
+                return Ok(TreeNodeRecursion::Jump);
+            }
+            match parameter_index(expr).filter(|index| *index < parameters) {
+                Some(index) => whole.uses[index] = whole.uses[index].saturating_add(1),
+                None => whole.parts = whole.parts.saturating_add(1),
+            }
             Ok(TreeNodeRecursion::Continue)
         })?;
-        Ok(count)
+        Ok(whole)
     }
 }
 
@@ -104,8 +131,11 @@ impl ScalarUDFImpl for SqlFunction {
     }
 
     fn simplify(&self, arguments: Vec<Expr>, _info: &SimplifyContext) -> Result<ExprSimplifyResult> {
-        let size = self.expanded_size(&arguments)?;
-        if size > EXPANDED_MAX {
+        let mut parts = self.written_out.parts;
+        for (argument, uses) in arguments.iter().zip(&self.written_out.uses) {
+            parts = parts.saturating_add(uses.saturating_mul(size(argument)?));
+        }
+        if parts > EXPANDED_MAX {
             return Err(Error::invalid(format!(
                 "the statement is too complex: function {} written out has more than {EXPANDED_MAX} parts",
                 self.name
@@ -115,7 +145,7 @@ impl ScalarUDFImpl for SqlFunction {
             .into());
         }
         let body = self.body.clone().transform(|expr| {
-            Ok(match argument_of(&expr, &arguments) {
+            Ok(match parameter_index(&expr).and_then(|index| arguments.get(index)) {
                 Some(argument) => Transformed::yes(argument.clone()),
                 None => Transformed::no(expr),
             })

@@ -244,6 +244,15 @@ async fn what_is_beyond_is_refused_in_a_sentence_before_it_costs() {
     let twice = |n| format!("SELECT {} FROM (VALUES (CAST(1 AS BIGINT))) v(x)", nested(n, "twice(", "x", ")"));
     assert_eq!(value(&client, &twice(8)).await.unwrap(), "256");
     assert_eq!(value(&client, &twice(40)).await.unwrap_err().0, "54001");
+    client.batch_execute("CREATE FUNCTION t0(x BIGINT) RETURNS BIGINT LANGUAGE SQL AS 'SELECT x + x'").await.unwrap();
+    for level in 1..20 {
+        let calls = format!("SELECT t{0}(x) + t{0}(x)", level - 1);
+        let function = format!("CREATE FUNCTION t{level}(x BIGINT) RETURNS BIGINT LANGUAGE SQL AS '{calls}'");
+        client.batch_execute(&function).await.unwrap();
+    }
+    let of = |level| format!("SELECT t{level}(x) FROM (VALUES (CAST(1 AS BIGINT))) v(x)");
+    assert_eq!(value(&client, &of(5)).await.unwrap(), "64");
+    assert_eq!(value(&client, &of(19)).await.unwrap_err().0, "54001");
     client.batch_execute("CREATE VIEW w0 AS SELECT 1 AS a").await.unwrap();
     let mut refused = None;
     for level in 1..=12 {
