@@ -466,7 +466,8 @@ impl Planner {
         let idents: Vec<ast::Ident> = function.name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
         let Some(last) = idents.last() else { return };
         let key = if idents.len() == 1 { last.value.to_lowercase() } else { function.name.to_string() };
-        if idents.len() == 1 && self.is_built_in(&key) {
+        // Planned once: each level of functions that call each other twice would double the time.
+        if self.functions.lock().contains_key(&key) || (idents.len() == 1 && self.is_built_in(&key)) {
             return;
         }
         let snapshot = &self.names.snapshot;
