@@ -27,8 +27,11 @@ fn nested(count: usize, before: &str, inner: &str, after: &str) -> String {
     format!("{}{inner}{}", before.repeat(count), after.repeat(count))
 }
 
+/// A kind of tree, and how one of a size is written.
+type Kind = (&'static str, fn(usize) -> String);
+
 /// Expressions over a column `x`, which is 1, as large as wanted.
-const EXPRESSIONS: &[(&str, fn(usize) -> String)] = &[
+const EXPRESSIONS: &[Kind] = &[
     ("OR", |n| format!("({}) OR x = 1", repeated(n, " OR ", |i| format!("x = {}", i + 2)))),
     ("AND", |n| repeated(n, " AND ", |i| format!("x <> {}", i + 2))),
     ("mixed AND and OR", |n| repeated(n, " ", |i| format!("{} x = {i}", ["OR", "AND"][i % 2])).replacen("OR", "", 1)),
@@ -58,7 +61,7 @@ const EXPRESSIONS: &[(&str, fn(usize) -> String)] = &[
 ];
 
 /// Queries of one row and one column, as large as wanted.
-const QUERIES: &[(&str, fn(usize) -> String)] = &[
+const QUERIES: &[Kind] = &[
     ("UNION ALL", |n| format!("SELECT count(*) FROM ({}) u", repeated(n, " UNION ALL ", |i| format!("SELECT {i}")))),
     ("UNION", |n| format!("SELECT count(*) FROM ({}) u", repeated(n, " UNION ", |i| format!("SELECT {i}")))),
     ("EXCEPT", |n| format!("SELECT count(*) FROM ({}) u", repeated(n, " EXCEPT ", |i| format!("SELECT {}", i + 1)))),
