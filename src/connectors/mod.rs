@@ -375,6 +375,20 @@ pub trait Transactions: Send + Sync {
     /// What the last transaction that was committed has decided; read when the transactions were opened.
     fn decided(&self) -> Option<&Decision>;
 
+    /// From now on, before any writer is opened: the records of an epoch stay with the writers until it is [released](Self::release).
+    fn hold_back(&self) {}
+
+    /// The writes of `epoch` outside of the transactions are durable: what was held back of it goes into the open transaction. Only
+    /// now the broker counts its time, however long those writes took.
+    async fn release(&self, _epoch: u64) -> Result<()> {
+        Ok(())
+    }
+
+    /// Waits until so much is held back that the epoch should end.
+    async fn full(&self) {
+        std::future::pending().await
+    }
+
     /// Waits until all writes of `epoch`, whose barrier all writers have passed, are delivered into the open transaction.
     async fn flush(&self, epoch: u64) -> Result<()>;
 

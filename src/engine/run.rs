@@ -179,6 +179,12 @@ async fn open(context: &JobContext, tables: &Tables) -> Result<(Option<Arc<dyn T
         }
         None => None,
     };
+    if let Some(transactions) = &transactions
+        && tables.sinks.values().any(|sink| sink.transactional().is_none())
+    {
+        // How long the others take is not to count against the time that a transaction may be open.
+        transactions.hold_back();
+    }
     let decided = transactions.as_ref().and_then(|transactions| transactions.decided());
     let loads = context.checkpoints.load();
     let stored = context.metrics.waits.during(|| "its checkpoints to be read".to_owned(), loads).await?;
@@ -510,7 +516,8 @@ impl Builder<'_> {
             }
             _ => None,
         };
-        Ok(TaskSink { writer, deferred, table: stored.table.name.clone(), schema, required, ticket: 0 })
+        let in_transaction = sink.transactional().is_some() && self.start.transactions.is_some();
+        Ok(TaskSink { writer, in_transaction, deferred, table: stored.table.name.clone(), schema, required, ticket: 0 })
     }
 }
 

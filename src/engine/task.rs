@@ -91,6 +91,8 @@ pub struct SinkTicket {
     pub waits: Waits,
     /// Tells why the writer acknowledges nothing more.
     pub failure: FailureTeller,
+    /// Whether the writes are part of the job's transaction.
+    pub in_transaction: bool,
 }
 
 /// A node as a task runs it.
@@ -121,6 +123,8 @@ pub enum Work {
 pub struct TaskSink {
     /// Writes.
     pub writer: Box<dyn SinkWriter>,
+    /// Whether it writes into the job's transaction.
+    pub in_transaction: bool,
     /// Keeps an epoch's writes until its checkpoint is decided, if the sink needs it.
     pub deferred: Option<Deferred>,
     /// The table, for messages.
@@ -620,6 +624,7 @@ impl Task {
                     ticket: sink.ticket,
                     waits: waits.clone(),
                     failure: sink.writer.failure_teller(),
+                    in_transaction: sink.in_transaction,
                 });
             }
         }

@@ -9,6 +9,7 @@ mod fold;
 mod offsets;
 mod options;
 pub(in crate::connectors) mod outlet;
+mod owners;
 mod progress_topic;
 mod pushdown;
 mod reader;

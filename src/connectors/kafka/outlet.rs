@@ -1,5 +1,6 @@
 //! One writer's way into its job's transaction. Records of the open epoch go to the producer at once; while the commit of the epoch
-//! before is in flight they wait here, bounded: a full outlet makes the writer wait.
+//! before is in flight they wait here, bounded: a full outlet makes the writer wait. Where a job writes elsewhere too, all records of an
+//! epoch wait here for its end, and then with the transactions until what is written elsewhere is durable: a full outlet ends the epoch.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -31,7 +32,8 @@ pub(in crate::connectors) struct Outgoing<'a> {
     pub headers: Option<&'a OwnedHeaders>,
 }
 
-struct Kept {
+/// A record that waits.
+pub(super) struct Kept {
     epoch: u64,
     topic: Arc<str>,
     partition: Option<i32>,
@@ -39,7 +41,14 @@ struct Kept {
     payload: Option<Vec<u8>>,
     timestamp: Option<i64>,
     headers: Option<OwnedHeaders>,
-    ticket: Arc<Ticket>,
+    pub(super) ticket: Arc<Ticket>,
+}
+
+/// What one writer has of an epoch whose barrier is past.
+pub(super) struct Sealed {
+    pub epoch: u64,
+    pub kept: VecDeque<Kept>,
+    pub tickets: Arc<Tickets>,
 }
 
 impl Kept {
@@ -47,7 +56,7 @@ impl Kept {
         RECORD_BYTES + self.key.as_ref().map_or(0, Vec::len) + self.payload.as_ref().map_or(0, Vec::len)
     }
 
-    fn outgoing(&self) -> Outgoing<'_> {
+    pub(super) fn outgoing(&self) -> Outgoing<'_> {
         Outgoing {
             topic: &self.topic,
             partition: self.partition,
@@ -68,6 +77,8 @@ pub(in crate::connectors) struct Outlet {
     kept: VecDeque<Kept>,
     kept_bytes: usize,
     tickets: Arc<Tickets>,
+    /// Whether all records of an epoch wait for its end.
+    holds_back: bool,
 }
 
 impl Outlet {
@@ -85,8 +96,16 @@ impl Outlet {
                 .hint("One transaction cannot hold both: use two jobs, or at-least-once."));
         }
         kafka.join(context.epoch);
-        let opened = kafka.opened();
-        Ok(Some(Self { transactions, opened, epoch: context.epoch, kept: VecDeque::new(), kept_bytes: 0, tickets }))
+        let (opened, holds_back) = (kafka.opened(), kafka.holds_back());
+        Ok(Some(Self {
+            transactions,
+            opened,
+            epoch: context.epoch,
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            tickets,
+            holds_back,
+        }))
     }
 
     fn kafka(&self) -> Result<&KafkaTransactions> {
@@ -106,8 +125,11 @@ impl Outlet {
 
     /// Takes a record of the present epoch.
     pub async fn send(&mut self, record: Outgoing<'_>, ticket: &Arc<Ticket>) -> Result<()> {
-        if self.kept.is_empty() && self.may_send(self.epoch) {
+        if !self.holds_back && self.kept.is_empty() && self.may_send(self.epoch) {
             return self.hand_over(&record, ticket).await;
+        }
+        if let Some(failure) = self.failure().filter(|_| self.holds_back) {
+            return Err(failure);
         }
         let kept = Kept {
             epoch: self.epoch,
@@ -121,7 +143,14 @@ impl Outlet {
         };
         self.kept_bytes += kept.bytes();
         self.kept.push_back(kept);
-        if self.may_send(self.epoch) {
+        if self.holds_back {
+            if self.kept_bytes > KEPT_BYTES_MAX {
+                // The epoch before ends by itself. This one ends when the task has passed on what it has at hand.
+                self.wait_until_open(self.epoch).await?;
+                self.kafka()?.should_end();
+            }
+            Ok(())
+        } else if self.may_send(self.epoch) {
             self.drain().await
         } else if self.kept_bytes > KEPT_BYTES_MAX {
             self.wait_and_drain().await
@@ -130,12 +159,17 @@ impl Outlet {
         }
     }
 
-    /// Everything before belongs to `epoch` and is with the producer when this returns; what comes next is of the next epoch.
+    /// Everything before belongs to `epoch` and is with the producer, or with the transactions until it is released, when this returns;
+    /// what comes next is of the next epoch.
     pub async fn barrier(&mut self, epoch: u64) -> Result<()> {
         if epoch != self.epoch {
             return Err(Error::internal(format!("the barrier of epoch {epoch} came in epoch {}", self.epoch)));
         }
-        if !fault::is_mutant("commit-before-flush") {
+        if self.holds_back {
+            self.kept_bytes = 0;
+            let kept = std::mem::take(&mut self.kept);
+            self.kafka()?.seal(Sealed { epoch, kept, tickets: self.tickets.clone() });
+        } else if !fault::is_mutant("commit-before-flush") {
             self.wait_and_drain().await?;
         }
         self.epoch = epoch + 1;
@@ -144,15 +178,24 @@ impl Outlet {
 
     /// Waits until the present epoch is open, and hands over what was kept.
     pub async fn wait_and_drain(&mut self) -> Result<()> {
+        if self.holds_back {
+            return self.failure().map_or(Ok(()), Err);
+        }
         while !self.kept.is_empty() {
             let epoch = self.kept.front().map_or(self.epoch, |kept| kept.epoch);
-            self.opened
-                .wait_for(|open| open.failed || may_send(*open, epoch))
-                .await
-                .map_err(|_| Error::internal("the job's Kafka transactions have ended"))?;
+            self.wait_until_open(epoch).await?;
             self.drain().await?;
         }
         Ok(())
+    }
+
+    /// Waits until the epoch is the one that may be written, or none may be.
+    async fn wait_until_open(&mut self, epoch: u64) -> Result<()> {
+        self.opened
+            .wait_for(|open| open.failed || may_send(*open, epoch))
+            .await
+            .map(|_| ())
+            .map_err(|_| Error::internal("the job's Kafka transactions have ended"))
     }
 
     fn may_send(&self, epoch: u64) -> bool {
@@ -176,23 +219,32 @@ impl Outlet {
     }
 
     async fn hand_over(&self, record: &Outgoing<'_>, ticket: &Arc<Ticket>) -> Result<()> {
-        let kafka = self.kafka()?;
-        kafka.begun();
-        let mut room: Option<Room<'_>> = None;
-        loop {
-            if let Some(failure) = kafka.failure().or_else(|| self.tickets.failure()) {
-                return Err(failure);
+        hand_over(self.kafka()?, record, ticket, &self.tickets).await
+    }
+}
+
+/// Gives a record of the open epoch to the producer.
+pub(super) async fn hand_over(
+    kafka: &KafkaTransactions,
+    record: &Outgoing<'_>,
+    ticket: &Arc<Ticket>,
+    tickets: &Tickets,
+) -> Result<()> {
+    kafka.begun();
+    let mut room: Option<Room<'_>> = None;
+    loop {
+        if let Some(failure) = kafka.failure().or_else(|| tickets.failure()) {
+            return Err(failure);
+        }
+        match kafka.producer().send(base(record, ticket.clone())) {
+            Ok(()) => return Ok(()),
+            Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
+                tickets.wait_for_room(&mut room).await;
             }
-            match kafka.producer().send(base(record, ticket.clone())) {
-                Ok(()) => return Ok(()),
-                Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
-                    self.tickets.wait_for_room(&mut room).await;
-                }
-                Err(error) => {
-                    let error = kafka.fail(error, &format!("writing to topic \"{}\"", record.topic)).await;
-                    self.tickets.fail(error.clone());
-                    return Err(error);
-                }
+            Err(error) => {
+                let error = kafka.fail(error, &format!("writing to topic \"{}\"", record.topic)).await;
+                tickets.fail(error.clone());
+                return Err(error);
             }
         }
     }

@@ -18,6 +18,8 @@ use crate::error::{Error, Result};
 
 /// Records looked at from the end first; further back only when no decision is among them.
 const TAIL_RECORDS: i64 = 100;
+/// The same where only who has written is looked for.
+const OWNER_TAIL_RECORDS: i64 = 10;
 /// How long markers of a transaction that is decided may take to reach the partition.
 const STABLE_TIMEOUT: Duration = Duration::from_secs(70);
 const POLL: Duration = Duration::from_millis(100);
@@ -148,6 +150,28 @@ impl ProgressTopic {
             }
             if found.decision.is_some() || from == start {
                 return Ok(found);
+            }
+            tail = tail.saturating_mul(10);
+        }
+    }
+
+    /// Who has written last, whether that is committed or not: whoever writes has shut out all others before. Waits for no transaction.
+    /// Blocks.
+    pub fn read_owner(&self) -> Result<Option<String>> {
+        let doing = format!("reading topic \"{}\"", self.name);
+        let told = |error: &KafkaError| client::told(error, &doing);
+        let all: Reader =
+            self.config("read_uncommitted").create_with_context(Context::default()).map_err(|error| told(&error))?;
+        let (start, end) =
+            wait_for_topic(|| all.fetch_watermarks(&self.name, 0, REQUEST_TIMEOUT)).map_err(|e| told(&e))?;
+        // The last records may be markers, which end transactions.
+        let mut tail = OWNER_TAIL_RECORDS;
+        loop {
+            let from = start.max(end.saturating_sub(tail));
+            let last = if from < end { self.read_from(&all, from).map_err(|e| told(&e))? } else { Vec::new() };
+            let owner = last.iter().rev().find_map(|bytes| serde_json::from_slice::<ProgressRecord>(bytes).ok());
+            if owner.is_some() || from == start {
+                return Ok(owner.map(|record| record.owner));
             }
             tail = tail.saturating_mul(10);
         }

@@ -2,6 +2,7 @@
 //! through the producer that statements share. A batch is a ticket. A full queue makes `write` wait, which is the back-pressure.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use rdkafka::client::ClientContext;
@@ -63,8 +64,8 @@ impl Sink for KafkaSink {
         let outlet = Outlet::new(&context, &options.cluster(), tickets.clone())?;
         let (way, partitions) = tokio::task::spawn_blocking({
             let (options, tickets, topic) = (options.clone(), tickets.clone(), topic.clone());
-            let shared = (!context.is_of_job).then(|| self.shared.clone());
-            move || start(&options, &topic, tickets, outlet, shared)
+            let (shared, metrics) = ((!context.is_of_job).then(|| self.shared.clone()), context.metrics.clone());
+            move || start(&options, &topic, SinkClient::new(tickets, metrics), outlet, shared)
         })
         .await
         .map_err(|error| Error::internal(format!("creating a Kafka producer: {error}")))??;
@@ -106,7 +107,7 @@ type KafkaProducer = ThreadedProducer<SinkClient>;
 fn start(
     options: &KafkaOptions,
     topic: &str,
-    tickets: Arc<Tickets>,
+    sink: SinkClient,
     outlet: Option<Outlet>,
     shared: Option<Arc<StatementProducers>>,
 ) -> Result<(Way, Vec<i32>)> {
@@ -121,9 +122,8 @@ fn start(
         return Ok((Way::Shared(producer, shared), partitions));
     }
     let config = client::producer_config(&options.bootstrap_servers, &options.properties);
-    let producer: KafkaProducer = config
-        .create_with_context(SinkClient { context: Context::default(), tickets })
-        .map_err(|error| client::told(&error, "creating a Kafka producer"))?;
+    let producer: KafkaProducer =
+        config.create_with_context(sink).map_err(|error| client::told(&error, "creating a Kafka producer"))?;
     let partitions = if chooses { partitions(&producer, topic)? } else { Vec::new() };
     Ok((Way::Own(Some(producer)), partitions))
 }
@@ -145,6 +145,23 @@ pub(super) fn partitions<C: ProducerContext>(producer: &ThreadedProducer<C>, top
 struct SinkClient {
     context: Context,
     tickets: Arc<Tickets>,
+    metrics: Arc<ConnectorMetrics>,
+    /// Whether all connections were lost since the last delivery.
+    is_down: AtomicBool,
+}
+
+impl SinkClient {
+    fn new(tickets: Arc<Tickets>, metrics: Arc<ConnectorMetrics>) -> Self {
+        Self { context: Context::default(), tickets, metrics, is_down: AtomicBool::new(false) }
+    }
+
+    /// Says what the job waits for if all connections are lost. Only of what is on its way the end of that shows, by its delivery.
+    fn tell_trouble(&self) {
+        if self.is_down.load(Ordering::Relaxed) && !self.tickets.are_settled() {
+            let last = self.context.last_error().unwrap_or_default();
+            self.metrics.trouble.begin(Error::unavailable(format!("writing to Kafka: {last}")));
+        }
+    }
 }
 
 impl ClientContext for SinkClient {
@@ -153,7 +170,12 @@ impl ClientContext for SinkClient {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        let is_down = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
         self.context.error(error, reason);
+        if is_down {
+            self.is_down.store(true, Ordering::Relaxed);
+            self.tell_trouble();
+        }
     }
 }
 
@@ -163,6 +185,9 @@ impl ProducerContext for SinkClient {
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: usize) {
         if let Err((error, _)) = result {
             self.tickets.fail(self.context.undelivered(error));
+        } else {
+            self.is_down.store(false, Ordering::Relaxed);
+            self.metrics.trouble.end();
         }
         self.tickets.done(ticket as u64);
     }
@@ -242,6 +267,9 @@ impl SinkWriter for KafkaWriter {
         ConnectorMetrics::add(&self.metrics.skipped, records.skipped);
         self.ticket += 1;
         self.tickets.open(records.len());
+        if let Way::Own(Some(producer)) = &self.way {
+            producer.context().tell_trouble();
+        }
         let ticket = Ticket::new(self.tickets.clone(), self.ticket);
         for row in 0..records.len() {
             self.send(&records, row, &ticket).await?;

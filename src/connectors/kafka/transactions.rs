@@ -7,17 +7,20 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::BaseRecord;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::options::{KafkaOptions, TransactionOptions};
-use super::progress_topic::{LastProgress, ProgressRecord, ProgressTopic};
+use super::outlet::{Sealed, hand_over};
+use super::owners::{MayOpen, Owners, may_open};
+use super::progress_topic::{ProgressRecord, ProgressTopic};
 use super::tickets::Ticket;
 use super::transactional_producer::{GroupOffsets, TransactionalProducer};
 use crate::connectors::{Decision, Position, Split, Transactional, Transactions};
@@ -58,7 +61,8 @@ impl Transactional for KafkaTransactional {
     }
 
     async fn open(&self, job_id: &str) -> Result<Arc<dyn Transactions>> {
-        let opened = KafkaTransactions::open(self.options.clone(), self.transaction.clone(), job_id).await?;
+        let owners = Owners::of_process();
+        let opened = KafkaTransactions::open(self.options.clone(), self.transaction.clone(), job_id, owners).await?;
         Ok(Arc::new(opened))
     }
 
@@ -80,8 +84,18 @@ struct Shared {
     transactional_id: String,
     /// Names this opening, to tell a new owner from a time-out.
     owner: String,
+    /// The names under which this process has owned them.
+    owners: Owners,
     progress: ProgressTopic,
     producer: Mutex<Arc<TransactionalProducer>>,
+    /// When the open transaction began.
+    begun: Mutex<Instant>,
+    /// Whether writers keep the records of an epoch until it is released.
+    holds_back: AtomicBool,
+    /// What is kept of epochs whose barriers are past.
+    sealed: Mutex<Vec<Sealed>>,
+    /// Told when writers hold back so much that the epoch should end.
+    full: Notify,
     failure: Mutex<Option<Error>>,
     open: watch::Sender<Open>,
 }
@@ -102,9 +116,31 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
 }
 
 impl KafkaTransactions {
-    async fn open(options: Arc<KafkaOptions>, transaction: TransactionOptions, job_id: &str) -> Result<Self> {
+    async fn open(
+        options: Arc<KafkaOptions>,
+        transaction: TransactionOptions,
+        job_id: &str,
+        owners: Owners,
+    ) -> Result<Self> {
         let transactional_id = format!("{}-{job_id}", transaction.transactional_id_prefix);
         let progress = ProgressTopic::new(options.clone(), job_id);
+        let transactions = name_of(&options, &transactional_id);
+        // Opened anew: whoever has taken them over meanwhile is not shut out.
+        let mine = owners.mine(&transactions);
+        let progress = if mine.is_empty() {
+            progress
+        } else {
+            let (progress, last) = blocking(move || {
+                let last = progress.read_owner()?;
+                Ok((progress, last))
+            })
+            .await?;
+            if may_open(&mine, last.as_deref()) == MayOpen::No {
+                owners.give_up(&transactions);
+                return Err(taken_over("opening the job's Kafka transactions anew", &transactional_id));
+            }
+            progress
+        };
         // First the former owner is shut out: what it has decided can only be read after that.
         let producer = blocking({
             let (options, id, timeout) = (options.clone(), transactional_id.clone(), transaction.timeout);
@@ -119,8 +155,13 @@ impl KafkaTransactions {
             job_id: job_id.to_owned(),
             transactional_id,
             owner: Uuid::new_v4().to_string(),
+            owners,
             progress,
             producer: Mutex::new(Arc::new(producer)),
+            begun: Mutex::new(Instant::now()),
+            holds_back: AtomicBool::new(false),
+            sealed: Mutex::default(),
+            full: Notify::new(),
             failure: Mutex::default(),
             open,
         });
@@ -164,6 +205,23 @@ impl KafkaTransactions {
                 false
             });
         }
+    }
+
+    /// Whether writers keep the records of an epoch until it is released.
+    pub(super) fn holds_back(&self) -> bool {
+        self.shared.holds_back.load(Ordering::Acquire)
+    }
+
+    /// Keeps a writer's records of an epoch whose barrier is past.
+    pub(super) fn seal(&self, sealed: Sealed) {
+        if !sealed.kept.is_empty() {
+            self.shared.sealed.lock().push(sealed);
+        }
+    }
+
+    /// A writer holds back as much as it may.
+    pub(super) fn should_end(&self) {
+        self.shared.full.notify_one();
     }
 
     /// Where records go now; asked for again after each wait.
@@ -226,6 +284,7 @@ impl Shared {
     /// Tells in the progress topic who owns the transactions now, and begins the first one. Blocks.
     fn claim(&self) -> Result<()> {
         let doing = "taking over the job's Kafka transactions";
+        self.owners.note(&name_of(&self.options, &self.transactional_id), &self.owner);
         let producer = self.producer.lock().clone();
         let claimed = producer
             .begin()
@@ -233,6 +292,7 @@ impl Shared {
             .and_then(|()| producer.commit());
         let is_sure = claimed.map_err(|error| self.told(&error, doing))?;
         if is_sure {
+            *self.begun.lock() = Instant::now();
             return producer.begin().map_err(|error| self.told(&error, doing));
         }
         self.rebuild()
@@ -240,8 +300,15 @@ impl Shared {
 
     /// Replaces the producer, so that nothing the old one has asked for can reach the next transaction. Blocks.
     fn rebuild(&self) -> Result<()> {
+        // A process that stood still meanwhile may not be the owner any more.
+        if let Some(owner) = self.progress.read_owner()?
+            && owner != self.owner
+        {
+            return Err(self.is_taken_over("replacing the producer of the job's Kafka transactions"));
+        }
         let producer =
             TransactionalProducer::start(self.options.clone(), &self.transactional_id, self.transaction.timeout)?;
+        *self.begun.lock() = Instant::now();
         producer.begin().map_err(|error| self.told(&error, "beginning a Kafka transaction"))?;
         *self.producer.lock() = Arc::new(producer);
         Ok(())
@@ -254,13 +321,14 @@ impl Shared {
         if !producer.is_fenced(error) {
             return producer.told(error, doing);
         }
-        match self.progress.read() {
-            Ok(LastProgress { owner: Some(owner), .. }) if owner != self.owner => Error::invalid(format!(
-                "{doing}: another instance has taken over the transactional id \"{}\"",
+        let open_for = self.begun.lock().elapsed();
+        match self.progress.read_owner() {
+            Ok(Some(owner)) if owner != self.owner => self.is_taken_over(doing),
+            Ok(_) if open_for < self.transaction.timeout => Error::unavailable(format!(
+                "{doing}: another producer has begun to take over the transactional id \"{}\"",
                 self.transactional_id
             ))
-            .code("55006")
-            .hint("The job runs elsewhere: stop one of them."),
+            .hint("If the job runs elsewhere too, stop one of them."),
             Ok(_) => Error::unavailable(format!(
                 "{doing}: the broker has aborted the transaction, which was open for longer than {} ms",
                 self.transaction.timeout.as_millis()
@@ -270,6 +338,12 @@ impl Shared {
                 Error::unavailable(format!("{doing}: {error}")).detail(format!("Who owns the job: {unread}."))
             }
         }
+    }
+
+    /// The job runs elsewhere. Opened here once more, they are taken over: a person has resumed the job.
+    fn is_taken_over(&self, doing: &str) -> Error {
+        self.owners.give_up(&name_of(&self.options, &self.transactional_id));
+        taken_over(doing, &self.transactional_id)
     }
 
     /// Blocks.
@@ -291,6 +365,7 @@ impl Shared {
         let is_sure = producer.commit().map_err(told)? || fault::is_mutant("keep-producer");
         fault::point("K8");
         if is_sure {
+            *self.begun.lock() = Instant::now();
             producer.begin().map_err(told)
         } else {
             tracing::info!(epoch, "a Kafka commit may have been asked for twice: going on with a new producer");
@@ -298,6 +373,17 @@ impl Shared {
             self.rebuild()
         }
     }
+}
+
+/// Names the transactions among those of all clusters.
+fn name_of(options: &KafkaOptions, transactional_id: &str) -> String {
+    format!("{}#{transactional_id}", options.cluster())
+}
+
+fn taken_over(doing: &str, transactional_id: &str) -> Error {
+    Error::invalid(format!("{doing}: another instance has taken over the transactional id \"{transactional_id}\""))
+        .code("55006")
+        .hint("The job runs elsewhere: stop it there or here. RESUME JOB takes it over.")
 }
 
 /// The offsets that go to groups of this cluster.
@@ -320,6 +406,29 @@ fn offsets_by_group(options: &KafkaOptions, committed: &[(Split, Position)]) -> 
 impl Transactions for KafkaTransactions {
     fn decided(&self) -> Option<&Decision> {
         self.decided.as_ref()
+    }
+
+    fn hold_back(&self) {
+        self.shared.holds_back.store(true, Ordering::Release);
+    }
+
+    async fn release(&self, epoch: u64) -> Result<()> {
+        let sealed: Vec<Sealed> = {
+            let mut sealed = self.shared.sealed.lock();
+            let (now, later) = std::mem::take(&mut *sealed).into_iter().partition(|sealed| sealed.epoch <= epoch);
+            *sealed = later;
+            now
+        };
+        for Sealed { kept, tickets, .. } in sealed {
+            for record in kept {
+                hand_over(self, &record.outgoing(), &record.ticket, &tickets).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn full(&self) {
+        self.shared.full.notified().await;
     }
 
     async fn flush(&self, epoch: u64) -> Result<()> {

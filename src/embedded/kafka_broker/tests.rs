@@ -545,3 +545,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_topic_keeps_its_id_and_one_made_anew_has_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let topics = Topics::open(folder.path()).unwrap();
+    let made = || topics.create("orders", 1, BTreeMap::new(), false).unwrap().id;
+    let first = made();
+    topics.add_partitions("orders", 2, false).unwrap();
+    assert_eq!(topics.get("orders").unwrap().id, first);
+    topics.delete("orders").unwrap();
+    assert!(topics.by_id(first).is_none());
+    let second = made();
+    assert_ne!(first, second);
+    drop(topics);
+    let topics = Topics::open(folder.path()).unwrap();
+    assert_eq!(topics.by_id(second).unwrap().name, "orders");
+}

@@ -194,6 +194,7 @@ impl Coordinator {
         first_look.tick().await;
         let checkpoints = self.rebuild.is_none();
 
+        let transactions = self.transactions.clone();
         let mut watch = Watch::default();
         let mut looking = self.look();
 
@@ -270,6 +271,14 @@ impl Coordinator {
                         seen_activity = activity;
                         epoch = Some(self.begin_epoch().await?);
                     }
+                }
+                () = async {
+                    match &transactions {
+                        Some(transactions) => transactions.full().await,
+                        None => std::future::pending().await,
+                    }
+                }, if is_idle && checkpoints && ending.is_none() => {
+                    epoch = Some(self.begin_epoch().await?);
                 }
                 looked = &mut looking => {
                     let verdict = looked.map(|found| log_watch::judge(&self.logs, &self.positions, &found));
@@ -520,18 +529,18 @@ impl Coordinator {
             let verified = log_watch::verify(&watched, &logs, &positions);
             let verified = waits.during(|| "its sources to say that they are the same".to_owned(), verified);
             let sunk = async {
-                // Sinks outside of transactions: all writes up to the barrier are durable first.
-                if !fault::is_mutant("skip-sink-wait") && !fault::is_mutant("commit-before-flush") {
-                    for SinkTicket { table, mut acknowledged, ticket, waits, failure } in tickets {
-                        let reason = || format!("acknowledgements of table \"{}\"", short_table_name(&table));
-                        let is_acknowledged =
-                            waits.during(reason, acknowledged.wait_for(|shown| *shown >= ticket)).await.is_ok();
-                        if !is_acknowledged {
-                            let ended = || Error::unavailable(format!("the writer of table \"{table}\" has ended"));
-                            return Err(failure().unwrap_or_else(ended));
-                        }
-                        fault::point("K1");
-                    }
+                // Sinks outside of transactions: all writes up to the barrier are durable first. What was held back for that long
+                // goes into the transaction then.
+                let is_waited_for = !fault::is_mutant("skip-sink-wait") && !fault::is_mutant("commit-before-flush");
+                let (inside, outside): (Vec<_>, Vec<_>) = tickets.into_iter().partition(|ticket| ticket.in_transaction);
+                if is_waited_for {
+                    acknowledged(outside).await?;
+                }
+                if let Some(transactions) = &transactions {
+                    transactions.release(number).await?;
+                }
+                if is_waited_for {
+                    acknowledged(inside).await?;
                 }
                 match &transactions {
                     Some(transactions) => {
@@ -689,6 +698,23 @@ fn at_positions(
             (source.clone(), splits.iter().map(|(split, _)| (split.clone(), at(split))).collect())
         })
         .collect()
+}
+
+/// Waits until writers have everything of an epoch acknowledged.
+///
+/// # Errors
+/// Why one of them never will.
+async fn acknowledged(tickets: Vec<SinkTicket>) -> Result<()> {
+    for SinkTicket { table, mut acknowledged, ticket, waits, failure, .. } in tickets {
+        let reason = || format!("acknowledgements of table \"{}\"", short_table_name(&table));
+        let is_acknowledged = waits.during(reason, acknowledged.wait_for(|shown| *shown >= ticket)).await.is_ok();
+        if !is_acknowledged {
+            let ended = || Error::unavailable(format!("the writer of table \"{table}\" has ended"));
+            return Err(failure().unwrap_or_else(ended));
+        }
+        fault::point("K1");
+    }
+    Ok(())
 }
 
 /// Waits until something else than running is wanted.

@@ -98,3 +98,36 @@ async fn every_job_shows_its_progress_under_a_group_of_its_own() {
     .await;
     assert_eq!(committed(&bench, "KafkaSource-streamgate.public.numbers"), None);
 }
+
+#[tokio::test]
+async fn two_jobs_on_one_named_group_are_told_of() {
+    let bench = Bench::start(1).await;
+    bench.declare(", 'properties.group.id' = 'shared'").await;
+    bench.submit().await;
+    let settings = format!("host=127.0.0.1 port={} user=test dbname=streamgate", bench.server().port);
+    let (client, mut connection) = tokio_postgres::connect(&settings, tokio_postgres::NoTls).await.unwrap();
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(message) = std::future::poll_fn(|context| connection.poll_message(context)).await {
+            if let Ok(tokio_postgres::AsyncMessage::Notice(notice)) = message {
+                tell.send(format!("{}: {}", notice.severity(), notice.message())).ok();
+            }
+        }
+    });
+    client.batch_execute("CREATE JOB other AS INSERT INTO taken SELECT id FROM numbers").await.unwrap();
+    let expected = format!(
+        "WARNING: job \"j\" commits its offsets of topic \"{}\" to group \"shared\" too: lag tools show whichever job was last",
+        bench.topic
+    );
+    loop {
+        let notice = tokio::time::timeout(JOB_PATIENCE, told.recv()).await.unwrap().expect("a WARNING");
+        if notice == expected {
+            break;
+        }
+    }
+    bench.produce(0..30);
+    until(JOB_PATIENCE, "the named group has the position", async || {
+        (committed(&bench, "shared") == Some(30)).then_some(())
+    })
+    .await;
+}

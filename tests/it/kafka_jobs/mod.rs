@@ -4,7 +4,9 @@
 mod away;
 mod inserts;
 mod lag;
+mod owners;
 mod topics;
+mod two_sinks;
 
 use std::path::PathBuf;
 use std::time::Duration;

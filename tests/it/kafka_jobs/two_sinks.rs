@@ -1,0 +1,43 @@
+//! A job that writes into Kafka in transactions and into DynamoDB: how long the items take does not count against the transaction.
+
+use std::time::Duration;
+
+use super::{Bench, JOB_PATIENCE, create_topic, unique, until};
+use crate::faults::dynamodb_proxy::{DynamoDbProxy, Faults};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_dynamodb_does_not_abort_the_transaction_of_its_job() {
+    const ROWS: i64 = 1000;
+    let bench = Bench::start(1).await;
+    let proxy = DynamoDbProxy::start(&bench.back_ends.dynamodb_endpoint, 7).await;
+    let (endpoint, table, out) = (proxy.endpoint(), unique("slow"), unique("out"));
+    create_topic(&bench.back_ends.kafka(), &out, 1).await;
+    bench.declare("").await;
+    bench
+        .server()
+        .execute(&format!(
+            "CREATE TABLE items (id BIGINT, PRIMARY KEY (id) NOT ENFORCED) WITH ('connector' = 'dynamodb', \
+               'table-name' = '{table}', 'table.create' = 'if-not-exists', 'aws.endpoint' = '{endpoint}', \
+               'aws.region' = 'us-east-1', 'aws.credentials.basic.accesskeyid' = 'test', \
+               'aws.credentials.basic.secretkey' = 'test'); \
+             CREATE TABLE out (id BIGINT) WITH ('connector' = 'kafka', 'topic' = '{out}', 'format' = 'json', \
+               'scan.startup.mode' = 'earliest-offset', 'sink.delivery-guarantee' = 'exactly-once', \
+               'properties.transaction.timeout.ms' = '2000'); \
+             CREATE JOB j AS EXECUTE STATEMENT SET BEGIN \
+               INSERT INTO out SELECT id FROM numbers; INSERT INTO items SELECT id FROM numbers; END"
+        ))
+        .await;
+    // The items of an epoch take far longer than a transaction may be open.
+    proxy.set(Faults { delay: Duration::from_secs(6), ..Faults::default() });
+    bench.produce(0..ROWS);
+    until(JOB_PATIENCE, "all rows are committed", async || {
+        (bench.server().query("SELECT count(*), count(DISTINCT id) FROM out").await == ["1000|1000"]).then_some(())
+    })
+    .await;
+    assert_eq!(bench.job("state, restarts, last_error").await, "RUNNING|0|NULL");
+    // Each item was written once: 25 in a request.
+    let requests = proxy.counts().requests;
+    assert!(requests < 2 * 1000 / 25, "{requests} requests");
+    proxy.heal();
+    bench.server().execute("DROP JOB j").await;
+}
