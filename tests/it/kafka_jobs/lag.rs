@@ -31,8 +31,6 @@ async fn lag_is_what_waits_in_every_state_of_a_job() {
     bench.produce(500..510);
     bench.until_job("state", "the job has failed", |state| state == "FAILED").await;
     bench.until_job("state, lag", "11 wait", |now| now == "FAILED|11").await;
-    bench.server().execute("STOP JOB j").await;
-    bench.until_job("lag", "11 still wait", |now| now == "11").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -43,8 +43,9 @@ async fn a_topic_that_is_made_anew_under_a_job_stops_it() {
     // Nothing of the other log was decided, and the way out is no RESUME.
     bench.server().execute("RESUME JOB j").await;
     bench.until_job("state, last_error", "it has stopped again", |text| tells_of_another_log(&topic, text)).await;
-    let decided = newest_checkpoint(&bench.data_dir());
-    assert!(decided.contains(&format!("\"{topic}/0\":300")), "{decided}");
+    let decided: serde_json::Value = serde_json::from_str(&newest_checkpoint(&bench.data_dir())).unwrap();
+    let position = decided["manifest"]["positions"]["source-0"][format!("{topic}/0")].as_i64().unwrap();
+    assert!(position <= 300, "{decided}");
     bench.server().execute("DROP JOB j").await;
     bench.submit().await;
     bench.until_rows(600).await;
