@@ -30,6 +30,8 @@ async fn a_slow_dynamodb_does_not_abort_the_transaction_of_its_job() {
     // The items of an epoch take far longer than a transaction may be open.
     proxy.set(Faults { delay: Duration::from_secs(6), ..Faults::default() });
     bench.produce(0..ROWS);
+    let is_told = |now: &str| now.contains("acknowledgements of table \"items\"");
+    bench.until_job("waits_for", "the job says what it waits for", is_told).await;
     until(JOB_PATIENCE, "all rows are committed", async || {
         (bench.server().query("SELECT count(*), count(DISTINCT id) FROM out").await == ["1000|1000"]).then_some(())
     })
