@@ -53,6 +53,8 @@ async fn a_process_that_stood_still_does_not_take_the_transactions_back() {
     let other_folder = bench.folder.path().join("other");
     copy_folder(&bench.data_dir(), &other_folder);
     let other = ServerProcess::start(&bench.back_ends, &other_folder).await;
+    // A copy of a data directory holds its jobs until a person wants one there.
+    other.execute("RESUME JOB j").await;
     bench.produce(20..30);
     until_rows(&other, "30").await;
     bench.server().signal("-CONT");
