@@ -50,7 +50,7 @@ pub fn point(name: &str) {
     }
 }
 
-/// Called before a file operation (`write`, `fsync`, `rename`, `read`).
+/// Called before a file operation (`write`, `fsync`, `rename`, `read`; `spill` writes state that does not fit into memory).
 ///
 /// # Errors
 /// The operation is to fail.

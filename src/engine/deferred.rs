@@ -11,7 +11,8 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Typ
 use datafusion::arrow::row::{OwnedRow, RowConverter, SortField};
 
 use super::key_group::key_groups;
-use super::state::TableDelta;
+use super::state::budget::MemorySlot;
+use super::state::{MemoryBudget, TableDelta};
 use crate::changelog::{ChangeBatch, RowKind};
 use crate::error::{Error, Result};
 
@@ -34,7 +35,14 @@ pub struct Deferred {
     stored: Option<RecordBatch>,
     /// Rows taken from a checkpoint: key → the row's batch in `restored`, as they come.
     restored: HashMap<OwnedRow, (RecordBatch, usize)>,
+    /// Where the memory of all that is counted.
+    memory: Option<MemorySlot>,
+    /// Bytes of the epoch's batches.
+    batch_bytes: u64,
 }
+
+/// Bytes of a key in a map beside what it is made of.
+const KEY_BYTES: u64 = 80;
 
 impl Deferred {
     /// For a sink with these columns and this key.
@@ -52,7 +60,24 @@ impl Deferred {
             sealed: None,
             stored: None,
             restored: HashMap::new(),
+            memory: None,
+            batch_bytes: 0,
         })
+    }
+
+    /// Counts what is kept here as memory of the job's state.
+    #[must_use]
+    pub fn counted_in(self, budget: &MemoryBudget) -> Self {
+        Self { memory: Some(budget.loan()), ..self }
+    }
+
+    fn count(&mut self) {
+        let open = self.batch_bytes + self.last.len() as u64 * KEY_BYTES;
+        let sealed = self.sealed.as_ref().map_or(0, |sealed| sealed.rows().get_array_memory_size() as u64);
+        let stored = self.stored.as_ref().map_or(0, |stored| stored.get_array_memory_size() as u64);
+        if let Some(memory) = &mut self.memory {
+            memory.set(open + sealed + stored, open);
+        }
     }
 
     /// Adds changes of the current epoch.
@@ -65,18 +90,25 @@ impl Deferred {
         for (row, key) in rows.iter().enumerate() {
             self.last.insert(key.owned(), (self.batches.len(), row));
         }
+        self.batch_bytes += batch.rows().get_array_memory_size() as u64;
         self.batches.push(batch);
         // Batches of which nothing is the last word any more are given back from time to time.
         let kept: usize = self.batches.iter().map(ChangeBatch::len).sum();
         if kept > 65_536 && kept > self.last.len() * 4 {
             let one = self.coalesced()?;
-            self.batches.clear();
-            self.last.clear();
+            self.clear();
             if let Some(one) = one {
                 self.add(one)?;
             }
         }
+        self.count();
         Ok(())
+    }
+
+    fn clear(&mut self) {
+        self.batches.clear();
+        self.last.clear();
+        self.batch_bytes = 0;
     }
 
     fn keys_of(&self, rows: &RecordBatch) -> Vec<ArrayRef> {
@@ -114,13 +146,13 @@ impl Deferred {
     /// A defect of ours.
     pub fn seal(&mut self) -> Result<Option<TableDelta>> {
         let sealed = self.coalesced()?;
-        self.batches.clear();
-        self.last.clear();
+        self.clear();
         let now = sealed.as_ref().map(|batch| batch.rows().project(&self.key)).transpose()?;
         let gone = self.no_longer(self.stored.as_ref(), now.as_ref())?;
         self.stored = now;
         let delta = self.delta(gone, sealed.as_ref())?;
         self.sealed = sealed;
+        self.count();
         Ok(delta)
     }
 
@@ -229,7 +261,9 @@ impl Deferred {
 
     /// The writes whose epoch is decided now, to be sent.
     pub fn take_decided(&mut self) -> Option<ChangeBatch> {
-        self.sealed.take()
+        let sealed = self.sealed.take();
+        self.count();
+        sealed
     }
 }
 

@@ -2,6 +2,7 @@
 //! A job whose decided checkpoint is lost first recomputes it, with its sinks muted, and then runs.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -13,9 +14,9 @@ use tokio::task::JoinSet;
 use super::checkpoint::coordinator::{
     Coordinator, Ended, SAVEPOINT_TIMEOUT, SourceState, Wanted, stopped_before_running,
 };
-use super::checkpoint::protocol::{self, Resume};
+use super::checkpoint::protocol::{self, Facts, Lost, Resume};
 use super::checkpoint::{CheckpointStore, Logs, Manifest, Positions};
-use super::dataflow::{Dataflow, NodeKind, SinkNode};
+use super::dataflow::{Dataflow, NodeKind, OperatorKind, SinkNode};
 use super::deferred::Deferred;
 use super::exchange::{self, Inputs, Output};
 use super::expression::ExpressionScope;
@@ -56,7 +57,7 @@ pub struct JobContext {
     /// Where its checkpoints are.
     pub checkpoints: CheckpointStore,
     /// Where state that does not fit into memory may go; the job's own folder, gone when it ends.
-    pub spill_folder: std::path::PathBuf,
+    pub spill_folder: PathBuf,
     /// Its place on the board.
     pub progress: Arc<JobProgress>,
     /// Holds its records back behind the writers of what it looks up.
@@ -71,7 +72,9 @@ pub struct JobContext {
 ///
 /// # Errors
 /// Whatever fails; its kind says whether a restart can help.
-pub async fn run(context: JobContext, mut wanted: watch::Receiver<Wanted>) -> Result<Ended> {
+pub async fn run(mut context: JobContext, mut wanted: watch::Receiver<Wanted>) -> Result<Ended> {
+    let spill_folder = SpillFolder::begin(&context).await;
+    context.spill_folder.clone_from(&spill_folder.path);
     let tables = Tables::open(&context)?;
     let opening = open(&context, &tables);
     let (transactions, at) = tokio::select! {
@@ -79,34 +82,63 @@ pub async fn run(context: JobContext, mut wanted: watch::Receiver<Wanted>) -> Re
         opened = opening => opened?,
         ended = stopped_before_running(&mut wanted, SAVEPOINT_TIMEOUT) => return ended,
     };
-    let at = match at {
-        GoOn::At(manifest) => manifest,
-        GoOn::Rebuild { from, decision } => {
-            tracing::warn!(
-                job = context.job,
-                epoch = decision.epoch,
-                from = from.as_ref().map_or(0, |manifest| manifest.epoch),
-                "the decided checkpoint cannot be read; its state is computed again, without writing to the sinks"
-            );
-            let start = Start { at: from.as_ref(), rebuild: Some(&decision), transactions: None };
-            let mut coordinator = build(&context, &tables, start).await?;
-            // Half of it is of no use to anyone: a job that is stopped meanwhile begins it anew.
-            let (_unchanged, run) = watch::channel(Wanted::Run);
-            let stopped = tokio::select! {
-                ended = coordinator.run(run) => ended.map(|_| None),
-                ended = stopped_before_running(&mut wanted, SAVEPOINT_TIMEOUT) => ended.map(Some),
-            };
-            coordinator.end_tasks().await;
-            if let Some(ended) = stopped? {
-                return Ok(ended);
-            }
-            let stored = context.checkpoints.load().await?;
-            let rebuilt = stored.manifests.into_iter().find(|manifest| manifest.epoch == decision.epoch);
-            Some(rebuilt.ok_or_else(|| Error::internal("the checkpoint that was computed again is not there"))?)
-        }
+    let (mut at, rebuild) = match at {
+        GoOn::At(manifest) => (manifest, Vec::new()),
+        GoOn::Rebuild { from, through } => (from, through),
     };
+    for decision in rebuild {
+        tracing::warn!(
+            job = context.job,
+            epoch = decision.epoch,
+            from = at.as_ref().map_or(0, |manifest| manifest.epoch),
+            "the decided checkpoint cannot be read; its state is computed again, without writing to the sinks"
+        );
+        let start = Start { at: at.as_ref(), rebuild: Some(&decision), transactions: None };
+        let mut coordinator = build(&context, &tables, start).await?;
+        // Half of it is of no use to anyone: a job that is stopped meanwhile begins it anew.
+        let (_unchanged, run) = watch::channel(Wanted::Run);
+        let stopped = tokio::select! {
+            ended = coordinator.run(run) => ended.map(|_| None),
+            ended = stopped_before_running(&mut wanted, SAVEPOINT_TIMEOUT) => ended.map(Some),
+        };
+        coordinator.end_tasks().await;
+        if let Some(ended) = stopped? {
+            return Ok(ended);
+        }
+        let stored = context.checkpoints.load().await?;
+        let rebuilt = stored.manifests.into_iter().find(|manifest| manifest.epoch == decision.epoch);
+        at = Some(rebuilt.ok_or_else(|| Error::internal("the checkpoint that was computed again is not there"))?);
+    }
     let mut coordinator = build(&context, &tables, Start { at: at.as_ref(), rebuild: None, transactions }).await?;
     coordinator.run(wanted).await
+}
+
+/// Where one run of a job spills to. Gone when it ends, and before the next one if it was killed.
+struct SpillFolder {
+    path: PathBuf,
+}
+
+impl SpillFolder {
+    async fn begin(context: &JobContext) -> Self {
+        let all = &context.spill_folder;
+        if let Err(error) = tokio::fs::remove_dir_all(all).await
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(job = context.job, %error, "what an earlier run spilled to {} stays", all.display());
+        }
+        // Of its own: the last tasks of an earlier run may still be ending.
+        Self { path: all.join(uuid::Uuid::new_v4().simple().to_string()) }
+    }
+}
+
+impl Drop for SpillFolder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.path);
+        if let Some(all) = self.path.parent() {
+            // Only when it is empty.
+            let _ = std::fs::remove_dir(all);
+        }
+    }
 }
 
 /// The job's tables, opened once: its tasks share their clients.
@@ -167,8 +199,8 @@ pub fn transactional<'a>(sinks: impl Iterator<Item = &'a Arc<dyn Sink>>) -> Resu
 enum GoOn {
     /// At a checkpoint, or fresh.
     At(Option<Manifest>),
-    /// A decided checkpoint is lost.
-    Rebuild { from: Option<Manifest>, decision: Decision },
+    /// Decided checkpoints are lost: the last one that is left, and the lost ones, oldest first.
+    Rebuild { from: Option<Manifest>, through: Vec<Decision> },
 }
 
 async fn open(context: &JobContext, tables: &Tables) -> Result<(Option<Arc<dyn Transactions>>, GoOn)> {
@@ -193,8 +225,20 @@ async fn open(context: &JobContext, tables: &Tables) -> Result<(Option<Arc<dyn T
     }
     let at = |epoch: u64| stored.manifests.iter().find(|manifest| manifest.epoch == epoch).cloned();
     let decides_in_kafka = transactions.is_some() && !fault::is_mutant("skip-progress-read");
-    let resume = protocol::resume_from(decided, decides_in_kafka, &stored.manifests, stored.damaged.len());
-    let go_on = match resume {
+    let lost: Vec<Lost<'_>> = stored
+        .damaged
+        .iter()
+        .map(|damaged| Lost { epoch: damaged.epoch, manifest: damaged.manifest.as_ref() })
+        .collect();
+    let facts = Facts {
+        decides_in_kafka,
+        decided,
+        defers: context.dataflow.sinks().any(|(_, sink)| sink.deferred) && !fault::is_mutant("forget-lost-epochs"),
+        is_repeatable: is_repeatable(context, tables)?,
+        stored: &stored.manifests,
+        lost: &lost,
+    };
+    let go_on = match protocol::resume_from(&facts) {
         Resume::Fresh => {
             context.checkpoints.discard_after(0).await?;
             match context.dataflow.settings.options.get("execution.savepoint.path") {
@@ -206,13 +250,45 @@ async fn open(context: &JobContext, tables: &Tables) -> Result<(Option<Arc<dyn T
             context.checkpoints.discard_after(epoch).await?;
             GoOn::At(at(epoch))
         }
-        Resume::RebuildMutedTo { from, decision } => {
-            context.checkpoints.discard_after(from.unwrap_or(0)).await?;
-            GoOn::Rebuild { from: from.and_then(at), decision }
+        Resume::RebuildMuted { from, through } => {
+            // Those that are gone through stay until they are written again: if the job is killed meanwhile, they are still
+            // known to be lost.
+            let last = through.last().map_or(0, |decision| decision.epoch);
+            context.checkpoints.discard_but_lost(from.unwrap_or(0), last).await?;
+            GoOn::Rebuild { from: from.and_then(at), through }
         }
         Resume::Refuse(error) => return Err(error),
     };
     Ok((transactions, go_on))
+}
+
+/// Whether the same records give the same rows at another time.
+fn is_repeatable(context: &JobContext, tables: &Tables) -> Result<bool> {
+    let dataflow = &context.dataflow;
+    // Versions count changes, of which there are more or fewer when rows come in other batches.
+    let counts = |index: &usize| {
+        let node = &dataflow.nodes[*index];
+        matches!(&node.kind, NodeKind::Sink(sink) if sink.deferred) && tables.sinks[index].wants_version()
+    };
+    if dataflow.settings.state_ttl()?.is_some() || tables.sinks.keys().any(counts) {
+        return Ok(false);
+    }
+    let scope = ExpressionScope::new(&dataflow.settings.time_zone, &context.clock);
+    let mut expressions = Vec::new();
+    for node in &dataflow.nodes {
+        match &node.kind {
+            NodeKind::Operator(OperatorKind::LookUp { .. }) => return Ok(false),
+            NodeKind::Operator(OperatorKind::Filter { predicate }) => expressions.push(predicate),
+            NodeKind::Operator(OperatorKind::Project { expressions: projected }) => expressions.extend(projected),
+            _ => {}
+        }
+    }
+    for expression in expressions {
+        if expression.decode(&scope)?.is_volatile() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Begins with the state of a savepoint.
@@ -288,6 +364,8 @@ async fn build(context: &JobContext, tables: &Tables, start: Start<'_>) -> Resul
                 row_errors: dataflow.settings.row_errors()?,
                 hold_back_max: dataflow.settings.mini_batch_latency()?,
                 read_behind: context.read_behind.clone(),
+                // What is recomputed has one checkpoint, at its end, for which nobody can wait.
+                budget: if start.rebuild.is_some() { MemoryBudget::default() } else { budget.clone() },
                 ledger: ledger.clone(),
                 metrics: Arc::clone(&context.metrics),
                 activity: Arc::clone(&activity),
@@ -348,6 +426,7 @@ async fn build(context: &JobContext, tables: &Tables, start: Start<'_>) -> Resul
         progress: Arc::clone(&context.progress),
         ledger,
         clock: Arc::clone(&context.clock),
+        budget,
     })
 }
 
@@ -509,7 +588,7 @@ impl Builder<'_> {
         };
         let deferred = match (&stored.key, stored.deferred) {
             (Some(key), true) => {
-                let mut deferred = Deferred::new(&schema, key)?;
+                let mut deferred = Deferred::new(&schema, key)?.counted_in(self.budget);
                 self.restore(id, task, &mut |table, rows| deferred.restore(table, rows)).await?;
                 deferred.restored()?;
                 Some(deferred)

@@ -23,7 +23,7 @@ use super::ledger::{Ledger, SourcePositions};
 use super::metrics::{JobMetrics, NodeMetrics};
 use super::operators::Operator;
 use super::progress::ReadBehind;
-use super::state::StateSize;
+use super::state::{MemoryBudget, StateSize};
 use crate::changelog::ChangeBatch;
 use crate::connectors::{FailureTeller, Position, SinkWriter, SourceBatch, Split, SplitReader, short_table_name};
 use crate::error::{Error, ErrorKind, Result};
@@ -162,6 +162,8 @@ pub struct TaskParts {
     pub hold_back_max: Option<Duration>,
     /// Holds records back behind the writers of what the job looks up.
     pub read_behind: ReadBehind,
+    /// Nothing is read while too much of the job's state waits for the next checkpoint.
+    pub budget: MemoryBudget,
     /// Shows acknowledged positions, if the job is one task.
     pub ledger: Option<Arc<Ledger>>,
     /// The job's counters.
@@ -262,7 +264,8 @@ impl Task {
                 self.report(Report::Ended).await?;
             }
             // Whatever was asked comes before the next rows; a source waits while a barrier is on its way.
-            let reads = self.epoch.is_none();
+            let is_full = self.parts.budget.is_full();
+            let reads = self.epoch.is_none() && !is_full;
             if reads && let Some(turn) = self.carried.take() {
                 match self.parts.commands.try_recv() {
                     Ok(command) => {
@@ -276,7 +279,7 @@ impl Task {
                 }
                 continue;
             }
-            let flush_at = self.flush_at;
+            let (flush_at, budget) = (self.flush_at, self.parts.budget.clone());
             let flush_time = async {
                 match flush_at {
                     Some(at) => tokio::time::sleep_until(at).await,
@@ -289,6 +292,7 @@ impl Task {
                     None => return Ok(()),
                 },
                 Some(turn) = self.readers.next(), if reads => self.take_turns(turn).await?,
+                () = budget.room(), if is_full => {}
                 received = self.parts.inputs.next() => self.take_received(received?).await?,
                 Some(place) = self.failures.next() => {
                     if let Work::Sink(sink) = &mut self.parts.nodes[place].work {

@@ -16,6 +16,7 @@ mod recovery;
 mod scripts;
 mod server;
 mod shutdown;
+mod state_budget;
 mod statements;
 mod tidy;
 mod waits;

@@ -21,6 +21,7 @@ use crate::connectors::{
 use crate::engine::ledger::Ledger;
 use crate::engine::metrics::{AWAITED, CheckpointFacts, JobMetrics, NodeMetrics, SplitProgress};
 use crate::engine::progress::JobProgress;
+use crate::engine::state::budget::{MemoryBudget, MemorySlot};
 use crate::engine::task::{BarrierReport, Command, Report, SinkTicket};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fault;
@@ -111,6 +112,8 @@ pub struct Coordinator {
     pub ledger: Option<Arc<Ledger>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The memory of the job's state: what changed must be in a checkpoint before it can leave it.
+    pub budget: MemoryBudget,
 }
 
 /// An epoch between barrier and decision.
@@ -121,6 +124,8 @@ struct Epoch {
     positions: Positions,
     splits: BTreeMap<String, Vec<(Split, Position)>>,
     deltas: Vec<OperatorDelta>,
+    /// Room that those take.
+    room: MemorySlot,
     tickets: Vec<SinkTicket>,
     stall: Duration,
 }
@@ -205,6 +210,7 @@ impl Coordinator {
         // Deferred writes of a last epoch are acknowledged with one more.
         let mut last_epochs = None;
         let mut ending: Option<(Wanted, tokio::time::Instant)> = None;
+        let budget = self.budget.clone();
         loop {
             let is_idle = epoch.is_none() && completing.is_none();
             let finishing = ended == self.tasks.len();
@@ -299,6 +305,7 @@ impl Coordinator {
                     }
                     looking = self.look();
                 }
+                () = budget.barrier_wanted(), if is_idle && checkpoints => epoch = Some(self.begin_epoch().await?),
                 _ = first_look.tick(), if ending.is_none() && !self.metrics.awaits.lock().is_empty() => {
                     tokio::select! {
                         // The broker may be away as well, and a job that is told to end does not wait for it.
@@ -402,7 +409,7 @@ impl Coordinator {
     async fn begin_epoch(&mut self) -> Result<Epoch> {
         let number = self.rebuild.as_ref().map_or(self.epoch + 1, |decision| decision.epoch);
         self.tell(|| Command::Barrier(number)).await?;
-        Ok(Epoch::new(number, self.tasks.len(), self.split_positions()))
+        Ok(Epoch::new(number, self.tasks.len(), self.split_positions(), self.budget.loan()))
     }
 
     /// Opens splits that are not open yet, at their stored position or where the options say.
@@ -524,7 +531,7 @@ impl Coordinator {
         let (watched, logs) = (self.watched(), self.logs.clone());
         let waits = self.metrics.waits.clone();
         Box::pin(async move {
-            let Epoch { number, begun, positions, splits, deltas, tickets, stall, .. } = epoch;
+            let Epoch { number, begun, positions, splits, deltas, tickets, stall, room, .. } = epoch;
             // Whatever the sinks take meanwhile: what was read for this epoch must be of the logs in which its positions count.
             let verified = log_watch::verify(&watched, &logs, &positions);
             let verified = waits.during(|| "its sources to say that they are the same".to_owned(), verified);
@@ -551,7 +558,7 @@ impl Coordinator {
             };
             tokio::try_join!(verified, sunk)?;
             let rows = deltas.iter().map(|delta| delta.delta.rows.num_rows() as u64).sum();
-            let bytes = deltas.iter().map(|delta| delta.delta.rows.get_array_memory_size() as u64).sum();
+            let bytes = room.bytes();
             let place = Place { positions, logs };
             let written = async {
                 match is_rebuild {
@@ -560,6 +567,7 @@ impl Coordinator {
                 }
             };
             let manifest = waits.during(|| format!("checkpoint {number} to be stored"), written).await?;
+            drop(room);
             if let Some(transactions) = &transactions {
                 let decision = Decision {
                     epoch: number,
@@ -645,7 +653,7 @@ impl Coordinator {
 }
 
 impl Epoch {
-    fn new(number: u64, tasks: usize, splits: BTreeMap<String, Vec<(Split, Position)>>) -> Self {
+    fn new(number: u64, tasks: usize, splits: BTreeMap<String, Vec<(Split, Position)>>, room: MemorySlot) -> Self {
         let mut epoch = Self {
             number,
             begun: Instant::now(),
@@ -653,6 +661,7 @@ impl Epoch {
             positions: Positions::new(),
             splits: BTreeMap::new(),
             deltas: Vec::new(),
+            room,
             tickets: Vec::new(),
             stall: Duration::ZERO,
         };
@@ -680,6 +689,9 @@ impl Epoch {
         for (source, positions) in report.positions {
             self.take(source, positions);
         }
+        let bytes = |delta: &OperatorDelta| delta.delta.rows.get_array_memory_size() as u64;
+        let more: u64 = report.deltas.iter().map(bytes).sum();
+        self.room.set(self.room.bytes() + more, 0);
         self.deltas.extend(report.deltas);
         self.tickets.extend(report.tickets);
         self.stall = self.stall.max(report.stall);

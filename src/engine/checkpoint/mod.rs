@@ -22,7 +22,7 @@ mod storage;
 pub mod store;
 
 pub use manifest::{Logs, Manifest, Origin, Place, Positions};
-pub use protocol::{Resume, resume_from};
+pub use protocol::{Facts, Lost, Resume, resume_from};
 pub use store::{CheckpointStore, Damaged, OperatorDelta, Stored};
 
 #[cfg(test)]

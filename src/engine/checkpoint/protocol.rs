@@ -26,41 +26,108 @@ pub enum Resume {
     Fresh,
     /// At the checkpoint of this epoch; newer ones were prepared only and must be discarded.
     At(u64),
-    /// The decided checkpoint is lost: recompute up to the decided positions with silent sinks, then write it again as rebuilt.
-    RebuildMutedTo {
+    /// Decided checkpoints are lost: recompute up to the positions of each with silent sinks, and write it again as rebuilt.
+    RebuildMuted {
         /// The checkpoint to recompute from; absent: from the beginning.
         from: Option<u64>,
-        /// What was decided.
-        decision: Decision,
+        /// What was decided, oldest first: one barrier at each.
+        through: Vec<Decision>,
     },
     /// A person must decide.
     Refuse(Error),
 }
 
-/// Decides from what was decided in Kafka, and what is stored: readable checkpoints, and the number of damaged ones.
-/// A job that `decides_in_kafka` follows the committed record alone; for any other the newest readable checkpoint is the
-/// decision (falling back to an older one repeats rows but loses none: its state and positions are of one epoch).
-pub fn resume_from(decided: Option<&Decision>, decides_in_kafka: bool, stored: &[Manifest], damaged: usize) -> Resume {
-    if !decides_in_kafka {
-        return match stored.iter().map(|manifest| manifest.epoch).max() {
-            Some(epoch) => Resume::At(epoch),
-            None if damaged == 0 => Resume::Fresh,
+/// What a job's goes-on is decided from.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Facts<'a> {
+    /// Whether epochs are decided in Kafka; if not, a stored checkpoint is the decision.
+    pub decides_in_kafka: bool,
+    /// What was decided in Kafka.
+    pub decided: Option<&'a Decision>,
+    /// Whether a sink's writes wait for their epoch's decision, because a replay with other barriers need not repeat their keys.
+    pub defers: bool,
+    /// Whether the same records give the same rows at another time: no look-ups, no clock, no counts of what is batched by time.
+    pub is_repeatable: bool,
+    /// Readable checkpoints.
+    pub stored: &'a [Manifest],
+    /// Checkpoints that are there and cannot be used.
+    pub lost: &'a [Lost<'a>],
+}
+
+/// A checkpoint that cannot be used.
+#[derive(Debug, Clone, Copy)]
+pub struct Lost<'a> {
+    /// Its epoch, if its name tells.
+    pub epoch: Option<u64>,
+    /// What it says, if that much can be read: then only a file of its state is damaged.
+    pub manifest: Option<&'a Manifest>,
+}
+
+/// Decides where a job goes on. A job that decides in Kafka follows the committed record alone; for any other the newest
+/// checkpoint that was stored is the decision. If that one is damaged, falling back to an older one repeats rows and loses none
+/// (its state and positions are of one epoch), which is enough for sinks that are written at once: every key that was written is
+/// written again. It is not enough for writes that wait for their epoch: a key that was there at a lost barrier may come and go
+/// between two barriers of the replay, and its item would stay for ever. So the lost barriers themselves are gone through again.
+pub fn resume_from(facts: &Facts<'_>) -> Resume {
+    let newest = facts.stored.iter().map(|manifest| manifest.epoch).max();
+    if !facts.decides_in_kafka {
+        return match newest {
+            Some(epoch) => match facts.lost.iter().filter_map(|lost| lost.epoch).max() {
+                Some(lost) if facts.defers && lost > epoch => go_through(facts, Some(epoch), lost, None),
+                _ => Resume::At(epoch),
+            },
+            None if facts.lost.is_empty() => Resume::Fresh,
             None => Resume::Refuse(
-                Error::corrupt(format!("none of the job's checkpoints can be read ({damaged} are damaged)"))
+                Error::corrupt(format!("none of the job's checkpoints can be read ({} are damaged)", facts.lost.len()))
                     .hint("Restore the checkpoint folder from a copy, or drop the job and submit it anew."),
             ),
         };
     }
-    match decided {
-        Some(decision) => {
-            if stored.iter().any(|manifest| is_of(manifest, decision)) {
-                return Resume::At(decision.epoch);
-            }
-            let older = stored.iter().map(|manifest| manifest.epoch).filter(|epoch| *epoch < decision.epoch);
-            Resume::RebuildMutedTo { from: older.max(), decision: decision.clone() }
-        }
-        None => undecided(stored, damaged),
+    let Some(decision) = facts.decided else { return undecided(facts.stored, facts.lost.len()) };
+    if facts.stored.iter().any(|manifest| is_of(manifest, decision)) {
+        return Resume::At(decision.epoch);
     }
+    let older = facts.stored.iter().map(|manifest| manifest.epoch).filter(|epoch| *epoch < decision.epoch).max();
+    if facts.defers {
+        return go_through(facts, older, decision.epoch, Some(decision));
+    }
+    Resume::RebuildMuted { from: older, through: vec![decision.clone()] }
+}
+
+/// Goes from the checkpoint `from` through every barrier up to `last`, if all of them are known and the way gives what it gave.
+fn go_through(facts: &Facts<'_>, from: Option<u64>, last: u64, decision: Option<&Decision>) -> Resume {
+    let refuse = |why: String| {
+        let from = from.map_or("the beginning".to_owned(), |epoch| format!("checkpoint {epoch}"));
+        Resume::Refuse(
+            Error::corrupt(format!("checkpoint {last} of the job is damaged, and {why}"))
+                .detail(format!(
+                    "Items that were written after it would stay for ever if the job went on from {from} as if nothing had been."
+                ))
+                .hint(
+                    "Restore the checkpoint folder from a copy; or drop the job, empty its table and submit it anew; or, if items \
+                     with keys that are no longer in the result do no harm, remove the damaged checkpoint and resume the job.",
+                ),
+        )
+    };
+    if !facts.is_repeatable {
+        let why = "what was looked up, taken from the clock, or counted as versions is not the same when it is computed again";
+        return refuse(why.to_owned());
+    }
+    let mut through = Vec::new();
+    for epoch in from.map_or(FIRST_EPOCH, |epoch| epoch + 1)..=last {
+        let lost = facts.lost.iter().find(|lost| lost.epoch == Some(epoch)).and_then(|lost| lost.manifest);
+        match (decision.filter(|decision| decision.epoch == epoch), lost) {
+            (Some(decision), _) => through.push(decision.clone()),
+            (None, Some(manifest)) => through.push(Decision {
+                epoch,
+                positions: manifest.positions.clone(),
+                checksum: manifest.checksum(),
+                logs: manifest.logs.clone(),
+            }),
+            (None, None) => return refuse(format!("the positions of epoch {epoch} are not known")),
+        }
+    }
+    Resume::RebuildMuted { from, through }
 }
 
 /// Whether a checkpoint is the decided one. A rebuilt one was written only after that decision, so its positions tell.

@@ -224,6 +224,15 @@ impl Storage {
 
     /// Puts a small file in place all at once.
     pub(super) async fn publish(&self, name: &str, bytes: Vec<u8>) -> Result<Published> {
+        self.put(name, bytes, PutMode::Create).await
+    }
+
+    /// As [`Self::publish`], in the place of one that is there.
+    pub(super) async fn replace(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
+        self.put(name, bytes, PutMode::Overwrite).await.map(drop)
+    }
+
+    async fn put(&self, name: &str, bytes: Vec<u8>, mode: PutMode) -> Result<Published> {
         match self {
             Storage::Local(folder) => {
                 let (folder, name) = (Arc::clone(folder), name.to_owned());
@@ -232,7 +241,7 @@ impl Storage {
             }
             Storage::Object { store, prefix, .. } => {
                 fault::point("K3");
-                let options = PutOptions::from(PutMode::Create);
+                let options = PutOptions::from(mode);
                 let published = match store.put_opts(&prefix.clone().join(name), bytes.into(), options).await {
                     Err(object_store::Error::AlreadyExists { .. }) => Published::Exists,
                     put => {

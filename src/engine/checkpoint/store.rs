@@ -201,13 +201,20 @@ impl CheckpointStore {
             }
             return Err(error);
         }
-        self.inner.known.lock().manifests.insert(manifest.epoch, manifest.clone());
+        let mut known = self.inner.known.lock();
+        known.damaged.retain(|damaged| damaged.epoch != Some(manifest.epoch));
+        known.manifests.insert(manifest.epoch, manifest.clone());
+        drop(known);
         Ok(manifest)
     }
 
     async fn put(&self, manifest: &mut Manifest) -> Result<()> {
         let (storage, name) = (&self.inner.storage, manifest_name(manifest.epoch));
         let bytes = manifest.encode()?;
+        let is_lost = self.inner.known.lock().damaged.iter().any(|damaged| damaged.epoch == Some(manifest.epoch));
+        if is_lost && manifest.origin == Origin::Rebuilt {
+            return storage.replace(&name, bytes).await;
+        }
         if storage.publish(&name, bytes.clone()).await? == Published::Done {
             return Ok(());
         }
@@ -264,10 +271,18 @@ impl CheckpointStore {
     /// # Errors
     /// The place does not answer.
     pub async fn discard_after(&self, epoch: u64) -> Result<()> {
+        self.discard_but_lost(epoch, epoch).await
+    }
+
+    /// As [`CheckpointStore::discard_after`], but damaged ones stay up to `last`: they are written again as rebuilt.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn discard_but_lost(&self, epoch: u64, last: u64) -> Result<()> {
         self.ensure_loaded().await?;
         let newer = {
             let known = self.inner.known.lock();
-            let damaged = known.damaged.iter().filter_map(|damaged| damaged.epoch);
+            let damaged = known.damaged.iter().filter_map(|damaged| damaged.epoch).filter(|damaged| *damaged > last);
             let newer: BTreeSet<u64> =
                 known.manifests.keys().copied().chain(damaged).filter(|stored| *stored > epoch).collect();
             newer

@@ -510,7 +510,13 @@ fn damage_is_noticed_and_never_gives_other_rows_or_positions() {
                 }
             }
             // The job goes on from what is left.
-            if let Resume::At(epoch) = resume_from(None, false, &stored.manifests, stored.damaged.len()) {
+            let lost: Vec<Lost<'_>> = stored
+                .damaged
+                .iter()
+                .map(|damaged| Lost { epoch: damaged.epoch, manifest: damaged.manifest.as_ref() })
+                .collect();
+            let facts = Facts { stored: &stored.manifests, lost: &lost, ..Facts::default() };
+            if let Resume::At(epoch) = resume_from(&facts) {
                 store.discard_after(epoch).await.unwrap();
                 let next = write(&store, epoch + 1, "z=1").await;
                 store.settle(epoch + 1).await.unwrap();
@@ -522,4 +528,41 @@ fn damage_is_noticed_and_never_gives_other_rows_or_positions() {
         Ok(())
     };
     runner(200).run(&prop::collection::vec(some_damage(), 1..4), run).unwrap();
+}
+
+#[test]
+fn a_damaged_checkpoint_stays_until_it_is_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let store = CheckpointStore::new(folder.path(), "job");
+        for epoch in 1..=3 {
+            write(&store, epoch, &format!("k{epoch}=1")).await;
+            store.settle(epoch).await.unwrap();
+        }
+    });
+    let newest = names(folder.path()).into_iter().rfind(|name| name.ends_with(".state")).unwrap();
+    let path = folder.path().join("job").join(newest);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    std::fs::write(&path, bytes).unwrap();
+    runtime().block_on(async {
+        // However often the job is killed meanwhile, it is known that there was a third one, and where it was.
+        for _ in 0..2 {
+            let store = CheckpointStore::new(folder.path(), "job");
+            let stored = store.load().await.unwrap();
+            assert_eq!(stored.manifests.last().unwrap().epoch, 2);
+            let lost = stored.damaged[0].manifest.as_ref().unwrap();
+            assert_eq!((stored.damaged.len(), &lost.positions), (1, &positions(3)));
+            store.discard_but_lost(2, 3).await.unwrap();
+        }
+        let store = CheckpointStore::new(folder.path(), "job");
+        store.load().await.unwrap();
+        let deltas = vec![delta("op", "t", &changes("k3=1"))];
+        store.write_rebuilt(3, positions(3), deltas).await.unwrap();
+        let stored = CheckpointStore::new(folder.path(), "job").load().await.unwrap();
+        assert_eq!((stored.manifests.len(), stored.damaged.len()), (3, 0));
+        let rebuilt = stored.manifests.last().unwrap();
+        assert_eq!(read(&store, rebuilt, "op", "t").await.unwrap(), model_of(&changes("k1=1 k2=1 k3=1")));
+    });
 }

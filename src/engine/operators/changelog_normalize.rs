@@ -8,13 +8,13 @@ use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, UInt
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 
-use super::group_aggregate::encoded::{Codec, Encoded, EncodedRows};
-use super::group_aggregate::key_table::KeyTable;
 use super::{Operator, OperatorContext, SWEPT_KEYS_MAX, stored_columns};
 use crate::changelog::{ChangeBatch, RowKind};
 use crate::clock::Clock;
 use crate::engine::key_group::key_groups;
-use crate::engine::state::{StateSize, TableDelta};
+use crate::engine::state::encoded::{Codec, Encoded, EncodedRows};
+use crate::engine::state::key_table::KeyTable;
+use crate::engine::state::{ColdKey, Held, Spill, Spillable, StateSize, TableDelta};
 use crate::error::{Error, Result};
 
 /// Name of the one table of state.
@@ -33,13 +33,19 @@ pub struct ChangelogNormalize {
     touched_ms: Vec<i64>,
     /// Which keys are in `changed`.
     is_changed: Vec<bool>,
+    /// Which keys were touched since the search for cold ones came by.
+    is_touched: Vec<bool>,
     /// Keys changed since the last snapshot.
     changed: Vec<u32>,
     row_bytes: usize,
     sweep: usize,
     state_ttl_ms: Option<u64>,
     clock: Arc<dyn Clock>,
+    spill: Option<Spill>,
 }
+
+/// Bytes that the allocator rounds a row up by, about.
+const ROW_BYTES: usize = 8;
 
 impl ChangelogNormalize {
     /// One for batches of `input` with these key columns; a key that no row touched for `state_ttl_ms` is forgotten.
@@ -82,12 +88,39 @@ impl ChangelogNormalize {
             rows: Vec::new(),
             touched_ms: Vec::new(),
             is_changed: Vec::new(),
+            is_touched: Vec::new(),
             changed: Vec::new(),
             row_bytes: 0,
             sweep: 0,
             state_ttl_ms,
             clock,
+            spill: None,
         })
+    }
+
+    /// Lets cold keys go to disk when the job's state takes more than its budget.
+    #[must_use]
+    pub fn spilling_to(self, spill: Spill) -> Self {
+        Self { spill: Some(spill), ..self }
+    }
+
+    fn with_spill<T: Default>(&mut self, work: impl FnOnce(&mut Spill, &mut Self) -> Result<T>) -> Result<T> {
+        let Some(mut spill) = self.spill.take() else { return Ok(T::default()) };
+        let result = work(&mut spill, self);
+        self.spill = Some(spill);
+        result
+    }
+
+    /// Takes keys back from disk that are among these rows.
+    fn revive(&mut self, count: usize, keys: &EncodedRows) -> Result<()> {
+        if self.spill.as_ref().is_none_or(|spill| spill.keys() == 0) {
+            return Ok(());
+        }
+        self.with_spill(|spill, state| spill.bring_back(state, (0..count).map(|row| keys.row(row))))
+    }
+
+    fn make_room(&mut self, thorough: bool) -> Result<()> {
+        self.with_spill(|spill, state| spill.make_room(state, thorough))
     }
 
     fn slot(&mut self, key: &[u8]) -> u32 {
@@ -97,6 +130,7 @@ impl ChangelogNormalize {
             self.rows.resize(slots, None);
             self.touched_ms.resize(slots, 0);
             self.is_changed.resize(slots, false);
+            self.is_touched.resize(slots, false);
         }
         slot
     }
@@ -108,8 +142,17 @@ impl ChangelogNormalize {
         old
     }
 
+    /// A key is gone for good.
+    fn remove(&mut self, slot: u32) {
+        if let Some(spill) = &mut self.spill {
+            spill.forget(self.keys.key(slot));
+        }
+        self.keys.remove(slot);
+    }
+
     fn touch(&mut self, slot: u32, now_ms: i64) {
         self.touched_ms[slot as usize] = now_ms;
+        self.is_touched[slot as usize] = true;
         if !std::mem::replace(&mut self.is_changed[slot as usize], true) {
             self.changed.push(slot);
         }
@@ -126,10 +169,8 @@ impl ChangelogNormalize {
         if self.state_ttl_ms.is_some() { self.clock.now_ms() } else { 0 }
     }
 
-    fn sweep(&mut self) {
-        if self.state_ttl_ms.is_none() {
-            return;
-        }
+    fn sweep(&mut self) -> Result<()> {
+        let Some(ttl_ms) = self.state_ttl_ms else { return Ok(()) };
         let now_ms = self.clock.now_ms();
         let slots = self.keys.slots();
         for _ in 0..slots.min(SWEPT_KEYS_MAX) {
@@ -141,6 +182,12 @@ impl ChangelogNormalize {
             }
             self.sweep += 1;
         }
+        let before_ms = now_ms.saturating_sub(i64::try_from(ttl_ms).unwrap_or(i64::MAX));
+        for slot in self.with_spill(|spill, state| spill.expired(state, before_ms))? {
+            self.set(slot, None);
+            self.touch(slot, now_ms);
+        }
+        Ok(())
     }
 
     /// The columns of rows: keys and what stands beside them.
@@ -186,6 +233,7 @@ impl Operator for ChangelogNormalize {
         // Both can fail only before anything is changed.
         let keys: EncodedRows = self.key_codec.encode(&columns_of(batch.rows(), &self.key_columns))?;
         let values: EncodedRows = self.value_codec.encode(&columns_of(batch.rows(), &self.value_columns))?;
+        self.revive(batch.len(), &keys)?;
         let now_ms = self.now_ms();
         let mut out: Vec<(usize, Source, RowKind)> = Vec::with_capacity(batch.len());
         for row in 0..batch.len() {
@@ -225,6 +273,7 @@ impl Operator for ChangelogNormalize {
                 }
             }
         }
+        self.make_room(false)?;
         if out.is_empty() {
             return Ok(ChangeBatch::empty(self.schema()));
         }
@@ -242,9 +291,10 @@ impl Operator for ChangelogNormalize {
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableDelta>> {
-        self.sweep();
+        self.sweep()?;
         let changed = std::mem::take(&mut self.changed);
         if changed.is_empty() {
+            self.make_room(true)?;
             return Ok(Vec::new());
         }
         let keys = self.key_codec.decode(changed.iter().map(|slot| self.keys.key(*slot)))?;
@@ -264,9 +314,10 @@ impl Operator for ChangelogNormalize {
         for slot in changed {
             self.is_changed[slot as usize] = false;
             if self.rows[slot as usize].is_none() {
-                self.keys.remove(slot);
+                self.remove(slot);
             }
         }
+        self.make_room(true)?;
         Ok(vec![TableDelta { table: TABLE.to_owned(), key_columns: self.key_columns.len(), rows }])
     }
 
@@ -281,12 +332,13 @@ impl Operator for ChangelogNormalize {
         let (value_columns, touched) = rest.split_at(self.value_columns.len());
         let keys = self.key_codec.encode(key_columns)?;
         let values = self.value_codec.encode(value_columns)?;
+        self.revive(rows.num_rows(), &keys)?;
         let deleted = rows.column(1).as_boolean();
         for row in 0..rows.num_rows() {
             if deleted.value(row) {
                 if let Some(slot) = self.keys.find(keys.row(row)) {
                     self.set(slot, None);
-                    self.keys.remove(slot);
+                    self.remove(slot);
                 }
                 continue;
             }
@@ -296,17 +348,70 @@ impl Operator for ChangelogNormalize {
                 self.touched_ms[slot as usize] = touched.as_primitive::<Int64Type>().value(row);
             }
         }
-        Ok(())
+        self.make_room(true)
     }
 
     fn state_size(&self) -> StateSize {
-        let columns =
-            self.rows.capacity() * size_of::<Option<Encoded>>() + self.touched_ms.capacity() * size_of::<i64>();
+        let spilled = self.spill.as_ref();
         StateSize {
-            keys: self.keys.len() as u64,
-            memory_bytes: (self.keys.memory_bytes() + self.row_bytes + columns) as u64,
-            spilled_bytes: 0,
+            keys: self.keys.len() as u64 + spilled.map_or(0, Spill::keys),
+            memory_bytes: spilled.map_or_else(|| self.held().bytes, Spill::memory_bytes),
+            spilled_bytes: spilled.map_or(0, Spill::disk_bytes),
         }
+    }
+}
+
+impl Spillable for ChangelogNormalize {
+    fn keys(&self) -> &KeyTable {
+        &self.keys
+    }
+
+    fn held(&self) -> Held {
+        let (keys, slots) = (self.keys.len(), self.keys.slots().max(1));
+        let columns = self.rows.capacity() * size_of::<Option<Encoded>>()
+            + self.touched_ms.capacity() * size_of::<i64>()
+            + self.is_changed.capacity()
+            + self.is_touched.capacity();
+        let bytes = (self.keys.memory_bytes() + columns) * keys / slots + self.row_bytes + keys * ROW_BYTES;
+        Held {
+            bytes: bytes as u64,
+            unsaved_bytes: (bytes * self.changed.len() / keys.max(1)) as u64,
+            unsaved_keys: self.changed.len(),
+        }
+    }
+
+    fn is_cold(&mut self, slot: u32) -> bool {
+        let was_touched = std::mem::take(&mut self.is_touched[slot as usize]);
+        !self.is_changed[slot as usize] && !was_touched
+    }
+
+    fn touched_ms(&self, slot: u32) -> i64 {
+        self.touched_ms[slot as usize]
+    }
+
+    fn copy(&mut self, slots: &[u32], rows: &mut [Vec<u8>]) -> Result<()> {
+        for (slot, bytes) in slots.iter().zip(rows) {
+            bytes.extend_from_slice(self.rows[*slot as usize].as_deref().unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    fn vacate(&mut self, slots: &[u32]) {
+        for slot in slots {
+            self.set(*slot, None);
+            self.keys.remove(*slot);
+        }
+    }
+
+    fn put_back(&mut self, keys: &[ColdKey<'_>]) -> Result<Vec<u32>> {
+        let mut slots = Vec::with_capacity(keys.len());
+        for cold in keys {
+            let slot = self.slot(cold.key);
+            self.set(slot, Some(cold.state.into()));
+            self.touched_ms[slot as usize] = cold.touched_ms;
+            slots.push(slot);
+        }
+        Ok(slots)
     }
 }
 

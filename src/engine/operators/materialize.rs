@@ -10,13 +10,14 @@ use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, UInt
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt64Type};
 use datafusion::arrow::record_batch::RecordBatch;
 
-use super::group_aggregate::encoded::{Codec, Encoded};
-use super::group_aggregate::key_table::KeyTable;
 use super::{FLUSHED_KEYS_MAX, Operator, OperatorContext, SWEPT_KEYS_MAX, stored_columns};
 use crate::changelog::{ChangeBatch, Changelog, RowKind};
 use crate::clock::Clock;
 use crate::engine::key_group::key_groups;
-use crate::engine::state::{StateSize, TableDelta};
+use crate::engine::state::encoded::{Codec, Encoded, EncodedRows};
+use crate::engine::state::key_table::KeyTable;
+use crate::engine::state::spill::{put, take};
+use crate::engine::state::{ColdKey, Held, Spill, Spillable, StateSize, TableDelta};
 use crate::error::{Error, Result};
 
 /// The live rows: key columns and arrival, then the other columns.
@@ -41,7 +42,10 @@ pub struct Materialize {
     /// Rows changed since the last snapshot, and whether they are in a checkpoint.
     changed_rows: BTreeMap<(u32, u64), bool>,
     sequence: u64,
+    /// Rows, on disk too.
     row_count: u64,
+    /// Rows in memory, and their bytes.
+    rows_in_memory: usize,
     row_bytes: usize,
     unknown_retractions: u64,
     sweep: usize,
@@ -50,7 +54,14 @@ pub struct Materialize {
     version: bool,
     state_ttl_ms: Option<u64>,
     clock: Arc<dyn Clock>,
+    spill: Option<Spill>,
 }
+
+/// Bytes that a row takes beside its own: its place, its arrival, what the allocator rounds up.
+const ROW_BYTES: usize = size_of::<(u64, Encoded)>() + 8;
+
+/// Bytes of a row in the list of changed ones.
+const CHANGED_ROW_BYTES: usize = 32;
 
 /// What is kept of a key.
 #[derive(Default)]
@@ -64,6 +75,8 @@ struct Slot {
     emitted: bool,
     dirty: bool,
     changed: bool,
+    /// Whether it was touched since the search for cold keys came by.
+    touched: bool,
 }
 
 impl Materialize {
@@ -121,6 +134,7 @@ impl Materialize {
             changed_rows: BTreeMap::new(),
             sequence: 0,
             row_count: 0,
+            rows_in_memory: 0,
             row_bytes: 0,
             unknown_retractions: 0,
             sweep: 0,
@@ -128,7 +142,33 @@ impl Materialize {
             version,
             state_ttl_ms,
             clock,
+            spill: None,
         })
+    }
+
+    /// Lets cold keys go to disk when the job's state takes more than its budget.
+    #[must_use]
+    pub fn spilling_to(self, spill: Spill) -> Self {
+        Self { spill: Some(spill), ..self }
+    }
+
+    fn with_spill<T: Default>(&mut self, work: impl FnOnce(&mut Spill, &mut Self) -> Result<T>) -> Result<T> {
+        let Some(mut spill) = self.spill.take() else { return Ok(T::default()) };
+        let result = work(&mut spill, self);
+        self.spill = Some(spill);
+        result
+    }
+
+    /// Takes keys back from disk that are among these rows.
+    fn revive(&mut self, count: usize, keys: &EncodedRows) -> Result<()> {
+        if self.spill.as_ref().is_none_or(|spill| spill.keys() == 0) {
+            return Ok(());
+        }
+        self.with_spill(|spill, state| spill.bring_back(state, (0..count).map(|row| keys.row(row))))
+    }
+
+    fn make_room(&mut self, thorough: bool) -> Result<()> {
+        self.with_spill(|spill, state| spill.make_room(state, thorough))
     }
 
     /// Retractions of rows that were not there, which were left out.
@@ -148,6 +188,7 @@ impl Materialize {
     fn touch(&mut self, number: u32, now_ms: i64) {
         let slot = &mut self.slots[number as usize];
         slot.touched_ms = now_ms;
+        slot.touched = true;
         slot.version += 1;
         if !std::mem::replace(&mut slot.dirty, true) {
             self.dirty.push_back(number);
@@ -157,9 +198,20 @@ impl Materialize {
         }
     }
 
-    fn note_removed(&mut self, slot: u32, sequence: u64, row: &[u8]) {
+    fn count_added(&mut self, row: &[u8]) {
+        self.row_count += 1;
+        self.rows_in_memory += 1;
+        self.row_bytes += row.len();
+    }
+
+    fn count_removed(&mut self, row: &[u8]) {
         self.row_count -= 1;
+        self.rows_in_memory -= 1;
         self.row_bytes -= row.len();
+    }
+
+    fn note_removed(&mut self, slot: u32, sequence: u64, row: &[u8]) {
+        self.count_removed(row);
         // A row that was never stored leaves nothing to delete.
         match self.changed_rows.get(&(slot, sequence)) {
             Some(false) => {
@@ -199,10 +251,8 @@ impl Materialize {
         if self.state_ttl_ms.is_some() { self.clock.now_ms() } else { 0 }
     }
 
-    fn sweep(&mut self) {
-        if self.state_ttl_ms.is_none() {
-            return;
-        }
+    fn sweep(&mut self) -> Result<()> {
+        let Some(ttl_ms) = self.state_ttl_ms else { return Ok(()) };
         let now_ms = self.clock.now_ms();
         let slots = self.keys.slots();
         for _ in 0..slots.min(SWEPT_KEYS_MAX) {
@@ -213,6 +263,10 @@ impl Materialize {
             }
             self.sweep += 1;
         }
+        let before_ms = now_ms.saturating_sub(i64::try_from(ttl_ms).unwrap_or(i64::MAX));
+        let expired = self.with_spill(|spill, state| spill.expired(state, before_ms))?;
+        expired.into_iter().for_each(|slot| self.forget(slot));
+        Ok(())
     }
 
     fn keeps_keys(&self) -> bool {
@@ -271,6 +325,7 @@ impl Operator for Materialize {
         };
         let keys = self.key_codec.encode(&columns(&self.key_columns))?;
         let values = self.value_codec.encode(&columns(&self.value_columns))?;
+        self.revive(batch.len(), &keys)?;
         let now_ms = self.now_ms();
         for row in 0..batch.len() {
             let value = values.row(row);
@@ -306,11 +361,11 @@ impl Operator for Materialize {
                 self.slots[slot as usize].rows.push((self.sequence, value.into()));
                 self.changed_rows.insert((slot, self.sequence), false);
                 self.sequence += 1;
-                self.row_count += 1;
-                self.row_bytes += value.len();
+                self.count_added(value);
                 self.touch(slot, now_ms);
             }
         }
+        self.make_room(false)?;
         Ok(ChangeBatch::empty(self.schema()))
     }
 
@@ -346,6 +401,9 @@ impl Operator for Materialize {
             let slot = &mut self.slots[slot as usize];
             (slot.dirty, slot.emitted) = (false, !slot.rows.is_empty());
         }
+        if self.dirty.is_empty() {
+            self.make_room(false)?;
+        }
         Ok(Some(ChangeBatch::changes(rows, kinds)))
     }
 
@@ -353,7 +411,7 @@ impl Operator for Materialize {
         if !self.dirty.is_empty() {
             return Err(Error::internal("a materialisation was asked for its state before it was flushed"));
         }
-        self.sweep();
+        self.sweep()?;
         let mut deltas = Vec::new();
         let changed_rows = std::mem::take(&mut self.changed_rows);
         if !changed_rows.is_empty() {
@@ -383,10 +441,14 @@ impl Operator for Materialize {
         for slot in changed {
             self.slots[slot as usize].changed = false;
             if self.is_over(&self.slots[slot as usize]) {
+                if let Some(spill) = &mut self.spill {
+                    spill.forget(self.keys.key(slot));
+                }
                 self.slots[slot as usize] = Slot::default();
                 self.keys.remove(slot);
             }
         }
+        self.make_room(true)?;
         Ok(deltas)
     }
 
@@ -394,6 +456,7 @@ impl Operator for Materialize {
         let stored = stored_columns(table, rows, &self.table_schema(table)?)?;
         let (key_columns, rest) = stored.split_at(self.key_columns.len());
         let keys = self.key_codec.encode(key_columns)?;
+        self.revive(rows.num_rows(), &keys)?;
         let deleted = rows.column(1).as_boolean();
         let values = if table == ROWS { Some(self.value_codec.encode(&rest[1..])?) } else { None };
         for row in 0..rows.num_rows() {
@@ -402,20 +465,18 @@ impl Operator for Materialize {
                 true => self.keys.find(keys.row(row)),
             };
             let Some(number) = slot else { continue };
-            let slot = &mut self.slots[number as usize];
+            let mut slot = std::mem::take(&mut self.slots[number as usize]);
             if let Some(values) = &values {
                 let arrival = rest[0].as_primitive::<UInt64Type>().value(row);
                 let place = slot.rows.binary_search_by_key(&arrival, |(other, _)| *other);
                 match (place, deleted.value(row)) {
                     (Ok(place), true) => {
                         let (_, removed) = slot.rows.remove(place);
-                        self.row_count -= 1;
-                        self.row_bytes -= removed.len();
+                        self.count_removed(&removed);
                     }
                     (Err(place), false) => {
                         slot.rows.insert(place, (arrival, values.row(row).into()));
-                        self.row_count += 1;
-                        self.row_bytes += values.row(row).len();
+                        self.count_added(values.row(row));
                     }
                     _ => {}
                 }
@@ -428,22 +489,95 @@ impl Operator for Materialize {
                 slot.touched_ms = rest[1].as_primitive::<Int64Type>().value(row);
             }
             // Tables may come in any order, so that a key without anything goes at the next snapshot only.
-            let over = self.is_over(&self.slots[number as usize]);
-            if over && !std::mem::replace(&mut self.slots[number as usize].changed, true) {
+            if deleted.value(row) && self.is_over(&slot) && !std::mem::replace(&mut slot.changed, true) {
                 self.changed.push(number);
+            }
+            self.slots[number as usize] = slot;
+        }
+        self.make_room(true)
+    }
+
+    fn state_size(&self) -> StateSize {
+        let spilled = self.spill.as_ref();
+        StateSize {
+            keys: self.row_count.max(self.keys.len() as u64 + spilled.map_or(0, Spill::keys)),
+            memory_bytes: spilled.map_or_else(|| self.held().bytes, Spill::memory_bytes),
+            spilled_bytes: spilled.map_or(0, Spill::disk_bytes),
+        }
+    }
+}
+
+impl Spillable for Materialize {
+    fn keys(&self) -> &KeyTable {
+        &self.keys
+    }
+
+    fn held(&self) -> Held {
+        let (keys, slots) = (self.keys.len(), self.keys.slots().max(1));
+        let fixed = (self.keys.memory_bytes() + self.slots.capacity() * size_of::<Slot>()) * keys / slots;
+        let rows = self.row_bytes + self.rows_in_memory * ROW_BYTES;
+        let changed_rows = self.changed_rows.len() * CHANGED_ROW_BYTES;
+        let row_bytes = rows / self.rows_in_memory.max(1);
+        Held {
+            bytes: (fixed + rows + changed_rows) as u64,
+            unsaved_bytes: (fixed * self.changed.len() / keys.max(1)
+                + self.changed_rows.len() * row_bytes
+                + changed_rows) as u64,
+            unsaved_keys: self.changed.len(),
+        }
+    }
+
+    fn is_cold(&mut self, slot: u32) -> bool {
+        let slot = &mut self.slots[slot as usize];
+        !slot.dirty && !slot.changed && !std::mem::take(&mut slot.touched)
+    }
+
+    fn touched_ms(&self, slot: u32) -> i64 {
+        self.slots[slot as usize].touched_ms
+    }
+
+    fn copy(&mut self, slots: &[u32], rows: &mut [Vec<u8>]) -> Result<()> {
+        for (slot, bytes) in slots.iter().zip(rows) {
+            let slot = &self.slots[*slot as usize];
+            bytes.extend_from_slice(&slot.version.to_le_bytes());
+            for (sequence, row) in &slot.rows {
+                bytes.extend_from_slice(&sequence.to_le_bytes());
+                put(bytes, row);
             }
         }
         Ok(())
     }
 
-    fn state_size(&self) -> StateSize {
-        let slots = self.slots.capacity() * size_of::<Slot>();
-        let entries = self.row_count as usize * size_of::<(u64, Encoded)>();
-        StateSize {
-            keys: self.row_count.max(self.keys.len() as u64),
-            memory_bytes: (self.keys.memory_bytes() + slots + entries + self.row_bytes) as u64,
-            spilled_bytes: 0,
+    fn vacate(&mut self, slots: &[u32]) {
+        for slot in slots {
+            for (_, row) in std::mem::take(&mut self.slots[*slot as usize]).rows {
+                self.rows_in_memory -= 1;
+                self.row_bytes -= row.len();
+            }
+            self.keys.remove(*slot);
         }
+    }
+
+    fn put_back(&mut self, keys: &[ColdKey<'_>]) -> Result<Vec<u32>> {
+        let damaged = || Error::internal("rows of a key that were spilled to disk cannot be read");
+        let mut slots = Vec::with_capacity(keys.len());
+        for cold in keys {
+            let (version, mut rest) = cold.state.split_first_chunk::<8>().ok_or_else(damaged)?;
+            let mut slot =
+                Slot { version: i64::from_le_bytes(*version), touched_ms: cold.touched_ms, ..Slot::default() };
+            while let Some((sequence, row)) = rest.split_first_chunk::<8>() {
+                rest = row;
+                let row = take(&mut rest).ok_or_else(damaged)?;
+                slot.rows.push((u64::from_le_bytes(*sequence), row.into()));
+                self.rows_in_memory += 1;
+                self.row_bytes += row.len();
+            }
+            slot.emitted = !slot.rows.is_empty();
+            let number = self.slot(cold.key);
+            self.slots[number as usize] = slot;
+            slots.push(number);
+        }
+        Ok(slots)
     }
 }
 

@@ -8,6 +8,8 @@ pub mod materialize;
 pub mod project;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,11 +23,12 @@ use super::dataflow::OperatorKind;
 use super::expression::ExpressionScope;
 use super::metrics::NodeMetrics;
 use super::state::budget::MemoryBudget;
-use super::state::{StateSize, TableDelta};
+use super::state::{Spill, StateSize, TableDelta};
 use crate::changelog::ChangeBatch;
 use crate::clock::Clock;
 use crate::connectors::{Lookup, TableDeclaration};
 use crate::error::{Error, Result};
+use crate::fault;
 
 /// One step of a dataflow. Rows that an operator cannot evaluate make the whole call fail and change nothing,
 /// so that the task may try the rows one by one.
@@ -122,16 +125,25 @@ pub fn build(
     metrics: &Arc<NodeMetrics>,
     context: &OperatorContext<'_>,
 ) -> Result<Box<dyn Operator>> {
+    let spill = || {
+        let unbounded = MemoryBudget::new(u64::MAX);
+        let budget = if fault::is_mutant("never-spill") { &unbounded } else { &context.budget };
+        Spill::new(context.spill_folder.join(&metrics.id), budget)
+    };
     Ok(match kind {
         OperatorKind::Filter { predicate } => Box::new(filter::Filter::new(predicate, input, context)?),
         OperatorKind::Project { expressions } => Box::new(project::Project::new(expressions, input, context)?),
         OperatorKind::LookUp { calls } => Box::new(look_up::LookUp::new(calls, input, metrics, context)?),
-        OperatorKind::GroupAggregate(spec) => Box::new(group_aggregate::GroupAggregate::new(spec, input, context)?),
+        OperatorKind::GroupAggregate(spec) => {
+            Box::new(group_aggregate::GroupAggregate::new(spec, input, context)?.spilling_to(spill()))
+        }
         OperatorKind::ChangelogNormalize { key, state_ttl_ms } => {
-            Box::new(changelog_normalize::ChangelogNormalize::new(key, *state_ttl_ms, input, context)?)
+            let operator = changelog_normalize::ChangelogNormalize::new(key, *state_ttl_ms, input, context)?;
+            Box::new(operator.spilling_to(spill()))
         }
         OperatorKind::Materialize { key, input: changelog, version, state_ttl_ms } => {
-            Box::new(materialize::Materialize::new(key, *changelog, *version, *state_ttl_ms, input, context)?)
+            let operator = materialize::Materialize::new(key, *changelog, *version, *state_ttl_ms, input, context)?;
+            Box::new(operator.spilling_to(spill()))
         }
     })
 }

@@ -23,7 +23,7 @@ use crate::clock::{Clock, ManualClock};
 use crate::engine::aggregate::{self, GroupAggregateSpec};
 use crate::engine::expression::{ExpressionScope, StoredExpression, output_schema};
 use crate::engine::key_group::{key_groups, owner_of, range_of};
-use crate::engine::state::{MemoryBudget, TableDelta};
+use crate::engine::state::{MemoryBudget, Spill, StateSize, TableDelta};
 use crate::engine::testing::declare;
 use crate::error::Result;
 
@@ -141,6 +141,13 @@ pub struct Planned {
     scope: ExpressionScope,
 }
 
+/// Spills all that is not touched.
+pub fn spill(folder: &tempfile::TempDir) -> Spill {
+    static FOLDERS: AtomicUsize = AtomicUsize::new(0);
+    let name = FOLDERS.fetch_add(1, Ordering::Relaxed).to_string();
+    Spill::new(folder.path().join(name), &MemoryBudget::new(1))
+}
+
 /// A session that runs queries in the order of their rows.
 fn session() -> SessionContext {
     SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1))
@@ -199,13 +206,11 @@ pub fn plan(columns: &str, sql: &str, input: Changelog, emits: Changelog) -> Res
 impl Planned {
     /// The group aggregate, which takes projected rows.
     pub fn operator(&self, clock: &ManualClock) -> GroupAggregate {
-        static FILES: AtomicUsize = AtomicUsize::new(0);
         // The stored form is what a job is built from.
         let stored = serde_json::from_str(&serde_json::to_string(&self.spec).unwrap()).unwrap();
         let mut operator = GroupAggregate::with_clock(&stored, &self.projected, Arc::new(clock.clone())).unwrap();
         if let Some(folder) = &self.spill {
-            let file = folder.path().join(FILES.fetch_add(1, Ordering::Relaxed).to_string());
-            operator.spill_to(file, &MemoryBudget::new(1)).unwrap();
+            operator = operator.spilling_to(spill(folder));
         }
         operator
     }
@@ -325,14 +330,7 @@ impl<'a> Tasks<'a> {
 
     /// Stores what changed and builds the operators anew, from what was ever stored.
     pub fn restart(&mut self, tasks: usize) {
-        self.flush();
-        for operator in &mut self.operators {
-            let deltas = operator.snapshot().unwrap();
-            for delta in &deltas {
-                assert_unique_keys(delta);
-            }
-            self.stored.extend(deltas);
-        }
+        self.barrier();
         self.operators = (0..tasks).map(|_| (self.build)()).collect();
         for (task, operator) in self.operators.iter_mut().enumerate() {
             let range = range_of(task, tasks);
@@ -342,6 +340,34 @@ impl<'a> Tasks<'a> {
                 operator.restore(&delta.table, &filter_record_batch(&delta.rows, &owned).unwrap()).unwrap();
             }
         }
+    }
+
+    /// What all of them keep.
+    pub fn state_size(&self) -> StateSize {
+        self.operators.iter().map(|operator| operator.state_size()).fold(StateSize::default(), |sum, size| StateSize {
+            keys: sum.keys + size.keys,
+            memory_bytes: sum.memory_bytes + size.memory_bytes,
+            spilled_bytes: sum.spilled_bytes + size.spilled_bytes,
+        })
+    }
+
+    /// Gives everything out and stores what changed; gives the lines of that, sorted.
+    pub fn barrier(&mut self) -> Vec<String> {
+        let before = self.stored.len();
+        self.flush();
+        for operator in &mut self.operators {
+            let deltas = operator.snapshot().unwrap();
+            for delta in &deltas {
+                assert_unique_keys(delta);
+            }
+            self.stored.extend(deltas);
+        }
+        let mut lines: Vec<String> = Vec::new();
+        for delta in &self.stored[before..] {
+            lines.extend(delta_text(delta).lines().skip(1).map(|line| format!("{} {line}", delta.table)));
+        }
+        lines.sort();
+        lines
     }
 }
 

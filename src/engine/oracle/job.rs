@@ -1,7 +1,7 @@
 //! Runs a job until it has ended: kills it, restarts it from its checkpoints with another number of tasks, stops it with a
 //! savepoint and goes on as another job. Every start has a runtime of its own, and dropping that is the kill.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +47,10 @@ pub struct Job {
     pub inserts: Vec<Insert>,
     broker: Arc<Broker>,
     random: StdRng,
+    /// Whether a sink's writes wait for their epoch.
+    defers: bool,
+    /// Where bits of checkpoints were flipped.
+    damage: Vec<PathBuf>,
     /// Whether all rows were read and the job was told to stop: an endless log is at its end then.
     is_told_to_end: bool,
     /// What happened, for failures.
@@ -106,7 +110,7 @@ impl Job {
             inserts.push(Insert { query, plan, target });
         }
         let story = vec![format!("modes {:?}", inserts.iter().map(|insert| insert.target.mode).collect::<Vec<_>>())];
-        Self { logs, inserts, broker, random, is_told_to_end: false, story }
+        Self { logs, inserts, broker, random, defers: false, damage: Vec::new(), is_told_to_end: false, story }
     }
 
     fn settings(&mut self, savepoint: Option<&str>) -> JobSettings {
@@ -119,8 +123,12 @@ impl Job {
             options.push(("table.exec.mini-batch.enabled", "true".to_owned()));
             options.push(("table.exec.mini-batch.allow-latency", format!("{} ms", random.random_range(1..=20))));
         }
-        if random.random_bool(0.25) {
-            options.push(("state.memory.budget", random.random_range(1..4096).to_string()));
+        // Nothing fits, a part does, or so much that barriers come early and sources wait for them.
+        match random.random_range(0..6) {
+            0 => options.push(("state.memory.budget", "1".to_owned())),
+            1 | 2 => options.push(("state.memory.budget", random.random_range(1..32).to_string() + " kb")),
+            3 => options.push(("state.memory.budget", random.random_range(32..128).to_string() + " kb")),
+            _ => {}
         }
         self.story.push(format!("start {options:?}"));
         options.extend(savepoint.map(|path| ("execution.savepoint.path", path.to_owned())));
@@ -171,7 +179,15 @@ impl Job {
                     savepoint = Some(path);
                     number += 1;
                 }
-                Some(Err(error)) => assert!(error.is_retryable(), "the job failed: {error:?}"),
+                Some(Err(error)) if error.is_retryable() => {}
+                // Refused: then the checkpoints are restored from a copy.
+                Some(Err(error)) => {
+                    assert!(!self.damage.is_empty(), "the job failed: {error:?}");
+                    for path in self.damage.drain(..) {
+                        // It may be gone: a job that goes back to an older checkpoint drops it.
+                        let _ = flip_a_bit(&path);
+                    }
+                }
             }
         }
         panic!("the job did not end");
@@ -194,6 +210,7 @@ impl Job {
         trouble: Option<(Duration, &str)>,
     ) -> Option<Result<Ended>> {
         let dataflow = self.dataflow(settings).await;
+        self.defers = dataflow.sinks().any(|(_, sink)| sink.deferred);
         let board = Arc::new(ProgressBoard::default());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let (logs, targets) = (self.logs.clone(), self.inserts.iter().map(|insert| Arc::clone(&insert.target)));
@@ -265,13 +282,41 @@ impl Job {
         }
     }
 
-    /// Sometimes the decided checkpoint is gone after a crash: where transactions decided it, it is computed again.
+    /// Sometimes the decided checkpoint is gone after a crash: where transactions decided it, it is computed again. Sometimes one bit
+    /// of it is another.
     fn lose_a_checkpoint(&mut self, id: &str, folder: &Path) {
+        let checkpoints = folder.join("checkpoints").join(id);
+        if self.random.random_bool(0.25) {
+            let Ok(entries) = std::fs::read_dir(&checkpoints) else { return };
+            // Files of state, so that the positions are known.
+            let files =
+                entries.flatten().map(|entry| entry.path()).filter(|path| path.extension() == Some("state".as_ref()));
+            if let Some(newest) = files.max()
+                && flip_a_bit(&newest).is_ok()
+            {
+                self.story.push(format!("flipped a bit of {}", newest.display()));
+                self.damage.push(newest);
+            }
+            return;
+        }
         let Some(epoch) = self.broker.decided_epoch(id) else { return };
-        let manifest = folder.join("checkpoints").join(id).join(format!("{epoch:020}.checkpoint"));
-        // It may be gone already, if the job was killed while it computed it again.
-        if self.random.random_bool(0.1) && std::fs::remove_file(&manifest).is_ok() {
+        let manifest = checkpoints.join(format!("{epoch:020}.checkpoint"));
+        // It may be gone already, if the job was killed while it computed it again. Where writes wait for their epoch, an older
+        // one is needed as well.
+        if !self.defers && self.random.random_bool(0.1) && std::fs::remove_file(&manifest).is_ok() {
             self.story.push(format!("lost checkpoint {epoch}"));
         }
     }
+}
+
+/// Flips a bit in the middle of a file; once more flips it back.
+fn flip_a_bit(path: &Path) -> std::io::Result<()> {
+    let mut bytes = std::fs::read(path)?;
+    let middle = bytes.len() / 2;
+    match bytes.get_mut(middle) {
+        Some(byte) => *byte ^= 4,
+        // The job was killed before it had written anything.
+        None => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+    }
+    std::fs::write(path, bytes)
 }

@@ -1,13 +1,19 @@
 //! How much memory a job's state may take: operators report what they hold, whoever holds cold rows spills when it is too much.
-//! Knows numbers only; what is moved to disk, and when, is the operators' choice.
+//! What changed since the last checkpoint cannot go: when that is a large part of the budget, the next one comes early, and
+//! sources wait for it. Knows numbers only; what is moved to disk, and when, is decided in `spill`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Notify;
 
 use crate::error::{Error, Result};
 
 /// Bytes of a job's state in memory unless it says otherwise (`state.memory.budget`).
 pub const DEFAULT_BYTES: u64 = 1 << 30;
+
+/// Less than this is not worth a barrier.
+const UNSAVED_BYTES_MIN: u64 = if cfg!(test) { 16 << 10 } else { 1 << 20 };
 
 /// The memory of one job's state. Cheap to clone; all clones count together.
 #[derive(Debug, Clone)]
@@ -19,6 +25,12 @@ pub struct MemoryBudget {
 struct Inner {
     limit: u64,
     used: AtomicU64,
+    unsaved: AtomicU64,
+    /// What is used and cannot go to disk.
+    lent: AtomicU64,
+    slots: AtomicU64,
+    /// Told when it begins, or ceases, to matter how much is unsaved.
+    turned: Notify,
 }
 
 impl Default for MemoryBudget {
@@ -30,7 +42,15 @@ impl Default for MemoryBudget {
 impl MemoryBudget {
     /// A budget of `limit` bytes.
     pub fn new(limit: u64) -> Self {
-        Self { inner: Arc::new(Inner { limit, used: AtomicU64::new(0) }) }
+        let inner = Inner {
+            limit,
+            used: AtomicU64::new(0),
+            unsaved: AtomicU64::new(0),
+            lent: AtomicU64::new(0),
+            slots: AtomicU64::new(0),
+            turned: Notify::new(),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// A budget by its option's text.
@@ -43,7 +63,13 @@ impl MemoryBudget {
 
     /// A place for one operator's report.
     pub fn slot(&self) -> MemorySlot {
-        MemorySlot { budget: self.clone(), bytes: 0 }
+        self.inner.slots.fetch_add(1, Ordering::Relaxed);
+        MemorySlot { budget: self.clone(), bytes: 0, unsaved: 0, spills: true }
+    }
+
+    /// A place for what takes room and cannot go to disk: the copies that a checkpoint is written from.
+    pub fn loan(&self) -> MemorySlot {
+        MemorySlot { budget: self.clone(), bytes: 0, unsaved: 0, spills: false }
     }
 
     /// Bytes that there are.
@@ -56,14 +82,45 @@ impl MemoryBudget {
         self.inner.used.load(Ordering::Relaxed)
     }
 
-    /// Whether there is less memory than is used.
-    pub fn is_over(&self) -> bool {
-        self.excess() > 0
-    }
-
     /// Bytes that are used and not there.
     pub fn excess(&self) -> u64 {
         self.used().saturating_sub(self.limit())
+    }
+
+    /// Whether so much waits for the next checkpoint, and must stay in memory until then, that it should be soon: a quarter.
+    pub fn wants_barrier(&self) -> bool {
+        self.unsaved() > (self.limit() / 4).max(UNSAVED_BYTES_MIN)
+    }
+
+    /// Whether so much waits for the next checkpoint that nothing more should be read until then: half.
+    pub fn is_full(&self) -> bool {
+        self.unsaved() > (self.limit() / 2).max(2 * UNSAVED_BYTES_MIN)
+    }
+
+    /// Waits until a barrier should come.
+    pub async fn barrier_wanted(&self) {
+        self.until(Self::wants_barrier).await;
+    }
+
+    /// Waits until more can be read.
+    pub async fn room(&self) {
+        self.until(|budget| !budget.is_full()).await;
+    }
+
+    async fn until(&self, holds: impl Fn(&Self) -> bool) {
+        loop {
+            let turned = self.inner.turned.notified();
+            tokio::pin!(turned);
+            turned.as_mut().enable();
+            if holds(self) {
+                return;
+            }
+            turned.await;
+        }
+    }
+
+    fn unsaved(&self) -> u64 {
+        self.inner.unsaved.load(Ordering::Relaxed)
     }
 }
 
@@ -72,22 +129,41 @@ impl MemoryBudget {
 pub struct MemorySlot {
     budget: MemoryBudget,
     bytes: u64,
+    unsaved: u64,
+    spills: bool,
 }
 
 impl MemorySlot {
-    /// Reports what is held now.
-    pub fn set(&mut self, bytes: u64) {
-        let used = &self.budget.inner.used;
-        match bytes.checked_sub(self.bytes) {
-            Some(more) => used.fetch_add(more, Ordering::Relaxed),
-            None => used.fetch_sub(self.bytes - bytes, Ordering::Relaxed),
+    /// Reports what is held now, and how much of it the next checkpoint must have.
+    pub fn set(&mut self, bytes: u64, unsaved: u64) {
+        let inner = &self.budget.inner;
+        let change = |counter: &AtomicU64, before: u64, now: u64| {
+            // Wraps where it shrinks: the sum over all slots does not.
+            counter.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
         };
-        self.bytes = bytes;
+        change(&inner.used, self.bytes, bytes);
+        if !self.spills {
+            change(&inner.lent, self.bytes, bytes);
+        }
+        let before = (self.budget.wants_barrier(), self.budget.is_full());
+        change(&inner.unsaved, self.unsaved, unsaved);
+        (self.bytes, self.unsaved) = (bytes, unsaved);
+        if (self.budget.wants_barrier(), self.budget.is_full()) != before {
+            inner.turned.notify_waiters();
+        }
     }
 
     /// What was reported last.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Bytes that this slot should give up: the job uses more than there is, and this slot more than its even share.
+    pub fn excess(&self) -> u64 {
+        let inner = &self.budget.inner;
+        let shared = inner.limit.saturating_sub(inner.lent.load(Ordering::Relaxed));
+        let share = shared / inner.slots.load(Ordering::Relaxed).max(1);
+        self.budget.excess().min(self.bytes.saturating_sub(share))
     }
 
     /// The budget that it belongs to.
@@ -98,7 +174,10 @@ impl MemorySlot {
 
 impl Drop for MemorySlot {
     fn drop(&mut self) {
-        self.set(0);
+        self.set(0, 0);
+        if self.spills {
+            self.budget.inner.slots.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

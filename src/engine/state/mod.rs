@@ -3,11 +3,14 @@
 
 pub mod budget;
 pub mod cold;
+pub mod encoded;
+pub mod key_table;
+pub mod spill;
 
 use datafusion::arrow::record_batch::RecordBatch;
 
 pub use budget::MemoryBudget;
-pub use cold::ColdTable;
+pub use spill::{ColdKey, Held, Spill, Spillable};
 
 /// What changed in one table of an operator's state since the barrier before. The columns of `rows` are: `key_group` (UInt8),
 /// `deleted` (Boolean), `key_columns` columns that identify the row, then its values (NULL where it was deleted).

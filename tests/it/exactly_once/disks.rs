@@ -16,7 +16,7 @@ async fn start(seed: u64) -> Scenario {
 
 impl Scenario {
     /// The manifests of a job, oldest first.
-    async fn manifests(&self, id: &str) -> Vec<PathBuf> {
+    pub(super) async fn manifests(&self, id: &str) -> Vec<PathBuf> {
         let mut found = Vec::new();
         let mut folders = vec![self.folder.path().join("data").join("jobs").join(id)];
         while let Some(folder) = folders.pop() {
@@ -35,8 +35,21 @@ impl Scenario {
         found
     }
 
+    /// Flips a bit in the state that the checkpoint before the newest has added: both cannot be read then, and the writes of
+    /// the one before are in the table.
+    pub(super) async fn damage_the_last_two(&self, id: &str) {
+        let manifests = self.manifests(id).await;
+        let before = manifests[manifests.len() - 2].file_stem().unwrap().to_str().unwrap().to_owned();
+        let files = fs::read_dir(manifests[0].parent().unwrap()).unwrap().flatten().map(|entry| entry.path());
+        let mut files: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|end| end == "state")).collect();
+        files.sort();
+        // Of several with its number the last one may be a fold; either is named by both.
+        let of_it = files.iter().rfind(|path| path.file_stem().unwrap().to_str().unwrap().starts_with(&before));
+        flip_a_bit(of_it.unwrap_or_else(|| panic!("no file of {before} in {files:?}")));
+    }
+
     /// By job, the id that names its folder.
-    async fn ids(&self) -> Vec<String> {
+    pub(super) async fn ids(&self) -> Vec<String> {
         let mut ids = Vec::new();
         for job in &self.jobs {
             let id = format!("SELECT id FROM streamgate.jobs WHERE name = '{}'", job.name());
@@ -150,4 +163,35 @@ async fn damaged_checkpoints_are_computed_again_or_refused() {
     let begun = Instant::now();
     scenario.expect_equal("with all checkpoints damaged").await;
     println!("computed again after {:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn items_of_lost_epochs_do_not_stay_where_writes_wait_for_their_epoch() {
+    let mut scenario = Scenario::start(BackEndsOfProcess::shared(), Ways::default(), &[Job::Spread], 33).await;
+    let id = scenario.ids().await.remove(0);
+    for round in 0..3 {
+        // Killed in the midst of it: at an orderly end the last checkpoints add nothing.
+        until(PATIENCE, "three checkpoints", async || {
+            scenario.write_for(Duration::from_millis(500)).await;
+            (scenario.manifests(&id).await.len() >= 3).then_some(())
+        })
+        .await;
+        scenario.kill();
+        scenario.damage_the_last_two(&id).await;
+        // So much that the replay has other results at its barriers than there were.
+        scenario.write(300);
+        scenario.flush().await;
+        scenario.restart(&[]).await;
+        scenario.expect_equal(&format!("round {round}, after two lost epochs")).await;
+    }
+    // Where the lost epoch was, nobody knows.
+    scenario.write_for(Duration::from_millis(300)).await;
+    scenario.kill();
+    flip_a_bit(scenario.manifests(&id).await.last().unwrap());
+    scenario.restart(&[]).await;
+    let refused = until(PATIENCE, "the job is refused", async || {
+        Some(scenario.state_of(Job::Spread).await).filter(|state| state.starts_with("FAILED"))
+    })
+    .await;
+    assert!(refused.contains("is damaged, and the positions of epoch"), "{refused}");
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::workload::{CHECKPOINT_INTERVAL, Job, Scenario, Ways};
+use crate::backends::PATIENCE;
 use crate::faults::dynamodb_proxy::{DynamoDbProxy, Faults};
-use crate::server::{BackEndsOfProcess, JOB_PATIENCE};
+use crate::server::{BackEndsOfProcess, JOB_PATIENCE, until};
 
 /// How long a result may take after the job says that it has done everything.
 const SETTLING: Duration = Duration::from_secs(3);
@@ -83,4 +84,28 @@ async fn unprocessed_items_that_count_as_written_are_missing() {
     scenario.write_for(Duration::from_millis(500)).await;
     expect_wrong(&scenario, "swallow-unprocessed").await;
     assert!(proxy.counts().left_out > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_epochs_that_are_forgotten_leave_items_behind() {
+    let mut scenario = start(Job::Spread).await;
+    let id = scenario.ids().await.remove(0);
+    // Which keys the lost epochs had is chance: some of several times leave one behind.
+    for _ in 0..6 {
+        until(PATIENCE, "three checkpoints", async || {
+            scenario.write_for(Duration::from_millis(500)).await;
+            (scenario.manifests(&id).await.len() >= 3).then_some(())
+        })
+        .await;
+        scenario.kill();
+        scenario.damage_the_last_two(&id).await;
+        scenario.write(300);
+        scenario.flush().await;
+        scenario.restart(&mutant("forget-lost-epochs")).await;
+        if let Err(wrong) = scenario.verify(JOB_PATIENCE, SETTLING).await {
+            println!("forget-lost-epochs: {wrong}");
+            return;
+        }
+    }
+    panic!("nobody notices forget-lost-epochs");
 }

@@ -38,7 +38,7 @@ pub enum Job {
     PerUser,
     /// GROUP BY user and month → DynamoDB, written at once.
     Monthly,
-    /// GROUP BY of a GROUP BY: how many users have so many orders → DynamoDB, written after the decision.
+    /// GROUP BY of a GROUP BY: how many users have so many orders, if that is odd → DynamoDB, written after the decision.
     Spread,
     /// As `PerUser`, by two tasks.
     Parallel,
@@ -82,7 +82,8 @@ impl Job {
                  GROUP BY user_id, DATE_FORMAT(created_at, 'yyyy-MM')"
             }
             Job::Spread => {
-                "SELECT n, COUNT(*) FROM (SELECT user_id, COUNT(*) AS n FROM orders GROUP BY user_id) AS counted GROUP BY n"
+                "SELECT n, COUNT(*) FROM (SELECT user_id, COUNT(*) AS n FROM orders GROUP BY user_id) AS counted GROUP BY n \
+                 HAVING COUNT(*) % 2 = 1"
             }
         }
     }
@@ -179,7 +180,8 @@ impl Job {
                 orders.iter().for_each(|order| *counts.entry(order.user).or_default() += 1);
                 let mut users: BTreeMap<u64, u64> = BTreeMap::new();
                 counts.into_values().for_each(|count| *users.entry(count).or_default() += 1);
-                users.into_iter().map(|(count, users)| format!("{count}|{users}")).collect()
+                let odd = users.into_iter().filter(|(_, users)| users % 2 == 1);
+                odd.map(|(count, users)| format!("{count}|{users}")).collect()
             }
         };
         rows.sort();

@@ -23,28 +23,53 @@ fn show(resume: &Resume) -> String {
     match resume {
         Resume::Fresh => "fresh".to_owned(),
         Resume::At(epoch) => format!("at {epoch}"),
-        Resume::RebuildMutedTo { from, decision } => format!("rebuild from {from:?} to {}", decision.epoch),
+        Resume::RebuildMuted { from, through } => {
+            let from = from.map_or("nothing".to_owned(), |epoch| epoch.to_string());
+            let through: Vec<String> = through
+                .iter()
+                .map(|decision| {
+                    assert_eq!(decision.positions, manifest(decision.epoch, Origin::Barrier).positions);
+                    decision.epoch.to_string()
+                })
+                .collect();
+            format!("rebuild from {from} through {}", through.join(" "))
+        }
         Resume::Refuse(error) => format!("refuse: {:?}", error.kind()),
     }
 }
 
-/// Stored as text: `1 2 3`, `r3` a rebuilt one, `a1` an adopted one, `x` a damaged one.
-fn stored(text: &str) -> (Vec<Manifest>, usize) {
-    let mut manifests = Vec::new();
-    let mut damaged = 0;
-    for word in text.split_whitespace() {
-        let (origin, epoch) = match word.split_at(1) {
-            ("r", epoch) => (Origin::Rebuilt, epoch),
-            ("a", epoch) => (Origin::Adopted, epoch),
-            ("x", _) => {
-                damaged += 1;
-                continue;
+/// What is stored and lost, as text: `1 2 3`; `r3` a rebuilt one, `a1` an adopted one, `d4` one with a damaged file of state, `x5` one
+/// that cannot be read at all.
+#[derive(Default)]
+struct Stored {
+    manifests: Vec<Manifest>,
+    lost: Vec<(u64, Option<Manifest>)>,
+}
+
+impl Stored {
+    fn of(text: &str) -> Self {
+        let mut stored = Self::default();
+        for word in text.split_whitespace() {
+            let epoch = word.trim_start_matches(char::is_alphabetic).parse().unwrap();
+            match &word[..1] {
+                "r" => stored.manifests.push(manifest(epoch, Origin::Rebuilt)),
+                "a" => stored.manifests.push(manifest(epoch, Origin::Adopted)),
+                "d" => stored.lost.push((epoch, Some(manifest(epoch, Origin::Barrier)))),
+                "x" => stored.lost.push((epoch, None)),
+                _ => stored.manifests.push(manifest(epoch, Origin::Barrier)),
             }
-            _ => (Origin::Barrier, word),
-        };
-        manifests.push(manifest(epoch.parse().unwrap(), origin));
+        }
+        stored
     }
-    (manifests, damaged)
+
+    fn resume(&self, facts: Facts<'_>) -> Resume {
+        let lost: Vec<Lost<'_>> = self
+            .lost
+            .iter()
+            .map(|(epoch, manifest)| Lost { epoch: Some(*epoch), manifest: manifest.as_ref() })
+            .collect();
+        resume_from(&Facts { stored: &self.manifests, lost: &lost, ..facts })
+    }
 }
 
 #[test]
@@ -53,32 +78,70 @@ fn without_transactions_the_newest_readable_checkpoint_is_the_decision() {
         ("", "fresh"),
         ("1", "at 1"),
         ("3 5 4", "at 5"),
-        ("3 4 x", "at 4"),
+        ("3 4 x5", "at 4"),
+        ("3 4 d5", "at 4"),
         ("a1", "at 1"),
-        ("x", "refuse: Corrupt"),
-        ("x x", "refuse: Corrupt"),
+        ("x1", "refuse: Corrupt"),
+        ("x1 x2", "refuse: Corrupt"),
     ] {
-        let (manifests, damaged) = stored(text);
-        assert_eq!(show(&resume_from(None, false, &manifests, damaged)), expected, "stored: {text}");
+        assert_eq!(show(&Stored::of(text).resume(Facts::default())), expected, "stored: {text}");
     }
 }
 
 #[test]
-fn with_transactions_the_committed_record_is_the_decision() {
-    for (text, decided, expected) in [
-        ("3 4 5", 5, "at 5"),
-        // 6 was prepared only.
-        ("4 5 6", 5, "at 5"),
-        ("3 4", 5, "rebuild from Some(4) to 5"),
-        // What is newer than the decision is of no use for it.
-        ("3 6", 5, "rebuild from Some(3) to 5"),
-        ("x", 5, "rebuild from None to 5"),
-        ("", 5, "rebuild from None to 5"),
-        ("4 r5", 5, "at 5"),
+fn where_writes_wait_for_their_epoch_every_lost_barrier_is_gone_through_again() {
+    for (text, expected) in [
+        ("", "fresh"),
+        ("3 4 5", "at 5"),
+        // An older one that is lost is of no more use.
+        ("d3 x4 5", "at 5"),
+        ("3 4 d5", "rebuild from 4 through 5"),
+        ("3 d5 d4", "rebuild from 3 through 4 5"),
+        ("3 r4 d5", "rebuild from 4 through 5"),
+        // Where the job was at a barrier is not known.
+        ("3 4 x5", "refuse: Corrupt"),
+        ("3 x4 d5", "refuse: Corrupt"),
+        ("3 d5", "refuse: Corrupt"),
+        ("d1", "refuse: Corrupt"),
     ] {
-        let (manifests, damaged) = stored(text);
+        let facts = Facts { defers: true, is_repeatable: true, ..Facts::default() };
+        assert_eq!(show(&Stored::of(text).resume(facts)), expected, "stored: {text}");
+        let expected = if expected.starts_with("rebuild") { "refuse: Corrupt" } else { expected };
+        let facts = Facts { is_repeatable: false, ..facts };
+        assert_eq!(show(&Stored::of(text).resume(facts)), expected, "not repeatable, stored: {text}");
+    }
+}
+
+#[test]
+fn a_refusal_says_which_checkpoint_is_damaged_and_what_can_be_done() {
+    let facts = Facts { defers: true, is_repeatable: true, ..Facts::default() };
+    let Resume::Refuse(error) = Stored::of("3 4 x5").resume(facts) else { panic!("it is not refused") };
+    let expected = "checkpoint 5 of the job is damaged, and the positions of epoch 5 are not known";
+    assert_eq!(error.message(), expected);
+    assert!(error.to_string().contains(expected));
+}
+
+#[test]
+fn with_transactions_the_committed_record_is_the_decision() {
+    for (text, decided, expected, deferring) in [
+        ("3 4 5", 5, "at 5", "at 5"),
+        // 6 was prepared only.
+        ("4 5 6", 5, "at 5", "at 5"),
+        ("3 4", 5, "rebuild from 4 through 5", "rebuild from 4 through 5"),
+        ("3 4 x5", 5, "rebuild from 4 through 5", "rebuild from 4 through 5"),
+        ("3 d4 x5", 5, "rebuild from 3 through 5", "rebuild from 3 through 4 5"),
+        // What is newer than the decision is of no use for it.
+        ("3 6", 5, "rebuild from 3 through 5", "refuse: Corrupt"),
+        ("x5", 5, "rebuild from nothing through 5", "refuse: Corrupt"),
+        ("", 5, "rebuild from nothing through 5", "refuse: Corrupt"),
+        ("", 1, "rebuild from nothing through 1", "rebuild from nothing through 1"),
+        ("4 r5", 5, "at 5", "at 5"),
+    ] {
         let decision = decision(&manifest(decided, Origin::Barrier));
-        assert_eq!(show(&resume_from(Some(&decision), true, &manifests, damaged)), expected, "stored: {text}");
+        let facts = Facts { decides_in_kafka: true, decided: Some(&decision), is_repeatable: true, ..Facts::default() };
+        assert_eq!(show(&Stored::of(text).resume(facts)), expected, "stored: {text}");
+        let facts = Facts { defers: true, ..facts };
+        assert_eq!(show(&Stored::of(text).resume(facts)), deferring, "with deferred writes, stored: {text}");
     }
 }
 
@@ -86,13 +149,14 @@ fn with_transactions_the_committed_record_is_the_decision() {
 fn a_checkpoint_of_the_decided_number_that_is_another_one_is_not_taken() {
     let (prepared, older) = (manifest(5, Origin::Barrier), manifest(4, Origin::Barrier));
     let other = Decision { checksum: prepared.checksum() ^ 1, ..decision(&prepared) };
-    let resume = resume_from(Some(&other), true, &[older.clone(), prepared.clone()], 0);
-    assert_eq!(show(&resume), "rebuild from Some(4) to 5");
+    let facts = Facts { decides_in_kafka: true, decided: Some(&other), ..Facts::default() };
+    assert_eq!(show(&Stored::of("4 5").resume(facts)), "rebuild from 4 through 5");
     // Rebuilt, but for other positions than those that were decided.
-    let rebuilt = manifest(5, Origin::Rebuilt);
     let mut other = decision(&prepared);
     other.positions.clear();
-    assert_eq!(show(&resume_from(Some(&other), true, &[older, rebuilt], 0)), "rebuild from Some(4) to 5");
+    let stored = [older, manifest(5, Origin::Rebuilt)];
+    let resume = resume_from(&Facts { decided: Some(&other), stored: &stored, ..facts });
+    assert!(matches!(resume, Resume::RebuildMuted { from: Some(4), .. }), "{resume:?}");
 }
 
 #[test]
@@ -102,13 +166,13 @@ fn with_transactions_and_no_record_only_the_first_checkpoint_may_be_forgotten() 
         ("1", "fresh"),
         ("1 2", "refuse: Corrupt"),
         ("7", "refuse: Corrupt"),
-        ("x", "refuse: Corrupt"),
+        ("x1", "refuse: Corrupt"),
         ("a1", "at 1"),
         ("a1 2", "at 1"),
         ("a1 2 3", "refuse: Corrupt"),
     ] {
-        let (manifests, damaged) = stored(text);
-        assert_eq!(show(&resume_from(None, true, &manifests, damaged)), expected, "stored: {text}");
+        let facts = Facts { decides_in_kafka: true, ..Facts::default() };
+        assert_eq!(show(&Stored::of(text).resume(facts)), expected, "stored: {text}");
     }
 }
 

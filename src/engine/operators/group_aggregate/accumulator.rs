@@ -101,8 +101,13 @@ pub trait Accumulator: Send {
         0
     }
 
-    /// Bytes of those tables' rows.
+    /// Bytes of those tables' rows, or of other values that stand apart.
     fn value_bytes(&self) -> usize {
+        0
+    }
+
+    /// Those of them that the next checkpoint must have.
+    fn changed_value_bytes(&self) -> usize {
         0
     }
 

@@ -8,8 +8,8 @@ use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array};
 use datafusion::arrow::datatypes::{DataType, Int64Type};
 
 use super::accumulator::{ValueChanges, ValueStore};
-use super::encoded::{Codec, Encoded, EncodedRows};
-use super::spill;
+use crate::engine::state::encoded::{Codec, Encoded, EncodedRows};
+use crate::engine::state::spill;
 use crate::error::Result;
 
 /// Bytes that an entry of the tree takes beside its value.
@@ -128,6 +128,11 @@ impl CountedValues {
     /// Bytes of the values.
     pub fn value_bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes of those that changed since the last checkpoint, about.
+    pub fn changed_value_bytes(&self) -> usize {
+        self.changed.len() * (self.bytes / usize::try_from(self.values).unwrap_or(usize::MAX).max(1) + ENTRY_BYTES)
     }
 
     /// Bytes in memory, as far as known.

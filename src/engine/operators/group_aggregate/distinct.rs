@@ -87,6 +87,10 @@ impl Accumulator for DistinctAccumulator {
         self.values.value_bytes() + self.inner.value_bytes()
     }
 
+    fn changed_value_bytes(&self) -> usize {
+        self.values.changed_value_bytes() + self.inner.changed_value_bytes()
+    }
+
     fn memory_bytes(&self) -> usize {
         self.values.memory_bytes() + self.inner.memory_bytes()
     }

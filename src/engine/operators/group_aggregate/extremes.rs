@@ -9,8 +9,8 @@ use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::datatypes::*;
 
 use super::accumulator::{Accumulator, Fold, without_nulls};
-use super::encoded::{Codec, Encoded};
 use crate::engine::aggregate::{AggregateFunction, StoredAggregate};
+use crate::engine::state::encoded::{Codec, Encoded};
 use crate::error::Result;
 
 /// MIN or MAX of a primitive type; `None` for other types.
@@ -187,6 +187,10 @@ impl Accumulator for MinMaxAccumulator {
             self.set(*group as usize, columns[0].is_valid(row).then(|| rows.row(row)));
         }
         Ok(())
+    }
+
+    fn value_bytes(&self) -> usize {
+        self.bytes
     }
 
     fn memory_bytes(&self) -> usize {

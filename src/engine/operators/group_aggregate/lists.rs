@@ -11,9 +11,9 @@ use datafusion::arrow::datatypes::{DataType, UInt64Type};
 use hashbrown::HashMap;
 
 use super::accumulator::{Accumulator, Fold, ValueChanges, ValueStore, without_nulls};
-use super::encoded::{Codec, Encoded};
-use super::spill;
 use crate::engine::aggregate::{AggregateFunction, StoredAggregate};
+use crate::engine::state::encoded::{Codec, Encoded};
+use crate::engine::state::spill;
 use crate::error::{Error, Result};
 
 /// Bytes that an entry takes beside what it holds.
@@ -333,6 +333,11 @@ impl Accumulator for ListAccumulator {
 
     fn value_bytes(&self) -> usize {
         self.store.bytes
+    }
+
+    fn changed_value_bytes(&self) -> usize {
+        let count = usize::try_from(self.store.count).unwrap_or(usize::MAX).max(1);
+        self.store.changed.len() * (self.store.bytes / count + ENTRY_BYTES)
     }
 
     fn memory_bytes(&self) -> usize {

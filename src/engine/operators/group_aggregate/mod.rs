@@ -9,11 +9,9 @@ mod accumulator;
 mod counted_values;
 mod counting;
 mod distinct;
-pub(super) mod encoded;
 mod exact_float;
 mod extremes;
 mod float_sums;
-pub(super) mod key_table;
 mod lists;
 mod output;
 mod retracted_extremes;
@@ -33,14 +31,13 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 
 use self::accumulator::{Accumulator, Fold, SKIPPED, ValueStore, accumulator};
-use self::encoded::{Codec, EncodedRows};
-use self::key_table::KeyTable;
-use self::spill::Spill;
 use super::{FLUSHED_KEYS_MAX, Operator, OperatorContext};
 use crate::changelog::{ChangeBatch, Changelog};
 use crate::clock::Clock;
 use crate::engine::aggregate::GroupAggregateSpec;
-use crate::engine::state::{StateSize, TableDelta};
+use crate::engine::state::encoded::{Codec, EncodedRows};
+use crate::engine::state::key_table::KeyTable;
+use crate::engine::state::{Spill, Spillable, StateSize, TableDelta};
 use crate::error::{Error, Result};
 
 /// The group was in the output at the last flush.
@@ -55,8 +52,8 @@ const RESTORED: u8 = 8;
 const GLOBAL: u8 = 16;
 /// It was touched since the search for cold groups came by.
 const REFERENCED: u8 = 32;
-/// It was found to be cold, only within that search.
-const EVICTED: u8 = 64;
+/// Its row was deleted by what was restored so far; only while state is restored.
+const GONE: u8 = 64;
 
 /// See the module.
 pub struct GroupAggregate {
@@ -64,6 +61,7 @@ pub struct GroupAggregate {
     input: Vec<DataType>,
     schema: SchemaRef,
     codec: Codec,
+    group_codec: Codec,
     key_rows: EncodedRows,
     keys: KeyTable,
     aggregates: Vec<Aggregate>,
@@ -79,6 +77,7 @@ pub struct GroupAggregate {
     given_out: usize,
     /// What the others were before, if that must be known.
     before: VecDeque<Before>,
+    before_bytes: u64,
     /// Groups touched since the last snapshot.
     changed: Vec<u32>,
     /// Number of the next row in the order of arrival.
@@ -96,6 +95,7 @@ pub struct GroupAggregate {
 /// What groups were before they were touched: columns with a row for each.
 struct Before {
     groups: usize,
+    bytes: u64,
     columns: Vec<ArrayRef>,
 }
 
@@ -168,12 +168,13 @@ impl GroupAggregate {
         let field = |(index, data_type)| Field::new(format!("#{index}"), data_type, true);
         let schema = Arc::new(Schema::new(output.into_iter().enumerate().map(field).collect::<Vec<_>>()));
         let codec = Codec::new(&keys)?;
-        Ok(Self {
+        let mut operator = Self {
             spec: spec.clone(),
             input: types,
             schema,
             key_rows: EncodedRows::default(),
             codec,
+            group_codec: Codec::new(&[])?,
             keys: KeyTable::default(),
             aggregates,
             rows: Vec::new(),
@@ -183,6 +184,7 @@ impl GroupAggregate {
             dirty: Vec::new(),
             given_out: 0,
             before: VecDeque::new(),
+            before_bytes: 0,
             changed: Vec::new(),
             sequence: 0,
             unknown_retractions: 0,
@@ -191,7 +193,15 @@ impl GroupAggregate {
             spill: None,
             clock,
             scratch: Scratch::default(),
-        })
+        };
+        operator.group_codec = operator.group_codec()?;
+        Ok(operator)
+    }
+
+    /// Lets cold groups go to disk when the job's state takes more than its budget.
+    #[must_use]
+    pub fn spilling_to(self, spill: Spill) -> Self {
+        Self { spill: Some(spill), ..self }
     }
 
     /// Retractions of rows that were not there, which were left out.
@@ -408,11 +418,14 @@ impl Operator for GroupAggregate {
         if self.needs_before() && first_new < self.dirty.len() {
             // A group that was not given out has no row before; what stands in its place is not looked at.
             let columns = self.results(&self.dirty[first_new..])?;
-            self.before.push_back(Before { groups: self.dirty.len() - first_new, columns });
+            let bytes = columns.iter().map(|column| column.get_array_memory_size() as u64).sum();
+            self.before_bytes += bytes;
+            self.before.push_back(Before { groups: self.dirty.len() - first_new, bytes, columns });
         }
         self.fold(&batch, &mut scratch)?;
         self.scratch = scratch;
         self.key_rows = key_rows;
+        self.make_room(false)?;
         Ok(ChangeBatch::empty(self.schema()))
     }
 
@@ -443,14 +456,16 @@ impl Operator for GroupAggregate {
         if self.given_out == self.dirty.len() {
             self.dirty.clear();
             self.given_out = 0;
-            self.make_room()?;
+            self.make_room(false)?;
         }
         Ok(Some(output))
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableDelta>> {
         self.finish_restore();
-        self.deltas()
+        let deltas = self.deltas()?;
+        self.make_room(true)?;
+        Ok(deltas)
     }
 
     fn restore(&mut self, table: &str, rows: &RecordBatch) -> Result<()> {
@@ -461,9 +476,9 @@ impl Operator for GroupAggregate {
         let values: u64 = self.aggregates.iter().map(|aggregate| aggregate.accumulator.values()).sum();
         let spilled = self.spill.as_ref();
         StateSize {
-            keys: self.keys.len() as u64 + values + spilled.map_or(0, Spill::groups),
-            memory_bytes: self.memory_bytes(),
-            spilled_bytes: spilled.map_or(0, Spill::bytes),
+            keys: self.keys.len() as u64 + values + spilled.map_or(0, Spill::keys),
+            memory_bytes: spilled.map_or_else(|| self.held().bytes, Spill::memory_bytes),
+            spilled_bytes: spilled.map_or(0, Spill::disk_bytes),
         }
     }
 }

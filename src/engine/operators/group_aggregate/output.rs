@@ -28,6 +28,7 @@ impl GroupAggregate {
             && let Some(chunk) = self.before.pop_front()
         {
             end += chunk.groups;
+            self.before_bytes -= chunk.bytes;
             chunks.push(chunk);
         }
         (first..end, chunks)

@@ -69,6 +69,10 @@ impl Accumulator for RetractedMinMaxAccumulator {
         self.values.value_bytes()
     }
 
+    fn changed_value_bytes(&self) -> usize {
+        self.values.changed_value_bytes()
+    }
+
     fn memory_bytes(&self) -> usize {
         self.values.memory_bytes()
     }

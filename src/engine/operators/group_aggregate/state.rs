@@ -9,7 +9,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt64Typ
 use datafusion::arrow::record_batch::RecordBatch;
 
 use super::accumulator::ValueStore;
-use super::{CHANGED, DIRTY, EMITTED, GLOBAL, GroupAggregate, RESTORED};
+use super::{CHANGED, DIRTY, EMITTED, GLOBAL, GONE, GroupAggregate, RESTORED};
 use crate::engine::key_group::key_groups;
 use crate::engine::operators::{SWEPT_KEYS_MAX, stored_columns};
 use crate::engine::state::TableDelta;
@@ -21,7 +21,7 @@ impl GroupAggregate {
         if !self.dirty.is_empty() {
             return Err(Error::internal("a group aggregate was asked for its state before it was flushed"));
         }
-        self.sweep();
+        self.sweep()?;
         let changed = std::mem::take(&mut self.changed);
         let mut deltas = Vec::new();
         for index in 0..self.aggregates.len() {
@@ -154,7 +154,7 @@ impl GroupAggregate {
             "groups" => self.take_up_groups(&groups, deleted, columns)?,
             _ => self.take_up_values(table, &groups, deleted, columns)?,
         }
-        self.make_room()
+        self.make_room(true)
     }
 
     fn take_up_groups(&mut self, groups: &[Option<u32>], deleted: &BooleanArray, columns: &[ArrayRef]) -> Result<()> {
@@ -165,9 +165,11 @@ impl GroupAggregate {
             // Its values have rows of their own, which say what becomes of them.
             if deleted.value(row) {
                 self.flags[*group as usize] &= !(EMITTED | RESTORED | GLOBAL);
+                self.flags[*group as usize] |= GONE;
                 self.rows[*group as usize] = 0;
                 continue;
             }
+            self.flags[*group as usize] &= !GONE;
             self.flags[*group as usize] |= RESTORED | if self.spec.keys.is_empty() { GLOBAL } else { 0 };
             kept.push(*group);
             indices.push(row as u32);
@@ -241,15 +243,13 @@ impl GroupAggregate {
                 // The next snapshot deletes what is left of it and gives its number back.
                 self.forget(group);
             }
-            self.flags[group as usize] &= !RESTORED;
+            self.flags[group as usize] &= !(RESTORED | GONE);
         }
     }
 
     /// Forgets groups whose time is over, a bounded number of them.
-    fn sweep(&mut self) {
-        if self.spec.state_ttl_ms.is_none() {
-            return;
-        }
+    fn sweep(&mut self) -> Result<()> {
+        let Some(ttl_ms) = self.spec.state_ttl_ms else { return Ok(()) };
         let now_ms = self.clock.now_ms();
         let slots = self.keys.slots();
         for _ in 0..slots.min(SWEPT_KEYS_MAX) {
@@ -262,10 +262,19 @@ impl GroupAggregate {
             }
             self.sweep += 1;
         }
+        self.sweep_spilled(now_ms.saturating_sub(i64::try_from(ttl_ms).unwrap_or(i64::MAX)))
+    }
+
+    /// Gives the number of a group that is gone back.
+    fn release(&mut self, group: u32) {
+        if let Some(spill) = &mut self.spill {
+            spill.forget(self.keys.key(group));
+        }
+        self.empty_slot(group);
     }
 
     /// Gives a group's number back.
-    pub(super) fn release(&mut self, group: u32) {
+    pub(super) fn empty_slot(&mut self, group: u32) {
         let slot = group as usize;
         debug_assert_eq!(self.flags[slot] & DIRTY, 0);
         self.rows[slot] = 0;

@@ -4,13 +4,57 @@ use super::*;
 fn slots_count_together_and_give_back_what_they_held() {
     let budget = MemoryBudget::new(100);
     let (mut one, mut other) = (budget.slot(), budget.clone().slot());
-    one.set(60);
-    other.set(70);
-    assert_eq!((budget.used(), budget.excess(), budget.is_over()), (130, 30, true));
-    one.set(20);
-    assert_eq!((budget.used(), budget.excess(), budget.is_over()), (90, 0, false));
+    one.set(60, 0);
+    other.set(70, 0);
+    assert_eq!((budget.used(), budget.excess()), (130, 30));
+    one.set(20, 0);
+    assert_eq!((budget.used(), budget.excess()), (90, 0));
     drop(other);
     assert_eq!((budget.used(), one.bytes()), (20, 20));
+}
+
+#[test]
+fn who_holds_more_than_an_even_share_gives_it_up() {
+    let budget = MemoryBudget::new(100);
+    let (mut one, mut other) = (budget.slot(), budget.slot());
+    one.set(40, 0);
+    other.set(80, 0);
+    assert_eq!((one.excess(), other.excess()), (0, 20));
+    let mut copies = budget.loan();
+    copies.set(40, 0);
+    // 60 are left for the two.
+    assert_eq!((one.excess(), other.excess()), (10, 50));
+    drop(copies);
+    drop(other);
+    one.set(120, 0);
+    assert_eq!(one.excess(), 20);
+}
+
+#[tokio::test]
+async fn much_that_is_unsaved_wants_a_barrier_and_more_of_it_holds_reading_back() {
+    let budget = MemoryBudget::new(16 * UNSAVED_BYTES_MIN);
+    let mut slot = budget.slot();
+    let states = |budget: &MemoryBudget| (budget.wants_barrier(), budget.is_full());
+    let quarter = 4 * UNSAVED_BYTES_MIN;
+    slot.set(0, quarter);
+    assert_eq!(states(&budget), (false, false));
+    slot.set(0, quarter + 1);
+    assert_eq!(states(&budget), (true, false));
+    budget.barrier_wanted().await;
+    budget.room().await;
+    slot.set(0, 2 * quarter + 1);
+    assert_eq!(states(&budget), (true, true));
+    let waiting = budget.clone();
+    let waiting = tokio::spawn(async move { waiting.room().await });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    slot.set(0, 0);
+    waiting.await.unwrap();
+    // A tiny budget does not ask for a barrier after each row.
+    let tiny = MemoryBudget::new(1);
+    let mut slot = tiny.slot();
+    slot.set(1000, 1000);
+    assert_eq!(states(&tiny), (false, false));
 }
 
 #[test]
