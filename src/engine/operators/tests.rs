@@ -133,15 +133,15 @@ const RETRACTED: &str =
 
 #[test]
 fn an_aggregate_of_changes_does_not_depend_on_its_memory() {
-    aggregates(RETRACTED, Changelog::Retract, Changelog::Retract, None, false, 60);
-    aggregates(RETRACTED, Changelog::Retract, Changelog::Upsert, Some(100), true, 60);
+    aggregates(RETRACTED, Changelog::Retract, Changelog::Retract, None, false, 30);
+    aggregates(RETRACTED, Changelog::Retract, Changelog::Upsert, Some(100), true, 30);
 }
 
 #[test]
 fn an_aggregate_of_rows_does_not_depend_on_its_memory() {
     let sql = "SELECT k, count(*), sum(v), min(v), max(s), count(DISTINCT v), avg(CAST(v AS DOUBLE)) FROM t GROUP BY k";
-    aggregates(sql, Changelog::Append, Changelog::Retract, Some(100), false, 40);
-    aggregates(sql, Changelog::Append, Changelog::Upsert, None, true, 40);
+    aggregates(sql, Changelog::Append, Changelog::Retract, Some(100), false, 25);
+    aggregates(sql, Changelog::Append, Changelog::Upsert, None, true, 25);
     aggregates("SELECT k FROM t GROUP BY k", Changelog::Append, Changelog::Append, None, false, 20);
 }
 
@@ -164,7 +164,7 @@ fn a_materialisation_does_not_depend_on_its_memory() {
             })
         };
         let appends = changelog == Changelog::Append;
-        run_cases(30, |acts| compare(&input, appends, &build, &|batch| batch, &[1], &acts));
+        run_cases(20, |acts| compare(&input, appends, &build, &|batch| batch, &[1], &acts));
     }
 }
 
@@ -179,13 +179,13 @@ fn a_normalisation_does_not_depend_on_its_memory() {
                 None => operator,
             })
         };
-        run_cases(40, |acts| compare(&input, false, &build, &|batch| batch, &[1], &acts));
+        run_cases(25, |acts| compare(&input, false, &build, &|batch| batch, &[1], &acts));
     }
 }
 
-/// An operator that is given `keys` keys of about 100 bytes, in epochs of a tenth, and holds at most what it may.
+/// Gives an operator `keys` keys of about 100 bytes, in epochs of a fortieth, and says how much it held at most.
 fn fill(mut operator: Box<dyn Operator>, input: &SchemaRef, keys: usize, budget: &MemoryBudget) -> u64 {
-    let (mut most, epoch) = (0, keys / 10);
+    let (mut most, epoch) = (0, keys / 40);
     for first in (0..keys).step_by(500) {
         let cells: Vec<Vec<Option<String>>> = (first..first + 500)
             .map(|key| vec![Some("1".to_owned()), Some(format!("key {key:060}")), Some("s".repeat(40))])
@@ -223,7 +223,7 @@ fn state_of_many_times_the_budget_stays_within_it() {
             ),
         };
         let most = fill(operator, &input, 60_000, &budget);
-        // What changed since the last snapshot, a tenth of all, is more than half of the budget, and must stay until then.
-        assert!(most < 3 * budget.limit(), "{name}: {most} bytes");
+        // What the operator says of itself, filters, and room for the copies of the next snapshot included.
+        assert!(most <= 3 * budget.limit() / 2, "{name}: {most} bytes");
     }
 }
