@@ -293,7 +293,8 @@ impl Jobs {
             }
             None => CheckpointStore::new(&self.shared.folder, id),
         };
-        Ok(store.with_retained(dataflow.settings.checkpoints_retained()?))
+        let store = store.with_retained(dataflow.settings.checkpoints_retained()?);
+        Ok(store.with_memory(dataflow.settings.memory_budget()?))
     }
 
     /// Ends a job with a savepoint in `folder` and gives its place. The job stays ended only if the catalog says so next.

@@ -15,6 +15,7 @@ use super::read::missing_is_corrupt;
 use super::state_file::StateFileWriter;
 use super::storage::{BESIDE, Published, Storage};
 use crate::engine::state::TableDelta;
+use crate::engine::state::budget::DEFAULT_BYTES;
 use crate::error::{Error, Result};
 
 /// Ends the names of manifests; before it is the epoch.
@@ -72,6 +73,8 @@ pub(super) struct Inner {
     pub(super) storage: Storage,
     pub(super) job: String,
     retained: usize,
+    /// Bytes that the job's state may take in memory.
+    pub(super) memory: u64,
     /// Names this store in what it writes.
     writer: String,
     pub(super) known: Mutex<Known>,
@@ -107,6 +110,7 @@ impl CheckpointStore {
             storage,
             job: job_id.to_owned(),
             retained: protocol::RETAINED,
+            memory: DEFAULT_BYTES,
             writer: uuid::Uuid::new_v4().simple().to_string(),
             known: Mutex::default(),
         };
@@ -120,6 +124,22 @@ impl CheckpointStore {
             storage: self.inner.storage.clone(),
             job: self.inner.job.clone(),
             retained: retained.max(1),
+            memory: self.inner.memory,
+            writer: self.inner.writer.clone(),
+            known: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// With the bytes that the job's state may take in memory (`state.memory.budget`): folds in the background take a part of that.
+    /// Given before use.
+    #[must_use]
+    pub fn with_memory(self, memory: u64) -> Self {
+        let inner = Inner {
+            storage: self.inner.storage.clone(),
+            job: self.inner.job.clone(),
+            retained: self.inner.retained,
+            memory,
             writer: self.inner.writer.clone(),
             known: Mutex::default(),
         };

@@ -89,3 +89,10 @@ fn a_fold_takes_the_place_of_the_files_that_it_stands_for_and_of_no_others() {
     assert_eq!(names(fold.replace_in(Vec::new())), Vec::<String>::new());
     assert_eq!(names(Fold::Idle.replace_in(chain("a b"))), ["a", "b"]);
 }
+
+#[test]
+fn a_fold_takes_a_part_of_the_memory_for_state() {
+    let mb = |count: u64| count << 20;
+    let of = [(1, mb(2)), (mb(16), mb(2)), (mb(64), mb(8)), (mb(1024), mb(32)), (u64::MAX, mb(32))];
+    assert!(of.into_iter().all(|(memory, pass)| pass_bytes(memory) == pass));
+}
