@@ -276,29 +276,6 @@ async fn a_restart_goes_on_from_what_was_acknowledged() {
 }
 
 #[tokio::test]
-async fn an_epoch_that_changes_much_of_the_budget_ends_early() {
-    let declaration = declare("orders", "user_id INT, amount BIGINT, note STRING", 0);
-    let text: Vec<String> = (0..3000).map(|user| format!("{user},1,a")).collect();
-    let orders = Memory::with(declaration, &text.join("\n"), false, true);
-    let sink = Memory::new(declare("out", "user_id INT, total BIGINT", 1), "");
-    let context = session(&[&orders, &sink]);
-    let plan = plan(&context, "SELECT user_id, SUM(amount) FROM orders GROUP BY user_id").await;
-    // By time there is none: the first is that of a fresh job, before it reads anything.
-    let settings = settings(&[("execution.checkpointing.interval", "1 h"), ("state.memory.budget", "10 kb")]);
-    let run = prepare(plan_one(&plan, &sink, settings).await.unwrap(), vec![orders, Arc::clone(&sink)]);
-    let (stopper, stop) = watch::channel(Wanted::Run);
-    let running = tokio::spawn(run::run(run.context.clone(), stop));
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-    while run.context.metrics.checkpoints.load(Ordering::Relaxed) < 2 {
-        assert!(tokio::time::Instant::now() < deadline, "there is no checkpoint");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    stopper.send_replace(Wanted::Stop);
-    assert_eq!(running.await.unwrap().unwrap(), Ended::Stopped(None));
-    assert_eq!(written(&sink).num_rows(), 3000);
-}
-
-#[tokio::test]
 async fn a_job_that_cannot_begin_leaves_no_writer_behind() {
     let orders = orders();
     orders.is_away.store(true, Ordering::Relaxed);
