@@ -40,11 +40,14 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     prop::collection::vec(act, 1..200)
 }
 
-/// Runs acts through an operator that `build` makes, with and without a spill; `kind_of` says what a row that is taken back is.
+/// Makes an operator, with or without a spill.
+type Build<'a> = &'a dyn Fn(&ManualClock, Option<Spill>) -> Box<dyn Operator>;
+
+/// Runs acts through an operator that `build` makes, with and without a spill.
 fn compare(
     input: &SchemaRef,
     appends: bool,
-    build: &dyn Fn(&ManualClock, Option<Spill>) -> Box<dyn Operator>,
+    build: Build<'_>,
     project: &dyn Fn(ChangeBatch) -> ChangeBatch,
     keys: &[usize],
     acts: &[Act],

@@ -134,6 +134,11 @@ impl KeyTable {
         self.slots.len() - self.free.len()
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Numbers given out so far: all groups are below.
     pub fn slots(&self) -> usize {
         self.slots.len()
