@@ -1,4 +1,5 @@
 -- The orders, as JSON records of the topic "orders". Blank bootstrap servers mean the server's default Kafka.
+-- Without a group of its own (properties.group.id) each job that reads it shows its progress under a name of the job's.
 -- Money is DECIMAL, so that it stays exact all the way; FLOAT works too.
 CREATE TABLE IF NOT EXISTS kafka_orders (
   order_id INT,
@@ -14,7 +15,6 @@ CREATE TABLE IF NOT EXISTS kafka_orders (
   'connector' = 'kafka',
   'topic' = 'orders',
   'properties.bootstrap.servers' = '',
-  'properties.group.id' = 'order-group',
   'format' = 'json',
   'json.fail-on-missing-field' = 'false',
   'json.ignore-parse-errors' = 'true',

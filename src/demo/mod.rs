@@ -285,7 +285,7 @@ fn phases(options: &DemoOptions) -> (Option<u64>, u64) {
 fn what_next(address: std::net::SocketAddr) {
     let psql = format!("psql -h {} -p {} streamgate", address.ip(), crate::config::DEFAULT_PORT);
     println!("\nWhat to try next:");
-    println!("  streamgate serve                       the server by itself; data stays in streamgate-data");
+    println!("  streamgate serve                       a server that keeps its data");
     println!("  {psql} -f sql/pipeline.sql");
     println!("  {psql}   then SHOW JOBS; \\d user_features");
     println!("  README.md                              with a real Kafka and AWS");

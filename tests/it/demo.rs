@@ -23,6 +23,11 @@ async fn the_demo_checks_every_feature_and_says_how_fast_it_was() {
     assert!(text.contains("all features and all monthly sums are equal to the independent computation"), "{text}");
     assert!(text.contains("rows/s") && text.contains("p99"), "{text}");
     assert!(text.contains("psql -h 127.0.0.1 -p "), "{text}");
+    // Nothing to be alarmed by, and it ends with what comes next, on lines that fit.
+    assert!(!text.contains("WARN"), "{text}");
+    let next = text.split("What to try next:").nth(1).unwrap_or_default();
+    assert!(next.contains("streamgate serve") && next.contains("sql/pipeline.sql"), "{text}");
+    assert!(next.lines().all(|line| line.chars().count() < 80), "{next}");
 }
 
 #[tokio::test]
