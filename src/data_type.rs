@@ -1,6 +1,7 @@
 //! Type names of Flink and Postgres, to Arrow and back. Knows no values.
 //! `FLOAT` is Flink's (four bytes). A NUMERIC without precision is (10, 0) in declarations and unconstrained in queries.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Fields, IntervalUnit, TimeUnit};
@@ -45,6 +46,85 @@ fn parse_with(text: &str, numeric: DataType) -> Result<DataType> {
     match reader.peek() {
         None => Ok(data_type),
         Some(_) => Err(reader.unknown()),
+    }
+}
+
+/// How long the values of a type are: CHAR(n), VARCHAR(n), BINARY(n), VARBINARY(n).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TypeLength {
+    /// Characters, or bytes.
+    pub length: usize,
+    /// Whether shorter values are filled up: CHAR with blanks, BINARY with zeros.
+    pub is_padded: bool,
+}
+
+impl TypeLength {
+    /// What a type says of it, as it is written in a declaration or a CAST; `None` if nothing. CHAR and BINARY alone are of one,
+    /// VARCHAR and VARBINARY alone of any length.
+    pub fn of(text: &str) -> Option<Self> {
+        let tokens = tokenize(text).ok()?;
+        // The type `"char"` of pg_catalog is another one.
+        let Some(TypeToken::Word(word)) = tokens.first() else { return None };
+        let is_varying = matches!(tokens.get(1), Some(TypeToken::Word(word)) if word.eq_ignore_ascii_case("VARYING"));
+        let rest = &tokens[if is_varying { 2 } else { 1 }..];
+        let is_padded = match word.to_ascii_uppercase().as_str() {
+            "CHAR" | "CHARACTER" | "BINARY" => !is_varying,
+            "BPCHAR" => true,
+            "VARCHAR" | "VARBINARY" => false,
+            _ => return None,
+        };
+        let length = match rest {
+            [TypeToken::Sign('('), TypeToken::Number(length), TypeToken::Sign(')'), after @ ..] => {
+                // An array of such texts has no length itself.
+                if matches!(after.first(), Some(TypeToken::Sign('['))) {
+                    return None;
+                }
+                usize::try_from(*length).ok()?
+            }
+            [] if is_padded && !word.eq_ignore_ascii_case("BPCHAR") => 1,
+            [TypeToken::Word(word), ..]
+                if is_padded && (word.eq_ignore_ascii_case("NOT") || word.eq_ignore_ascii_case("NULL")) =>
+            {
+                1
+            }
+            _ => return None,
+        };
+        Some(Self { length, is_padded })
+    }
+
+    /// Whether a value of that length is one of the type.
+    pub fn admits(self, length: usize) -> bool {
+        length == self.length || length < self.length && !self.is_padded
+    }
+
+    /// A text cut off or filled up with blanks.
+    pub fn fit(self, text: &str) -> Cow<'_, str> {
+        // Most texts are shorter in bytes already.
+        let chars = if text.is_ascii() { text.len() } else { text.chars().count() };
+        if chars > self.length {
+            let end = text.char_indices().nth(self.length).map_or(text.len(), |(end, _)| end);
+            return Cow::Borrowed(&text[..end]);
+        }
+        if !self.is_padded || chars == self.length {
+            return Cow::Borrowed(text);
+        }
+        let mut padded = String::with_capacity(text.len() + self.length - chars);
+        padded.push_str(text);
+        padded.extend(std::iter::repeat_n(' ', self.length - chars));
+        Cow::Owned(padded)
+    }
+
+    /// Bytes cut off or filled up with zeros.
+    pub fn fit_bytes(self, bytes: &[u8]) -> Cow<'_, [u8]> {
+        match bytes.get(..self.length) {
+            Some(start) => Cow::Borrowed(start),
+            None if self.is_padded => {
+                let mut padded = bytes.to_vec();
+                padded.resize(self.length, 0);
+                Cow::Owned(padded)
+            }
+            None => Cow::Borrowed(bytes),
+        }
     }
 }
 

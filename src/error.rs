@@ -10,8 +10,10 @@ use datafusion::error::DataFusionError;
 /// What can be done about an error; its text says what happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// Correct the statement, the option or the record.
+    /// Correct the statement or the option.
     Invalid,
+    /// One row or record does not fit: it can be corrected, or left out while all others go on. Nothing else may be skipped.
+    Row,
     /// Create the object first.
     NotFound,
     /// An outside system did not answer: the job backs off and tries again.
@@ -31,7 +33,24 @@ pub struct Error {
     hint: Option<String>,
     sqlstate: Option<&'static str>,
     position: Option<NonZeroUsize>,
+    /// What few errors have, apart: a result is as large as its error.
+    more: Option<Box<More>>,
+}
+
+/// What few errors have.
+#[derive(Debug, Clone, Default)]
+struct More {
     waits_for: Option<Box<str>>,
+    record: Option<RecordPlace>,
+}
+
+/// Which record of a source an error is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordPlace {
+    /// The split it is in: `orders/0`.
+    pub split: String,
+    /// Its position there, an offset of Kafka.
+    pub offset: i64,
 }
 
 /// Result of everything in this crate that can fail.
@@ -39,20 +58,18 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            detail: None,
-            hint: None,
-            sqlstate: None,
-            position: None,
-            waits_for: None,
-        }
+        let message = message.into();
+        Self { kind, message, detail: None, hint: None, sqlstate: None, position: None, more: None }
     }
 
-    /// The statement, option or record must be corrected.
+    /// The statement or option must be corrected.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Invalid, message)
+    }
+
+    /// One row or record does not fit.
+    pub fn row(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Row, message)
     }
 
     /// Something named does not exist.
@@ -118,13 +135,41 @@ impl Error {
     /// Names what must come before trying again can succeed; follows on "waits for": `topic "orders"`.
     #[must_use]
     pub fn waiting_for(mut self, what: impl Into<Box<str>>) -> Self {
-        self.waits_for = Some(what.into());
+        self.more.get_or_insert_default().waits_for = Some(what.into());
         self
     }
 
     /// What must come first, if it is known.
     pub fn waits_for(&self) -> Option<&str> {
-        self.waits_for.as_deref()
+        self.more.as_ref()?.waits_for.as_deref()
+    }
+
+    /// Names the record that the error is about, unless one is named already.
+    #[must_use]
+    pub fn of_record(mut self, split: impl Into<String>, offset: i64) -> Self {
+        let record = &mut self.more.get_or_insert_default().record;
+        record.get_or_insert_with(|| RecordPlace { split: split.into(), offset });
+        self
+    }
+
+    /// The same error for what is wrong with every row: a row's error that comes without a row, say.
+    #[must_use]
+    pub fn of_every_row(mut self) -> Self {
+        if self.kind == ErrorKind::Row {
+            self.kind = ErrorKind::Invalid;
+        }
+        self
+    }
+
+    /// An error of DataFusion or Arrow that came while an expression was evaluated over rows. What they have no variant of
+    /// their own for is then the values' fault; our own errors keep their kind.
+    pub fn of_evaluation(error: DataFusionError) -> Self {
+        Self::classify(error, ErrorKind::Row)
+    }
+
+    /// The record that it is about, if one is known.
+    pub fn record(&self) -> Option<&RecordPlace> {
+        self.more.as_ref()?.record.as_ref()
     }
 
     /// What can be done about it.
@@ -156,6 +201,7 @@ impl Error {
     pub fn sqlstate(&self) -> &'static str {
         self.sqlstate.unwrap_or(match self.kind {
             ErrorKind::Invalid => "22023",
+            ErrorKind::Row => "22000",
             ErrorKind::NotFound => "42704",
             ErrorKind::Unavailable => "58000",
             ErrorKind::Corrupt => "XX001",
@@ -190,6 +236,14 @@ impl From<Error> for DataFusionError {
 impl From<DataFusionError> for Error {
     /// Finds our own error inside, else sorts DataFusion's by variant.
     fn from(error: DataFusionError) -> Self {
+        Self::classify(error, ErrorKind::Invalid)
+    }
+}
+
+impl Error {
+    /// Finds our own error inside, else sorts DataFusion's by variant. `unknown`: the kind of an error of execution that says
+    /// nothing of itself.
+    fn classify(error: DataFusionError, unknown: ErrorKind) -> Self {
         if let DataFusionError::External(inner) = error.find_root()
             && let Some(own) = inner.downcast_ref::<Error>()
         {
@@ -203,22 +257,32 @@ impl From<DataFusionError> for Error {
             DataFusionError::SchemaError(..) => Error::invalid(text).code("42703"),
             DataFusionError::ResourcesExhausted(_) => Error::invalid(text).code("53200"),
             DataFusionError::ArrowError(arrow, _) => match arrow.as_ref() {
-                ArrowError::DivideByZero => Error::invalid("division by zero").code("22012"),
-                ArrowError::ArithmeticOverflow(_) => Error::invalid(text).code("22003"),
-                _ => of_text(text, "22000"),
+                ArrowError::DivideByZero => Error::row("division by zero").code("22012"),
+                ArrowError::ArithmeticOverflow(_) => Error::row(text).code("22003"),
+                ArrowError::CastError(_)
+                | ArrowError::ParseError(_)
+                | ArrowError::ComputeError(_)
+                | ArrowError::InvalidArgumentError(_) => of_text(text, unknown, "22000"),
+                _ => of_text(text, ErrorKind::Invalid, "22000"),
             },
-            DataFusionError::Plan(_) => of_text(text, "42000"),
-            DataFusionError::Execution(_) => of_text(text, "22000"),
+            DataFusionError::Plan(_) => of_text(text, ErrorKind::Invalid, "42000"),
+            DataFusionError::Execution(_) => of_text(text, unknown, "22000"),
+            DataFusionError::External(foreign) if foreign.is::<regex::Error>() => {
+                let text = foreign.to_string();
+                let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                Error::new(unknown, format!("invalid regular expression: {why}")).code("2201B")
+            }
             _ => Error::internal(lower_first(&error.strip_backtrace())),
         }
     }
 }
 
-/// Errors of DataFusion and Arrow that have no variant of their own, told by their text.
-fn of_text(text: String, sqlstate: &'static str) -> Error {
+/// Errors of DataFusion and Arrow that have no variant of their own, told by their text: what a value may be wrong with is of its
+/// row; what no text tells is of the kind `unknown`.
+fn of_text(text: String, unknown: ErrorKind, sqlstate: &'static str) -> Error {
     let quoted = |text: &str| text.split('\'').nth(1).map(str::to_owned);
     if text.contains("ivide by zero") || text.contains("ivision by zero") {
-        return Error::invalid("division by zero").code("22012");
+        return Error::row("division by zero").code("22012");
     }
     if let Some(rest) = ["annot cast string '", "annot cast value '"]
         .iter()
@@ -237,17 +301,17 @@ fn of_text(text: String, sqlstate: &'static str) -> Error {
             decimal if decimal.starts_with("Decimal") => "numeric",
             other => other,
         };
-        return Error::invalid(format!("invalid input syntax for type {name}: \"{value}\"")).code("22P02");
+        return Error::row(format!("invalid input syntax for type {name}: \"{value}\"")).code("22P02");
     }
     if text.contains("rror parsing timestamp")
         || text.contains("rror parsing date")
         || text.contains("rror parsing time")
     {
         let value = quoted(&text).unwrap_or_default();
-        return Error::invalid(format!("invalid input syntax for type timestamp: \"{value}\"")).code("22007");
+        return Error::row(format!("invalid input syntax for type timestamp: \"{value}\"")).code("22007");
     }
     if text.contains("an't cast value") || text.contains("verflow") || text.contains("too large to store") {
-        return Error::invalid(text).code("22003");
+        return Error::row(text).code("22003");
     }
     if text.contains("nvalid function '") {
         let name = quoted(&text).unwrap_or_default();
@@ -263,12 +327,12 @@ fn of_text(text: String, sqlstate: &'static str) -> Error {
         return Error::invalid(text).code("42883").hint("You might need to add explicit type casts.");
     }
     if text.contains("non-nullable") {
-        return Error::invalid(text).code("23502");
+        return Error::row(text).code("23502");
     }
     if text.contains("ype mismatch") || text.contains("nsupported CAST") || text.contains("annot cast") {
         return Error::invalid(text).code("42804");
     }
-    Error::invalid(text).code(sqlstate)
+    Error::new(unknown, text).code(sqlstate)
 }
 
 fn lower_first(text: &str) -> String {

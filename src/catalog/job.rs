@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::connectors::SkippedRecords;
+
 /// What the owner wants; what a job does is the supervisor's to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -29,4 +31,7 @@ pub struct JobEntry {
     pub desired: DesiredState,
     /// When it was submitted, milliseconds since 1970.
     pub created_ms: i64,
+    /// Records that it goes over (RESUME JOB … SKIP).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skips: Vec<SkippedRecords>,
 }

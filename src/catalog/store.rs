@@ -19,7 +19,7 @@ use super::database::{DatabaseEntry, SchemaEntry};
 use super::directory::{Directory, Marker};
 use super::secrets::Secrets;
 use super::{FunctionEntry, JobEntry, TableEntry, ViewEntry};
-use crate::connectors::OptionValue;
+use crate::connectors::{OptionValue, SkippedRecords};
 use crate::error::{Error, Result};
 
 const FILE: &str = "catalog.json";
@@ -70,6 +70,8 @@ pub enum Change {
     CreateJob { entry: Box<JobEntry> },
     /// Changes what is wanted of a job.
     SetJobState { name: String, desired: super::DesiredState },
+    /// A job goes over records from its next start on.
+    SkipRecords { name: String, records: Vec<SkippedRecords> },
     /// Removes a job; what it leaves outside is still to be removed.
     DropJob { name: String },
     /// Nothing is left of a dropped job.
@@ -79,7 +81,10 @@ pub enum Change {
 impl Change {
     /// Whether the change concerns jobs.
     pub fn is_about_jobs(&self) -> bool {
-        matches!(self, Change::CreateJob { .. } | Change::SetJobState { .. } | Change::DropJob { .. })
+        matches!(
+            self,
+            Change::CreateJob { .. } | Change::SetJobState { .. } | Change::SkipRecords { .. } | Change::DropJob { .. }
+        )
     }
 }
 
@@ -107,6 +112,10 @@ impl Snapshot {
             .schemas
             .get_mut(schema)
             .ok_or_else(|| Error::not_found(format!("schema \"{schema}\" does not exist")).code("3F000"))
+    }
+
+    fn job_mut(&mut self, name: &str) -> Result<&mut JobEntry> {
+        self.jobs.get_mut(name).ok_or_else(|| Error::not_found(format!("job \"{name}\" does not exist")))
     }
 
     fn give_oid(&mut self) -> u32 {
@@ -190,12 +199,10 @@ impl Snapshot {
                 }
                 self.jobs.insert(entry.name.clone(), entry.as_ref().clone());
             }
-            Change::SetJobState { name, desired } => {
-                let job = self
-                    .jobs
-                    .get_mut(name)
-                    .ok_or_else(|| Error::not_found(format!("job \"{name}\" does not exist")))?;
-                job.desired = *desired;
+            Change::SetJobState { name, desired } => self.job_mut(name)?.desired = *desired,
+            Change::SkipRecords { name, records } => {
+                let skips = &mut self.job_mut(name)?.skips;
+                records.iter().cloned().for_each(|records| records.add(skips));
             }
             Change::DropJob { name } => {
                 let missing = || Error::not_found(format!("job \"{name}\" does not exist"));

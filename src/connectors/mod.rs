@@ -1,6 +1,7 @@
 //! Outside systems that tables live in: what a connector is, what a table can do, and the registry.
 //! Knows options, bytes and positions; knows nothing of SQL statements, jobs or operators.
 
+pub mod bad_rows;
 pub mod blackhole;
 pub mod datagen;
 pub mod declaration;
@@ -10,6 +11,9 @@ pub mod log_identity;
 pub mod lookup_cache;
 pub mod options;
 pub mod print;
+pub mod sink_constraints;
+pub mod skipped_records;
+pub mod statement_counts;
 pub mod table_provider;
 pub mod upsert_kafka;
 
@@ -25,9 +29,13 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+pub use bad_rows::{BadRows, LeftOut};
 pub use declaration::{ColumnDeclaration, ColumnKind, OptionValue, TableDeclaration, short_table_name};
 pub use log_identity::{Continuity, LogIdentity, SplitLog};
 pub use options::OptionReader;
+pub use sink_constraints::{LengthEnforcer, SinkConstraints};
+pub use skipped_records::{RowOffsets, SkippedRecords};
+pub use statement_counts::StatementCounts;
 
 use crate::changelog::{ChangeBatch, Changelog};
 use crate::clock::Clock;
@@ -192,6 +200,8 @@ pub struct SplitRequest<'a> {
     pub position: Option<Position>,
     /// Where to end, exclusive, when a job recomputes what it has already decided; absent: as the options say.
     pub end: Option<Position>,
+    /// Records that are gone over, and counted.
+    pub skips: &'a [SkippedRecords],
     /// Column indexes of the declared schema; batches have exactly these, in this order.
     pub projection: &'a [usize],
     /// Counters to keep.
@@ -206,7 +216,7 @@ impl<'a> SplitRequest<'a> {
         projection: &'a [usize],
         metrics: Arc<ConnectorMetrics>,
     ) -> Self {
-        Self { split, position, end: None, projection, metrics }
+        Self { split, position, end: None, skips: &[], projection, metrics }
     }
 }
 
@@ -219,6 +229,8 @@ pub struct SourceBatch {
     pub position: Position,
     /// Bytes read for it.
     pub bytes: u64,
+    /// Where each row comes from, if the source knows.
+    pub offsets: RowOffsets,
 }
 
 /// Reads one split in order.
@@ -255,7 +267,7 @@ pub struct ScanPlan {
 /// One part of a bounded read.
 pub trait ScanPartition: Send + Sync {
     /// Starts reading; `batch_rows` is the wanted batch size. Dropping the stream stops the read.
-    fn open(&self, batch_rows: usize) -> Result<SendableRecordBatchStream>;
+    fn open(&self, batch_rows: usize, metrics: &Arc<ConnectorMetrics>) -> Result<SendableRecordBatchStream>;
 }
 
 /// Bounded reading, for queries.
@@ -415,6 +427,8 @@ pub struct SinkContext {
     pub epoch: u64,
     /// Counters to keep.
     pub metrics: Arc<ConnectorMetrics>,
+    /// What becomes of rows that the outside system cannot hold.
+    pub bad_rows: Arc<BadRows>,
     /// Time zone of the job, for zone-less timestamps that become instants (TTL).
     pub time_zone: chrono_tz::Tz,
 }
@@ -423,7 +437,15 @@ impl SinkContext {
     /// For the writes of a statement, outside of transactions.
     pub fn new(owner: impl Into<String>, metrics: Arc<ConnectorMetrics>, time_zone: chrono_tz::Tz) -> Self {
         let owner = owner.into();
-        Self { job_id: owner.clone(), owner, is_of_job: false, transactions: None, epoch: 1, metrics, time_zone }
+        let (job_id, bad_rows) = (owner.clone(), BadRows::fail());
+        Self { job_id, owner, is_of_job: false, transactions: None, epoch: 1, metrics, bad_rows, time_zone }
+    }
+
+    /// With another rule for rows that the outside system cannot hold.
+    #[must_use]
+    pub fn with_bad_rows(mut self, bad_rows: Arc<BadRows>) -> Self {
+        self.bad_rows = bad_rows;
+        self
     }
 }
 
@@ -434,7 +456,17 @@ pub type FailureTeller = Arc<dyn Fn() -> Option<Error> + Send + Sync>;
 /// up to which all rows are durable in the outside system. Failures that retrying cannot mend come back from the next call.
 #[async_trait]
 pub trait SinkWriter: Send {
+    /// Whether the rows of a batch can be written, as far as that shows before they are sent; writes nothing. Asked only to find out
+    /// which row it was that could not.
+    ///
+    /// # Errors
+    /// One of them cannot.
+    fn check(&mut self, _batch: &ChangeBatch) -> Result<()> {
+        Ok(())
+    }
+
     /// Takes a batch and begins to write it at once when there is capacity; waits only for back-pressure. Returns its ticket.
+    /// A row that the outside system cannot hold is for [`SinkContext::bad_rows`] to judge; what is written of its key before stays.
     async fn write(&mut self, batch: ChangeBatch) -> Result<u64>;
 
     /// Highest ticket all of whose rows are durable. A writer that failed for good drops the sender; `flush` tells why.
@@ -502,6 +534,10 @@ pub struct ConnectorMetrics {
     pub bytes: AtomicU64,
     /// Records or rows left out by rule (unreadable, NULL key), each also logged with a rate limit.
     pub skipped: AtomicU64,
+    /// Of the rows left out, those whose key is NULL or empty.
+    pub null_keys: AtomicU64,
+    /// Values that could not be read and became NULL, by rule (`ignore-parse-errors`).
+    pub nulled: AtomicU64,
     /// Requests sent to the outside system.
     pub requests: AtomicU64,
     /// Requests or items sent again.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use datafusion::arrow::datatypes::{Fields, Schema, SchemaRef};
+use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Constraint, Constraints};
@@ -26,7 +27,10 @@ use datafusion::physical_plan::{
 use futures::StreamExt;
 use parking_lot::Mutex;
 
-use super::{ScanPartition, ScanRequest, Sink, SinkContext, Table, TableDeclaration};
+use super::{
+    ConnectorMetrics, LengthEnforcer, ScanPartition, ScanRequest, Sink, SinkConstraints, SinkContext, StatementCounts,
+    Table, TableDeclaration,
+};
 use crate::changelog::ChangeBatch;
 use crate::error::{Error, Result};
 
@@ -92,7 +96,7 @@ impl ConnectorTable {
             // Operators above want one part at least.
             plan.partitions.push(Arc::new(NoRows(Arc::clone(&schema))));
         }
-        Ok(ScanExec::new(schema, plan.partitions, format!("{}: {}", self.declaration.name, plan.description)))
+        Ok(ScanExec::new(schema, plan.partitions, &self.declaration.name, &plan.description))
     }
 
     fn sink(&self) -> Result<Arc<dyn Sink>> {
@@ -162,14 +166,11 @@ impl TableProvider for ConnectorTable {
             .as_deref()
             .and_then(|name| name.parse().ok())
             .unwrap_or(chrono_tz::UTC);
-        // Rows whose key is NULL are the sink's to skip and count; DataFusion would fail the statement over them.
-        let key = &self.declaration.primary_key;
-        let fields = self.schema.fields().iter().map(|field| match key.contains(field.name()) {
-            true => Arc::new(field.as_ref().clone().with_nullable(true)),
-            false => Arc::clone(field),
-        });
+        // DataFusion would fail the statement over NULLs: those in keys are the sink's to skip and count, others are looked for below.
+        let fields = self.schema.fields().iter().map(|field| Arc::new(field.as_ref().clone().with_nullable(true)));
         let sink = BoundedSink {
             name: self.declaration.name.clone(),
+            declaration: Arc::clone(&self.declaration),
             schema: Arc::new(Schema::new(fields.collect::<Fields>())),
             sink: self.sink()?,
             time_zone,
@@ -204,7 +205,7 @@ impl ScanNotices {
 struct NoRows(SchemaRef);
 
 impl ScanPartition for NoRows {
-    fn open(&self, _batch_rows: usize) -> Result<SendableRecordBatchStream> {
+    fn open(&self, _batch_rows: usize, _metrics: &Arc<ConnectorMetrics>) -> Result<SendableRecordBatchStream> {
         Ok(Box::pin(EmptyRecordBatchStream::new(Arc::clone(&self.0))))
     }
 }
@@ -213,20 +214,22 @@ impl ScanPartition for NoRows {
 #[derive(Clone)]
 struct ScanExec {
     partitions: Vec<Arc<dyn ScanPartition>>,
+    table: String,
     description: String,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl ScanExec {
-    fn new(schema: SchemaRef, partitions: Vec<Arc<dyn ScanPartition>>, description: String) -> Self {
+    fn new(schema: SchemaRef, partitions: Vec<Arc<dyn ScanPartition>>, table: &str, description: &str) -> Self {
         let properties = Arc::new(PlanProperties::new(
             EquivalenceProperties::new(schema),
             Partitioning::UnknownPartitioning(partitions.len()),
             EmissionType::Incremental,
             Boundedness::Bounded,
         ));
-        Self { partitions, description, properties, metrics: ExecutionPlanMetricsSet::new() }
+        let description = format!("{table}: {description}");
+        Self { partitions, table: table.to_owned(), description, properties, metrics: ExecutionPlanMetricsSet::new() }
     }
 }
 
@@ -274,7 +277,11 @@ impl ExecutionPlan for ScanExec {
             .partitions
             .get(partition)
             .ok_or_else(|| DataFusionError::Internal(format!("scan has no partition {partition}")))?;
-        let rows = part.open(context.session_config().batch_size())?;
+        let counters = match context.session_config().get_extension::<StatementCounts>() {
+            Some(counts) => counts.of_table(&self.table, false),
+            None => Arc::default(),
+        };
+        let rows = part.open(context.session_config().batch_size(), &counters)?;
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let schema = rows.schema();
         let counted = rows.inspect(move |batch| {
@@ -293,6 +300,7 @@ impl ExecutionPlan for ScanExec {
 /// Writes a bounded query's rows through a connector's sink and counts them.
 struct BoundedSink {
     name: String,
+    declaration: Arc<TableDeclaration>,
     schema: SchemaRef,
     sink: Arc<dyn Sink>,
     time_zone: chrono_tz::Tz,
@@ -324,23 +332,34 @@ impl DataSink for BoundedSink {
     async fn write_all(
         &self,
         mut rows: SendableRecordBatchStream,
-        _context: &Arc<TaskContext>,
+        context: &Arc<TaskContext>,
     ) -> DataFusionResult<u64> {
-        let context = SinkContext::new(format!("insert into {}", self.name), Arc::default(), self.time_zone);
-        let metrics = Arc::clone(&context.metrics);
+        let counts = context
+            .session_config()
+            .get_extension::<StatementCounts>()
+            .unwrap_or_else(|| StatementCounts::new(false, LengthEnforcer::default()));
+        let metrics = counts.of_table(&self.name, true);
+        let context = SinkContext::new(format!("insert into {}", self.name), Arc::clone(&metrics), self.time_zone)
+            .with_bad_rows(Arc::clone(counts.bad_rows()));
+        let constraints = SinkConstraints::of(&self.declaration, counts.length_enforcer());
         let mut writer = self.sink.open(context).await?;
         let mut count: u64 = 0;
         while let Some(batch) = rows.next().await {
             let batch = batch?;
             if batch.num_rows() > 0 {
                 count += batch.num_rows() as u64;
-                writer.write(ChangeBatch::inserts(batch)).await?;
+                let batch = RecordBatch::try_new(Arc::clone(&self.schema), batch.columns().to_vec())?;
+                let changes = constraints.admit(ChangeBatch::inserts(batch), counts.bad_rows())?;
+                if !changes.is_empty() {
+                    writer.write(changes).await?;
+                }
             }
         }
         writer.flush().await?;
         MetricBuilder::new(&self.metrics)
             .global_counter("rows_written")
             .add(usize::try_from(count).unwrap_or(usize::MAX));
-        Ok(count.saturating_sub(metrics.skipped.load(Ordering::Relaxed)))
+        let left_out = metrics.skipped.load(Ordering::Relaxed) + counts.left_out().rows();
+        Ok(count.saturating_sub(left_out))
     }
 }

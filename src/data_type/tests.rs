@@ -51,3 +51,36 @@ fn numeric_is_unconstrained_in_queries_only() {
     assert_eq!(to_postgres(&parse_in_query("numeric").unwrap()), "numeric");
     assert_eq!(parse_in_query("numeric(5,2)").unwrap(), DataType::Decimal128(5, 2));
 }
+
+#[test]
+fn lengths_are_those_of_the_type_as_written() {
+    let of = |text| TypeLength::of(text).map(|length| (length.length, length.is_padded));
+    for (text, expected) in [
+        ("VARCHAR(10)", Some((10, false))),
+        ("varchar ( 3 ) NOT NULL", Some((3, false))),
+        ("CHARACTER VARYING(7)", Some((7, false))),
+        ("CHAR(4)", Some((4, true))),
+        ("CHAR", Some((1, true))),
+        ("CHAR NOT NULL", Some((1, true))),
+        ("bpchar(4)", Some((4, true))),
+        ("BINARY(2)", Some((2, true))),
+        ("VARBINARY(2)", Some((2, false))),
+        ("VARCHAR", None),
+        ("BPCHAR", None),
+        ("STRING", None),
+        ("VARCHAR(3)[]", None),
+        ("\"char\"", None),
+        ("DECIMAL(10, 2)", None),
+    ] {
+        assert_eq!(of(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn texts_are_cut_by_characters_and_filled_up() {
+    let varchar = TypeLength { length: 3, is_padded: false };
+    let char = TypeLength { length: 3, is_padded: true };
+    assert_eq!((varchar.fit("äöüß"), varchar.fit("a"), char.fit("ä")), ("äöü".into(), "a".into(), "ä  ".into()));
+    assert_eq!((char.fit_bytes(b"abcd"), char.fit_bytes(b"a")), (b"abc"[..].into(), b"a\0\0"[..].into()));
+    assert_eq!((varchar.admits(2), char.admits(2), char.admits(3), varchar.admits(4)), (true, false, true, false));
+}

@@ -12,8 +12,8 @@ use super::key_group::KEY_GROUPS;
 use super::lookup_function::StoredLookupFunction;
 use super::state::budget::{DEFAULT_BYTES, parse_memory_size};
 use crate::changelog::Changelog;
-use crate::connectors::TableDeclaration;
 use crate::connectors::options::parse_duration;
+use crate::connectors::{LengthEnforcer, TableDeclaration};
 use crate::error::{Error, Result};
 
 /// The version of the stored form that this build writes; a higher one is refused.
@@ -56,6 +56,7 @@ impl JobSettings {
     pub fn check(&self) -> Result<()> {
         self.checkpoint_interval()?;
         self.row_errors()?;
+        self.length_enforcer()?;
         self.read_behind()?;
         self.zone()?;
         self.parallelism()?;
@@ -87,6 +88,14 @@ impl JobSettings {
     /// `state.checkpoints.dir`: where checkpoints go; absent: the data directory.
     pub fn checkpoints_dir(&self) -> Option<&str> {
         self.options.get("state.checkpoints.dir").map(|dir| dir.trim()).filter(|dir| !dir.is_empty())
+    }
+
+    /// `table.exec.sink.type-length-enforcer`.
+    ///
+    /// # Errors
+    /// Another value.
+    pub fn length_enforcer(&self) -> Result<LengthEnforcer> {
+        LengthEnforcer::of(self.options.get("table.exec.sink.type-length-enforcer").map(String::as_str))
     }
 
     /// `error-handling.mode`: `off` (rows that cannot be evaluated fail the job) or `log` (they are left out).

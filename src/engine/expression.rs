@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema};
 use datafusion::execution::TaskContext;
@@ -127,6 +129,21 @@ pub fn positional_schema(input: &Schema) -> Result<DFSchema> {
         .map(|(index, field)| Field::new(positional_name(index), field.data_type().clone(), field.is_nullable()))
         .collect();
     Ok(DFSchema::try_from(Schema::new(fields))?)
+}
+
+/// Computes an expression over rows.
+///
+/// # Errors
+/// Of kind `Row` if a row's values are to blame; what fails without any row is wrong for all of them.
+pub fn evaluate(expression: &dyn PhysicalExpr, rows: &RecordBatch) -> Result<ArrayRef> {
+    let run = |rows: &RecordBatch| expression.evaluate(rows)?.into_array(rows.num_rows());
+    run(rows).map_err(|error| {
+        let error = Error::of_evaluation(error);
+        match run(&rows.slice(0, 0)) {
+            Ok(_) => error,
+            Err(_) => error.of_every_row(),
+        }
+    })
 }
 
 /// The output schema of expressions over `input`, all nullable, named by position.

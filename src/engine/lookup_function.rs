@@ -30,7 +30,7 @@ use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr, create_p
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::expression::{ExpressionScope, StoredExpression, positional_schema};
+use super::expression::{ExpressionScope, StoredExpression, evaluate, positional_schema};
 use crate::clock::Clock;
 use crate::connectors::table_provider::ConnectorTable;
 use crate::connectors::{ConnectorMetrics, Lookup, LookupRequest, TableDeclaration, short_table_name};
@@ -444,7 +444,7 @@ impl LookupEvaluator {
             };
             let reason = || format!("answers of table \"{}\"", short_table_name(&self.function.table.name));
             let answers = metrics.waits.during(reason, self.lookup.lookup(request, metrics));
-            let response = answers.await.map_err(of_the_table)?;
+            let response = answers.await?;
             self.apply_predicate(response.rows, response.key_index)?
         };
         let by_group = self.aggregate(&fetched, &group_of_fetched, groups)?;
@@ -495,7 +495,7 @@ impl LookupEvaluator {
 
     fn apply_predicate(&self, rows: RecordBatch, groups: UInt32Array) -> Result<(RecordBatch, UInt32Array)> {
         let Some(predicate) = &self.predicate else { return Ok((rows, groups)) };
-        let keep = predicate.evaluate(&rows)?.into_array(rows.num_rows())?;
+        let keep = evaluate(predicate.as_ref(), &rows)?;
         let keep = keep.as_boolean();
         let kept_groups = filter(&groups, keep)?;
         Ok((filter_record_batch(&rows, keep)?, kept_groups.as_primitive().clone()))
@@ -515,28 +515,26 @@ impl LookupEvaluator {
                 .function
                 .expressions()
                 .iter()
-                .map(|expression| expression.evaluate(rows)?.into_array(rows.num_rows()))
-                .collect::<DataFusionResult<Vec<_>>>()?;
+                .map(|expression| evaluate(expression.as_ref(), rows))
+                .collect::<Result<Vec<_>>>()?;
             let keep: Option<BooleanArray> = match &aggregate.filter {
                 Some(filter) => {
-                    let keep = filter.evaluate(rows)?.into_array(rows.num_rows())?;
+                    let keep = evaluate(filter.as_ref(), rows)?;
                     // NULL counts as false, as in SQL.
                     Some(and_kleene(keep.as_boolean(), keep.as_boolean())?)
                 }
                 None => None,
             };
-            accumulator.update_batch(&values, &group_indices, keep.as_ref(), groups)?;
-            columns.push(accumulator.evaluate(EmitTo::All)?);
+            accumulator
+                .update_batch(&values, &group_indices, keep.as_ref(), groups)
+                .and_then(|()| accumulator.evaluate(EmitTo::All))
+                .map(|column| columns.push(column))
+                .map_err(Error::of_evaluation)?;
         }
         let options = RecordBatchOptions::new().with_row_count(Some(groups));
         let aggregates = RecordBatch::try_new_with_options(Arc::clone(&self.aggregate_schema), columns, &options)?;
-        Ok(self.result.evaluate(&aggregates)?.into_array(groups)?)
+        evaluate(self.result.as_ref(), &aggregates)
     }
-}
-
-/// What the outside system refuses concerns the table, unless its code says that it is the data of a row.
-fn of_the_table(error: Error) -> Error {
-    if error.sqlstate() == "22023" { error.code("55000") } else { error }
 }
 
 /// Casts arguments to the key's type: any integer or string will do. Numbers out of the key's range match nothing;
@@ -547,7 +545,7 @@ fn key_cast(argument: &ArrayRef, key_type: &DataType) -> Result<ArrayRef> {
     }
     let from_text = matches!(argument.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     let options = CastOptions { safe: !(from_text && key_type.is_numeric()), ..CastOptions::default() };
-    cast_with_options(argument, key_type, &options).map_err(|error| Error::from(error).code("22P02"))
+    cast_with_options(argument, key_type, &options).map_err(|error| Error::of_evaluation(error.into()).code("22P02"))
 }
 
 /// The face of a look-up function to DataFusion.

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::state::StateSize;
-use crate::connectors::{ConnectorMetrics, Position, Source, Split, Trouble};
+use crate::connectors::{ConnectorMetrics, LeftOut, Position, Source, Split, Trouble};
 use crate::error::Error;
 use crate::waits::{Reason, Wait, Waits};
 
@@ -192,8 +192,8 @@ pub struct JobMetrics {
     pub splits: Mutex<BTreeMap<String, SplitProgress>>,
     /// What the job waits for before it can read all its sources, as its status shows it.
     pub awaits: Mutex<Vec<String>>,
-    /// Rows left out because they could not be evaluated.
-    pub row_errors: AtomicU64,
+    /// Rows left out because they could not be evaluated or written.
+    pub left_out: Arc<LeftOut>,
     /// Checkpoints written.
     pub checkpoints: AtomicU64,
     /// Duration of the last checkpoint, microseconds.
@@ -219,7 +219,7 @@ impl JobMetrics {
             nodes: nodes.into_iter().map(|(id, description)| Arc::new(NodeMetrics::new(id, description))).collect(),
             splits: Mutex::default(),
             awaits: Mutex::default(),
-            row_errors: AtomicU64::new(0),
+            left_out: Arc::default(),
             checkpoints: AtomicU64::new(0),
             checkpoint_us: AtomicU64::new(0),
             last_checkpoints: Mutex::default(),

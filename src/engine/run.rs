@@ -16,7 +16,7 @@ use super::checkpoint::coordinator::{
 };
 use super::checkpoint::protocol::{self, Facts, Lost, Resume};
 use super::checkpoint::{CheckpointStore, Logs, Manifest, Positions};
-use super::dataflow::{Dataflow, NodeKind, OperatorKind, SinkNode};
+use super::dataflow::{Dataflow, NodeKind, OperatorKind, RowErrors, SinkNode};
 use super::deferred::Deferred;
 use super::exchange::{self, Inputs, Output};
 use super::expression::ExpressionScope;
@@ -31,8 +31,8 @@ use super::task::{self, TaskNode, TaskParts, TaskSink, Work};
 use crate::changelog::ChangeBatch;
 use crate::clock::Clock;
 use crate::connectors::{
-    Decision, Lookup, Sink, SinkContext, SinkWriter, Source, Table, TableDeclaration, Transactional, Transactions,
-    short_table_name,
+    BadRows, Decision, Lookup, Sink, SinkConstraints, SinkContext, SinkWriter, SkippedRecords, Source, Table,
+    TableDeclaration, Transactional, Transactions, short_table_name,
 };
 use crate::error::{Error, Result};
 use crate::fault;
@@ -52,6 +52,8 @@ pub struct JobContext {
     pub id: String,
     /// What it runs.
     pub dataflow: Arc<Dataflow>,
+    /// Records that it goes over.
+    pub skips: Arc<[SkippedRecords]>,
     /// Opens its tables.
     pub open_table: OpenTable,
     /// Where its checkpoints are.
@@ -137,6 +139,27 @@ impl Drop for SpillFolder {
         if let Some(all) = self.path.parent() {
             // Only when it is empty.
             let _ = std::fs::remove_dir(all);
+        }
+    }
+}
+
+/// Saves what is decided of a job that does not run, in a new folder under `target_dir`; gives that folder's URL.
+///
+/// # Errors
+/// Nothing of it is decided yet, its decided state is lost, or the target takes no files.
+pub async fn savepoint(context: &JobContext, target_dir: &str) -> Result<String> {
+    let (_transactions, at) = open(context, &Tables::open(context)?).await?;
+    match at {
+        GoOn::At(Some(manifest)) => context.checkpoints.savepoint(&manifest, target_dir).await,
+        GoOn::At(None) => {
+            Err(Error::invalid(format!("job \"{}\" has decided nothing yet that could be saved", context.job))
+                .code("55000")
+                .hint("STOP JOB without a savepoint ends it; the same INSERT starts anew."))
+        }
+        GoOn::Rebuild { .. } => {
+            Err(Error::invalid(format!("the decided checkpoint of job \"{}\" cannot be read", context.job))
+                .code("55000")
+                .hint("RESUME JOB computes it again; then the job can be stopped with a savepoint."))
         }
     }
 }
@@ -351,7 +374,20 @@ async fn build(context: &JobContext, tables: &Tables, start: Start<'_>) -> Resul
         }
     }
 
-    let builder = Builder { context, tables, start: &start, layout: &layout, parallelism, epoch, budget: &budget };
+    let bad_rows = match dataflow.settings.row_errors()? {
+        RowErrors::Fail => BadRows::fail(),
+        RowErrors::Skip => BadRows::leave_out(format!("job {}", context.job), Arc::clone(&context.metrics.left_out)),
+    };
+    let builder = Builder {
+        context,
+        tables,
+        start: &start,
+        layout: &layout,
+        parallelism,
+        epoch,
+        budget: &budget,
+        bad_rows: Arc::clone(&bad_rows),
+    };
     let (mut parts_of_tasks, mut tasks) = (Vec::new(), Vec::new());
     for (stage, stage_inputs) in inputs.into_iter().enumerate() {
         for (number, inputs) in stage_inputs.into_iter().enumerate() {
@@ -361,7 +397,7 @@ async fn build(context: &JobContext, tables: &Tables, start: Start<'_>) -> Resul
                 nodes: builder.nodes(stage, number, &mut outputs).await?,
                 inputs,
                 reads: layout.reads(stage, dataflow),
-                row_errors: dataflow.settings.row_errors()?,
+                bad_rows: Arc::clone(&bad_rows),
                 hold_back_max: dataflow.settings.mini_batch_latency()?,
                 read_behind: context.read_behind.clone(),
                 // What is recomputed has one checkpoint, at its end, for which nobody can wait.
@@ -421,6 +457,7 @@ async fn build(context: &JobContext, tables: &Tables, start: Start<'_>) -> Resul
         logs,
         epoch,
         rebuild: start.rebuild.cloned(),
+        skips: Arc::clone(&context.skips),
         has_deferred: has_deferred && start.rebuild.is_none(),
         metrics: Arc::clone(&context.metrics),
         progress: Arc::clone(&context.progress),
@@ -478,6 +515,7 @@ struct Builder<'a> {
     parallelism: usize,
     epoch: u64,
     budget: &'a MemoryBudget,
+    bad_rows: Arc<BadRows>,
 }
 
 impl Builder<'_> {
@@ -501,6 +539,7 @@ impl Builder<'_> {
             scope: &scope,
             open_lookup: &open_lookup,
             consistent: Arc::new(move || !gate.writers().is_empty()),
+            bad_rows: Arc::clone(&self.bad_rows),
             clock: Arc::clone(&self.context.clock),
             budget: self.budget.clone(),
             spill_folder: self.context.spill_folder.join(format!("{stage}-{task}")),
@@ -558,12 +597,6 @@ impl Builder<'_> {
         let settings = &self.context.dataflow.settings;
         let sink = &self.tables.sinks[&index];
         let declared = stored.table.schema()?;
-        // NULL keys are the sink's to skip and count, so only other NOT NULL columns are enforced here.
-        let key: Vec<usize> =
-            stored.table.primary_key.iter().filter_map(|name| stored.table.column_index(name)).collect();
-        let required = (0..declared.fields().len())
-            .filter(|index| !declared.field(*index).is_nullable() && !key.contains(index))
-            .collect();
         let mut fields: Vec<Field> =
             declared.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
         if sink.wants_version() {
@@ -580,6 +613,7 @@ impl Builder<'_> {
                     transactions: sink.transactional().and_then(|_| self.start.transactions.clone()),
                     epoch: self.epoch + 1,
                     metrics: Arc::clone(&metrics.connector),
+                    bad_rows: Arc::clone(&self.bad_rows),
                     time_zone: settings.zone()?,
                 };
                 let reason = || format!("table \"{}\" to be opened for writing", short_table_name(&stored.table.name));
@@ -596,7 +630,9 @@ impl Builder<'_> {
             _ => None,
         };
         let in_transaction = sink.transactional().is_some() && self.start.transactions.is_some();
-        Ok(TaskSink { writer, in_transaction, deferred, table: stored.table.name.clone(), schema, required, ticket: 0 })
+        let constraints = SinkConstraints::of(&stored.table, settings.length_enforcer()?);
+        let table = stored.table.name.clone();
+        Ok(TaskSink { writer, in_transaction, deferred, table, schema, constraints, ticket: 0 })
     }
 }
 

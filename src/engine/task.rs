@@ -2,12 +2,13 @@
 //! It owns waiting and time; operators are passive. At a barrier everything held back is given out, state is copied, writers
 //! are told, and the task runs on: what makes the epoch durable happens elsewhere (`checkpoint::coordinator`).
 
+mod culprit;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use datafusion::arrow::array::{Array, BooleanArray};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use futures::future::BoxFuture;
@@ -15,8 +16,8 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, watch};
 
+use self::culprit::ReadBatch;
 use super::checkpoint::OperatorDelta;
-use super::dataflow::RowErrors;
 use super::deferred::Deferred;
 use super::exchange::{Inputs, Message, Output, Received};
 use super::ledger::{Ledger, SourcePositions};
@@ -25,7 +26,10 @@ use super::operators::Operator;
 use super::progress::ReadBehind;
 use super::state::{MemoryBudget, StateSize};
 use crate::changelog::ChangeBatch;
-use crate::connectors::{FailureTeller, Position, SinkWriter, SourceBatch, Split, SplitReader, short_table_name};
+use crate::connectors::bad_rows::row_text;
+use crate::connectors::{
+    BadRows, FailureTeller, Position, SinkConstraints, SinkWriter, SourceBatch, Split, SplitReader, short_table_name,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fault;
 use crate::waits::Waits;
@@ -131,8 +135,8 @@ pub struct TaskSink {
     pub table: String,
     /// Columns as the writer takes them.
     pub schema: SchemaRef,
-    /// Columns that are NOT NULL and no key.
-    pub required: Vec<usize>,
+    /// What they must hold.
+    pub constraints: SinkConstraints,
     /// The last ticket.
     pub ticket: u64,
 }
@@ -143,6 +147,12 @@ impl TaskSink {
         let reason = || format!("table \"{table}\" to take rows");
         self.ticket = metrics.connector.waits.during(reason, self.writer.write(batch)).await?;
         Ok(())
+    }
+
+    /// Rows under the columns' names.
+    fn named(&self, batch: &ChangeBatch) -> Result<ChangeBatch> {
+        let rows = RecordBatch::try_new(Arc::clone(&self.schema), batch.rows().columns().to_vec())?;
+        Ok(batch.with_rows(rows))
     }
 }
 
@@ -156,8 +166,8 @@ pub struct TaskParts {
     pub inputs: Inputs,
     /// Whether the coordinator gives it splits, or may give it more.
     pub reads: bool,
-    /// What happens to rows that cannot be evaluated.
-    pub row_errors: RowErrors,
+    /// What becomes of rows that cannot be evaluated.
+    pub bad_rows: Arc<BadRows>,
     /// How long results may be held back while input keeps coming.
     pub hold_back_max: Option<Duration>,
     /// Holds records back behind the writers of what the job looks up.
@@ -177,7 +187,7 @@ pub struct TaskParts {
 }
 
 /// What the readers of one source have ready, and how far that is.
-type ReadRows = (Vec<ChangeBatch>, Vec<(Split, Position)>);
+type ReadRows = (Vec<ReadBatch>, Vec<(Split, Position)>);
 
 /// A reader and what it read.
 struct ReaderTurn {
@@ -363,7 +373,7 @@ impl Task {
                         progress.read = batch.position;
                     }
                     let (batches, positions) = ready.entry(node).or_default();
-                    batches.push(batch.changes);
+                    batches.push(ReadBatch { split: split.clone(), changes: batch.changes, offsets: batch.offsets });
                     positions.push((split.clone(), batch.position));
                     self.read_next(node, split, reader);
                 }
@@ -378,10 +388,18 @@ impl Task {
         }
         for (place, (batches, positions)) in ready {
             let node = &self.parts.nodes[place];
-            let changes = ChangeBatch::concat(&batches[0].rows().schema(), &batches)?;
+            let changes = match batches.as_slice() {
+                [one] => one.changes.clone(),
+                several => {
+                    let several: Vec<_> = several.iter().map(|part| part.changes.clone()).collect();
+                    ChangeBatch::concat(&several[0].rows().schema(), &several)?
+                }
+            };
             node.metrics.rows_out.fetch_add(changes.len() as u64, Ordering::Relaxed);
             let source = node.id.clone();
-            self.pass_on(place, vec![changes]).await?;
+            if let Err(error) = self.pass_on(place, vec![changes]).await {
+                return Err(self.with_record(place, &batches, error).await);
+            }
             for (split, position) in &positions {
                 self.positions.insert((place, split.id.clone()), (split.clone(), *position));
             }
@@ -517,7 +535,7 @@ impl Task {
 
     /// Lets an operator work on rows. Rows that cannot be evaluated are found by halving the batch.
     async fn apply(&mut self, place: usize, batch: ChangeBatch) -> Result<Vec<ChangeBatch>> {
-        let row_errors = self.parts.row_errors;
+        let bad_rows = Arc::clone(&self.parts.bad_rows);
         let node = &mut self.parts.nodes[place];
         let Work::Operator(operator) = &mut node.work else { return Ok(vec![batch]) };
         let mut given = Vec::new();
@@ -530,10 +548,9 @@ impl Task {
                     node.metrics.rows_out.fetch_add(output.len() as u64, Ordering::Relaxed);
                     given.push(output);
                 }
-                Err(error) if !is_of_a_row(&error) || row_errors == RowErrors::Fail => return Err(error),
-                Err(error) if part.len() == 1 => {
-                    left_out(&self.parts.metrics, &self.parts.job, 1, &error);
-                }
+                Err(error) if error.kind() != ErrorKind::Row => return Err(error),
+                // One row alone, so that it can be named whatever becomes of it.
+                Err(error) if part.len() == 1 => bad_rows.take(named(error, &part))?,
                 Err(_) => {
                     let half = part.len() / 2;
                     parts.push_front(part.slice(half, part.len() - half));
@@ -548,30 +565,10 @@ impl Task {
     async fn write(&mut self, place: usize, batch: ChangeBatch) -> Result<()> {
         let node = &mut self.parts.nodes[place];
         let Work::Sink(sink) = &mut node.work else { return Ok(()) };
-        let mut batch = batch;
-        for index in &sink.required {
-            let column = batch.rows().column(*index);
-            if column.null_count() == 0 {
-                continue;
-            }
-            let error = Error::invalid(format!(
-                "null value in column \"{}\" of table \"{}\", which is NOT NULL",
-                sink.schema.field(*index).name(),
-                sink.table
-            ))
-            .code("23502");
-            if self.parts.row_errors == RowErrors::Fail {
-                return Err(error);
-            }
-            left_out(&self.parts.metrics, &self.parts.job, column.null_count() as u64, &error);
-            let keep: BooleanArray = (0..column.len()).map(|row| Some(column.is_valid(row))).collect();
-            batch = batch.filter(&keep)?;
-        }
+        let batch = sink.constraints.admit(sink.named(&batch)?, &self.parts.bad_rows)?;
         if batch.is_empty() {
             return Ok(());
         }
-        let rows = RecordBatch::try_new(Arc::clone(&sink.schema), batch.rows().columns().to_vec())?;
-        let batch = batch.with_rows(rows);
         let begun = Instant::now();
         match &mut sink.deferred {
             Some(deferred) => deferred.add(batch)?,
@@ -677,19 +674,10 @@ fn failed(place: usize, mut acknowledged: watch::Receiver<u64>) -> BoxFuture<'st
     })
 }
 
-fn left_out(metrics: &JobMetrics, job: &str, rows: u64, error: &Error) {
-    let before = metrics.row_errors.fetch_add(rows, Ordering::Relaxed);
-    if (before + rows).ilog2() > before.checked_ilog2().unwrap_or(0) || before == 0 {
-        tracing::warn!(job, count = before + rows, %error, "left out rows that cannot be evaluated");
+/// An error of the one row of a batch, with the row.
+fn named(error: Error, row: &ChangeBatch) -> Error {
+    match error.detail_text() {
+        None => error.detail(format!("The row is {}.", row_text(row.rows(), 0))),
+        Some(_) => error,
     }
 }
-
-/// Whether an error can be of one row: data that does not fit (22…) or breaks a constraint (23…). All else, a look-up's
-/// table that is gone or may not be read, say, hits every row: skipping them would lose them.
-fn is_of_a_row(error: &Error) -> bool {
-    let state = error.sqlstate();
-    error.kind() == ErrorKind::Invalid && (state.starts_with("22") || state.starts_with("23"))
-}
-
-#[cfg(test)]
-mod tests;

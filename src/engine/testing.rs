@@ -195,7 +195,7 @@ impl SplitReader for MemoryReader {
         let length = (self.rows.num_rows() - at).min(2);
         self.next += i64::try_from(length).unwrap();
         let changes = ChangeBatch::inserts(self.rows.slice(at, length));
-        Ok(Some(SourceBatch { changes, position: self.next, bytes: 0 }))
+        Ok(Some(SourceBatch { changes, position: self.next, bytes: 0, offsets: RowOffsets::default() }))
     }
 }
 

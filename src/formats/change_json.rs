@@ -40,7 +40,7 @@ pub(super) trait Envelope: Send {
 
 /// An error of a record; callers add where it was.
 pub(super) fn bad(text: impl std::fmt::Display) -> Error {
-    Error::invalid(format!("record {text}")).code("22P02")
+    Error::row(format!("record {text}")).code("22P02")
 }
 
 /// Reads the envelope itself.
@@ -94,10 +94,14 @@ impl<E: Envelope> Decoder for ChangeDecoder<E> {
             Ok(())
         });
         match outcome {
-            Ok(()) => Ok(Decoded { rows: self.kinds.len() - before, skipped: 0 }),
+            Ok(()) => {
+                let (rows, nulled) = (self.kinds.len() - before, self.rows.take_nulled());
+                Ok(Decoded { rows, skipped: 0, nulled })
+            }
             Err(error) => {
                 self.truncate(before);
-                if self.ignore_parse_errors { Ok(Decoded { rows: 0, skipped: 1 }) } else { Err(error) }
+                self.rows.take_nulled();
+                if self.ignore_parse_errors { Ok(Decoded { rows: 0, skipped: 1, nulled: 0 }) } else { Err(error) }
             }
         }
     }

@@ -48,6 +48,8 @@ pub struct Decoded {
     pub rows: usize,
     /// Rows (or records) that were left out, as the options say.
     pub skipped: usize,
+    /// Values that could not be read and became NULL, as the options say.
+    pub nulled: usize,
 }
 
 /// Collects the columns of many records. A record that fails leaves the columns as they were before it.

@@ -198,7 +198,11 @@ fn with_ignore_parse_errors_a_bad_change_is_left_out_whole_and_counted() {
         for bad in
             ["{", "7", r#"{"op":"d"}"#, r#"{"type":"UPDATE","data":[{"id":1}],"old":[7]}"#, r#"{"type":"update"}"#]
         {
-            assert_eq!(decoder.decode(bad.as_bytes()).unwrap(), Decoded { rows: 0, skipped: 1 }, "{name}: {bad}");
+            assert_eq!(
+                decoder.decode(bad.as_bytes()).unwrap(),
+                Decoded { rows: 0, skipped: 1, nulled: 0 },
+                "{name}: {bad}"
+            );
         }
         assert!(decoder.is_empty());
     }

@@ -1,22 +1,23 @@
 //! Strings in arithmetic, and exact numerics: rules that DataFusion's own type coercion does not have.
 //! A string with a string or a number is an exact decimal; a timestamp with a string stays an interval.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit, TimeUnit};
 use datafusion::common::DFSchema;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
-use datafusion::logical_expr::expr::{Cast, ScalarFunction};
+use datafusion::logical_expr::expr::{Cast, ScalarFunction, TryCast};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, binary_expr, cast};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
-use super::{numeric, time};
-use crate::data_type::{is_unconstrained_numeric, unconstrained_numeric};
+use super::{numeric, text_length, time};
+use crate::data_type::{TypeLength, is_unconstrained_numeric, unconstrained_numeric};
 
 /// The planners that come before DataFusion's.
 pub fn planners() -> Vec<Arc<dyn ExprPlanner>> {
@@ -119,7 +120,36 @@ fn is_instant(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Timestamp(_, Some(zone)) if zone.as_ref() == INSTANT_ZONE)
 }
 
+/// Key of a cast's field that has a length: Arrow's text types have none.
+const LENGTH_KEY: &str = "streamgate.length";
+
+/// A type of a cast with its length; the cast then cuts and pads.
+pub fn with_length(field: Field, length: Option<TypeLength>) -> Field {
+    let Some(TypeLength { length, is_padded }) = length else { return field };
+    let text = format!("{length}{}", if is_padded { " padded" } else { "" });
+    field.with_metadata(HashMap::from([(LENGTH_KEY.to_owned(), text)]))
+}
+
+/// The length of a cast's type, and the type without it.
+fn take_length(field: &Field) -> Option<(TypeLength, FieldRef)> {
+    let text = field.metadata().get(LENGTH_KEY)?;
+    let (length, is_padded) = text.strip_suffix(" padded").map_or((text.as_str(), false), |length| (length, true));
+    let length = TypeLength { length: length.parse().ok()?, is_padded };
+    Some((length, Arc::new(field.clone().with_metadata(HashMap::new()))))
+}
+
 fn rewrite(expr: Expr, schema: &DFSchema, zone: &Arc<str>) -> Result<Transformed<Expr>> {
+    let fitted = match &expr {
+        Expr::Cast(cast) => take_length(&cast.field)
+            .map(|(length, field)| (length, Expr::Cast(Cast::new_from_field(cast.expr.clone(), field)))),
+        Expr::TryCast(cast) => take_length(&cast.field)
+            .map(|(length, field)| (length, Expr::TryCast(TryCast::new_from_field(cast.expr.clone(), field)))),
+        _ => None,
+    };
+    if let Some((length, plain)) = fitted {
+        let text = rewrite(plain, schema, zone)?.data;
+        return Ok(Transformed::yes(text_length::call(text, length)));
+    }
     if let Expr::ScalarFunction(call) = &expr {
         return in_zone(call, schema, zone).map(|call| call.map_or_else(|| Transformed::no(expr), Transformed::yes));
     }

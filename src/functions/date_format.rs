@@ -100,23 +100,28 @@ fn print_all(
     let mut known: Option<(String, Vec<Item>)> = None;
     let mut printed: Vec<Option<String>> = Vec::with_capacity(rows);
     for row in 0..rows {
-        let Some(time) = (if patterns.is_valid(row) { at(row)? } else { None }) else {
+        if patterns.is_null(row) {
             printed.push(None);
             continue;
-        };
+        }
+        // Read whatever the time is: a constant that is no pattern is wrong without any row.
         let pattern = patterns.value(row);
         if known.as_ref().is_none_or(|(known, _)| known != pattern) {
             known = Some((pattern.to_owned(), parse_pattern(pattern)?));
         }
+        let Some(time) = at(row)? else {
+            printed.push(None);
+            continue;
+        };
         printed.push(known.as_ref().map(|(_, items)| print(items, time)));
     }
     Ok(Arc::new(StringArray::from(printed)))
 }
 
 fn parse_timestamp(text: &str) -> Result<NaiveDateTime> {
-    string_to_datetime(&chrono::Utc, text.trim()).map(|time| time.naive_utc()).map_err(|_| {
-        Error::invalid(format!("invalid input syntax for type timestamp: \"{text}\"")).code("22007").into()
-    })
+    string_to_datetime(&chrono::Utc, text.trim())
+        .map(|time| time.naive_utc())
+        .map_err(|_| Error::row(format!("invalid input syntax for type timestamp: \"{text}\"")).code("22007").into())
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -142,7 +147,7 @@ fn parse_pattern(pattern: &str) -> Result<Vec<Item>> {
             loop {
                 match chars.get(at) {
                     None => {
-                        return Err(Error::invalid(format!("date pattern '{pattern}': unterminated quote")).into());
+                        return Err(Error::row(format!("date pattern '{pattern}': unterminated quote")).into());
                     }
                     Some('\'') if chars.get(at + 1) == Some(&'\'') => {
                         literal.push('\'');
@@ -161,7 +166,8 @@ fn parse_pattern(pattern: &str) -> Result<Vec<Item>> {
         } else if c.is_ascii_alphabetic() {
             let count = chars[at..].iter().take_while(|other| **other == c).count();
             if !"yuMLdDHhkKmsSaEeQ".contains(c) {
-                return Err(Error::unsupported(format!("date pattern '{pattern}': letter '{c}' is not supported"))
+                return Err(Error::row(format!("date pattern '{pattern}': letter '{c}' is not supported"))
+                    .code("0A000")
                     .hint("Known are y M d D H h k K m s S a E Q; other text stands in single quotes.")
                     .into());
             }

@@ -8,12 +8,13 @@ pub mod date_format;
 pub mod numeric;
 pub mod operator_chain;
 pub mod split_index;
+pub mod text_length;
 pub mod time;
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use datafusion::arrow::array::ArrayRef;
+use datafusion::arrow::array::{ArrayRef, new_null_array};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
@@ -44,6 +45,23 @@ impl ColumnFunction {
     ) -> Arc<ScalarUDF> {
         let signature = Signature::user_defined(volatility);
         Arc::new(ScalarUDF::from(Self { name, signature, coerce, returns, body }))
+    }
+}
+
+impl ColumnFunction {
+    /// Without rows: whether the constants alone are wrong, which then is nothing that a row could be left out for.
+    fn check_constants(&self, arguments: &[ColumnarValue], zone: &str) -> Result<()> {
+        if !arguments.iter().any(|argument| matches!(argument, ColumnarValue::Scalar(_))) {
+            return Ok(());
+        }
+        let one_row = arguments
+            .iter()
+            .map(|argument| match argument {
+                ColumnarValue::Scalar(value) => value.to_array_of_size(1),
+                ColumnarValue::Array(array) => Ok(new_null_array(array.data_type(), 1)),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        (self.body)(&one_row, zone).map(|_| ())
     }
 }
 
@@ -81,8 +99,11 @@ impl ScalarUDFImpl for ColumnFunction {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let all_scalars = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if all_scalars { 1 } else { args.number_rows };
-        let arrays = args.args.into_iter().map(|arg| arg.into_array(rows)).collect::<Result<Vec<_>>>()?;
         let zone = args.config_options.execution.time_zone.clone().unwrap_or_else(|| "UTC".to_owned());
+        if rows == 0 {
+            self.check_constants(&args.args, &zone)?;
+        }
+        let arrays = args.args.into_iter().map(|arg| arg.into_array(rows)).collect::<Result<Vec<_>>>()?;
         let result = (self.body)(&arrays, &zone)?;
         Ok(if all_scalars {
             ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)
@@ -118,6 +139,7 @@ const NAMES: &[&str] = &[
     "numeric_text",
     "operator_chain",
     "split_index",
+    "text_of_length",
     "timestamp_text",
     "to_numeric",
     "unix_timestamp",
@@ -135,6 +157,7 @@ pub fn by_name(name: &str, clock: Arc<dyn Clock>) -> Option<Arc<ScalarUDF>> {
         "date_format" => date_format::date_format(),
         "from_unixtime" => date_format::from_unixtime(),
         "split_index" => split_index::split_index(),
+        "text_of_length" => text_length::text_of_length(),
         "timestamp_text" => time::timestamp_text(),
         "to_numeric" => numeric::to_numeric(),
         "numeric_text" => numeric::numeric_text(),

@@ -68,11 +68,11 @@ pub fn modulo() -> Arc<ScalarUDF> {
 }
 
 fn overflow() -> Error {
-    Error::invalid("value overflows numeric format").code("22003")
+    Error::row("value overflows numeric format").code("22003")
 }
 
 fn division_by_zero() -> Error {
-    Error::invalid("division by zero").code("22012")
+    Error::row("division by zero").code("22012")
 }
 
 fn coerce_to_numeric(arguments: &[DataType]) -> Result<Vec<DataType>> {
@@ -135,10 +135,10 @@ fn binary(arguments: &[ArrayRef], of: impl Fn(i256, i256) -> Result<i256, Error>
 /// # Errors
 /// It is none (22P02), or out of range (22003).
 pub fn parse(text: &str) -> Result<i256, Error> {
-    let invalid = || Error::invalid(format!("invalid input syntax for type numeric: \"{text}\"")).code("22P02");
+    let invalid = || Error::row(format!("invalid input syntax for type numeric: \"{text}\"")).code("22P02");
     let trimmed = text.trim();
     if matches!(trimmed.to_ascii_lowercase().as_str(), "nan" | "inf" | "-inf" | "infinity" | "-infinity") {
-        return Err(Error::unsupported(format!("numeric cannot hold \"{trimmed}\"")).code("22003"));
+        return Err(Error::row(format!("numeric cannot hold \"{trimmed}\"")).code("22003"));
     }
     let (mantissa, exponent) = match trimmed.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().map_err(|_| invalid())?),

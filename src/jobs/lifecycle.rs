@@ -58,6 +58,8 @@ pub enum Action {
     Start,
     /// Tell its task to end.
     End,
+    /// It has no task any more: its state is this one from now on, whatever ended it before.
+    Rest(JobState),
     /// Leave it.
     Nothing,
 }
@@ -76,7 +78,45 @@ pub fn decide(desired: Option<DesiredState>, actual: Option<JobState>, resumed: 
         (Some(DesiredState::Running), Some(JobState::Stopping)) => Action::Nothing, // started again when it has ended
         (Some(DesiredState::Running), Some(_)) => Action::Nothing,
         (Some(DesiredState::Paused | DesiredState::Stopped) | None, Some(state)) if state.is_active() => Action::End,
+        // STOP and PAUSE work in every state: what has failed, or was set aside, is at rest now because that was asked for.
+        (Some(DesiredState::Paused | DesiredState::Stopped), Some(state)) if state != resting(desired) => {
+            Action::Rest(resting(desired))
+        }
         (Some(DesiredState::Paused | DesiredState::Stopped) | None, _) => Action::Nothing,
+    }
+}
+
+/// The state of a job whose task has just ended as `outcome` says (absent: it was told to), by what is wanted of it now: a stop
+/// that came while the task failed is a stop.
+pub fn ended(outcome: Option<JobState>, desired: Option<DesiredState>) -> JobState {
+    match (outcome, desired) {
+        (Some(state), Some(DesiredState::Running)) | (Some(state @ JobState::Finished), _) => state,
+        _ => resting(desired),
+    }
+}
+
+/// How a job is stopped with a savepoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Saving {
+    /// Its task makes one last checkpoint, which is saved.
+    LastEpoch,
+    /// It has no task, or one that gives nothing: what was decided last is saved.
+    DecidedEpoch,
+}
+
+/// Decides by what the job does now.
+pub fn saving(state: JobState) -> Saving {
+    match state {
+        JobState::Running => Saving::LastEpoch,
+        JobState::Starting
+        | JobState::Retrying
+        | JobState::Stopping
+        | JobState::Paused
+        | JobState::Stopped
+        | JobState::Failed
+        | JobState::Quarantined
+        | JobState::Held
+        | JobState::Finished => Saving::DecidedEpoch,
     }
 }
 
@@ -105,7 +145,9 @@ pub fn after_failure(kind: ErrorKind, failures_in_a_row: u32) -> AfterFailure {
     match kind {
         ErrorKind::Unavailable => AfterFailure::Retry,
         ErrorKind::Internal if failures_in_a_row < DEFECTS_IN_A_ROW => AfterFailure::Retry,
-        ErrorKind::Internal | ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Corrupt => AfterFailure::GiveUp,
+        ErrorKind::Internal | ErrorKind::Invalid | ErrorKind::Row | ErrorKind::NotFound | ErrorKind::Corrupt => {
+            AfterFailure::GiveUp
+        }
     }
 }
 

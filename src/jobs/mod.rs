@@ -16,7 +16,7 @@ mod supervisor;
 mod waits_shown;
 
 pub use status::{JobStatus, NodeStatus, SplitStatus, WaitStatus};
-pub use supervisor::Jobs;
+pub use supervisor::{Jobs, RestingPlace};
 
 #[cfg(test)]
 mod tests;

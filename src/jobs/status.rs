@@ -27,8 +27,10 @@ pub struct JobStatus {
     pub last_error_ms: Option<i64>,
     /// How often its task was started again since the server is up.
     pub restarts: u64,
-    /// Rows that could not be evaluated and were left out.
+    /// Rows that could not be evaluated or written and were left out.
     pub row_errors: u64,
+    /// The last of them, and why.
+    pub last_row_error: Option<String>,
     /// Checkpoints written since the server is up.
     pub checkpoints: u64,
     /// Duration of the last one, milliseconds.
@@ -55,6 +57,21 @@ pub struct WaitStatus {
 }
 
 impl JobStatus {
+    /// What it left out or took as NULL, if anything, in a few words.
+    pub fn left_out(&self) -> Option<String> {
+        let total = |count: fn(&NodeStatus) -> u64| self.nodes.iter().map(count).sum::<u64>();
+        let null_keys = total(|node| node.null_keys);
+        let told = [
+            (total(|node| node.skipped).saturating_sub(null_keys), "records"),
+            (null_keys, "NULL keys"),
+            (self.row_errors, "rows that do not fit"),
+            (total(|node| node.nulled), "values read as NULL"),
+        ];
+        let told: Vec<String> =
+            told.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{what} {count}")).collect();
+        (!told.is_empty()).then(|| format!("left out: {}", told.join(", ")))
+    }
+
     /// Everything that it waits for, as one text.
     pub fn waits_for(&self) -> Option<String> {
         let reasons: Vec<&str> = self.waits.iter().map(|wait| wait.reason.as_str()).collect();
@@ -92,6 +109,10 @@ pub struct NodeStatus {
     pub bytes: u64,
     /// Records or rows left out by rule.
     pub skipped: u64,
+    /// Of the rows left out, those whose key is NULL or empty.
+    pub null_keys: u64,
+    /// Values that could not be read and became NULL.
+    pub nulled: u64,
     /// Requests to the outside system.
     pub requests: u64,
     /// Requests or items sent again.
@@ -134,6 +155,8 @@ impl NodeStatus {
             rows_out: load(&node.rows_out),
             bytes: load(&node.connector.bytes),
             skipped: load(&node.connector.skipped),
+            null_keys: load(&node.connector.null_keys),
+            nulled: load(&node.connector.nulled),
             requests: load(&node.connector.requests),
             retries: load(&node.connector.retries),
             rows_per_second: rates.rows_per_second,

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::lag::{self, Lag, Reading};
-use super::lifecycle::{self, Action, AfterFailure, JobState};
+use super::lifecycle::{self, Action, AfterFailure, JobState, Saving};
 use super::restart;
 use super::starts::Starts;
 use super::state_cell::StateCell;
@@ -21,14 +21,14 @@ use super::status::{JobStatus, NodeStatus, SplitStatus};
 use super::{attempt, death_signs, forget, sampler, waits_shown};
 use crate::catalog::{Catalog, Change, DesiredState, JobEntry};
 use crate::clock::Clock;
-use crate::connectors::{Registry, Split, TableDeclaration, ToldAs};
+use crate::connectors::{Position, Registry, Split, TableDeclaration, ToldAs};
 use crate::engine::checkpoint::CheckpointStore;
 use crate::engine::checkpoint::coordinator::{Ended, Wanted};
 use crate::engine::dataflow::Dataflow;
 use crate::engine::metrics::JobMetrics;
 use crate::engine::progress::{JobProgress, ProgressBoard, ReadBehind};
-use crate::engine::run::{JobContext, OpenTable, transactional};
-use crate::error::{Error, Result};
+use crate::engine::run::{self, JobContext, OpenTable, transactional};
+use crate::error::{Error, RecordPlace, Result};
 use crate::fault;
 use crate::waits::Waiting;
 
@@ -53,6 +53,15 @@ struct Shared {
     starts: Starts,
     /// Why the jobs that are there wait for RESUME JOB, if they do: until the first look at them.
     holds: Mutex<Option<Error>>,
+}
+
+/// Where a job rests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestingPlace {
+    /// The record that failed it, if one did.
+    pub record: Option<RecordPlace>,
+    /// By split: the first record that it has not taken.
+    pub positions: BTreeMap<String, Position>,
 }
 
 /// A job that this server has looked at since it is up.
@@ -211,6 +220,11 @@ impl Jobs {
                             job.wanted.send_replace(Wanted::Stop);
                         }
                     }
+                    Action::Rest(rest) => {
+                        let job =
+                            running.entry(name.clone()).or_insert_with(|| Arc::new(Job::new(entry, &shared.clock)));
+                        job.state.set(rest);
+                    }
                     Action::Nothing => {
                         if known.is_none() {
                             let job = Arc::new(Job::new(entry, &shared.clock));
@@ -297,36 +311,104 @@ impl Jobs {
         Ok(store.with_memory(dataflow.settings.memory_budget()?))
     }
 
-    /// Ends a job with a savepoint in `folder` and gives its place. The job stays ended only if the catalog says so next.
+    /// Ends a job with a savepoint in `folder` and gives its place: of a job that runs one of now, of any other one of what it has
+    /// decided last. The job stays ended only if the catalog says so next.
     ///
     /// # Errors
-    /// The job does not run, or its savepoint cannot be made: then it runs on.
+    /// There is no such job, or its savepoint cannot be made: then it is as it was.
     pub async fn stop_with_savepoint(&self, name: &str, folder: &str) -> Result<String> {
         let job = self.shared.running.lock().get(name).cloned();
-        let job = job.filter(|job| job.state.now() == JobState::Running).ok_or_else(|| {
-            Error::invalid(format!("job \"{name}\" does not run, so that it cannot be stopped with a savepoint"))
-                .code("55000")
-        })?;
-        let asked_ms = self.shared.clock.now_ms();
+        let job = job.ok_or_else(|| Error::not_found(format!("job \"{name}\" does not exist")))?;
         job.is_held.store(true, Ordering::Release);
         job.savepoint.lock().take();
-        job.state.set(JobState::Stopping);
-        job.wanted.send_replace(Wanted::StopWithSavepoint(folder.to_owned()));
+        let asked_ms = self.shared.clock.now_ms();
+        let before = job.state.now();
+        let saving = lifecycle::saving(before);
+        if before.is_active() && before != JobState::Stopping {
+            job.state.set(JobState::Stopping);
+            // A job that is not open yet gives no state of now, and is not waited for.
+            job.wanted.send_replace(match saving {
+                Saving::LastEpoch => Wanted::StopWithSavepoint(folder.to_owned()),
+                Saving::DecidedEpoch => Wanted::Stop,
+            });
+        }
         job.has_ended().await;
         if let Some(place) = job.savepoint.lock().take() {
             return Ok(place);
         }
-        job.is_held.store(false, Ordering::Release);
-        self.reconcile(&[]);
-        let error = job.last_error.lock().as_ref().filter(|(at, _)| *at >= asked_ms).map(|(_, error)| error.clone());
-        Err(error.unwrap_or_else(|| {
-            Error::invalid(format!("job \"{name}\" was paused or dropped meanwhile, so that there is no savepoint"))
-                .code("55000")
-        }))
+        let saved = match saving {
+            Saving::DecidedEpoch => self.save_decided(name, &job, folder).await,
+            Saving::LastEpoch => {
+                let error =
+                    job.last_error.lock().as_ref().filter(|(at, _)| *at >= asked_ms).map(|(_, error)| error.clone());
+                Err(error.unwrap_or_else(|| {
+                    Error::invalid(format!(
+                        "job \"{name}\" was paused or dropped meanwhile, so that there is no savepoint"
+                    ))
+                    .code("55000")
+                }))
+            }
+        };
+        if saved.is_err() {
+            job.is_held.store(false, Ordering::Release);
+            self.reconcile(&[]);
+        }
+        saved
     }
 
-    /// Gives a job back to the catalog's wish, whose end after [`Self::stop_with_savepoint`] could not be noted there.
-    pub fn run_on(&self, name: &str) {
+    async fn save_decided(&self, name: &str, job: &Arc<Job>, folder: &str) -> Result<String> {
+        let entry = self.shared.catalog.snapshot().jobs.get(name).filter(|entry| entry.id == job.id).cloned();
+        let entry = entry.ok_or_else(|| Error::not_found(format!("job \"{name}\" does not exist")))?;
+        // Nothing of it is on the board: whoever reads behind the job goes by its place there.
+        let progress = Arc::new(ProgressBoard::default()).register(name, Vec::new());
+        let context = self.job_context(&entry, job, progress)?;
+        // A task of its own, as for the job itself: what it opens wants the jobs' runtime.
+        let (folder, runtime) = (folder.to_owned(), &self.shared.runtime);
+        let saved = runtime.spawn(async move { run::savepoint(&context, &folder).await });
+        saved.await.map_err(|error| Error::internal(format!("the savepoint ended without an answer: {error}")))?
+    }
+
+    /// Where a job that rests may be told to go on behind records it cannot take.
+    ///
+    /// # Errors
+    /// It has a task (55000), or what it has decided cannot be read.
+    pub async fn resting_place(&self, name: &str) -> Result<RestingPlace> {
+        let job = self.shared.running.lock().get(name).cloned();
+        let job = job.ok_or_else(|| Error::not_found(format!("job \"{name}\" does not exist")))?;
+        let state = job.state.now();
+        if state.is_active() {
+            return Err(Error::invalid(format!(
+                "job \"{name}\" is {}: only a job at rest can go over records",
+                state.name()
+            ))
+            .code("55000")
+            .hint("PAUSE JOB it first."));
+        }
+        let record = match state {
+            JobState::Failed => job.last_error.lock().as_ref().and_then(|(_, error)| error.record().cloned()),
+            _ => None,
+        };
+        let mut positions: BTreeMap<String, Position> = BTreeMap::new();
+        let entry = self.shared.catalog.snapshot().jobs.get(name).filter(|entry| entry.id == job.id).cloned();
+        if let Some(dataflow) = entry.and_then(|entry| Dataflow::from_json(&entry.dataflow).ok()) {
+            let stored = self.checkpoints(&job.id, &dataflow)?.newest_positions().await?.unwrap_or_default();
+            positions.extend(stored.into_values().flatten());
+        }
+        // What has failed without a record's name may be anywhere behind the checkpoint.
+        if record.is_some() || state != JobState::Failed {
+            for (split, progress) in job.metrics.splits.lock().iter() {
+                let known = positions.entry(split.clone()).or_insert(progress.read);
+                *known = (*known).max(progress.read);
+            }
+        }
+        if let Some(record) = &record {
+            positions.insert(record.split.clone(), record.offset);
+        }
+        Ok(RestingPlace { record, positions })
+    }
+
+    /// Gives a job back to the catalog's wish after [`Self::stop_with_savepoint`]: its end is noted there, or could not be.
+    pub fn release(&self, name: &str) {
         if let Some(job) = self.shared.running.lock().get(name) {
             job.is_held.store(false, Ordering::Release);
         }
@@ -430,7 +512,7 @@ impl Jobs {
             if rest == Some(JobState::Finished) {
                 self.shared.board.remove_place(&progress);
             }
-            job.state.set(rest.unwrap_or_else(|| lifecycle::resting(desired)));
+            job.state.set(lifecycle::ended(rest, desired));
             desired
         };
         // RESUME may have come while the task was still ending.
@@ -458,6 +540,7 @@ impl Jobs {
             checkpoints: self.checkpoints(&entry.id, &dataflow)?,
             spill_folder: self.shared.folder.join(&entry.id).join("spill"),
             dataflow: Arc::new(dataflow),
+            skips: entry.skips.clone().into(),
             open_table,
             progress,
             read_behind,
@@ -579,7 +662,8 @@ impl Jobs {
                     last_error_ms: last_error.as_ref().map(|(at, _)| *at),
                     last_error: last_error.map(|(_, error)| error.to_string()),
                     restarts: job.map_or(0, |job| job.restarts.load(Ordering::Relaxed)),
-                    row_errors: count(|metrics| &metrics.row_errors),
+                    row_errors: metrics.map_or(0, |metrics| metrics.left_out.rows()),
+                    last_row_error: metrics.and_then(|metrics| metrics.left_out.last()),
                     checkpoints: count(|metrics| &metrics.checkpoints),
                     last_checkpoints: metrics
                         .map(|metrics| metrics.last_checkpoints.lock().iter().copied().collect())

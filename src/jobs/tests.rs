@@ -125,6 +125,7 @@ impl SplitReader for Reader {
             changes: ChangeBatch::inserts(RecordBatch::try_from_iter([("n", numbers)]).unwrap()),
             position: self.next,
             bytes: 0,
+            offsets: crate::connectors::RowOffsets::default(),
         }))
     }
 }
@@ -289,6 +290,7 @@ fn create(name: &str, id: &str) -> Change {
         dataflow: dataflow.to_json().unwrap(),
         desired: DesiredState::Running,
         created_ms: 0,
+        skips: Vec::new(),
     };
     Change::CreateJob { entry: Box::new(entry) }
 }

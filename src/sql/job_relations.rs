@@ -113,7 +113,7 @@ pub fn jobs(status: &[JobStatus]) -> Result<RecordBatch> {
         (!sinks.is_empty()).then(|| sinks.iter().sum())
     };
     let from_sources = |job: &JobStatus, count: fn(&NodeStatus) -> u64| job.sources().map(count).sum::<u64>();
-    let skipped = |job: &JobStatus| job.nodes.iter().map(|node| node.skipped).sum::<u64>();
+    let total = |job: &JobStatus, count: fn(&NodeStatus) -> u64| job.nodes.iter().map(count).sum::<u64>();
     relation(vec![
         ("name", text(status, |job| Some(job.name.clone()))),
         ("state", text(status, |job| Some(job.state.to_owned()))),
@@ -126,8 +126,11 @@ pub fn jobs(status: &[JobStatus]) -> Result<RecordBatch> {
         ("bytes_out", count(status, |job| from_sinks(job, |node| node.bytes))),
         ("rows_per_second", number(status, JobStatus::rows_per_second)),
         ("lag", count(status, JobStatus::lag)),
-        ("skipped", count(status, |job| Some(skipped(job)))),
+        ("skipped", count(status, |job| Some(total(job, |node| node.skipped)))),
+        ("null_keys", count(status, |job| Some(total(job, |node| node.null_keys)))),
+        ("nulled_values", count(status, |job| Some(total(job, |node| node.nulled)))),
         ("row_errors", count(status, |job| Some(job.row_errors))),
+        ("last_row_error", text(status, |job| job.last_row_error.clone())),
         ("restarts", count(status, |job| Some(job.restarts))),
         ("reads_behind", text(status, |job| (!job.reads_behind.is_empty()).then(|| job.reads_behind.join(", ")))),
         ("last_error", text(status, |job| job.last_error.clone())),
@@ -150,6 +153,8 @@ fn operators(status: &[JobStatus]) -> Result<RecordBatch> {
         ("rows_out", count(rows, |(_, node)| Some(node.rows_out))),
         ("bytes", count(rows, |(_, node)| Some(node.bytes))),
         ("skipped", count(rows, |(_, node)| Some(node.skipped))),
+        ("null_keys", count(rows, |(_, node)| Some(node.null_keys))),
+        ("nulled_values", count(rows, |(_, node)| Some(node.nulled))),
         ("requests", count(rows, |(_, node)| Some(node.requests))),
         ("retries", count(rows, |(_, node)| Some(node.retries))),
         ("rows_per_second", number(rows, |(_, node)| node.rows_per_second)),

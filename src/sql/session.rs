@@ -36,8 +36,8 @@ use super::settings::Settings;
 use super::statements::Statement;
 use super::{background_stream, splitter};
 use crate::catalog::{Change, DEFAULT_DATABASE, Snapshot, TableEntry};
-use crate::connectors::OptionValue;
 use crate::connectors::table_provider::{ConnectorTable, ScanNotices};
+use crate::connectors::{LengthEnforcer, OptionValue, StatementCounts};
 use crate::error::{Error, Result};
 use crate::threads::Deep;
 pub use existing_jobs::Existing;
@@ -181,6 +181,8 @@ pub struct Session {
     temporary: Arc<BTreeMap<String, TableEntry>>,
     prepared: BTreeMap<String, Prepared>,
     notices: Vec<Notice>,
+    /// What the last query or INSERT has left out.
+    counts: Option<Arc<StatementCounts>>,
     block: TransactionStatus,
     /// A statement of this message failed; what the message changed is rolled back at its end.
     message_failed: bool,
@@ -232,6 +234,7 @@ impl Session {
             temporary: Arc::default(),
             prepared: BTreeMap::new(),
             notices: Vec::new(),
+            counts: None,
             block: TransactionStatus::Idle,
             message_failed: false,
             pending: Vec::new(),
@@ -341,7 +344,8 @@ impl Session {
         match planned {
             Planned::Query { plan, names } => {
                 let plan = plan.clone();
-                let (state, told) = self.telling_state();
+                let (mut state, told) = self.telling_state();
+                self.count_into(&mut state);
                 let made = async move {
                     let plan = Self::bound(&plan, parameters)?;
                     let physical = state.create_physical_plan(&plan).await.map_err(|error| refine(error, None))?;
@@ -407,7 +411,25 @@ impl Session {
 
     /// Notices raised since the last call.
     pub fn take_notices(&mut self) -> Vec<Notice> {
+        // Of a query too: its rows are read when this is asked for the last time.
+        self.tell_counts();
         std::mem::take(&mut self.notices)
+    }
+
+    /// Notices of what was left out since the last ones.
+    fn tell_counts(&mut self) {
+        for (message, detail) in self.counts.as_ref().map(|counts| counts.take_told()).unwrap_or_default() {
+            self.notice_with(message, detail);
+        }
+    }
+
+    /// Has the tables of one execution count what they leave out.
+    fn count_into(&mut self, state: &mut SessionState) {
+        let leaves_out = self.settings.get("error-handling.mode").is_ok_and(|mode| mode == "log");
+        let enforcer = self.settings.get("table.exec.sink.type-length-enforcer").unwrap_or_default();
+        let counts = StatementCounts::new(leaves_out, LengthEnforcer::of(Some(&enforcer)).unwrap_or_default());
+        self.counts = Some(Arc::clone(&counts));
+        state.config_mut().set_extension(counts);
     }
 
     /// Settings that the client must be told of (ParameterStatus) and that changed since the last call; all of them at first.

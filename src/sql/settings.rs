@@ -186,6 +186,12 @@ static DEFINITIONS: &[Definition] = &[
     job("table.exec.sink.keyed-shuffle", Kind::DefaultOnly, "AUTO", "Without meaning yet."),
     job("table.exec.sink.not-null-enforcer", Kind::DefaultOnly, "ERROR", "What happens to NULL in NOT NULL columns."),
     job(
+        "table.exec.sink.type-length-enforcer",
+        Kind::Choice(&["IGNORE", "TRIM_PAD", "ERROR"]),
+        "IGNORE",
+        "Values of another length than CHAR(n), VARCHAR(n), BINARY(n) say: written as they are, made to fit, or an error.",
+    ),
+    job(
         "table.exec.sink.upsert-materialize",
         Kind::Choice(&["NONE", "AUTO", "FORCE"]),
         "AUTO",

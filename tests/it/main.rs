@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod backends;
+mod bad_rows;
 mod configuration;
 mod conformance;
 mod demo;
@@ -18,6 +19,7 @@ mod server;
 mod shutdown;
 mod state_budget;
 mod statements;
+mod text_lengths;
 mod tidy;
 mod waits;
 mod wire;

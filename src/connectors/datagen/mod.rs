@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use generate::Generator;
 
 use super::{
-    Connector, ConnectorMetrics, OptionReader, Position, Scan, ScanPartition, ScanPlan, ScanRequest, Source,
-    SourceBatch, Split, SplitReader, SplitRequest, Table, TableDeclaration,
+    Connector, ConnectorMetrics, OptionReader, Position, RowOffsets, Scan, ScanPartition, ScanPlan, ScanRequest,
+    Source, SourceBatch, Split, SplitReader, SplitRequest, Table, TableDeclaration,
 };
 use crate::changelog::ChangeBatch;
 use crate::error::{Error, Result};
@@ -103,7 +103,7 @@ impl Source for DatagenSource {
     }
 
     async fn open(&self, request: SplitRequest<'_>) -> Result<Box<dyn SplitReader>> {
-        let SplitRequest { split, position, end, projection, metrics } = request;
+        let SplitRequest { split, position, end, projection, metrics, .. } = request;
         let split = split
             .id
             .parse()
@@ -185,7 +185,12 @@ impl SplitReader for DatagenReader {
         ConnectorMetrics::add(&self.metrics.rows, rows.num_rows());
         let bytes = rows.get_array_memory_size() as u64;
         ConnectorMetrics::add(&self.metrics.bytes, bytes as usize);
-        Ok(Some(SourceBatch { changes: ChangeBatch::inserts(rows), position: to, bytes }))
+        Ok(Some(SourceBatch {
+            changes: ChangeBatch::inserts(rows),
+            position: to,
+            bytes,
+            offsets: RowOffsets::default(),
+        }))
     }
 }
 
@@ -217,7 +222,7 @@ struct DatagenPart {
 }
 
 impl ScanPartition for DatagenPart {
-    fn open(&self, batch_rows: usize) -> Result<SendableRecordBatchStream> {
+    fn open(&self, batch_rows: usize, _metrics: &Arc<ConnectorMetrics>) -> Result<SendableRecordBatchStream> {
         let schema = Arc::new(self.datagen.schema.project(&self.request.projection)?);
         let (datagen, split, projection) = (self.datagen.clone(), self.split, self.request.projection.clone());
         let limit = self.request.limit.and_then(|limit| i64::try_from(limit).ok()).unwrap_or(i64::MAX);

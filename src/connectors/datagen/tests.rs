@@ -87,7 +87,7 @@ async fn a_bounded_table_can_be_queried() {
     let plan = table.scan.as_ref().unwrap().plan(request).await.unwrap();
     let mut rows = 0;
     for partition in plan.partitions {
-        let batches: Vec<RecordBatch> = partition.open(100).unwrap().try_collect().await.unwrap();
+        let batches: Vec<RecordBatch> = partition.open(100, &Arc::default()).unwrap().try_collect().await.unwrap();
         rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
         assert_eq!(batches[0].column(1).as_string::<i32>().value(0).len(), 100);
     }

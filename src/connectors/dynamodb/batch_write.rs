@@ -88,13 +88,13 @@ impl WriteJson {
 }
 
 /// The body of a request that writes to one table.
-pub fn body(table_name: &str, writes: &[Arc<[u8]>]) -> Bytes {
-    let length = writes.iter().map(|write| write.len() + 1).sum::<usize>();
+pub fn body<'a>(table_name: &str, writes: impl Iterator<Item = &'a Arc<[u8]>> + Clone) -> Bytes {
+    let length = writes.clone().map(|write| write.len() + 1).sum::<usize>();
     let mut body = Vec::with_capacity(length + table_name.len() + 32);
     body.extend_from_slice(br#"{"RequestItems":{"#);
     write_text(table_name, &mut body);
     body.extend_from_slice(b":[");
-    for (index, write) in writes.iter().enumerate() {
+    for (index, write) in writes.enumerate() {
         if index > 0 {
             body.push(b',');
         }

@@ -12,11 +12,12 @@ use datafusion::arrow::datatypes::{DataType, Int64Type};
 use super::batch_write::{AttributeName, WriteJson};
 use super::encode::{Encoded, item_bytes};
 use super::item::Item;
-use super::key::{Key, KeySchema, KeyWriter, key_text};
+use super::key::{Key, KeySchema, KeyWriter};
 use super::monotonic::{DELETED_ATTRIBUTE, VERSION_BYTES_MAX, VersionedItem};
 use super::remote_table::RemoteTable;
 use super::ttl::epoch_seconds;
 use crate::changelog::{ChangeBatch, RowKind};
+use crate::connectors::bad_rows::row_text;
 use crate::connectors::{ConnectorMetrics, SinkContext};
 use crate::error::{Error, Result};
 
@@ -44,7 +45,15 @@ pub struct Change {
     pub bytes: usize,
 }
 
-/// Turns rows into writes; leaves out those without a key.
+/// What a row has as its key.
+#[derive(PartialEq)]
+enum RowKey {
+    Is(Key),
+    /// None: the row is not written.
+    None,
+}
+
+/// Turns rows into writes; leaves out those without a key, and those that do not fit where that is permitted.
 pub struct ItemWrites {
     rows: RowReader,
     context: SinkContext,
@@ -86,45 +95,67 @@ impl ItemWrites {
     /// The writes of a batch, in its order.
     ///
     /// # Errors
-    /// A value that DynamoDB cannot hold, an item that is too large, a row without the version it needs.
+    /// A row without the version it needs; where rows are not left out, one that DynamoDB cannot hold.
     pub fn changes(&mut self, batch: &ChangeBatch) -> Result<Vec<Change>> {
         let mut changes = Vec::with_capacity(batch.len());
         let counts = self.rows.counts(batch)?;
-        let mut keys = (0..batch.len()).map(|row| self.key(batch, row)).collect::<Result<Vec<_>>>()?;
+        let mut keys = Vec::with_capacity(batch.len());
+        for row in 0..batch.len() {
+            keys.push(match self.key(batch, row) {
+                Ok(Some(key)) => RowKey::Is(key),
+                Ok(None) => {
+                    self.leave_out();
+                    RowKey::None
+                }
+                Err(error) => {
+                    self.context.bad_rows.take(error.detail(format!("The row is {}.", row_text(batch.rows(), row))))?;
+                    RowKey::None
+                }
+            });
+        }
         for row in 0..batch.len() {
             let kind = batch.kind(row);
-            let Some(key) = keys[row].take() else {
-                self.leave_out();
-                continue;
-            };
+            let RowKey::Is(key) = std::mem::replace(&mut keys[row], RowKey::None) else { continue };
             let is_updated_in_place = kind == RowKind::UpdateBefore
                 && row + 1 < batch.len()
                 && batch.kind(row + 1) == RowKind::UpdateAfter
-                && keys[row + 1].as_ref() == Some(&key);
+                && keys[row + 1] == RowKey::Is(key.clone());
             if is_updated_in_place {
                 continue;
             }
-            let (write, bytes) = match &counts {
-                Some(counts) => self.versioned(batch, row, counts[row])?,
-                None => self.plain(batch, row)?,
+            let written = match &counts {
+                Some(counts) => self.versioned(batch, row, counts[row]),
+                None => self.plain(batch, row),
             };
-            if bytes > ITEM_BYTES_MAX {
-                return Err(Error::invalid(format!(
-                    "table \"{}\": the item with {} has {bytes} bytes, DynamoDB holds {ITEM_BYTES_MAX}",
-                    self.rows.table.declaration.name,
-                    key_text(&self.rows.key_item(batch, row)?, &self.rows.key)
-                )));
+            match written.and_then(|(write, bytes)| self.rows.fits(&key, bytes).map(|()| (write, bytes))) {
+                Ok((write, bytes)) => changes.push(Change { key, write, bytes }),
+                Err(error) if error.detail_text().is_some() => self.context.bad_rows.take(error)?,
+                Err(error) => {
+                    let key = key.text(&self.rows.key);
+                    self.context.bad_rows.take(error.detail(format!("The row's key is {key}.")))?;
+                }
             }
-            changes.push(Change { key, write, bytes });
         }
         Ok(changes)
     }
 
     /// The row's key; `None` if it is NULL or empty.
+    ///
+    /// # Errors
+    /// A value that can be in no key, or is too long for one.
     fn key(&mut self, batch: &ChangeBatch, row: usize) -> Result<Option<Key>> {
         self.key.clear();
-        for column in &self.rows.key_columns {
-            if !self.key.push(&self.rows.value(batch, row, *column, &mut self.text)?) {
+        for (place, column) in self.rows.key_columns.iter().enumerate() {
+            let value = self.rows.value(batch, row, *column, &mut self.text)?;
+            if let Some(limit) = KeySchema::limit_exceeded(place, &value) {
+                return Err(Error::row(format!(
+                    "table \"{}\": the value of key \"{}\" is longer than the {limit} bytes that DynamoDB permits",
+                    self.rows.table.declaration.name,
+                    self.rows.names[*column].name()
+                ))
+                .code("22001"));
+            }
+            if !self.key.push(&value) {
                 return Ok(None);
             }
         }
@@ -161,6 +192,7 @@ impl ItemWrites {
 
     fn leave_out(&mut self) {
         ConnectorMetrics::add(&self.context.metrics.skipped, 1);
+        ConnectorMetrics::add(&self.context.metrics.null_keys, 1);
         self.left_out += 1;
         if self.last_warning.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL) {
             tracing::warn!(
@@ -193,6 +225,19 @@ struct RowReader {
 }
 
 impl RowReader {
+    /// Whether DynamoDB holds an item of that size.
+    fn fits(&self, key: &Key, bytes: usize) -> Result<()> {
+        if bytes <= ITEM_BYTES_MAX {
+            return Ok(());
+        }
+        Err(Error::row(format!(
+            "table \"{}\": the item with {} has {bytes} bytes, DynamoDB holds {ITEM_BYTES_MAX}",
+            self.table.declaration.name,
+            key.text(&self.key)
+        ))
+        .code("22001"))
+    }
+
     fn value<'a>(
         &self,
         batch: &'a ChangeBatch,
@@ -201,7 +246,7 @@ impl RowReader {
         text: &'a mut Vec<u8>,
     ) -> Result<Encoded<'a>> {
         Encoded::of(batch.rows().column(column), row, text).map_err(|message| {
-            Error::invalid(format!(
+            Error::row(format!(
                 "table \"{}\", column \"{}\": {message}",
                 self.table.declaration.name, self.table.declaration.columns[column].name
             ))

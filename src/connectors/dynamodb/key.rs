@@ -9,7 +9,15 @@ use super::encode::Encoded;
 use super::item::{Item, key_attribute_type};
 use super::number::{Number, SIGNIFICANT_DIGITS_MAX};
 use crate::connectors::TableDeclaration;
+use crate::connectors::bad_rows::shortened;
 use crate::error::{Error, Result};
+
+/// Bytes of a partition key's value at most, as DynamoDB's limits say.
+const PARTITION_KEY_BYTES_MAX: usize = 2048;
+/// The same of a sort key.
+const SORT_KEY_BYTES_MAX: usize = 1024;
+/// Characters of a key's value in a message, at most.
+const SHOWN_CHARS_MAX: usize = 60;
 
 /// One attribute of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +61,18 @@ impl KeySchema {
     /// Partition key, then sort key.
     pub fn attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
         std::iter::once(&self.partition).chain(&self.sort)
+    }
+
+    /// Whether the value of the key's attribute at `place` (0: partition, 1: sort) is longer than DynamoDB permits; then how long
+    /// it may be. No item has such a key.
+    pub fn limit_exceeded(place: usize, value: &Encoded<'_>) -> Option<usize> {
+        let limit = if place == 0 { PARTITION_KEY_BYTES_MAX } else { SORT_KEY_BYTES_MAX };
+        let bytes = match value {
+            Encoded::Text(text) => text.len(),
+            Encoded::Binary(bytes) => bytes.len(),
+            _ => return None,
+        };
+        (bytes > limit).then_some(limit)
     }
 
     /// As `(user_id, order_id)`.
@@ -146,6 +166,25 @@ impl Key {
         values.into_iter().all(|value| key.push_attribute(value)).then(|| key.finish())
     }
 
+    /// For messages: `user_id = 7, order_id = 12`.
+    pub fn text(&self, schema: &KeySchema) -> String {
+        let mut rest = &*self.0;
+        let mut parts = Vec::new();
+        for attribute in schema.attributes() {
+            let Some((head, behind)) = rest.split_at_checked(5) else { break };
+            let length = u32::from_le_bytes([head[1], head[2], head[3], head[4]]) as usize;
+            let Some((value, behind)) = behind.split_at_checked(length) else { break };
+            rest = behind;
+            let text = match head[0] {
+                b'S' => value_text(&AttributeValue::S(String::from_utf8_lossy(value).into_owned())),
+                b'N' => String::from_utf8_lossy(value).into_owned(),
+                _ => value_text(&AttributeValue::B(value.into())),
+            };
+            parts.push(format!("{} = {text}", attribute.name));
+        }
+        parts.join(", ")
+    }
+
     /// The key of an item; `None` if one of its values can be none.
     pub fn of_item(item: &Item, key: &KeySchema) -> Option<Self> {
         let values: Option<Vec<_>> = key.attributes().map(|attribute| item.get(&attribute.name)).collect();
@@ -228,11 +267,16 @@ pub fn key_text(item: &Item, key: &KeySchema) -> String {
 /// An attribute's value for messages and EXPLAIN.
 pub fn value_text(value: &AttributeValue) -> String {
     match value {
-        AttributeValue::S(text) => format!("'{text}'"),
+        AttributeValue::S(text) => format!("'{}'", shortened(text, SHOWN_CHARS_MAX)),
         AttributeValue::N(text) => text.clone(),
         AttributeValue::Bool(value) => value.to_string(),
         AttributeValue::B(blob) => {
-            blob.as_ref().iter().fold("0x".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+            let hex = blob
+                .as_ref()
+                .iter()
+                .take(SHOWN_CHARS_MAX)
+                .fold("0x".to_owned(), |text, byte| text + &format!("{byte:02x}"));
+            shortened(&hex, SHOWN_CHARS_MAX)
         }
         other => format!("{other:?}"),
     }

@@ -10,7 +10,7 @@ use futures::stream::FuturesUnordered;
 use futures::{StreamExt, TryStreamExt};
 
 use super::client::send;
-use super::encode::encode;
+use super::encode::Encoded;
 use super::item::Item;
 use super::key::{Key, KeySchema};
 use super::predicate::key_condition;
@@ -104,17 +104,17 @@ impl Keys {
         let mut keys = HashMap::with_capacity(request.keys.num_rows());
         for row in 0..request.keys.num_rows() {
             let mut item = Item::with_capacity(positions.len());
-            for (attribute, position) in key.attributes().zip(&positions) {
-                let value = encode(request.keys.column(*position), row).map_err(|message| {
-                    Error::invalid(format!(
-                        "key \"{}\" of table \"{}\": {message}",
-                        attribute.name, table.declaration.name
-                    ))
-                    .code("22000")
+            for (place, (attribute, position)) in key.attributes().zip(&positions).enumerate() {
+                let mut text = Vec::new();
+                let value = Encoded::of(request.keys.column(*position), row, &mut text).map_err(|message| {
+                    Error::row(format!("key \"{}\" of table \"{}\": {message}", attribute.name, table.declaration.name))
+                        .code("22000")
                 })?;
-                item.extend(value.map(|value| (attribute.name.clone(), value)));
+                if KeySchema::limit_exceeded(place, &value).is_none() {
+                    item.extend(value.into_attribute().map(|value| (attribute.name.clone(), value)));
+                }
             }
-            // NULL and empty texts are no keys: nothing is found.
+            // NULL, empty texts and what is too long are no keys: nothing is found, and nothing is asked.
             let attributes = key.attributes().take(positions.len()).map(|attribute| item.get(&attribute.name));
             if let Some(values) = attributes.collect::<Option<Vec<_>>>().and_then(Key::of) {
                 let (_, indexes) = keys.entry(values).or_insert_with(|| (item, Vec::new()));

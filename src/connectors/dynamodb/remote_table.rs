@@ -203,7 +203,7 @@ impl RemoteTable {
                 (Some(item), Some(key)) => key_text(item, key),
                 _ => "key unknown".to_owned(),
             };
-            Error::invalid(format!(
+            Error::row(format!(
                 "table \"{}\": attribute \"{attribute}\" of the item with {key}: {message}",
                 self.declaration.name
             ))

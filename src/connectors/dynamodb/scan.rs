@@ -27,7 +27,7 @@ use super::predicate::{
     is_answered_by_key, is_evaluable, key_condition,
 };
 use super::remote_table::{Projection, RemoteTable};
-use crate::connectors::{Scan, ScanPartition, ScanPlan, ScanRequest};
+use crate::connectors::{ConnectorMetrics, Scan, ScanPartition, ScanPlan, ScanRequest};
 use crate::error::Result;
 
 /// Parts of a Scan that are read at the same time.
@@ -208,7 +208,7 @@ struct Part {
 }
 
 impl ScanPartition for Part {
-    fn open(&self, batch_rows: usize) -> Result<SendableRecordBatchStream> {
+    fn open(&self, batch_rows: usize, _metrics: &Arc<ConnectorMetrics>) -> Result<SendableRecordBatchStream> {
         let mut stream = RecordBatchReceiverStream::builder(self.read.schema.clone(), 2);
         let (out, read, steps) = (stream.tx(), self.read.clone(), self.steps.clone());
         stream.spawn(async move {

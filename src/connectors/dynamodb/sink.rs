@@ -21,11 +21,13 @@ use super::monotonic::{Bases, Lineage, VersionedPut};
 use super::remote_table::RemoteTable;
 use super::write_queue::WriteQueue;
 use crate::changelog::ChangeBatch;
-use crate::connectors::{ConnectorMetrics, FailureTeller, Sink, SinkContext, SinkKind, SinkWriter};
+use crate::connectors::{BadRows, ConnectorMetrics, FailureTeller, Sink, SinkContext, SinkKind, SinkWriter};
 use crate::error::{Error, Result};
 use crate::fault;
 use crate::waits::Waiting;
 
+/// The code of a request of which DynamoDB holds something to be wrong in itself.
+const VALIDATION: &str = "ValidationException";
 /// A request may have at most 16 MB.
 const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -76,6 +78,7 @@ impl Sink for DynamoDbSink {
             table: self.table.clone(),
             key: key.clone(),
             metrics: context.metrics.clone(),
+            bad_rows: context.bad_rows.clone(),
             acknowledged,
             progress,
             refused: Mutex::new(None),
@@ -158,6 +161,10 @@ fn room_from(buffered_max: usize) -> usize {
 
 #[async_trait]
 impl SinkWriter for Writer {
+    fn check(&mut self, batch: &ChangeBatch) -> Result<()> {
+        self.items.changes(batch).map(|_| ())
+    }
+
     async fn write(&mut self, batch: ChangeBatch) -> Result<u64> {
         if self.shared.failure.lock().is_some() {
             return Err(self.failure());
@@ -233,6 +240,7 @@ struct Sender {
     table: Arc<RemoteTable>,
     key: KeySchema,
     metrics: Arc<ConnectorMetrics>,
+    bad_rows: Arc<BadRows>,
     acknowledged: watch::Sender<u64>,
     progress: watch::Sender<u64>,
     /// Said while DynamoDB refuses writes.
@@ -240,8 +248,10 @@ struct Sender {
 }
 
 enum Event {
-    /// A request ended: the queue's slots of its writes, the keys of those that DynamoDB left out.
-    Answered { slots: Vec<usize>, answer: Result<HashSet<Key>, Failure> },
+    /// A request ended: the queue's slots of its writes with these, the keys of those that DynamoDB left out.
+    Answered { sent: Vec<(usize, Write)>, answer: Result<HashSet<Key>, Failure> },
+    /// DynamoDB refuses one write alone, for this reason.
+    Refused { slot: usize, reason: Error },
     /// Writes that failed have waited and may go again.
     Rested(Vec<usize>),
 }
@@ -266,8 +276,7 @@ impl Sender {
             tokio::select! {
                 Some(event) = events.next(), if !events.is_empty() => {
                     match self.settle(event) {
-                        Ok(Some(rest)) => events.push(rest),
-                        Ok(None) => {}
+                        Ok(more) => events.extend(more),
                         Err(error) => {
                             *self.shared.failure.lock() = Some(error);
                             return;
@@ -300,6 +309,7 @@ impl Sender {
         if let (Some(put), [(_, Write::Versioned(_))]) = (&self.versioned, batch.as_slice())
             && let Some((slot, Write::Versioned(item))) = batch.pop()
         {
+            let sent = vec![(slot, Write::Versioned(item.clone()))];
             let key = self.shared.queue.lock().key(slot).clone();
             let (put, bases, metrics) = (put.clone(), self.bases.clone(), self.metrics.clone());
             return async move {
@@ -308,18 +318,15 @@ impl Sender {
                     bases.lock().remember(key, base);
                     HashSet::new()
                 });
-                Event::Answered { slots: vec![slot], answer }
+                Event::Answered { sent, answer }
             }
             .boxed();
         }
-        let (mut slots, mut writes) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
-        for (slot, write) in batch {
-            if let Write::Plain(write) = write {
-                slots.push(slot);
-                writes.push(write);
-            }
-        }
-        let body = batch_write::body(self.table.table_name(), &writes);
+        let writes = batch.iter().filter_map(|(_, write)| match write {
+            Write::Plain(write) => Some(write),
+            Write::Versioned(_) => None,
+        });
+        let body = batch_write::body(self.table.table_name(), writes);
         let (call, metrics, key) = (self.call.clone(), self.metrics.clone(), self.key.clone());
         let doing = self.table.doing("BatchWriteItem");
         let timeout = self.table.options.sink_read_timeout;
@@ -329,21 +336,33 @@ impl Sender {
                 Ok(answer) => batch_write::left_out(&answer, &key).map_err(|error| Failure::unreadable(&doing, &error)),
                 Err(failure) => Err(failure),
             };
-            Event::Answered { slots, answer }
+            Event::Answered { sent: batch, answer }
         }
         .boxed()
     }
 
-    /// Notes what came of a request; gives the rest that failed writes have to take.
-    fn settle(&self, event: Event) -> Result<Option<BoxFuture<'static, Event>>> {
-        let (slots, answer) = match event {
+    /// Notes what came of a request; gives the rest that failed writes have to take, or the requests that find out which of
+    /// several writes is refused.
+    fn settle(&self, event: Event) -> Result<Vec<BoxFuture<'static, Event>>> {
+        let (sent, answer) = match event {
             Event::Rested(slots) => {
                 let mut queue = self.shared.queue.lock();
                 slots.into_iter().for_each(|slot| queue.retry(slot));
-                return Ok(None);
+                return Ok(Vec::new());
             }
-            Event::Answered { slots, answer } => (slots, answer),
+            Event::Refused { slot, reason } => {
+                self.bad_rows.take(reason)?;
+                self.shared.queue.lock().succeed(slot);
+                return Ok(Vec::new());
+            }
+            Event::Answered { sent, answer } => (sent, answer),
         };
+        if let Err(failure) = &answer
+            && failure.code == VALIDATION
+        {
+            return Ok(self.find_refused(sent, &failure.error));
+        }
+        let slots: Vec<usize> = sent.into_iter().map(|(slot, _)| slot).collect();
         let mut refusal = FailureKind::Throttled;
         let left: Vec<usize> = match answer {
             Ok(left_out) => {
@@ -369,7 +388,7 @@ impl Sender {
         };
         if left.is_empty() {
             self.refused.lock().take();
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let mut refused = self.refused.lock();
         if refused.as_ref().is_none_or(|(kind, _)| *kind != refusal) {
@@ -389,12 +408,46 @@ impl Sender {
             );
         }
         let pause = backoff(failures);
-        Ok(Some(
-            async move {
-                tokio::time::sleep(pause).await;
-                Event::Rested(left)
+        let rest = async move {
+            tokio::time::sleep(pause).await;
+            Event::Rested(left)
+        };
+        Ok(vec![rest.boxed()])
+    }
+
+    /// DynamoDB answers one bad item with the refusal of its whole request, and does not say which one it is: the halves are
+    /// sent, until one write alone is refused. Whether that is the row's fault, or the table is another one now, the table is asked.
+    fn find_refused(&self, mut sent: Vec<(usize, Write)>, refusal: &Error) -> Vec<BoxFuture<'static, Event>> {
+        if sent.len() > 1 {
+            let half = sent.split_off(sent.len() / 2);
+            return vec![self.request(sent), self.request(half)];
+        }
+        let Some((slot, write)) = sent.pop() else { return Vec::new() };
+        let (table, opened) = (self.table.clone(), self.key.clone());
+        let key = self.shared.queue.lock().key(slot).text(&opened);
+        let message = refusal.message().to_owned();
+        let judged = async move {
+            let now = match table.describe().await {
+                Ok(description) => KeySchema::of(&description)
+                    .map_err(|error| Failure::unreadable(&table.doing("DescribeTable"), error.message())),
+                Err(failure) => Err(failure),
+            };
+            match now {
+                Ok(now) if now == opened => {
+                    let reason = Error::row(message).detail(format!("The row's key is {key}."));
+                    Event::Refused { slot, reason }
+                }
+                Ok(now) => {
+                    let reason = Error::invalid(message).detail(format!(
+                        "The table's key is {} now, and was {} when it was opened.",
+                        now.describe(),
+                        opened.describe()
+                    ));
+                    Event::Refused { slot, reason }
+                }
+                Err(failure) => Event::Answered { sent: vec![(slot, write)], answer: Err(failure) },
             }
-            .boxed(),
-        ))
+        };
+        vec![judged.boxed()]
     }
 }

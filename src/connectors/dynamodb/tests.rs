@@ -19,6 +19,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 mod monotonic;
+mod refused;
 
 const NOW_MS: i64 = 1_704_103_200_000;
 
@@ -242,7 +243,7 @@ async fn read(
     let plan = scan.plan(ScanRequest { projection: projection.to_vec(), filters, limit }).await?;
     let mut batches = Vec::new();
     for partition in plan.partitions {
-        let mut stream = partition.open(1000)?;
+        let mut stream = partition.open(1000, &Arc::default())?;
         while let Some(batch) = stream.next().await {
             batches.push(batch?);
         }
@@ -721,7 +722,7 @@ async fn rows_that_dynamodb_cannot_hold_fail_the_writer() {
     for row in [(Some(1), 1, f64::NAN, "s"), (Some(1), 1, 0.0, &*"x".repeat(410_000))] {
         let (mut writer, _) = writer(&table).await;
         let error = writer.write(ChangeBatch::inserts(rows(&declaration, &[row]))).await.unwrap_err();
-        assert_eq!(error.kind(), crate::error::ErrorKind::Invalid);
+        assert_eq!(error.kind(), crate::error::ErrorKind::Row);
         assert!(writer.flush().await.is_err());
     }
 }

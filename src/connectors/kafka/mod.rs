@@ -35,6 +35,7 @@ pub use options::KafkaOptions;
 use statement_producers::StatementProducers;
 
 use super::{Advice, Connector, ConnectorDefaults, OptionReader, Table, TableDeclaration};
+use crate::changelog::Changelog;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Options whose values are secrets: kept apart from the catalog and never shown.
@@ -84,8 +85,22 @@ impl Connector for KafkaConnector {
         options: &'a mut OptionReader,
         table: &'a TableDeclaration,
     ) -> BoxFuture<'a, Result<Vec<Advice>>> {
-        advise(KafkaOptions::take(options, table, &self.defaults))
+        let read = KafkaOptions::take(options, table, &self.defaults);
+        advise(read.and_then(|read| may_have_key(&read, table).map(|()| read)))
     }
+}
+
+/// A PRIMARY KEY of a table whose records hold rows says what nobody sees to: each record is a row, whatever its key.
+fn may_have_key(options: &KafkaOptions, table: &TableDeclaration) -> Result<()> {
+    if table.primary_key.is_empty() || options.changelog != Changelog::Append {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "table \"{}\": connector \"kafka\" with format \"{}\" cannot have a PRIMARY KEY, whose semantics it does not guarantee",
+        table.name,
+        options.value_format.name()
+    ))
+    .hint("Use connector \"upsert-kafka\", a format of changes such as debezium-json, or no PRIMARY KEY."))
 }
 
 /// What a table can do.

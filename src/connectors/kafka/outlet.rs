@@ -12,7 +12,8 @@ use tokio::sync::watch;
 
 use super::tickets::{Room, Ticket, Tickets};
 use super::transactions::{KafkaTransactions, Open};
-use crate::connectors::{SinkContext, Transactions};
+use crate::connectors::bad_rows::shortened;
+use crate::connectors::{BadRows, SinkContext, Transactions};
 use crate::error::{Error, Result};
 use crate::fault;
 
@@ -32,6 +33,25 @@ pub(in crate::connectors) struct Outgoing<'a> {
     pub headers: Option<&'a OwnedHeaders>,
 }
 
+impl Outgoing<'_> {
+    /// Why a client refuses to send it.
+    pub fn too_large(&self, table: &str) -> Error {
+        let bytes = self.key.map_or(0, <[u8]>::len) + self.payload.map_or(0, <[u8]>::len);
+        let error = Error::row(format!(
+            "table \"{table}\": a record of {bytes} bytes is larger than topic \"{}\" is written with",
+            self.topic
+        ))
+        .code("22001")
+        .hint("Set 'properties.message.max.bytes', and max.message.bytes of the topic.");
+        let start = |bytes: &[u8]| shortened(&String::from_utf8_lossy(&bytes[..bytes.len().min(400)]), 60);
+        match (self.key, self.payload) {
+            (Some(key), _) => error.detail(format!("Its key is {}.", start(key))),
+            (None, Some(payload)) => error.detail(format!("It begins with {}.", start(payload))),
+            (None, None) => error,
+        }
+    }
+}
+
 /// A record that waits.
 pub(super) struct Kept {
     epoch: u64,
@@ -49,6 +69,7 @@ pub(super) struct Sealed {
     pub epoch: u64,
     pub kept: VecDeque<Kept>,
     pub tickets: Arc<Tickets>,
+    pub bad_rows: Arc<BadRows>,
 }
 
 impl Kept {
@@ -79,6 +100,7 @@ pub(in crate::connectors) struct Outlet {
     tickets: Arc<Tickets>,
     /// Whether all records of an epoch wait for its end.
     holds_back: bool,
+    bad_rows: Arc<BadRows>,
 }
 
 impl Outlet {
@@ -105,6 +127,7 @@ impl Outlet {
             kept_bytes: 0,
             tickets,
             holds_back,
+            bad_rows: context.bad_rows.clone(),
         }))
     }
 
@@ -168,7 +191,8 @@ impl Outlet {
         if self.holds_back {
             self.kept_bytes = 0;
             let kept = std::mem::take(&mut self.kept);
-            self.kafka()?.seal(Sealed { epoch, kept, tickets: self.tickets.clone() });
+            let (tickets, bad_rows) = (self.tickets.clone(), self.bad_rows.clone());
+            self.kafka()?.seal(Sealed { epoch, kept, tickets, bad_rows });
         } else if !fault::is_mutant("commit-before-flush") {
             self.wait_and_drain().await?;
         }
@@ -219,7 +243,7 @@ impl Outlet {
     }
 
     async fn hand_over(&self, record: &Outgoing<'_>, ticket: &Arc<Ticket>) -> Result<()> {
-        hand_over(self.kafka()?, record, ticket, &self.tickets).await
+        hand_over(self.kafka()?, record, ticket, &self.tickets, &self.bad_rows).await
     }
 }
 
@@ -229,6 +253,7 @@ pub(super) async fn hand_over(
     record: &Outgoing<'_>,
     ticket: &Arc<Ticket>,
     tickets: &Tickets,
+    bad_rows: &BadRows,
 ) -> Result<()> {
     kafka.begun();
     let mut room: Option<Room<'_>> = None;
@@ -240,6 +265,18 @@ pub(super) async fn hand_over(
             Ok(()) => return Ok(()),
             Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
                 tickets.wait_for_room(&mut room).await;
+            }
+            Err(KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge)) => {
+                return match bad_rows.take(record.too_large(&kafka.options().table)) {
+                    Ok(()) => {
+                        ticket.done();
+                        Ok(())
+                    }
+                    Err(error) => {
+                        tickets.fail(error.clone());
+                        Err(error)
+                    }
+                };
             }
             Err(error) => {
                 let error = kafka.fail(error, &format!("writing to topic \"{}\"", record.topic)).await;

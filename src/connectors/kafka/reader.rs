@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::consumer::{Event, PartitionQueue};
 use super::rows::RowReader;
-use crate::connectors::{ConnectorMetrics, SourceBatch};
+use crate::connectors::{ConnectorMetrics, SkippedRecords, SourceBatch};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A batch is handed over when it holds this much.
@@ -30,6 +30,8 @@ pub(super) struct Read {
     /// Whether the log's end is the end, wherever it is (the pinned end was within the log, so it can only have shrunk).
     pub ends_with_log: bool,
     pub batch_rows: usize,
+    /// Records that are gone over.
+    pub skips: Vec<SkippedRecords>,
     /// Rows wanted at most.
     pub limit: Option<usize>,
     /// How long to wait for a record that must be there.
@@ -157,11 +159,11 @@ impl Reading {
         if self.read.position == before && self.read.rows.len() == 0 {
             return Ok(Step::Nothing);
         }
-        let changes = self.read.rows.take()?;
+        let (changes, offsets) = self.read.rows.take()?;
         self.given += changes.len();
         ConnectorMetrics::add(&self.read.metrics.rows, changes.len());
         self.read.metrics.bytes.fetch_add(bytes, Ordering::Relaxed);
-        Ok(Step::Batch(SourceBatch { changes, position: self.read.position, bytes }))
+        Ok(Step::Batch(SourceBatch { changes, position: self.read.position, bytes, offsets }))
     }
 
     fn receive(&mut self, max: usize, timeout: Duration, bytes: &mut u64) -> Result<usize> {
@@ -170,6 +172,7 @@ impl Reading {
         let (topic, consumer) = (topic.to_owned(), read.queue.consumer().clone());
         let (rows, position, end, metrics) = (&mut read.rows, &mut read.position, &mut read.end, &read.metrics);
         let (ends_with_log, has_patience) = (read.ends_with_log, read.patience.is_some());
+        let skips = &read.skips;
         read.queue.receive(max, timeout, |event| match event {
             Event::Record(record) => {
                 let offset = record.offset();
@@ -180,10 +183,26 @@ impl Reading {
                     *position = end.unwrap_or(*position);
                     return false;
                 }
+                if skips.iter().any(|skip| skip.from <= offset && offset < skip.to) {
+                    *position = offset + 1;
+                    *skipped += 1;
+                    ConnectorMetrics::add(&metrics.skipped, 1);
+                    consumer.tell(&format!(
+                        "topic \"{topic}\", partition {partition}, offset {offset}: record left out, as RESUME JOB … SKIP says"
+                    ));
+                    return true;
+                }
                 *bytes += (record.value().map_or(0, <[u8]>::len) + record.key().map_or(0, <[u8]>::len)) as u64;
                 match rows.push(&topic, partition, record) {
                     Ok(decoded) => {
                         *position = offset + 1;
+                        if decoded.nulled > 0 {
+                            ConnectorMetrics::add(&metrics.nulled, decoded.nulled);
+                            consumer.tell(&format!(
+                                "topic \"{topic}\", partition {partition}, offset {offset}: {} values cannot be read and are NULL",
+                                decoded.nulled
+                            ));
+                        }
                         if decoded.skipped > 0 {
                             *skipped += decoded.skipped as u64;
                             ConnectorMetrics::add(&metrics.skipped, decoded.skipped);
@@ -194,8 +213,8 @@ impl Reading {
                         true
                     }
                     Err(error) => {
-                        *pending =
-                            Some(error.context(format!("topic \"{topic}\", partition {partition}, offset {offset}")));
+                        let place = format!("topic \"{topic}\", partition {partition}, offset {offset}");
+                        *pending = Some(error.context(place).of_record(format!("{topic}/{partition}"), offset));
                         false
                     }
                 }

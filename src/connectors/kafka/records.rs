@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, TimeUnit, TimestampMillisecondType};
 use datafusion::arrow::record_batch::RecordBatch;
@@ -15,7 +15,9 @@ use rdkafka::message::{Header, OwnedHeaders};
 use super::options::{ColumnSource, KafkaOptions, Metadata};
 use super::outlet::Outgoing;
 use crate::changelog::{ChangeBatch, Changelog, RowKind};
-use crate::error::{Error, Result};
+use crate::connectors::BadRows;
+use crate::connectors::bad_rows::row_text;
+use crate::error::{Error, ErrorKind, Result};
 use crate::formats::{EncodedRows, Encoder};
 
 /// How often at most left-out rows are logged.
@@ -28,6 +30,7 @@ pub(super) struct RecordMaker {
     value: Box<dyn Encoder>,
     timestamp: Option<usize>,
     headers: Option<usize>,
+    bad_rows: Arc<BadRows>,
     left_out: usize,
     last_warning: Option<Instant>,
 }
@@ -37,7 +40,7 @@ impl RecordMaker {
     ///
     /// # Errors
     /// A column that can only be read, or a type that a format cannot write.
-    pub fn new(options: Arc<KafkaOptions>) -> Result<Self> {
+    pub fn new(options: Arc<KafkaOptions>, bad_rows: Arc<BadRows>) -> Result<Self> {
         let (mut timestamp, mut headers) = (None, None);
         for (index, column) in options.columns.iter().enumerate() {
             if let ColumnSource::Metadata { metadata, is_virtual: false } = column {
@@ -64,14 +67,44 @@ impl RecordMaker {
             None => None,
         };
         let value = options.value_format.encoder(&options.value_fields)?;
-        Ok(Self { options, key, value, timestamp, headers, left_out: 0, last_warning: None })
+        Ok(Self { options, key, value, timestamp, headers, bad_rows, left_out: 0, last_warning: None })
     }
 
     /// The records of a batch, in its order.
     ///
     /// # Errors
-    /// A value that the format cannot hold, or a change that the table cannot take.
+    /// A change that the table cannot take; where rows are not left out, one that the format cannot hold.
     pub fn records(&mut self, changes: &ChangeBatch) -> Result<Records> {
+        let records = match self.all_records(changes) {
+            Err(error) if error.kind() == ErrorKind::Row => {
+                let writable = self.writable(changes)?;
+                self.all_records(&writable)?
+            }
+            outcome => outcome?,
+        };
+        self.tell_left_out(records.skipped);
+        Ok(records)
+    }
+
+    /// The changes that the formats can hold, each tried by itself.
+    fn writable(&mut self, changes: &ChangeBatch) -> Result<ChangeBatch> {
+        let mut fits = Vec::with_capacity(changes.len());
+        for row in 0..changes.len() {
+            let one = changes.slice(row, 1);
+            let has_value = self.options.changelog != Changelog::Upsert || !one.kind(0).is_retraction();
+            let tried = match self.keys(&one) {
+                Ok(_) if has_value => self.values(&one).map(|_| ()),
+                keys => keys.map(|_| ()),
+            };
+            fits.push(tried.is_ok());
+            if let Err(error) = tried {
+                self.bad_rows.take(error.detail(format!("The row is {}.", row_text(one.rows(), 0))))?;
+            }
+        }
+        changes.filter(&BooleanArray::from(fits))
+    }
+
+    fn all_records(&mut self, changes: &ChangeBatch) -> Result<Records> {
         if self.options.changelog == Changelog::Upsert {
             return self.upserts(changes);
         }
@@ -94,7 +127,6 @@ impl RecordMaker {
     fn upserts(&mut self, all_changes: &ChangeBatch) -> Result<Records> {
         let changes = self.keyed(all_changes)?;
         let skipped = all_changes.len() - changes.len();
-        self.tell_left_out(skipped);
         let keys = self.keys(&changes)?.ok_or_else(|| Error::internal("an upsert table has no key"))?;
         let is_updated_in_place = |row: usize| {
             changes.kind(row) == RowKind::UpdateBefore

@@ -11,6 +11,7 @@ use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use super::consumer::Record;
 use super::options::{ColumnSource, KafkaOptions, Metadata};
 use crate::changelog::{ChangeBatch, Changelog, RowKind};
+use crate::connectors::RowOffsets;
 use crate::error::Result;
 use crate::formats::columns::{Column, Values};
 use crate::formats::{Decoded, Decoder};
@@ -32,6 +33,7 @@ pub(super) struct RowReader {
     rows: usize,
     /// In an upsert table: the rows that are deletes.
     deletes: Vec<usize>,
+    offsets: RowOffsets,
 }
 
 impl RowReader {
@@ -62,7 +64,17 @@ impl RowReader {
         };
         let value = options.value_format.decoder(&options.value_fields, &values)?;
         let changelog = options.changelog;
-        Ok(Self { schema, outputs, value, key, metadata, changelog, rows: 0, deletes: Vec::new() })
+        Ok(Self {
+            schema,
+            outputs,
+            value,
+            key,
+            metadata,
+            changelog,
+            rows: 0,
+            deletes: Vec::new(),
+            offsets: RowOffsets::default(),
+        })
     }
 
     pub fn schema(&self) -> &SchemaRef {
@@ -77,23 +89,26 @@ impl RowReader {
     pub fn push(&mut self, topic: &str, partition: i32, record: Record<'_>) -> Result<Decoded> {
         let is_upsert = self.changelog == Changelog::Upsert;
         if is_upsert && record.key().is_none() {
-            return Ok(Decoded { rows: 0, skipped: 1 });
+            return Ok(Decoded { rows: 0, skipped: 1, nulled: 0 });
         }
-        let decoded = match record.value() {
+        let mut decoded = match record.value() {
             Some(value) => self.value.decode(value)?,
             None if is_upsert => {
                 self.value.push_blank();
-                Decoded { rows: 1, skipped: 0 }
+                Decoded { rows: 1, ..Decoded::default() }
             }
             // Change records say their deletes themselves: what follows one is for Kafka's compaction.
             None if self.changelog == Changelog::Retract => return Ok(Decoded::default()),
             // A record without a value is no row.
-            None => return Ok(Decoded { rows: 0, skipped: 1 }),
+            None => return Ok(Decoded { rows: 0, skipped: 1, nulled: 0 }),
         };
         if let Some(key) = &mut self.key {
             for _ in 0..decoded.rows {
                 let key_rows = match record.key().map(|bytes| key.decode(bytes)) {
-                    Some(Ok(key_rows)) => key_rows.rows,
+                    Some(Ok(key_rows)) => {
+                        decoded.nulled += key_rows.nulled;
+                        key_rows.rows
+                    }
                     None => 0,
                     Some(Err(error)) => {
                         self.value.truncate(self.rows);
@@ -104,7 +119,7 @@ impl RowReader {
                 if key_rows != 1 {
                     self.value.truncate(self.rows);
                     key.truncate(self.rows);
-                    return Ok(Decoded { rows: 0, skipped: 1 });
+                    return Ok(Decoded { rows: 0, skipped: 1, nulled: 0 });
                 }
             }
         }
@@ -116,12 +131,13 @@ impl RowReader {
         if is_upsert && record.value().is_none() {
             self.deletes.push(self.rows);
         }
+        self.offsets.push(self.rows, decoded.rows, record.offset());
         self.rows += decoded.rows;
         Ok(decoded)
     }
 
-    /// The rows collected.
-    pub fn take(&mut self) -> Result<ChangeBatch> {
+    /// The rows collected, and which records they come from.
+    pub fn take(&mut self) -> Result<(ChangeBatch, RowOffsets)> {
         let mut kinds = self.value.take_kinds();
         if !self.deletes.is_empty() {
             let kinds = kinds.insert(vec![RowKind::Insert; self.rows]);
@@ -149,10 +165,11 @@ impl RowReader {
         let count = RecordBatchOptions::new().with_row_count(Some(self.rows));
         self.rows = 0;
         let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &count)?;
-        Ok(match kinds {
+        let changes = match kinds {
             Some(kinds) => ChangeBatch::changes(rows, kinds.into()),
             None => ChangeBatch::inserts(rows),
-        })
+        };
+        Ok((changes, std::mem::take(&mut self.offsets)))
     }
 }
 

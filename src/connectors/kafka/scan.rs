@@ -171,7 +171,7 @@ struct KafkaScanPartition {
 }
 
 impl KafkaScanPartition {
-    fn start(&self, rows: RowReader, batch_rows: usize) -> Result<Batches> {
+    fn start(&self, rows: RowReader, batch_rows: usize, metrics: &Arc<ConnectorMetrics>) -> Result<Batches> {
         if self.start >= self.end || self.limit == Some(0) {
             return Ok(reader::ended());
         }
@@ -188,18 +188,19 @@ impl KafkaScanPartition {
             end: Some(self.end),
             ends_with_log: true,
             batch_rows: batch_rows.min(self.limit.unwrap_or(usize::MAX)).max(1),
+            skips: Vec::new(),
             limit: self.limit,
             patience: Some(PATIENCE),
-            metrics: Arc::new(ConnectorMetrics::default()),
+            metrics: Arc::clone(metrics),
         })
     }
 }
 
 impl ScanPartition for KafkaScanPartition {
-    fn open(&self, batch_rows: usize) -> Result<SendableRecordBatchStream> {
+    fn open(&self, batch_rows: usize, metrics: &Arc<ConnectorMetrics>) -> Result<SendableRecordBatchStream> {
         let rows = RowReader::new(&self.options, &self.projection)?;
         let schema = rows.schema().clone();
-        let batches = self.start(rows, batch_rows)?;
+        let batches = self.start(rows, batch_rows, metrics)?;
         let stream = futures::stream::try_unfold(batches, |mut batches| async move {
             loop {
                 match batches.next().await? {
@@ -223,14 +224,14 @@ struct FoldedPart {
 }
 
 impl ScanPartition for FoldedPart {
-    fn open(&self, batch_rows: usize) -> Result<SendableRecordBatchStream> {
+    fn open(&self, batch_rows: usize, metrics: &Arc<ConnectorMetrics>) -> Result<SendableRecordBatchStream> {
         let schema = Arc::new(self.options.schema.project(&self.wanted)?);
         let mut fold = Fold::new(&self.options, self.plan.clone())?;
         // All begin to read now, each a few batches ahead.
         let inputs = self
             .parts
             .iter()
-            .map(|part| part.start(RowReader::new(&self.options, &part.projection)?, FOLD_BATCH_ROWS))
+            .map(|part| part.start(RowReader::new(&self.options, &part.projection)?, FOLD_BATCH_ROWS, metrics))
             .collect::<Result<Vec<_>>>()?;
         let limit = self.limit;
         let rows = async move {

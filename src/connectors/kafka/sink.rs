@@ -20,7 +20,9 @@ use super::statement_producers::{StatementProducer, StatementProducers};
 use super::tickets::{Room, Ticket, Tickets};
 use super::transactions::KafkaTransactional;
 use crate::changelog::{ChangeBatch, Changelog};
-use crate::connectors::{ConnectorMetrics, FailureTeller, Sink, SinkContext, SinkKind, SinkWriter, Transactional};
+use crate::connectors::{
+    BadRows, ConnectorMetrics, FailureTeller, Sink, SinkContext, SinkKind, SinkWriter, Transactional,
+};
 use crate::error::{Error, Result};
 
 pub(super) struct KafkaSink {
@@ -59,7 +61,7 @@ impl Sink for KafkaSink {
     async fn open(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>> {
         let topic = self.topic()?.to_owned();
         let options = self.options.clone();
-        let records = RecordMaker::new(options.clone())?;
+        let records = RecordMaker::new(options.clone(), context.bad_rows.clone())?;
         let tickets = Arc::new(Tickets::default());
         let outlet = Outlet::new(&context, &options.cluster(), tickets.clone())?;
         let (way, partitions) = tokio::task::spawn_blocking({
@@ -79,6 +81,7 @@ impl Sink for KafkaSink {
             next_partition: 0,
             ticket: 0,
             metrics: context.metrics,
+            bad_rows: context.bad_rows,
         }))
     }
 
@@ -203,6 +206,7 @@ struct KafkaWriter {
     next_partition: usize,
     ticket: u64,
     metrics: Arc<ConnectorMetrics>,
+    bad_rows: Arc<BadRows>,
 }
 
 impl KafkaWriter {
@@ -247,6 +251,18 @@ impl KafkaWriter {
                 Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
                     self.tickets.wait_for_room(&mut room).await;
                 }
+                Err(KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge)) => {
+                    return match self.bad_rows.take(record.too_large(&self.options.table)) {
+                        Ok(()) => {
+                            self.tickets.done(self.ticket);
+                            Ok(())
+                        }
+                        Err(error) => {
+                            self.tickets.fail(error.clone());
+                            Err(error)
+                        }
+                    };
+                }
                 Err(error) => {
                     let error = client::told(&error, &format!("writing to topic \"{}\"", self.topic));
                     self.tickets.fail(error.clone());
@@ -259,12 +275,17 @@ impl KafkaWriter {
 
 #[async_trait]
 impl SinkWriter for KafkaWriter {
+    fn check(&mut self, batch: &ChangeBatch) -> Result<()> {
+        self.records.records(batch).map(|_| ())
+    }
+
     async fn write(&mut self, batch: ChangeBatch) -> Result<u64> {
         if let Some(failure) = self.failure() {
             return Err(failure);
         }
         let records = self.records.records(&batch)?;
         ConnectorMetrics::add(&self.metrics.skipped, records.skipped);
+        ConnectorMetrics::add(&self.metrics.null_keys, records.skipped);
         self.ticket += 1;
         self.tickets.open(records.len());
         if let Way::Own(Some(producer)) = &self.way {

@@ -159,7 +159,8 @@ impl Source for KafkaSource {
     }
 
     async fn open(&self, request: SplitRequest<'_>) -> Result<Box<dyn SplitReader>> {
-        let SplitRequest { split, position, end: given_end, projection, metrics } = request;
+        let SplitRequest { split, position, end: given_end, skips, projection, metrics } = request;
+        let skips: Vec<_> = skips.iter().filter(|skip| skip.split == split.id).cloned().collect();
         let (topic, partition) = parse_split(&split.id)?;
         let (options, group, slot) = (self.options.clone(), self.group.clone(), self.consumer.clone());
         let rows = RowReader::new(&options, projection)?;
@@ -185,6 +186,7 @@ impl Source for KafkaSource {
                     end,
                     ends_with_log: false,
                     batch_rows: BATCH_ROWS_MAX,
+                    skips,
                     limit: None,
                     patience: None,
                     metrics,

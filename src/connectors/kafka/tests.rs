@@ -122,7 +122,7 @@ pub(super) async fn scan(table: &Table, request: ScanRequest) -> Result<(Vec<i32
     let plan = table.scan.as_ref().unwrap().plan(request).await?;
     let mut ids = Vec::new();
     for partition in &plan.partitions {
-        let batches: Vec<RecordBatch> = partition.open(100)?.try_collect().await?;
+        let batches: Vec<RecordBatch> = partition.open(100, &Arc::default())?.try_collect().await?;
         for batch in &batches {
             ids.extend(batch.column(0).as_primitive::<Int32Type>().values());
         }
@@ -324,12 +324,13 @@ async fn a_plan_may_run_twice() {
     let table = open(&servers, COLUMNS, &[]);
     let plan = table.scan.as_ref().unwrap().plan(project(&[0])).await.unwrap();
     for _ in 0..2 {
-        let batches: Vec<RecordBatch> = plan.partitions[0].open(4).unwrap().try_collect().await.unwrap();
+        let batches: Vec<RecordBatch> =
+            plan.partitions[0].open(4, &Arc::default()).unwrap().try_collect().await.unwrap();
         assert!(batches.iter().all(|batch| batch.num_rows() <= 4));
         assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 10);
     }
     // Only begun: dropping the stream stops the read.
-    drop(plan.partitions[0].open(1).unwrap());
+    drop(plan.partitions[0].open(1, &Arc::default()).unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -346,7 +347,7 @@ async fn metadata_columns_and_predicates_on_them() {
     ];
     let table = open(&servers, &columns, &[]);
     let plan = table.scan.as_ref().unwrap().plan(project(&[4, 2, 0, 1, 3])).await.unwrap();
-    let batches: Vec<RecordBatch> = plan.partitions[1].open(100).unwrap().try_collect().await.unwrap();
+    let batches: Vec<RecordBatch> = plan.partitions[1].open(100, &Arc::default()).unwrap().try_collect().await.unwrap();
     let batch = datafusion::arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap();
     assert_eq!(batch.column(0).as_string::<i32>().value(1), "orders");
     assert_eq!(batch.column(1).as_primitive::<Int64Type>().values(), &[0, 1]);
@@ -495,7 +496,7 @@ async fn keys_are_written_and_read() {
     let mut partition_of = BTreeMap::new();
     let mut count = 0;
     for part in &plan.partitions {
-        let batches: Vec<RecordBatch> = part.open(100).unwrap().try_collect().await.unwrap();
+        let batches: Vec<RecordBatch> = part.open(100, &Arc::default()).unwrap().try_collect().await.unwrap();
         for batch in &batches {
             count += batch.num_rows();
             let parts = batch.column(1).as_primitive::<Int32Type>();

@@ -419,9 +419,9 @@ impl Transactions for KafkaTransactions {
             *sealed = later;
             now
         };
-        for Sealed { kept, tickets, .. } in sealed {
+        for Sealed { kept, tickets, bad_rows, .. } in sealed {
             for record in kept {
-                hand_over(self, &record.outgoing(), &record.ticket, &tickets).await?;
+                hand_over(self, &record.outgoing(), &record.ticket, &tickets, &bad_rows).await?;
             }
         }
         Ok(())

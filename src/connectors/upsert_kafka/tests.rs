@@ -147,7 +147,7 @@ async fn scan(table: &Table, limit: Option<usize>) -> (Vec<String>, String) {
     let plan = table.scan.as_ref().unwrap().plan(request).await.unwrap();
     let mut lines = Vec::new();
     for part in &plan.partitions {
-        let batches: Vec<RecordBatch> = part.open(3).unwrap().try_collect().await.unwrap();
+        let batches: Vec<RecordBatch> = part.open(3, &Arc::default()).unwrap().try_collect().await.unwrap();
         for batch in &batches {
             assert!(batch.num_rows() <= 3, "batches as asked for");
             lines.extend((0..batch.num_rows()).map(|row| line(I, batch, row)));
@@ -161,7 +161,7 @@ async fn count(table: &Table) -> usize {
     let plan = table.scan.as_ref().unwrap().plan(ScanRequest::default()).await.unwrap();
     let mut count = 0;
     for part in &plan.partitions {
-        let batches: Vec<RecordBatch> = part.open(100).unwrap().try_collect().await.unwrap();
+        let batches: Vec<RecordBatch> = part.open(100, &Arc::default()).unwrap().try_collect().await.unwrap();
         count += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
     }
     count

@@ -16,7 +16,8 @@ use super::log_watch::{self, After, Verdict, Watch, Watched};
 use super::{CheckpointStore, Logs, Manifest, OperatorDelta, Place, Positions};
 use crate::clock::Clock;
 use crate::connectors::{
-    Decision, LogIdentity, Position, Source, Split, SplitReader, SplitRequest, Transactions, short_table_name,
+    Decision, LogIdentity, Position, SkippedRecords, Source, Split, SplitReader, SplitRequest, Transactions,
+    short_table_name,
 };
 use crate::engine::ledger::Ledger;
 use crate::engine::metrics::{AWAITED, CheckpointFacts, JobMetrics, NodeMetrics, SplitProgress};
@@ -102,6 +103,8 @@ pub struct Coordinator {
     pub epoch: u64,
     /// Ends of splits, when a job recomputes what was decided; the only checkpoint is then that epoch's.
     pub rebuild: Option<Decision>,
+    /// Records that are gone over.
+    pub skips: Arc<[SkippedRecords]>,
     /// Whether writes wait for the checkpoint in some sink.
     pub has_deferred: bool,
     /// The job's counters.
@@ -458,6 +461,7 @@ impl Coordinator {
                     split: &split,
                     position,
                     end,
+                    skips: &self.skips,
                     projection: &state.projection,
                     metrics: Arc::clone(&state.metrics.connector),
                 };

@@ -10,7 +10,7 @@ use datafusion::physical_expr::PhysicalExpr;
 
 use super::{Operator, OperatorContext};
 use crate::changelog::{ChangeBatch, RowKind};
-use crate::engine::expression::StoredExpression;
+use crate::engine::expression::{StoredExpression, evaluate};
 use crate::error::Result;
 
 /// See the module.
@@ -35,8 +35,12 @@ impl Operator for Filter {
         Arc::clone(&self.schema)
     }
 
+    fn keeps_nothing(&self) -> bool {
+        true
+    }
+
     async fn process(&mut self, batch: ChangeBatch) -> Result<ChangeBatch> {
-        let keep = self.predicate.evaluate(batch.rows())?.into_array(batch.len())?;
+        let keep = evaluate(self.predicate.as_ref(), batch.rows())?;
         let keep = keep.as_boolean();
         if keep.true_count() == batch.len() {
             return Ok(batch);

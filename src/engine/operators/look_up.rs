@@ -13,6 +13,7 @@ use futures::future::try_join_all;
 use super::{Operator, OperatorContext};
 use crate::changelog::ChangeBatch;
 use crate::engine::dataflow::LookUpCall;
+use crate::engine::expression::evaluate;
 use crate::engine::lookup_function::LookupEvaluator;
 use crate::engine::metrics::NodeMetrics;
 use crate::error::Result;
@@ -73,6 +74,10 @@ impl Operator for LookUp {
         Arc::clone(&self.schema)
     }
 
+    fn keeps_nothing(&self) -> bool {
+        true
+    }
+
     async fn process(&mut self, batch: ChangeBatch) -> Result<ChangeBatch> {
         let rows = batch.len();
         let consistent = (self.consistent)();
@@ -80,8 +85,8 @@ impl Operator for LookUp {
             let arguments = call
                 .arguments
                 .iter()
-                .map(|argument| argument.evaluate(batch.rows())?.into_array(rows))
-                .collect::<Result<Vec<ArrayRef>, _>>()?;
+                .map(|argument| evaluate(argument.as_ref(), batch.rows()))
+                .collect::<Result<Vec<ArrayRef>>>()?;
             call.evaluator.evaluate(&arguments, rows, consistent, &self.metrics.connector).await
         });
         let appended = try_join_all(results).await?;

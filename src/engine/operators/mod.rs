@@ -26,7 +26,7 @@ use super::state::budget::MemoryBudget;
 use super::state::{Spill, StateSize, TableDelta};
 use crate::changelog::ChangeBatch;
 use crate::clock::Clock;
-use crate::connectors::{Lookup, TableDeclaration};
+use crate::connectors::{BadRows, Lookup, TableDeclaration};
 use crate::error::{Error, Result};
 use crate::fault;
 
@@ -39,6 +39,11 @@ pub trait Operator: Send {
 
     /// Takes a batch, gives what comes of it now.
     async fn process(&mut self, batch: ChangeBatch) -> Result<ChangeBatch>;
+
+    /// Whether a batch leaves no trace: the operator may be given it again, only to see what comes of it.
+    fn keeps_nothing(&self) -> bool {
+        false
+    }
 
     /// Whether results may be held back until [`Self::flush`].
     fn holds_back(&self) -> bool {
@@ -107,6 +112,8 @@ pub struct OperatorContext<'a> {
     pub open_lookup: &'a (dyn Fn(&TableDeclaration) -> Result<Arc<dyn Lookup>> + Send + Sync),
     /// Whether look-ups must see every acknowledged write now (read behind is in force); asked at each batch.
     pub consistent: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// What becomes of rows that cannot be evaluated.
+    pub bad_rows: Arc<BadRows>,
     /// The time, for state that is forgotten.
     pub clock: Arc<dyn Clock>,
     /// How much state may be in memory, over all operators of the job.

@@ -9,7 +9,7 @@ use datafusion::physical_expr::PhysicalExpr;
 
 use super::{Operator, OperatorContext};
 use crate::changelog::ChangeBatch;
-use crate::engine::expression::{StoredExpression, output_schema};
+use crate::engine::expression::{StoredExpression, evaluate, output_schema};
 use crate::error::Result;
 
 /// See the module.
@@ -39,13 +39,17 @@ impl Operator for Project {
         Arc::clone(&self.schema)
     }
 
+    fn keeps_nothing(&self) -> bool {
+        true
+    }
+
     async fn process(&mut self, batch: ChangeBatch) -> Result<ChangeBatch> {
         let rows = batch.len();
         let columns = self
             .expressions
             .iter()
-            .map(|expression| expression.evaluate(batch.rows())?.into_array(rows))
-            .collect::<Result<Vec<_>, _>>()?;
+            .map(|expression| evaluate(expression.as_ref(), batch.rows()))
+            .collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let projected = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
         Ok(match batch.kinds() {

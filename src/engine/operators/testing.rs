@@ -219,6 +219,7 @@ impl Planned {
     pub fn project(&self, batch: ChangeBatch) -> ChangeBatch {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
         let context = super::OperatorContext {
+            bad_rows: crate::connectors::BadRows::fail(),
             scope: &self.scope,
             open_lookup: &|_| Err(crate::error::Error::internal("no look-ups here")),
             consistent: Arc::new(|| false),

@@ -228,6 +228,7 @@ impl Job {
             progress: board.register("job", Vec::new()),
             read_behind: ReadBehind::new(board, "job", Vec::new()),
             metrics: Arc::new(JobMetrics::new(dataflow.descriptions())),
+            skips: Arc::default(),
             dataflow: Arc::new(dataflow),
             clock,
         };

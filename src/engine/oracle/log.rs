@@ -258,6 +258,6 @@ impl SplitReader for LogReader {
             None => ChangeBatch::inserts(rows),
         };
         self.next += length;
-        Ok(Some(SourceBatch { changes, position: self.position(), bytes: 0 }))
+        Ok(Some(SourceBatch { changes, position: self.position(), bytes: 0, offsets: RowOffsets::default() }))
     }
 }

@@ -8,8 +8,8 @@ use datafusion::arrow::datatypes::{Field, Fields};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::Options;
 use super::scalar::{self, Problem};
+use super::{Options, Reading};
 use crate::error::{Error, Result};
 use crate::formats::columns::Column;
 use crate::formats::{Decoded, Decoder};
@@ -46,7 +46,7 @@ pub(in crate::formats) struct JsonDecoder {
     projected: usize,
     /// Keys by their place in the last records: records of one topic mostly look alike.
     hints: Vec<(Box<str>, Slot)>,
-    options: Options,
+    options: Reading,
     rows: usize,
     /// For each column whether this row has it.
     filled: Vec<u8>,
@@ -72,7 +72,7 @@ impl JsonDecoder {
             columns,
             projected: projection.len(),
             hints: Vec::new(),
-            options,
+            options: Reading::new(options),
             rows: 0,
         })
     }
@@ -110,8 +110,14 @@ impl JsonDecoder {
         D::Error: std::fmt::Display,
     {
         self.filled.fill(MISSING);
+        let nulled = self.options.nulled.get();
         let outcome = self.read(json);
-        self.end_row(outcome)
+        self.end_row(outcome, nulled)
+    }
+
+    /// Values that did not fit and became NULL since the last call.
+    pub(in crate::formats) fn take_nulled(&mut self) -> usize {
+        self.options.nulled.take()
     }
 
     /// Adds the object that `text` is as a row.
@@ -128,6 +134,7 @@ impl JsonDecoder {
     /// As [`Self::push_row`].
     pub(in crate::formats) fn push_overlaid_row(&mut self, base: &str, over: &str) -> Result<(), String> {
         self.filled.fill(MISSING);
+        let nulled = self.options.nulled.get();
         let mut outcome = self.read(&mut serde_json::Deserializer::from_str(over));
         if outcome.is_ok() {
             for filled in self.filled.iter_mut().filter(|filled| **filled != MISSING) {
@@ -135,7 +142,7 @@ impl JsonDecoder {
             }
             outcome = self.read(&mut serde_json::Deserializer::from_str(base));
         }
-        self.end_row(outcome)
+        self.end_row(outcome, nulled)
     }
 
     /// Fills the row that is begun with what an object has.
@@ -152,7 +159,8 @@ impl JsonDecoder {
         }
     }
 
-    fn end_row(&mut self, outcome: Result<(), String>) -> Result<(), String> {
+    /// `nulled`: the count before the row, which stands again if the row is none.
+    fn end_row(&mut self, outcome: Result<(), String>, nulled: usize) -> Result<(), String> {
         match outcome.and_then(|()| self.fill_missing().map_err(|problem| told(&problem))) {
             Ok(()) => {
                 self.rows += 1;
@@ -160,6 +168,7 @@ impl JsonDecoder {
             }
             Err(text) => {
                 self.cut(self.rows);
+                self.options.nulled.set(nulled);
                 Err(text)
             }
         }
@@ -225,18 +234,19 @@ fn told(problem: &Problem) -> String {
 
 impl Decoder for JsonDecoder {
     fn decode(&mut self, record: &[u8]) -> Result<Decoded> {
-        let skipped = Decoded { rows: 0, skipped: 1 };
+        let skipped = Decoded { rows: 0, skipped: 1, nulled: 0 };
+        self.take_nulled();
         // Nothing in it is no row (a tombstone), as in Flink.
         let Some(first) = record.iter().find(|byte| !byte.is_ascii_whitespace()) else { return Ok(skipped) };
         let outcome = if *first == b'[' {
             self.several(record)
         } else {
-            self.single(record).map(|()| Decoded { rows: 1, skipped: 0 })
+            self.single(record).map(|()| Decoded { rows: 1, ..Decoded::default() })
         };
         match outcome {
-            Ok(decoded) => Ok(decoded),
+            Ok(decoded) => Ok(Decoded { nulled: self.take_nulled(), ..decoded }),
             Err(_) if self.options.ignore_parse_errors => Ok(skipped),
-            Err(text) => Err(Error::invalid(format!("record {text}")).code("22P02")),
+            Err(text) => Err(Error::row(format!("record {text}")).code("22P02")),
         }
     }
 

@@ -240,7 +240,7 @@ fn write_map(array: &dyn Array, row: usize, options: &Options, out: &mut Vec<u8>
             (true, MapNullKey::Literal(literal)) => literal,
             (true, MapNullKey::Drop) => continue,
             (true, MapNullKey::Fail) => {
-                return Err(Error::invalid("a MAP has a NULL key, which JSON cannot hold")
+                return Err(Error::row("a MAP has a NULL key, which JSON cannot hold")
                     .hint("Set 'json.map-null-key.mode' to DROP or LITERAL."));
             }
         };
@@ -257,11 +257,11 @@ fn write_map(array: &dyn Array, row: usize, options: &Options, out: &mut Vec<u8>
 }
 
 fn not_finite(value: impl std::fmt::Display) -> Error {
-    Error::invalid(format!("JSON has no number {value}")).code("22003")
+    Error::row(format!("JSON has no number {value}")).code("22003")
 }
 
 fn out_of_range(what: &str) -> Error {
-    Error::invalid(format!("{what} is out of range")).code("22008")
+    Error::row(format!("{what} is out of range")).code("22008")
 }
 
 fn write_text(text: &str, out: &mut Vec<u8>) {

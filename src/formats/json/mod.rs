@@ -5,7 +5,9 @@ mod decode;
 mod encode;
 mod scalar;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::ops::Deref;
 
 use datafusion::arrow::datatypes::Fields;
 
@@ -47,6 +49,32 @@ pub(super) struct Options {
     encode_decimal_as_plain_number: bool,
     pub(super) encode_ignore_null_fields: bool,
     zero_timestamp_is_null: bool,
+}
+
+/// The options while records are read with them.
+#[derive(Debug)]
+pub(super) struct Reading {
+    options: Options,
+    /// Values that did not fit and became NULL since the last look.
+    nulled: Cell<usize>,
+}
+
+impl Reading {
+    fn new(options: Options) -> Self {
+        Self { options, nulled: Cell::new(0) }
+    }
+
+    fn count_nulled(&self) {
+        self.nulled.set(self.nulled.get() + 1);
+    }
+}
+
+impl Deref for Reading {
+    type Target = Options;
+
+    fn deref(&self) -> &Options {
+        &self.options
+    }
 }
 
 /// The format with its options.

@@ -10,7 +10,7 @@ use serde::Deserializer as _;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::Options;
+use super::Reading;
 use crate::formats::columns::{Column, Values};
 use crate::formats::time_text;
 
@@ -40,7 +40,7 @@ impl Problem {
 
 /// Appends a value, or NULL where the options say so: for `null`, and for a value that does not fit under `ignore-parse-errors`.
 /// On an error the column is as it was. A part that may not be NULL makes its whole NULL (or bad).
-pub(super) fn append(column: &mut Column, raw: &str, nullable: bool, options: &Options) -> Result<(), Problem> {
+pub(super) fn append(column: &mut Column, raw: &str, nullable: bool, options: &Reading) -> Result<(), Problem> {
     let before = column.len();
     let problem = if raw == "null" {
         if nullable {
@@ -56,6 +56,9 @@ pub(super) fn append(column: &mut Column, raw: &str, nullable: bool, options: &O
                 column.truncate(before);
                 if !options.ignore_parse_errors {
                     return Err(problem);
+                }
+                if nullable {
+                    options.count_nulled();
                 }
                 problem
             }
@@ -74,7 +77,7 @@ enum Appended {
     Null,
 }
 
-fn append_some(column: &mut Column, raw: &str, options: &Options) -> Result<Appended, Problem> {
+fn append_some(column: &mut Column, raw: &str, options: &Reading) -> Result<Appended, Problem> {
     let bad = |name: &str| {
         let shown: String = raw.chars().take(60).collect();
         let dots = if shown.len() < raw.len() { "…" } else { "" };
@@ -294,7 +297,7 @@ impl Number {
     }
 }
 
-fn append_nested(column: &mut Column, raw: &str, options: &Options) -> Result<(), Problem> {
+fn append_nested(column: &mut Column, raw: &str, options: &Reading) -> Result<(), Problem> {
     let mut problem = None;
     let mut json = serde_json::Deserializer::from_str(raw);
     let read = match column.values() {
@@ -328,7 +331,7 @@ fn append_nested(column: &mut Column, raw: &str, options: &Options) -> Result<()
 struct ListVisitor<'a> {
     child: &'a mut Column,
     nullable: bool,
-    options: &'a Options,
+    options: &'a Reading,
     problem: &'a mut Option<Problem>,
 }
 
@@ -355,7 +358,7 @@ struct MapVisitor<'a> {
     keys: &'a mut Column,
     values: &'a mut Column,
     nullable: bool,
-    options: &'a Options,
+    options: &'a Reading,
     problem: &'a mut Option<Problem>,
 }
 
@@ -384,7 +387,7 @@ impl<'de> Visitor<'de> for MapVisitor<'_> {
 struct StructVisitor<'a> {
     fields: &'a Fields,
     children: &'a mut [Column],
-    options: &'a Options,
+    options: &'a Reading,
     problem: &'a mut Option<Problem>,
 }
 

@@ -83,7 +83,7 @@ fn a_missing_field_fails_when_asked_to() {
     let format = json(&[("fail-on-missing-field", "true")]);
     let mut decoder = format.decoder(&orders(), &[0]).unwrap();
     assert_eq!(decoder.decode(b"{}").unwrap_err().message(), "record field \"order_id\" is missing");
-    assert_eq!(decoder.decode(br#"{"order_id":1}"#).unwrap(), Decoded { rows: 1, skipped: 0 });
+    assert_eq!(decoder.decode(br#"{"order_id":1}"#).unwrap(), Decoded { rows: 1, skipped: 0, nulled: 0 });
 }
 
 #[test]
@@ -126,14 +126,17 @@ fn a_bad_field_names_itself() {
 fn with_ignore_parse_errors_bad_fields_are_null_and_bad_rows_left_out() {
     let format = json(&[("ignore-parse-errors", "true")]);
     let mut decoder = format.decoder(&orders(), &[0, 2]).unwrap();
-    let skipped = Decoded { rows: 0, skipped: 1 };
+    let skipped = Decoded { rows: 0, skipped: 1, nulled: 0 };
     for bad in ["{", "7", "", "  ", "{\"order_id\":1}x", "\u{0}", "null"] {
         assert_eq!(decoder.decode(bad.as_bytes()).unwrap(), skipped, "{bad:?}");
     }
     decoder.decode(br#"{"order_id":{"a":1},"coupon_code":"c"}"#).unwrap();
     let arrays = decoder.finish().unwrap();
     assert_eq!((arrays[0].len(), arrays[0].null_count(), arrays[1].null_count()), (1, 1, 0));
-    assert_eq!(decoder.decode(br#"[{"order_id":1},2,{"order_id":3}]"#).unwrap(), Decoded { rows: 2, skipped: 1 });
+    assert_eq!(
+        decoder.decode(br#"[{"order_id":1},2,{"order_id":3}]"#).unwrap(),
+        Decoded { rows: 2, skipped: 1, nulled: 0 }
+    );
 }
 
 #[test]

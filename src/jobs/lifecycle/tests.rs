@@ -22,10 +22,51 @@ fn a_job_is_brought_where_it_is_wanted() {
     }
 }
 
+const STATES: [JobState; 10] = [
+    JobState::Held,
+    JobState::Starting,
+    JobState::Running,
+    JobState::Retrying,
+    JobState::Stopping,
+    JobState::Paused,
+    JobState::Stopped,
+    JobState::Failed,
+    JobState::Quarantined,
+    JobState::Finished,
+];
+
+#[test]
+fn stop_and_pause_work_in_every_state() {
+    for (desired, rest) in [(DesiredState::Stopped, JobState::Stopped), (DesiredState::Paused, JobState::Paused)] {
+        for state in STATES {
+            let expected = match state {
+                state if state.is_active() => Action::End,
+                state if state == rest => Action::Nothing,
+                _ => Action::Rest(rest),
+            };
+            assert_eq!(decide(Some(desired), Some(state), false), expected, "{desired:?} {state:?}");
+            // The task that is told to end leaves no other state, also if it fails on the way.
+            if state != JobState::Finished {
+                assert_eq!(ended(Some(state), Some(desired)), rest, "{desired:?} {state:?}");
+            }
+        }
+        assert_eq!(ended(None, Some(desired)), rest);
+    }
+    assert_eq!(ended(Some(JobState::Failed), Some(DesiredState::Running)), JobState::Failed);
+}
+
+#[test]
+fn only_a_running_job_makes_a_savepoint_of_now() {
+    let of_now: Vec<_> = STATES.into_iter().filter(|state| saving(*state) == Saving::LastEpoch).collect();
+    assert_eq!(of_now, [JobState::Running]);
+}
+
 #[test]
 fn outages_are_retried_for_ever_and_defects_a_few_times() {
     assert_eq!(after_failure(ErrorKind::Unavailable, 1000), AfterFailure::Retry);
     assert_eq!(after_failure(ErrorKind::Internal, 1), AfterFailure::Retry);
     assert_eq!(after_failure(ErrorKind::Internal, DEFECTS_IN_A_ROW), AfterFailure::GiveUp);
-    assert_eq!(after_failure(ErrorKind::Invalid, 1), AfterFailure::GiveUp);
+    for kind in [ErrorKind::Invalid, ErrorKind::Row] {
+        assert_eq!((after_failure(kind, 1), given_up(kind)), (AfterFailure::GiveUp, JobState::Failed));
+    }
 }

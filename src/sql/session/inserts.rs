@@ -88,7 +88,8 @@ impl Session {
     /// Runs a bounded INSERT; gives the number of rows.
     pub(super) async fn run_bounded(&mut self, plan: &SharedPlan) -> Result<u64> {
         let plan = plan.clone();
-        let (state, told) = self.telling_state();
+        let (mut state, told) = self.telling_state();
+        self.count_into(&mut state);
         let made = async move {
             let physical = state.create_physical_plan(&plan).await.map_err(|error| refine(error, None))?;
             Ok((physical, state.task_ctx()))
@@ -102,6 +103,7 @@ impl Session {
                 count += counts.iter().flatten().sum::<u64>();
             }
         }
+        self.tell_counts();
         Ok(count)
     }
 
@@ -188,6 +190,7 @@ impl Session {
             dataflow: job.dataflow.to_json()?,
             desired: DesiredState::Running,
             created_ms: self.server.clock.now_ms(),
+            skips: Vec::new(),
         };
         if !self.compare_with_jobs(&entry, existing)? {
             return Ok(());

@@ -65,7 +65,7 @@ impl Lookup for MemoryTable {
 struct Part(SchemaRef, Vec<RecordBatch>);
 
 impl ScanPartition for Part {
-    fn open(&self, _batch_rows: usize) -> Result<SendableRecordBatchStream> {
+    fn open(&self, _batch_rows: usize, _metrics: &Arc<ConnectorMetrics>) -> Result<SendableRecordBatchStream> {
         Ok(Box::pin(MemoryStream::try_new(self.1.clone(), self.0.clone(), None)?))
     }
 }

@@ -849,7 +849,8 @@ async fn a_job_stops_with_a_savepoint_and_another_starts_from_it() {
     let elsewhere = h.run("STOP JOB two WITH SAVEPOINT WITH DRAIN").await;
     assert!(elsewhere[1].contains(&other.display().to_string()), "{elsewhere:?}");
     until_states(&h, &["one STOPPED", "two STOPPED"]).await;
-    assert_eq!(h.run("STOP JOB two WITH SAVEPOINT").await[0].split(':').next(), Some("55000"));
+    // At rest it still gives what it has decided last.
+    assert!(h.run("STOP JOB two WITH SAVEPOINT").await[1].contains(&other.display().to_string()));
     assert_eq!(h.run("STOP JOB IF EXISTS nope WITH SAVEPOINT TO '/tmp'").await, ["savepoint path"]);
 
     h.run(&format!("SET 'execution.state-recovery.path' = '{}'", answer[1])).await;

@@ -6,8 +6,10 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use super::super::dialect::Cursor;
 use super::super::session::{Outcome, Session};
 use super::explain_job::{self, rfc3339};
+use super::resume_skip::Skip;
 use super::{done, text_rows, text_schema};
 use crate::catalog::{Change, DesiredState, Snapshot};
+use crate::connectors::SkippedRecords;
 use crate::engine::dataflow::Dataflow;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jobs::JobStatus;
@@ -21,13 +23,14 @@ enum Action {
     Describe,
 }
 
-/// STOP | PAUSE | RESUME | DROP | DESCRIBE JOB name
+/// STOP | PAUSE | RESUME | DROP | DESCRIBE JOB name, and for RESUME: [SKIP …]
 #[derive(Debug, Clone)]
 pub struct JobControl {
     action: Action,
     name: String,
     if_exists: bool,
     savepoint: Option<Savepoint>,
+    skip: Option<Skip>,
 }
 
 /// WITH SAVEPOINT [TO 'folder']
@@ -90,10 +93,14 @@ impl JobControl {
             }
             cursor.expect_word("DRAIN")?; // a job stops after what it has read is written, so that nothing is left to drain
         }
+        let skip = match action == Action::Resume && cursor.word("SKIP") {
+            true => Some(Skip::parse(cursor)?),
+            false => None,
+        };
         if cursor.peek() == Token::Period {
             return Err(cursor.error());
         }
-        Ok(Self { action, name, if_exists, savepoint })
+        Ok(Self { action, name, if_exists, savepoint, skip })
     }
 
     /// The columns of DESCRIBE JOB, and of a stop with a savepoint.
@@ -156,6 +163,18 @@ impl JobControl {
                 .code("55000")
                 .hint("Submit the INSERT again as a new job."));
         }
+        if let Some(skip) = &self.skip {
+            let place = session.server().jobs.resting_place(&name).await?;
+            let records = skip.records(&name, &place)?;
+            for SkippedRecords { split, from, to } in &records {
+                let text = match to - from {
+                    1 => format!("job \"{name}\" goes over the record at offset {from} of {split}"),
+                    count => format!("job \"{name}\" goes over {count} offsets of {split}, {from} to {}", to - 1),
+                };
+                session.notice(text);
+            }
+            session.change(Change::SkipRecords { name: name.clone(), records })?;
+        }
         session.change(Change::SetJobState { name: name.clone(), desired })?;
         session.settle_after_commit(name);
         Ok(done(tag))
@@ -180,11 +199,17 @@ impl JobControl {
             vec![Some("created".to_owned()), Some(rfc3339(job.created_ms))],
             vec![Some("last_error".to_owned()), now.and_then(|now| now.last_error.clone())],
             vec![Some("last_error_at".to_owned()), now.and_then(|now| now.last_error_ms).map(rfc3339)],
+            vec![Some("skips".to_owned()), skipped_text(&job.skips)],
             vec![Some("statement".to_owned()), Some(job.statement.clone())],
             vec![Some("dataflow".to_owned()), Some(dataflow)],
         ];
         text_rows("DESCRIBE", text_schema(&["property", "value"]), &rows)
     }
+}
+
+fn skipped_text(skips: &[SkippedRecords]) -> Option<String> {
+    let texts: Vec<_> = skips.iter().map(|skip| format!("{} {} to {}", skip.split, skip.from, skip.to - 1)).collect();
+    (!texts.is_empty()).then(|| texts.join(", "))
 }
 
 fn savepoint_schema() -> SchemaRef {
@@ -219,9 +244,9 @@ async fn stop_with_savepoint(session: &mut Session, name: String, savepoint: &Sa
         let change = Change::SetJobState { name: stopped.clone(), desired: DesiredState::Stopped };
         let committed = tokio::task::spawn_blocking(move || catalog.commit(&[change])).await;
         match committed.map_err(|error| Error::internal(format!("the commit ended without an answer: {error}")))? {
-            Ok(_) => jobs.reconcile(&[]),
+            Ok(_) => jobs.release(&stopped),
             Err(error) => {
-                jobs.run_on(&stopped);
+                jobs.release(&stopped);
                 return Err(error.context(format!("savepoint {place} is there, but the job runs on")));
             }
         }

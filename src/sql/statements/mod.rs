@@ -16,6 +16,7 @@ pub mod prepared;
 pub mod query;
 pub mod refused;
 pub mod reset;
+pub mod resume_skip;
 pub mod set;
 pub mod show;
 pub mod show_create_table;

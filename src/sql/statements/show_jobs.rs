@@ -56,7 +56,8 @@ impl Line {
             lag: status.lag(),
             rows_per_second: Some(status.rows_per_second().round() as u64),
             since: wait.map(|wait| wait.since_ms).or(status.since_ms).map(at),
-            last_error: error,
+            // What was left out matters most where nothing else is wrong.
+            last_error: error.or_else(|| status.left_out()),
         }
     }
 

@@ -37,7 +37,7 @@ fn requests_have_the_form_of_the_api() {
     json.begin_delete();
     json.attribute(&AttributeName::new("s"), &Encoded::Text("k"));
     assert_eq!(json.bytes(), 2);
-    let body: Value = serde_json::from_slice(&body("orders", &[put, json.finish()])).unwrap();
+    let body: Value = serde_json::from_slice(&body("orders", [put, json.finish()].iter())).unwrap();
     let delete = json!({"DeleteRequest": {"Key": {"s": {"S": "k"}}}});
     assert_eq!(body, json!({"RequestItems": {"orders": [{"PutRequest": {"Item": item}}, delete]}}));
 }

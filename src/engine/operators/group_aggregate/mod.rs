@@ -26,7 +26,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, new_null_array};
+use datafusion::arrow::compute::concat;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 
@@ -34,11 +35,13 @@ use self::accumulator::{Accumulator, Fold, SKIPPED, ValueStore, accumulator};
 use super::{FLUSHED_KEYS_MAX, Operator, OperatorContext};
 use crate::changelog::{ChangeBatch, Changelog};
 use crate::clock::Clock;
+use crate::connectors::BadRows;
+use crate::connectors::bad_rows::row_text;
 use crate::engine::aggregate::GroupAggregateSpec;
 use crate::engine::state::encoded::{Codec, EncodedRows};
 use crate::engine::state::key_table::KeyTable;
 use crate::engine::state::{Spill, Spillable, StateSize, TableDelta};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The group was in the output at the last flush.
 const EMITTED: u8 = 1;
@@ -88,6 +91,7 @@ pub struct GroupAggregate {
     sweep: usize,
     restoring: bool,
     spill: Option<Spill>,
+    bad_rows: Arc<BadRows>,
     clock: Arc<dyn Clock>,
     scratch: Scratch,
 }
@@ -96,11 +100,26 @@ pub struct GroupAggregate {
 struct Before {
     groups: usize,
     bytes: u64,
+    results: Results,
+}
+
+/// The columns behind the key of some groups.
+#[derive(Default)]
+struct Results {
     columns: Vec<ArrayRef>,
+    /// Groups without a result (places among those asked for), and why: their values fit no row, and are NULL in the columns.
+    bad: Vec<(usize, Error)>,
+}
+
+impl Results {
+    fn is_bad(&self, place: usize) -> bool {
+        self.bad.iter().any(|(bad, _)| *bad == place)
+    }
 }
 
 struct Aggregate {
     text: String,
+    data_type: DataType,
     accumulator: Box<dyn Accumulator>,
     /// Arguments, then order.
     columns: Vec<usize>,
@@ -122,7 +141,9 @@ impl GroupAggregate {
     /// # Errors
     /// The stored form does not fit the input.
     pub fn new(spec: &GroupAggregateSpec, input: &SchemaRef, context: &OperatorContext<'_>) -> Result<Self> {
-        Self::with_clock(spec, input, Arc::clone(&context.clock))
+        let mut aggregate = Self::with_clock(spec, input, Arc::clone(&context.clock))?;
+        aggregate.bad_rows = Arc::clone(&context.bad_rows);
+        Ok(aggregate)
     }
 
     /// As [`Self::new`].
@@ -155,6 +176,7 @@ impl GroupAggregate {
             let stores = accumulator.stores().iter().map(|store| store_layout(&**store)).collect();
             aggregates.push(Aggregate {
                 text: stored.text.clone(),
+                data_type: stored.data_type.clone(),
                 accumulator,
                 columns,
                 filter: stored.filter,
@@ -191,6 +213,7 @@ impl GroupAggregate {
             sweep: 0,
             restoring: false,
             spill: None,
+            bad_rows: BadRows::fail(),
             clock,
             scratch: Scratch::default(),
         };
@@ -334,17 +357,31 @@ impl GroupAggregate {
     }
 
     /// The columns behind the key, of groups.
-    fn results(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let mut columns = self
-            .aggregates
-            .iter()
-            .map(|aggregate| aggregate.accumulator.evaluate(groups).map_err(|error| error.context(&aggregate.text)))
-            .collect::<Result<Vec<_>>>()?;
+    fn results(&self, groups: &[u32]) -> Result<Results> {
+        let mut results = Results::default();
+        for aggregate in &self.aggregates {
+            let column = match aggregate.accumulator.evaluate(groups) {
+                Err(error) if error.kind() == ErrorKind::Row => aggregate.evaluate_each(groups, &mut results.bad)?,
+                evaluated => evaluated.map_err(|error| error.context(&aggregate.text))?,
+            };
+            results.columns.push(column);
+        }
         if self.spec.version {
             let versions = groups.iter().map(|group| self.versions[*group as usize]);
-            columns.push(Arc::new(Int64Array::from_iter_values(versions)));
+            results.columns.push(Arc::new(Int64Array::from_iter_values(versions)));
         }
-        Ok(columns)
+        Ok(results)
+    }
+
+    /// A group that has no result, with its key.
+    fn named(&self, group: u32, error: &Error) -> Result<Error> {
+        let keys = self.codec.decode(std::iter::once(self.keys.key(group)))?;
+        let names = |index: usize| format!("#{index}");
+        let rows = RecordBatch::try_from_iter_with_nullable(
+            keys.into_iter().enumerate().map(|(index, key)| (names(index), key, true)),
+        );
+        let key = if self.spec.keys.is_empty() { "of all rows".to_owned() } else { row_text(&rows?, 0) };
+        Ok(error.clone().detail(format!("The group is {key}.")))
     }
 
     fn fold(&mut self, batch: &ChangeBatch, scratch: &mut Scratch) -> Result<()> {
@@ -377,6 +414,26 @@ impl GroupAggregate {
         }
         self.sequence += batch.len() as u64;
         Ok(())
+    }
+}
+
+impl Aggregate {
+    /// The column of groups of which some have no result: these are NULL, and noted.
+    fn evaluate_each(&self, groups: &[u32], bad: &mut Vec<(usize, Error)>) -> Result<ArrayRef> {
+        let mut values: Vec<Option<ArrayRef>> = Vec::with_capacity(groups.len());
+        for (place, group) in groups.iter().enumerate() {
+            values.push(match self.accumulator.evaluate(&[*group]) {
+                Ok(value) => Some(value),
+                Err(error) if error.kind() == ErrorKind::Row => {
+                    bad.push((place, error.context(&self.text)));
+                    None
+                }
+                Err(error) => return Err(error.context(&self.text)),
+            });
+        }
+        let nothing = new_null_array(&self.data_type, 1);
+        let values: Vec<&dyn Array> = values.iter().map(|value| value.as_ref().unwrap_or(&nothing).as_ref()).collect();
+        Ok(concat(&values)?)
     }
 }
 
@@ -417,10 +474,10 @@ impl Operator for GroupAggregate {
         self.resolve(&batch, &key_rows, &mut scratch.groups);
         if self.needs_before() && first_new < self.dirty.len() {
             // A group that was not given out has no row before; what stands in its place is not looked at.
-            let columns = self.results(&self.dirty[first_new..])?;
-            let bytes = columns.iter().map(|column| column.get_array_memory_size() as u64).sum();
+            let results = self.results(&self.dirty[first_new..])?;
+            let bytes = results.columns.iter().map(|column| column.get_array_memory_size() as u64).sum();
             self.before_bytes += bytes;
-            self.before.push_back(Before { groups: self.dirty.len() - first_new, bytes, columns });
+            self.before.push_back(Before { groups: self.dirty.len() - first_new, bytes, results });
         }
         self.fold(&batch, &mut scratch)?;
         self.scratch = scratch;
@@ -438,12 +495,20 @@ impl Operator for GroupAggregate {
         if part.is_empty() {
             return Err(Error::internal("it is not known what the touched groups were before"));
         }
-        let output = self.output(&self.dirty[part.clone()], &before)?;
+        let results = self.results(&self.dirty[part.clone()])?;
+        for (place, error) in &results.bad {
+            let group = self.dirty[part.start + place];
+            if self.exists(group) {
+                self.bad_rows.take(self.named(group, error)?)?;
+            }
+        }
+        let output = self.output(&self.dirty[part.clone()], &before, &results)?;
         for place in part.clone() {
             let group = self.dirty[place];
             let exists = self.exists(group);
+            let is_given_out = exists && !results.is_bad(place - part.start);
             let flags = &mut self.flags[group as usize];
-            *flags = *flags & !(DIRTY | EMITTED) | if exists { EMITTED } else { 0 };
+            *flags = *flags & !(DIRTY | EMITTED) | if is_given_out { EMITTED } else { 0 };
             if !exists {
                 // Nothing is left of a group whose rows were all taken back, even if others were than had come.
                 self.rows[group as usize] = 0;

@@ -1,5 +1,6 @@
 //! What a group aggregate gives out at a flush: each touched group's change since the one before.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, make_comparator, new_null_array};
@@ -7,7 +8,7 @@ use datafusion::arrow::compute::kernels::cmp::not_distinct;
 use datafusion::arrow::compute::{SortOptions, concat, interleave};
 use datafusion::arrow::record_batch::RecordBatch;
 
-use super::{Before, EMITTED, FLUSHED_KEYS_MAX, GroupAggregate};
+use super::{Before, EMITTED, FLUSHED_KEYS_MAX, GroupAggregate, Results};
 use crate::changelog::{ChangeBatch, Changelog, RowKind};
 use crate::error::Result;
 
@@ -35,11 +36,12 @@ impl GroupAggregate {
     }
 
     /// The changes of dirty groups, which were as `before` says; changes nothing.
-    pub(super) fn output(&self, dirty: &[u32], before: &[Before]) -> Result<ChangeBatch> {
-        let after = self.results(dirty)?;
-        let before = self.before_columns(before)?;
+    pub(super) fn output(&self, dirty: &[u32], chunks: &[Before], results: &Results) -> Result<ChangeBatch> {
+        let after = &results.columns;
+        let before = self.before_columns(chunks)?;
+        let was_bad = was_bad(chunks);
         let unchanged = match &before {
-            Some(before) if !self.emits_unchanged() => Some(equal_rows(before, &after, dirty.len())?),
+            Some(before) if !self.emits_unchanged() => Some(equal_rows(before, after, dirty.len())?),
             _ => None,
         };
         let mut rows: Vec<(usize, usize)> = Vec::with_capacity(dirty.len() * 2);
@@ -50,8 +52,10 @@ impl GroupAggregate {
         };
         let upsert = self.spec.emits == Changelog::Upsert;
         for (index, group) in dirty.iter().enumerate() {
-            let existed = self.flags[*group as usize] & EMITTED != 0;
-            match (existed, self.exists(*group)) {
+            // A group without a result is in the output as little as one without rows.
+            let existed = self.flags[*group as usize] & EMITTED != 0 && !was_bad.contains(&index);
+            let exists = self.exists(*group) && !results.is_bad(index);
+            match (existed, exists) {
                 (false, true) => add(AFTER, index, RowKind::Insert),
                 (true, true) if unchanged.as_ref().is_some_and(|unchanged| unchanged.value(index)) => {}
                 (true, true) => {
@@ -71,7 +75,7 @@ impl GroupAggregate {
         // The usual case needs no copy: every group gives its new row.
         let plain = rows.len() == dirty.len() && rows.iter().all(|(place, _)| *place == AFTER);
         let columns = if plain {
-            keys.into_iter().chain(after).collect()
+            keys.into_iter().chain(after.iter().cloned()).collect()
         } else {
             let key_rows: Vec<(usize, usize)> = rows.iter().map(|(_, index)| (0, *index)).collect();
             let value_rows: Vec<(usize, usize)> =
@@ -108,13 +112,24 @@ impl GroupAggregate {
         if !self.needs_before() {
             return Ok(None);
         }
-        let columns = before.first().map_or(0, |chunk| chunk.columns.len());
+        let columns = before.first().map_or(0, |chunk| chunk.results.columns.len());
         let column = |index: usize| {
-            let chunks: Vec<&dyn Array> = before.iter().map(|chunk| chunk.columns[index].as_ref()).collect();
+            let chunks: Vec<&dyn Array> = before.iter().map(|chunk| chunk.results.columns[index].as_ref()).collect();
             Ok(concat(&chunks)?)
         };
         Ok(Some((0..columns).map(column).collect::<Result<_>>()?))
     }
+}
+
+/// The places of the groups that had no result.
+fn was_bad(chunks: &[Before]) -> HashSet<usize> {
+    let mut first = 0;
+    let mut places = HashSet::new();
+    for chunk in chunks {
+        places.extend(chunk.results.bad.iter().map(|(place, _)| first + place));
+        first += chunk.groups;
+    }
+    places
 }
 
 /// Which rows of two sets of columns are equal, NULL being equal to NULL.

@@ -241,7 +241,7 @@ impl<A, T: Total> SumAccumulator<A, T> {
 }
 
 fn out_of_range() -> Error {
-    Error::invalid("the result is out of range").code("22003").hint("Cast the argument to a wider type.")
+    Error::row("the result is out of range").code("22003").hint("Cast the argument to a wider type.")
 }
 
 fn power_of_ten(digits: u32) -> i256 {

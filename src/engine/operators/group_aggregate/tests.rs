@@ -386,3 +386,53 @@ fn only_what_the_checkpoint_has_goes_to_disk() {
     step("+ b 2");
     assert_eq!(step("- a 1").keys, 3);
 }
+
+/// A group whose sum does not fit its type is out of the result until it fits again, whatever stands in its state.
+#[test]
+fn a_group_without_a_result_is_left_out_and_named_and_the_others_are_not() {
+    let text_of = |emits| {
+        let planned = planned("SELECT k, sum(i) FROM t GROUP BY k", Changelog::Retract, emits);
+        let left_out = Arc::new(crate::connectors::LeftOut::default());
+        let mut operator = planned.operator(&ManualClock::default());
+        operator.bad_rows = BadRows::leave_out("test", Arc::clone(&left_out));
+        let mut outputs = Vec::new();
+        for step in ["+ a 9223372036854775807\n+ b 1", "+ a 5\n+ b 1", "+ b 1", "- a 5", "+ a 5", "- a 5\n+ a -1"] {
+            block_on(operator.process(planned.project(changes(&planned.input, step)))).unwrap();
+            outputs.push(text(&flushed(&mut operator)));
+        }
+        assert_eq!(left_out.rows(), 2);
+        let last = left_out.last().unwrap();
+        assert!(last.contains("out of range") && last.contains("The group is (a)"), "{last}");
+        outputs.join("\n--\n")
+    };
+    let retract = expect![[r#"
+        + a 9223372036854775807
+        + b 1
+        --
+        - a 9223372036854775807
+        -U b 1
+        +U b 2
+        --
+        -U b 2
+        +U b 3
+        --
+        + a 9223372036854775807
+        --
+        - a 9223372036854775807
+        --
+        + a 9223372036854775806"#]];
+    retract.assert_eq(&text_of(Changelog::Retract));
+    let upsert = text_of(Changelog::Upsert);
+    assert!(upsert.contains("- a NULL") && upsert.ends_with("a 9223372036854775806"), "{upsert}");
+}
+
+#[test]
+fn a_group_without_a_result_is_an_error_that_names_it_where_rows_are_not_left_out() {
+    let planned = by_k("sum(i)");
+    let mut operator = planned.operator(&ManualClock::default());
+    let step = "+ a 9223372036854775807\n+ a 1\n+ b 1";
+    block_on(operator.process(planned.project(changes(&planned.input, step)))).unwrap();
+    let error = operator.flush().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Row);
+    assert!(error.to_string().contains("The group is (a)"), "{error}");
+}

@@ -1,0 +1,82 @@
+//! Finds the record behind an error of a row: the batch that failed is halved, and what keeps nothing (filters, projections, look-ups,
+//! the sinks' checks) is asked again, until one row is left. Only for a job that ends because of it: nothing is passed on here.
+
+use std::collections::VecDeque;
+
+use super::{Task, TaskSink, Work};
+use crate::changelog::ChangeBatch;
+use crate::connectors::{BadRows, RowOffsets, Split};
+use crate::error::{Error, ErrorKind, Result};
+
+/// What was read of one split in one turn.
+pub(super) struct ReadBatch {
+    pub split: Split,
+    pub changes: ChangeBatch,
+    pub offsets: RowOffsets,
+}
+
+impl Task {
+    /// The error, with the record that it is about, if that is one of those just read into the source at `place`.
+    pub(super) async fn with_record(&mut self, place: usize, read: &[ReadBatch], error: Error) -> Error {
+        if error.kind() != ErrorKind::Row || error.record().is_some() {
+            return error;
+        }
+        for part in read {
+            if let Some(row) = self.failing_row(place, &part.changes).await
+                && let Some(offset) = part.offsets.of(row)
+                // Of several bad rows the first one is told, whichever was met first.
+                && let Err(of_row) = self.try_rows(place, part.changes.slice(row, 1)).await
+            {
+                return of_row
+                    .context(format!("record {offset} of {}", part.split.id))
+                    .of_record(&part.split.id, offset);
+            }
+        }
+        error
+    }
+
+    async fn failing_row(&mut self, place: usize, batch: &ChangeBatch) -> Option<usize> {
+        if !self.fails(place, batch.clone()).await {
+            return None;
+        }
+        let (mut first, mut rows) = (0, batch.len());
+        while rows > 1 {
+            let half = rows / 2;
+            if self.fails(place, batch.slice(first, half)).await {
+                rows = half;
+            } else {
+                first += half;
+                rows -= half;
+            }
+        }
+        Some(first)
+    }
+
+    async fn fails(&mut self, place: usize, batch: ChangeBatch) -> bool {
+        self.try_rows(place, batch).await.is_err_and(|error| error.kind() == ErrorKind::Row)
+    }
+
+    async fn try_rows(&mut self, place: usize, batch: ChangeBatch) -> Result<()> {
+        let locals = |task: &Self, place: usize| task.parts.nodes[place].locals.clone();
+        let mut queue: VecDeque<_> = locals(self, place).into_iter().map(|local| (local, batch.clone())).collect();
+        while let Some((place, batch)) = queue.pop_front() {
+            let given = match &mut self.parts.nodes[place].work {
+                Work::Operator(operator) if operator.keeps_nothing() => operator.process(batch).await?,
+                Work::Sink(sink) => {
+                    sink.check(&batch)?;
+                    continue;
+                }
+                Work::Operator(_) | Work::Source => continue,
+            };
+            queue.extend(locals(self, place).into_iter().map(|local| (local, given.clone())));
+        }
+        Ok(())
+    }
+}
+
+impl TaskSink {
+    fn check(&mut self, batch: &ChangeBatch) -> Result<()> {
+        let batch = self.constraints.admit(self.named(batch)?, &BadRows::fail())?;
+        self.writer.check(&batch)
+    }
+}

@@ -1,0 +1,112 @@
+//! CHAR(n) and VARCHAR(n) through the front door: what CAST does, what is kept and shown, and what sinks enforce.
+
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use tempfile::TempDir;
+
+use crate::backends::unique;
+use crate::server::{BackEndsOfProcess, JOB_PATIENCE, ServerProcess, until};
+
+#[tokio::test]
+async fn lengths_are_cut_kept_shown_and_enforced() {
+    let back_ends = BackEndsOfProcess::take().await;
+    let folder = TempDir::new().unwrap();
+    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let topic = unique("lengths");
+    for topic in [&topic, &format!("{topic}_out")] {
+        crate::conformance::kafka::create_topic(&back_ends.kafka(), topic, 1).await;
+    }
+
+    let casts = "SELECT '[' || CAST('abcdef' AS VARCHAR(3)) || ']', '[' || CAST('äb' AS CHAR(4)) || ']', \
+        'abcdef'::varchar(2), '[' || 'abc'::char(2) || ']', CAST(12345 AS VARCHAR(3)), CAST(1.50 AS VARCHAR(10)), \
+        CAST(NULL AS VARCHAR(2)) IS NULL, TRY_CAST('abc' AS VARCHAR(2)), CAST('abc' AS CHAR), CAST('abcdef' AS VARCHAR), \
+        CAST('abcdef' AS CHARACTER VARYING(4)), \
+        (SELECT max(CAST(v AS VARCHAR(2))) FROM (VALUES ('xyz'), ('abc')) t(v) WHERE CAST(v AS VARCHAR(1)) = 'a')";
+    assert_eq!(server.query(casts).await, ["[abc]|[äb  ]|ab|[ab]|123|1.50|t|ab|a|abcdef|abcd|ab"]);
+
+    let columns = "id VARCHAR(3) NOT NULL, code CHAR(4), note STRING, raw VARBINARY(2)";
+    let declared = |name: &str, topic: &str| {
+        format!(
+            "CREATE TABLE {name} ({columns}) WITH ('connector' = 'kafka', 'topic' = '{topic}', 'format' = 'json', \
+             'scan.startup.mode' = 'earliest-offset')"
+        )
+    };
+    server.execute(&format!("{}; {}", declared("source", &topic), declared("target", &format!("{topic}_out")))).await;
+    let described: Vec<String> = server.query("DESCRIBE target").await;
+    assert!(described[0].starts_with("id|VARCHAR(3)") && described[1].starts_with("code|CHAR(4)"), "{described:?}");
+    let shown = server.query("SHOW CREATE TABLE target").await.join("\n");
+    assert!(shown.contains("VARCHAR(3)") && shown.contains("CHAR(4)") && shown.contains("VARBINARY(2)"), "{shown}");
+    let attributes = "SELECT attname, atttypmod, format_type(atttypid, atttypmod) FROM pg_attribute \
+        WHERE attrelid = 'target'::regclass AND attnum BETWEEN 1 AND 2 ORDER BY attnum";
+    assert_eq!(server.query(attributes).await, ["id|7|character varying(3)", "code|8|character(4)"]);
+
+    let record = r#"{"id":"abcdef","code":"x","note":"whatever","raw":"AQIDBA=="}"#;
+    let producer: ThreadedProducer<DefaultProducerContext> = back_ends.kafka().create().unwrap();
+    producer.send(BaseRecord::<(), _>::to(&topic).payload(record)).map_err(|(error, _)| error).unwrap();
+    tokio::task::spawn_blocking(move || producer.flush(JOB_PATIENCE)).await.unwrap().unwrap();
+    let values = "INSERT INTO target VALUES ('abcdef', 'x', 'whatever', X'01020304')";
+    let found = "SELECT DISTINCT '[' || id || ']', '[' || code || ']', note, encode(raw, 'hex') FROM target ORDER BY 1";
+    let (raw, fitted) = ("[abcdef]|[x]|whatever|01020304", "[abc]|[x   ]|whatever|0102");
+
+    // As in Flink, lengths are not looked at unless that is asked for.
+    server.execute(values).await;
+    assert_eq!(server.query(found).await, [raw]);
+    server.execute("CREATE JOB ignores AS INSERT INTO target SELECT * FROM source").await;
+    let count = "SELECT count(*) FROM target";
+    until(JOB_PATIENCE, "the job has written", async || (server.query(count).await == ["2"]).then_some(())).await;
+    assert_eq!(server.query(found).await, [raw]);
+
+    let enforced =
+        |mode: &str, statement: &str| format!("SET 'table.exec.sink.type-length-enforcer' = '{mode}'; {statement}");
+    server.execute(&enforced("TRIM_PAD", values)).await;
+    let job = "CREATE JOB trims AS INSERT INTO target SELECT * FROM source";
+    server.execute(&enforced("TRIM_PAD", job)).await;
+    until(JOB_PATIENCE, "the job has written", async || (server.query(count).await == ["4"]).then_some(())).await;
+    assert_eq!(server.query(found).await, [fitted, raw]);
+    assert_eq!(server.query(&format!("{count} WHERE id = 'abc'")).await, ["2"]);
+
+    let refused = server.connect().await.batch_execute(&enforced("ERROR", values)).await.unwrap_err();
+    let refused = refused.as_db_error().unwrap();
+    assert_eq!(refused.code().code(), "22001", "{refused:?}");
+    assert!(
+        refused.message().ends_with("a value of length 6 is none of column \"id\", whose length is 3"),
+        "{refused:?}"
+    );
+    let job = enforced("ERROR", "CREATE JOB refuses AS INSERT INTO target SELECT * FROM source");
+    server.execute(&job).await;
+    let failed = "SELECT last_error FROM streamgate.jobs WHERE name = 'refuses' AND state = 'FAILED'";
+    let error = until(JOB_PATIENCE, "the job has failed", async || server.query(failed).await.pop()).await;
+    assert!(error.contains("a value of length 6 is none of column \"id\"") && error.contains("record 0 of"), "{error}");
+    // Where rows may be left out, such a one is.
+    server
+        .execute(&format!("SET 'error-handling.mode' = 'log'; {}", job.replace("JOB refuses", "JOB leaves_out")))
+        .await;
+    let counted = "SELECT state, row_errors FROM streamgate.jobs WHERE name = 'leaves_out'";
+    until(JOB_PATIENCE, "the row is left out", async || (server.query(counted).await == ["RUNNING|1"]).then_some(()))
+        .await;
+    assert_eq!(server.query(count).await, ["4"]);
+}
+
+#[tokio::test]
+async fn a_primary_key_on_plain_records_is_refused_as_in_flink() {
+    let back_ends = BackEndsOfProcess::shared();
+    let folder = TempDir::new().unwrap();
+    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let topic = unique("keyed");
+    let create = |connector: &str, format: &str| {
+        format!(
+            "CREATE TABLE {} (id BIGINT, note STRING, PRIMARY KEY (id) NOT ENFORCED) WITH ('connector' = '{connector}', \
+             'topic' = '{topic}', {format})",
+            unique("t").replace('-', "_")
+        )
+    };
+    let refused = server.connect().await.batch_execute(&create("kafka", "'format' = 'json'")).await.unwrap_err();
+    let refused = refused.as_db_error().unwrap();
+    assert_eq!(refused.code().code(), "22023");
+    assert!(
+        refused.message().contains("connector \"kafka\" with format \"json\" cannot have a PRIMARY KEY"),
+        "{refused:?}"
+    );
+    assert!(refused.hint().is_some_and(|hint| hint.contains("upsert-kafka")));
+    server.execute(&create("kafka", "'format' = 'debezium-json'")).await;
+    server.execute(&create("upsert-kafka", "'key.format' = 'json', 'value.format' = 'json'")).await;
+}
