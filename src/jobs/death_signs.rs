@@ -19,6 +19,7 @@ pub fn watch(folder: &Path, starts: &Starts) {
 mod linux {
     use std::fs::File;
     use std::os::fd::IntoRawFd;
+    use std::os::unix::fs::FileExt;
     use std::path::PathBuf;
     use std::sync::atomic::{AtomicI32, Ordering};
     use std::time::Duration;
@@ -48,30 +49,33 @@ mod linux {
         let mut in_danger = starts.in_danger();
         drop(starts);
         let limit = limit();
-        let mut is_written = false;
+        let mut left = String::new();
         loop {
             if in_danger.wait_for(|jobs| !jobs.is_empty()).await.is_err() {
                 return;
             }
             while !in_danger.borrow().is_empty() {
                 let sign = memory(limit).and_then(deaths::memory_sign);
-                if sign.is_some() || is_written {
-                    is_written = sign.is_some();
-                    leave(&path, sign.as_deref());
+                let sign = sign.map(|sign| format!("{sign}\n")).unwrap_or_default();
+                if sign != left {
+                    leave(&path, &sign);
+                    left = sign;
                 }
                 tokio::time::sleep(LOOK).await;
             }
-            if std::mem::take(&mut is_written) {
-                leave(&path, None);
+            if !std::mem::take(&mut left).is_empty() {
+                leave(&path, "");
             }
         }
     }
 
-    /// Written over, not beside: the handler's file stays the same. Best effort.
-    fn leave(path: &PathBuf, sign: Option<&str>) {
-        let text = sign.map(|sign| format!("{sign}\n")).unwrap_or_default();
-        let file = File::options().write(true).truncate(true).open(path);
-        let _ = file.and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()));
+    /// Written over, not beside: the handler's file stays the same. Never emptied first: death may come in between. Best effort.
+    fn leave(path: &PathBuf, sign: &str) {
+        let write = |file: File| {
+            file.write_all_at(sign.as_bytes(), 0)?;
+            file.set_len(sign.len() as u64)
+        };
+        let _ = File::options().write(true).open(path).and_then(write);
     }
 
     /// Opens the file for the handler, once, and installs it.
