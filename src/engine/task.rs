@@ -548,7 +548,10 @@ impl Task {
                     node.metrics.rows_out.fetch_add(output.len() as u64, Ordering::Relaxed);
                     given.push(output);
                 }
-                Err(error) if error.kind() != ErrorKind::Row => return Err(error),
+                // What wants more memory than it may have is tried with fewer rows; of a single row it is the job's error.
+                Err(error) if error.kind() != ErrorKind::Row && (part.len() == 1 || error.sqlstate() != "53200") => {
+                    return Err(error);
+                }
                 // One row alone, so that it can be named whatever becomes of it.
                 Err(error) if part.len() == 1 => bad_rows.take(named(error, &part))?,
                 Err(_) => {
