@@ -11,7 +11,8 @@ use datafusion::arrow::array::{ArrayRef, BinaryArray, BooleanArray, StringArray,
 use datafusion::arrow::record_batch::RecordBatch;
 use streamgate::engine::checkpoint::{CheckpointStore, Manifest, OperatorDelta};
 use streamgate::engine::key_group::{KEY_GROUPS, key_groups};
-use streamgate::engine::state::{ColdTable, TableDelta};
+use streamgate::engine::state::TableDelta;
+use streamgate::engine::state::cold::ColdTable;
 use tokio::runtime::Runtime;
 
 const KEYS: u64 = 1_000_000;
@@ -86,23 +87,25 @@ fn cold(criterion: &mut Criterion) {
     let mut table = ColdTable::open(&folder.path().join("cold")).expect("the disk takes it");
     let rows: Vec<(String, [u8; 100])> = (0..KEYS).map(|number| (key(number), [number as u8; 100])).collect();
     for rows in rows.chunks(DIRTY as usize) {
-        table.put_many(rows.iter().map(|(key, value)| (key.as_bytes(), &value[..]))).expect("the disk takes it");
+        table.put_many(rows.iter().map(|(key, value)| (key.as_bytes(), Some(&value[..])))).expect("the disk takes it");
     }
     let mut group = criterion.benchmark_group("cold");
     group.sample_size(10).measurement_time(Duration::from_secs(10));
     let some: Vec<&(String, [u8; 100])> = rows.iter().step_by((KEYS / DIRTY) as usize).collect();
     let keys: Vec<&[u8]> = some.iter().map(|(key, _)| key.as_bytes()).collect();
-    group.bench_function("take and put 100k of 1M rows", |bencher| {
+    group.bench_function("read and write 100k of 1M rows", |bencher| {
         bencher.iter(|| {
-            let taken = table.take_many(&keys).expect("the disk gives it");
+            let taken = table.get_many(&keys).expect("the disk gives it");
             assert!(taken.iter().all(Option::is_some));
-            table.put_many(some.iter().map(|(key, value)| (key.as_bytes(), &value[..]))).expect("the disk takes it");
+            table
+                .put_many(some.iter().map(|(key, value)| (key.as_bytes(), Some(&value[..]))))
+                .expect("the disk takes it");
         });
     });
     let absent: Vec<String> = (KEYS..KEYS + DIRTY).map(key).collect();
     let absent: Vec<&[u8]> = absent.iter().map(String::as_bytes).collect();
     group.bench_function("ask for 100k absent keys", |bencher| {
-        bencher.iter(|| assert!(table.take_many(&absent).expect("the disk gives it").iter().all(Option::is_none)));
+        bencher.iter(|| assert!(table.get_many(&absent).expect("the disk gives it").iter().all(Option::is_none)));
     });
     group.finish();
 }
