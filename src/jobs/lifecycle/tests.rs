@@ -12,7 +12,7 @@ fn a_job_is_brought_where_it_is_wanted() {
         (Some(Running), Some(JobState::Held), false, Action::Nothing),
         (Some(Running), Some(JobState::Held), true, Action::Start),
         (Some(Running), Some(JobState::Quarantined), false, Action::Nothing),
-        (Some(Stopped), Some(JobState::Held), false, Action::Nothing),
+        (Some(Stopped), Some(JobState::Held), false, Action::Rest(JobState::Stopped)),
         (Some(Paused), Some(JobState::Retrying), false, Action::End),
         (Some(Stopped), Some(JobState::Stopped), false, Action::Nothing),
         (None, Some(JobState::Running), false, Action::End),
