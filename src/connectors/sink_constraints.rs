@@ -1,5 +1,5 @@
 //! What a sink's columns hold: no NULL in a NOT NULL column, and the lengths of CHAR(n), VARCHAR(n), BINARY(n) and VARBINARY(n) as
-//! `table.exec.sink.type-length-enforcer` says: other values are written as they are, made to fit, or are none of the column.
+//! `table.exec.sink.type-length-enforcer` says: other values are written as they are, made to fit, or are refused.
 
 use std::sync::Arc;
 
@@ -114,7 +114,7 @@ impl SinkConstraints {
             for (row, found) in lengths.iter().enumerate() {
                 let Some(found) = found.filter(|found| !length.admits(*found)) else { continue };
                 let error = Error::row(format!(
-                    "table \"{}\": a value of length {found} is none of column \"{}\", whose length is {}",
+                    "table \"{}\": a value of length {found} does not fit column \"{}\" of length {}",
                     self.table,
                     batch.rows().schema().field(*index).name(),
                     length.length

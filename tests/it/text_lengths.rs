@@ -55,6 +55,8 @@ async fn lengths_are_cut_kept_shown_and_enforced() {
     until(JOB_PATIENCE, "the job has written", async || (server.query(count).await == ["2"]).then_some(())).await;
     assert_eq!(server.query(found).await, [raw]);
 
+    // One statement has one job: the next one begins once its predecessor is gone.
+    server.execute("DROP JOB ignores").await;
     let enforced =
         |mode: &str, statement: &str| format!("SET 'table.exec.sink.type-length-enforcer' = '{mode}'; {statement}");
     server.execute(&enforced("TRIM_PAD", values)).await;
@@ -64,19 +66,21 @@ async fn lengths_are_cut_kept_shown_and_enforced() {
     assert_eq!(server.query(found).await, [fitted, raw]);
     assert_eq!(server.query(&format!("{count} WHERE id = 'abc'")).await, ["2"]);
 
+    server.execute("DROP JOB trims").await;
     let refused = server.connect().await.batch_execute(&enforced("ERROR", values)).await.unwrap_err();
     let refused = refused.as_db_error().unwrap();
     assert_eq!(refused.code().code(), "22001", "{refused:?}");
-    assert!(
-        refused.message().ends_with("a value of length 6 is none of column \"id\", whose length is 3"),
-        "{refused:?}"
-    );
+    assert!(refused.message().ends_with("a value of length 6 does not fit column \"id\" of length 3"), "{refused:?}");
     let job = enforced("ERROR", "CREATE JOB refuses AS INSERT INTO target SELECT * FROM source");
     server.execute(&job).await;
     let failed = "SELECT last_error FROM streamgate.jobs WHERE name = 'refuses' AND state = 'FAILED'";
     let error = until(JOB_PATIENCE, "the job has failed", async || server.query(failed).await.pop()).await;
-    assert!(error.contains("a value of length 6 is none of column \"id\"") && error.contains("record 0 of"), "{error}");
+    assert!(
+        error.contains("a value of length 6 does not fit column \"id\"") && error.contains("record 0 of"),
+        "{error}"
+    );
     // Where rows may be left out, such a one is.
+    server.execute("DROP JOB refuses").await;
     server
         .execute(&format!("SET 'error-handling.mode' = 'log'; {}", job.replace("JOB refuses", "JOB leaves_out")))
         .await;
