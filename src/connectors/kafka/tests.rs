@@ -650,8 +650,9 @@ async fn statements_share_a_producer_until_one_is_given_up() {
         let mut reader = OptionReader::new(&table.options, &|_| unreachable!("no secrets here")).unwrap();
         connector.open(&mut reader, &table).unwrap().sink.unwrap()
     };
+    // A flush sends at once; without one, nothing leaves before the linger time.
     for _ in 0..3 {
-        let mut writer = open("1").open(context()).await.unwrap();
+        let mut writer = open("1000").open(context()).await.unwrap();
         writer.write(ChangeBatch::inserts(rows(0..5))).await.unwrap();
         writer.flush().await.unwrap();
     }
@@ -662,7 +663,7 @@ async fn statements_share_a_producer_until_one_is_given_up() {
     assert_eq!(connector.producers().count(), 2);
     // What is handed over and waited for by nobody is not sent when the broker comes back.
     cluster.broker_down(1).unwrap();
-    let mut writer = open("1").open(context()).await.unwrap();
+    let mut writer = open("1000").open(context()).await.unwrap();
     writer.write(ChangeBatch::inserts(rows(5..10))).await.unwrap();
     drop(writer);
     assert_eq!(connector.producers().count(), 1);
