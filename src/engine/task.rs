@@ -33,6 +33,9 @@ use crate::waits::Waits;
 /// Rows of one evaluation: what more readers have ready is left for the next one. The last batch may go beyond.
 const EVALUATED_ROWS_MAX: usize = 8192;
 
+/// Bytes of their records: a batch of 8192 records of a megabyte each would be 8 GB.
+const EVALUATED_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 /// Batches from other tasks that are taken before the task looks at its commands again.
 const TAKEN_IN_A_ROW_MAX: usize = 16;
 
@@ -176,6 +179,14 @@ pub struct TaskParts {
 
 /// What the readers of one source have ready, and how far that is.
 type ReadRows = (Vec<ChangeBatch>, Vec<(Split, Position)>);
+
+/// What came of a batch.
+enum Applied {
+    /// These rows.
+    Gives(ChangeBatch),
+    /// It could not be evaluated as a whole: these parts of it are to be tried.
+    Halved(Vec<ChangeBatch>),
+}
 
 /// A reader and what it read.
 struct ReaderTurn {
@@ -346,7 +357,7 @@ impl Task {
     /// Takes what a reader has read, and what more of them have ready, and passes it on.
     async fn take_turns(&mut self, turn: ReaderTurn) -> Result<()> {
         let mut ready: BTreeMap<usize, ReadRows> = BTreeMap::new();
-        let mut rows = 0;
+        let (mut rows, mut bytes) = (0, 0);
         let mut failure = None;
         let mut next = Some(turn);
         while let Some(turn) = next.take() {
@@ -355,6 +366,7 @@ impl Task {
                 Ok(Some(batch)) => {
                     fault::rows_of(&self.parts.job);
                     rows += batch.changes.len();
+                    bytes += batch.bytes;
                     if let Some(progress) = self.parts.metrics.splits.lock().get_mut(&split.id) {
                         progress.read = batch.position;
                     }
@@ -370,7 +382,11 @@ impl Task {
                     break;
                 }
             }
-            next = if rows < EVALUATED_ROWS_MAX { self.readers.next().now_or_never().flatten() } else { None };
+            next = if rows < EVALUATED_ROWS_MAX && bytes < EVALUATED_BYTES_MAX {
+                self.readers.next().now_or_never().flatten()
+            } else {
+                None
+            };
         }
         for (place, (batches, positions)) in ready {
             let node = &self.parts.nodes[place];
@@ -484,61 +500,70 @@ impl Task {
     }
 
     /// Passes rows into nodes, and what comes of them on, until all of it is with operators that hold it back, writers, or other tasks.
+    /// What comes of a batch goes all the way before the next one is evaluated, so that no more of it is held than need be.
     async fn enter(&mut self, entries: Vec<(usize, ChangeBatch)>) -> Result<()> {
+        for (place, batch) in &entries {
+            self.parts.nodes[*place].metrics.rows_in.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        }
         let mut queue = VecDeque::from(entries);
         while let Some((place, batch)) = queue.pop_front() {
             if batch.is_empty() {
                 continue;
             }
-            self.parts.nodes[place].metrics.rows_in.fetch_add(batch.len() as u64, Ordering::Relaxed);
             let given = match &self.parts.nodes[place].work {
-                Work::Source => vec![batch],
-                Work::Operator(_) => self.apply(place, batch).await?,
+                Work::Source => batch,
+                Work::Operator(_) => match self.apply(place, batch).await? {
+                    Applied::Gives(given) if given.is_empty() => continue,
+                    Applied::Gives(given) => given,
+                    Applied::Halved(halves) => {
+                        halves.into_iter().rev().for_each(|half| queue.push_front((place, half)));
+                        continue;
+                    }
+                },
                 Work::Sink(_) => {
                     self.write(place, batch).await?;
                     continue;
                 }
             };
-            self.send(place, &given).await?;
-            let node = &self.parts.nodes[place];
-            for batch in given {
-                if let Some((last, others)) = node.locals.split_last() {
-                    queue.extend(others.iter().map(|local| (*local, batch.clone())));
-                    queue.push_back((*last, batch));
+            self.send(place, std::slice::from_ref(&given)).await?;
+            let nodes = &self.parts.nodes;
+            if let Some((first, others)) = nodes[place].locals.split_first() {
+                for local in &nodes[place].locals {
+                    nodes[*local].metrics.rows_in.fetch_add(given.len() as u64, Ordering::Relaxed);
                 }
+                others.iter().rev().for_each(|local| queue.push_front((*local, given.clone())));
+                queue.push_front((*first, given));
             }
         }
         Ok(())
     }
 
     /// Lets an operator work on rows. Rows that cannot be evaluated are found by halving the batch.
-    async fn apply(&mut self, place: usize, batch: ChangeBatch) -> Result<Vec<ChangeBatch>> {
+    async fn apply(&mut self, place: usize, batch: ChangeBatch) -> Result<Applied> {
         let row_errors = self.parts.row_errors;
         let node = &mut self.parts.nodes[place];
-        let Work::Operator(operator) = &mut node.work else { return Ok(vec![batch]) };
-        let mut given = Vec::new();
-        let mut parts = VecDeque::from([batch]);
+        let Work::Operator(operator) = &mut node.work else { return Ok(Applied::Gives(batch)) };
         let begun = Instant::now();
-        while let Some(part) = parts.pop_front() {
-            match operator.process(part.clone()).await {
-                Ok(output) if output.is_empty() => {}
-                Ok(output) => {
-                    node.metrics.rows_out.fetch_add(output.len() as u64, Ordering::Relaxed);
-                    given.push(output);
-                }
-                Err(error) if !is_of_a_row(&error) || row_errors == RowErrors::Fail => return Err(error),
-                Err(error) if part.len() == 1 => {
-                    left_out(&self.parts.metrics, &self.parts.job, 1, &error);
-                }
-                Err(_) => {
-                    let half = part.len() / 2;
-                    parts.push_front(part.slice(half, part.len() - half));
-                    parts.push_front(part.slice(0, half));
-                }
+        let output = operator.process(batch.clone()).await;
+        node.metrics.add_busy(begun.elapsed());
+        let error = match output {
+            Ok(output) => {
+                node.metrics.rows_out.fetch_add(output.len() as u64, Ordering::Relaxed);
+                return Ok(Applied::Gives(output));
+            }
+            Err(error) => error,
+        };
+        match after_error(&error, batch.len(), row_errors) {
+            AfterError::Fail => Err(error),
+            AfterError::LeaveOut => {
+                left_out(&self.parts.metrics, &self.parts.job, 1, &error);
+                Ok(Applied::Halved(Vec::new()))
+            }
+            AfterError::Halve => {
+                let half = batch.len() / 2;
+                Ok(Applied::Halved(vec![batch.slice(0, half), batch.slice(half, batch.len() - half)]))
             }
         }
-        node.metrics.add_busy(begun.elapsed());
-        Ok(given)
     }
 
     async fn write(&mut self, place: usize, batch: ChangeBatch) -> Result<()> {
@@ -685,6 +710,29 @@ fn left_out(metrics: &JobMetrics, job: &str, rows: u64, error: &Error) {
 fn is_of_a_row(error: &Error) -> bool {
     let state = error.sqlstate();
     error.kind() == ErrorKind::Invalid && (state.starts_with("22") || state.starts_with("23"))
+}
+
+/// What to do with a batch whose evaluation failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AfterError {
+    /// Its halves are evaluated one after the other.
+    Halve,
+    /// Its only row is left out and counted.
+    LeaveOut,
+    /// The job fails.
+    Fail,
+}
+
+/// Decides by the error and the rows of the batch. What wants more memory than it may have is tried with fewer rows whatever the job
+/// was told to do with rows that cannot be evaluated: only a single row that does is one of these.
+fn after_error(error: &Error, rows: usize, row_errors: RowErrors) -> AfterError {
+    let is_too_large = error.sqlstate() == "53200";
+    match (rows > 1, row_errors) {
+        (true, _) if is_too_large => AfterError::Halve,
+        (true, RowErrors::Skip) if is_of_a_row(error) => AfterError::Halve,
+        (false, RowErrors::Skip) if is_too_large || is_of_a_row(error) => AfterError::LeaveOut,
+        _ => AfterError::Fail,
+    }
 }
 
 #[cfg(test)]
