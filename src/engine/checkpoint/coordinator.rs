@@ -244,7 +244,8 @@ impl Coordinator {
                         }
                     }
                     Some(Report::Ended) => ended += 1,
-                    None => return Err(Error::internal("the job's tasks have ended")),
+                    // The last task is gone before its outcome is there.
+                    None => return Err(task_error(self.running.join_next().await)),
                 },
                 completed = async {
                     match &mut completing {
