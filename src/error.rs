@@ -255,7 +255,13 @@ impl Error {
             DataFusionError::NotImplemented(_) => Error::unsupported(text),
             DataFusionError::SQL(..) => Error::invalid(text).code("42601"),
             DataFusionError::SchemaError(..) => Error::invalid(text).code("42703"),
-            DataFusionError::ResourcesExhausted(_) => Error::invalid(text).code("53200"),
+            DataFusionError::ResourcesExhausted(_) if text.contains("disk space") => {
+                Error::invalid("no space left for the files of this statement").code("53100").detail(text)
+            }
+            DataFusionError::ResourcesExhausted(_) => Error::invalid("out of memory")
+                .code("53200")
+                .detail(text)
+                .hint("SET 'query.memory.limit' = '…' gives a statement more; --query-memory is the bound of all."),
             DataFusionError::ArrowError(arrow, _) => match arrow.as_ref() {
                 ArrowError::DivideByZero => Error::row("division by zero").code("22012"),
                 ArrowError::ArithmeticOverflow(_) => Error::row(text).code("22003"),

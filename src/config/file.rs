@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::MemorySize;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
 use crate::telemetry::LogFormat;
@@ -17,6 +18,8 @@ pub(super) struct File {
     pub log: Option<String>,
     pub log_format: Option<LogFormat>,
     pub max_connections: Option<usize>,
+    pub max_message_size: Option<MemorySize>,
+    pub query_memory: Option<MemorySize>,
     pub job_threads: Option<usize>,
     pub hold_jobs: Option<bool>,
     pub adopt_data_dir: Option<bool>,

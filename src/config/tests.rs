@@ -127,3 +127,19 @@ fn unknown_variables_are_refused() {
     assert_eq!(error.message(), "unknown environment variable STREAMGATE_LISTN");
     assert_eq!(error.hint_text(), Some("Did you mean STREAMGATE_LISTEN?"));
 }
+
+#[test]
+fn sizes_have_units_and_bounds() {
+    let config = |text: &str| Config::merge(&Settings::default(), file(text), None);
+    let defaults = config("").unwrap();
+    assert_eq!(defaults.max_message_bytes, 64 << 20);
+    assert!(defaults.query_memory_bytes >= 64 << 20);
+    let set = config("max_message_size = '1 mb'\nquery_memory = '2 gb'").unwrap();
+    assert_eq!((set.max_message_bytes, set.query_memory_bytes), (1 << 20, 2 << 30));
+    let flags = Settings { query_memory: Some("128 mb".parse().unwrap()), ..Settings::default() };
+    assert_eq!(Config::merge(&flags, file("query_memory = '2 gb'"), None).unwrap().query_memory_bytes, 128 << 20);
+    for wrong in ["max_message_size = '1 kb'", "max_message_size = '1 gb'", "query_memory = '1 mb'"] {
+        assert!(config(wrong).is_err(), "{wrong}");
+    }
+    assert!(toml::from_str::<File>("query_memory = 'much'").unwrap_err().to_string().contains("no memory size"));
+}

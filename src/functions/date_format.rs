@@ -16,6 +16,9 @@ use super::time::local_time;
 use super::{ColumnFunction, no_such_call};
 use crate::error::Error;
 
+/// Letters of one field of a pattern: so many places are written.
+const FIELD_LETTERS_MAX: usize = 64;
+
 /// DATE_FORMAT
 pub fn date_format() -> Arc<ScalarUDF> {
     ColumnFunction::udf("date_format", Volatility::Stable, coerce_date_format, DataType::Utf8, evaluate_date_format)
@@ -165,6 +168,12 @@ fn parse_pattern(pattern: &str) -> Result<Vec<Item>> {
             }
         } else if c.is_ascii_alphabetic() {
             let count = chars[at..].iter().take_while(|other| **other == c).count();
+            if count > FIELD_LETTERS_MAX {
+                return Err(Error::invalid(format!(
+                    "date pattern with {count} letters '{c}' in a row: at most {FIELD_LETTERS_MAX} are possible"
+                ))
+                .into());
+            }
             if !"yuMLdDHhkKmsSaEeQ".contains(c) {
                 return Err(Error::row(format!("date pattern '{pattern}': letter '{c}' is not supported"))
                     .code("0A000")

@@ -2,9 +2,11 @@
 //! Every function can be made again from its name: stored dataflows keep names only.
 
 pub mod aggregates;
+pub mod bounded;
 pub mod coercion;
 pub mod concat_ws;
 pub mod date_format;
+pub mod memory;
 pub mod numeric;
 pub mod operator_chain;
 pub mod split_index;
@@ -21,6 +23,7 @@ use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, Sca
 use datafusion::scalar::ScalarValue;
 
 use crate::clock::Clock;
+use bounded::Sizes;
 
 /// What a function does with its arguments: arrays of equal length, and the session's time zone.
 type Body = fn(&[ArrayRef], &str) -> Result<ArrayRef>;
@@ -33,6 +36,8 @@ struct ColumnFunction {
     coerce: fn(&[DataType]) -> Result<Vec<DataType>>,
     returns: DataType,
     body: Body,
+    /// What a call makes, where that may be much more than its arguments have.
+    bytes: fn(&Sizes) -> usize,
 }
 
 impl ColumnFunction {
@@ -43,8 +48,20 @@ impl ColumnFunction {
         returns: DataType,
         body: Body,
     ) -> Arc<ScalarUDF> {
+        Self::large(name, volatility, coerce, returns, body, |_| 0)
+    }
+
+    /// One whose result may be much larger than its arguments.
+    fn large(
+        name: &'static str,
+        volatility: Volatility,
+        coerce: fn(&[DataType]) -> Result<Vec<DataType>>,
+        returns: DataType,
+        body: Body,
+        bytes: fn(&Sizes) -> usize,
+    ) -> Arc<ScalarUDF> {
         let signature = Signature::user_defined(volatility);
-        Arc::new(ScalarUDF::from(Self { name, signature, coerce, returns, body }))
+        Arc::new(ScalarUDF::from(Self { name, signature, coerce, returns, body, bytes }))
     }
 }
 
@@ -97,6 +114,9 @@ impl ScalarUDFImpl for ColumnFunction {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let sizes = Sizes::new(&args.args, args.number_rows);
+        let bytes = (self.bytes)(&sizes).saturating_add(sizes.spread_scalars());
+        memory::admit(self.name, bytes, &args.config_options)?;
         let all_scalars = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if all_scalars { 1 } else { args.number_rows };
         let zone = args.config_options.execution.time_zone.clone().unwrap_or_else(|| "UTC".to_owned());
@@ -147,7 +167,8 @@ const NAMES: &[&str] = &[
 
 /// All functions; the time functions in their volatile form.
 pub fn all(clock: &Arc<dyn Clock>) -> Vec<Arc<ScalarUDF>> {
-    NAMES.iter().filter_map(|name| by_name(name, clock.clone())).collect()
+    let own = NAMES.iter().filter_map(|name| by_name(name, clock.clone()));
+    own.chain(bounded::all()).collect()
 }
 
 /// The function of that name; a time function in its volatile form, which reads `clock` at each batch.
@@ -165,7 +186,7 @@ pub fn by_name(name: &str, clock: Arc<dyn Clock>) -> Option<Arc<ScalarUDF>> {
         "numeric_multiply" => numeric::multiply(),
         "numeric_divide" => numeric::divide(),
         "numeric_modulo" => numeric::modulo(),
-        name => return time::by_name(name, &clock, true),
+        name => return bounded::by_name(name).or_else(|| time::by_name(name, &clock, true)),
     })
 }
 

@@ -12,6 +12,7 @@ pub mod names;
 pub mod plan_size;
 pub mod planner;
 pub mod queries;
+pub mod query_memory;
 pub mod query_planner;
 pub mod resolver;
 pub mod result_names;

@@ -5,6 +5,7 @@
 
 mod declare;
 mod existing_jobs;
+mod held;
 mod inserts;
 mod prepare;
 mod server;
@@ -19,8 +20,8 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::provider_as_source;
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -31,16 +32,19 @@ use super::error_map::refine;
 use super::job_plan::PlannedJob;
 use super::names::{Names, TEMPORARY_SCHEMA, Target};
 use super::planner::{Planned, Planner};
+use super::query_memory::frugal;
 use super::result_names::{MARK, without_mark};
 use super::settings::Settings;
 use super::statements::Statement;
-use super::{background_stream, splitter};
+use super::{background_stream, query_memory, splitter};
 use crate::catalog::{Change, DEFAULT_DATABASE, Snapshot, TableEntry};
 use crate::connectors::table_provider::{ConnectorTable, ScanNotices};
 use crate::connectors::{LengthEnforcer, OptionValue, StatementCounts};
 use crate::error::{Error, Result};
+use crate::functions::memory::ValueLimit;
 use crate::threads::Deep;
 pub use existing_jobs::Existing;
+pub use held::HELD_BYTES_MAX;
 pub use server::{SqlServer, SystemSchema};
 use statement_set::OpenSet;
 use transaction::Savepoint;
@@ -180,6 +184,8 @@ pub struct Session {
     state: Option<(u64, SessionState)>,
     temporary: Arc<BTreeMap<String, TableEntry>>,
     prepared: BTreeMap<String, Prepared>,
+    /// Of prepared statements and portals.
+    held_bytes: usize,
     notices: Vec<Notice>,
     /// What the last query or INSERT has left out.
     counts: Option<Arc<StatementCounts>>,
@@ -233,6 +239,7 @@ impl Session {
             state: None,
             temporary: Arc::default(),
             prepared: BTreeMap::new(),
+            held_bytes: 0,
             notices: Vec::new(),
             counts: None,
             block: TransactionStatus::Idle,
@@ -346,10 +353,12 @@ impl Session {
                 let plan = plan.clone();
                 let (mut state, told) = self.telling_state();
                 self.count_into(&mut state);
+                let context = self.task_context(&state);
                 let made = async move {
                     let plan = Self::bound(&plan, parameters)?;
                     let physical = state.create_physical_plan(&plan).await.map_err(|error| refine(error, None))?;
-                    Ok((physical, state.task_ctx()))
+                    let again = frugal::plan_again(&physical, &plan, &state, &context);
+                    Ok((physical, context, again))
                 };
                 let stream = background_stream::start(&self.server.queries, made).await?;
                 told.take().into_iter().for_each(|notice| self.notice(notice));
@@ -519,7 +528,22 @@ impl Session {
         }
         let mut state = self.server.base.clone();
         state.config_mut().options_mut().execution.time_zone = Some(self.settings.time_zone());
+        // Functions are given these options when they run, not those of the configuration.
+        let bytes = self.settings.query_memory_bytes();
+        let execution = &mut state.config_mut().options_mut().execution;
+        // A sort keeps this much for its merge, in each of its parts.
+        execution.sort_spill_reservation_bytes = execution.sort_spill_reservation_bytes.min(bytes / 32);
+        let mut options = state.config().options().as_ref().clone();
+        options.extensions.insert(ValueLimit(query_memory::value_limit(bytes)));
+        state.execution_props_mut().config_options = Some(Arc::new(options));
         state
+    }
+
+    /// What a statement computes in: its settings, and memory of its own.
+    pub fn task_context(&self, state: &SessionState) -> Arc<TaskContext> {
+        let bytes = self.settings.query_memory_bytes();
+        let runtime = self.server.memory.for_statement(bytes, state.runtime_env());
+        Arc::new(TaskContext::from(state).with_runtime(runtime))
     }
 
     /// What the catalog holds for this session: with the changes of its own transaction.
@@ -641,11 +665,12 @@ impl Session {
     /// Keeps a statement under a name (PREPARE).
     ///
     /// # Errors
-    /// The name is taken.
+    /// The name is taken, or the session holds too much.
     pub fn add_prepared(&mut self, name: String, prepared: Prepared) -> Result<()> {
         if self.prepared.contains_key(&name) {
             return Err(Error::invalid(format!("prepared statement \"{name}\" already exists")).code("42P05"));
         }
+        self.hold_bytes(prepared.held_bytes())?;
         self.prepared.insert(name, prepared);
         Ok(())
     }
@@ -666,14 +691,17 @@ impl Session {
     /// # Errors
     /// There is none.
     pub fn remove_prepared(&mut self, name: &str) -> Result<()> {
-        self.prepared(name)?;
+        let prepared = self.prepared(name)?;
+        self.release_bytes(prepared.held_bytes());
         self.prepared.remove(name);
         Ok(())
     }
 
     /// Forgets all statements kept by PREPARE.
     pub fn forget_prepared(&mut self) {
-        self.prepared.clear();
+        for prepared in std::mem::take(&mut self.prepared).into_values() {
+            self.release_bytes(prepared.held_bytes());
+        }
     }
 }
 

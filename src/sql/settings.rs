@@ -130,6 +130,12 @@ static DEFINITIONS: &[Definition] = &[
     job("parallelism.default", Kind::Integer(1, KEY_GROUPS as i64), "1", "Tasks for each part of a job."),
     job("pipeline.name", Kind::Text, "", "Name of the next job."),
     pg("row_security", Kind::Bool, "on", "Without effect."),
+    pg(
+        "query.memory.limit",
+        Kind::MemorySize,
+        "1 gb",
+        "Memory of one statement's sorts, joins and aggregates; what is more goes to disk, or is an error (53200).",
+    ),
     pg("role", Kind::DefaultOnly, "none", "There are no roles yet."),
     pg("search_path", Kind::Path, "\"$user\", public", "Schemas searched for unqualified names."),
     reported("server_encoding", Kind::ReadOnly, "UTF8", "The server's character set."),
@@ -401,6 +407,12 @@ impl Settings {
     /// The session's time zone, an IANA name.
     pub fn time_zone(&self) -> String {
         self.get("TimeZone").unwrap_or_else(|_| "UTC".to_owned())
+    }
+
+    /// Bytes that one statement may compute in.
+    pub fn query_memory_bytes(&self) -> usize {
+        let bytes = self.get("query.memory.limit").and_then(|text| parse_memory_size(&text)).unwrap_or(1 << 30);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
     /// A duration in milliseconds; `None` for 0.

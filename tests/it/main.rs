@@ -12,6 +12,7 @@ mod faults;
 mod first_minutes;
 mod jobs;
 mod kafka_jobs;
+mod limits;
 mod read_behind;
 mod recovery;
 mod scripts;

@@ -43,17 +43,17 @@ fn sql_server(directory: &std::path::Path) -> Arc<SqlServer> {
     let connectors = Registry::new(&defaults);
     let folder = std::env::temp_dir().join("streamgate-wire-tests-run-no-jobs");
     let jobs = Jobs::new(tokio::runtime::Handle::current(), catalog.clone(), connectors.clone(), clock.clone(), folder);
-    Arc::new(SqlServer::new(catalog, jobs, connectors, schemas, clock, BTreeMap::new()))
+    Arc::new(SqlServer::new(catalog, jobs, connectors, schemas, clock, BTreeMap::new()).unwrap())
 }
 
-struct Server {
+pub struct Server {
     _directory: tempfile::TempDir,
-    address: SocketAddr,
+    pub address: SocketAddr,
     shutdown: CancellationToken,
     task: tokio::task::JoinHandle<streamgate::error::Result<()>>,
 }
 
-async fn server_with(options: WireOptions) -> Server {
+pub async fn server_with(options: WireOptions) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
@@ -63,23 +63,23 @@ async fn server_with(options: WireOptions) -> Server {
     Server { _directory: directory, address, shutdown, task }
 }
 
-async fn server() -> Server {
+pub async fn server() -> Server {
     server_with(WireOptions::default()).await
 }
 
 impl Server {
-    async fn try_connect(&self) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
+    pub async fn try_connect(&self) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
         let config = format!("host=127.0.0.1 port={} user=me dbname=streamgate", self.address.port());
         let (client, connection) = tokio_postgres::connect(&config, NoTls).await?;
         tokio::spawn(connection);
         Ok(client)
     }
 
-    async fn connect(&self) -> tokio_postgres::Client {
+    pub async fn connect(&self) -> tokio_postgres::Client {
         self.try_connect().await.unwrap()
     }
 
-    async fn raw(&self) -> Raw {
+    pub async fn raw(&self) -> Raw {
         let mut raw = Raw { stream: TcpStream::connect(self.address).await.unwrap() };
         let mut startup = b"\0\0\0\0\0\x03\0\0user\0me\0database\0streamgate\0\0".to_vec();
         startup[3] = u8::try_from(startup.len()).unwrap();
@@ -90,36 +90,36 @@ impl Server {
 }
 
 /// A client that says exactly what a test wants.
-struct Raw {
-    stream: TcpStream,
+pub struct Raw {
+    pub stream: TcpStream,
 }
 
-fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+pub fn message(tag: u8, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![tag];
     bytes.extend_from_slice(&u32::try_from(body.len() + 4).unwrap().to_be_bytes());
     bytes.extend_from_slice(body);
     bytes
 }
 
-fn parse(sql: &str) -> Vec<u8> {
+pub fn parse(sql: &str) -> Vec<u8> {
     message(b'P', format!("\0{sql}\0\0\0").as_bytes())
 }
 
-fn bind() -> Vec<u8> {
+pub fn bind() -> Vec<u8> {
     message(b'B', b"\0\0\0\0\0\0\0\0")
 }
 
-fn execute(max_rows: u32) -> Vec<u8> {
+pub fn execute(max_rows: u32) -> Vec<u8> {
     message(b'E', &[&[0][..], &max_rows.to_be_bytes()].concat())
 }
 
 impl Raw {
-    async fn send(&mut self, bytes: &[u8]) {
+    pub async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }
 
     /// Tag and body of the next message; `None` at the end.
-    async fn next(&mut self) -> Option<(char, Vec<u8>)> {
+    pub async fn next(&mut self) -> Option<(char, Vec<u8>)> {
         let tag = self.stream.read_u8().await.ok()?;
         let length = self.stream.read_u32().await.ok()?;
         let mut body = vec![0; usize::try_from(length).unwrap() - 4];
@@ -128,11 +128,11 @@ impl Raw {
     }
 
     /// What comes, in short, until ReadyForQuery or the end: data rows counted, errors with their SQLSTATE.
-    async fn until_ready(&mut self) -> String {
+    pub async fn until_ready(&mut self) -> String {
         self.until('Z').await
     }
 
-    async fn until(&mut self, last: char) -> String {
+    pub async fn until(&mut self, last: char) -> String {
         let mut seen = Vec::new();
         let mut rows = 0;
         while let Some((tag, body)) = self.next().await {
@@ -167,7 +167,7 @@ impl Raw {
     }
 }
 
-fn code(error: &tokio_postgres::Error) -> String {
+pub fn code(error: &tokio_postgres::Error) -> String {
     error.code().map_or_else(|| error.to_string(), |code| code.code().to_owned())
 }
 

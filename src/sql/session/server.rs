@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::optimizer::Optimizer;
@@ -16,9 +17,10 @@ use crate::clock::Clock;
 use crate::connectors::table_provider::ConnectorTable;
 use crate::connectors::{Registry, TableDeclaration};
 use crate::error::{Error, Result};
-use crate::functions::coercion;
+use crate::functions::{bounded, coercion};
 use crate::jobs::Jobs;
 use crate::sql::queries::Queries;
+use crate::sql::query_memory::{BoundedValues, QueryMemory};
 use crate::sql::query_planner::LookUpQueryPlanner;
 
 /// Opened tables kept for the next statement; beyond that many all are opened anew.
@@ -44,6 +46,8 @@ pub struct SqlServer {
     opened: Mutex<HashMap<String, Arc<ConnectorTable>>>,
     /// The threads on which statements are planned and queries computed.
     pub queries: Queries,
+    /// What queries compute in.
+    pub memory: QueryMemory,
 }
 
 impl SqlServer {
@@ -55,7 +59,7 @@ impl SqlServer {
         system_schemas: Vec<Arc<dyn SystemSchema>>,
         clock: Arc<dyn Clock>,
         defaults: BTreeMap<String, String>,
-    ) -> Self {
+    ) -> Result<Self> {
         let base = base_state();
         // It would make two aggregates, each with state of its own, of one that counts distinct values.
         let rules =
@@ -63,13 +67,33 @@ impl SqlServer {
         let job_optimizer = Optimizer::with_rules(rules.collect());
         let queries = Queries::here();
         let opened = Mutex::default();
-        Self { catalog, jobs, connectors, system_schemas, clock, defaults, base, job_optimizer, opened, queries }
+        let memory = QueryMemory::new(usize::MAX, None)?;
+        Ok(Self {
+            catalog,
+            jobs,
+            connectors,
+            system_schemas,
+            clock,
+            defaults,
+            base,
+            job_optimizer,
+            opened,
+            queries,
+            memory,
+        })
     }
 
     /// Plans and computes on other threads than the sessions', which then answer whatever a statement is busy with.
     #[must_use]
     pub fn with_queries(mut self, queries: Queries) -> Self {
         self.queries = queries;
+        self
+    }
+
+    /// Bounds the memory of queries.
+    #[must_use]
+    pub fn with_query_memory(mut self, memory: QueryMemory) -> Self {
+        self.memory = memory;
         self
     }
 
@@ -119,11 +143,17 @@ fn base_state() -> SessionState {
     let builder = SessionStateBuilder::new().with_config(config).with_default_features();
     let mut planners = coercion::planners();
     planners.extend(SessionStateBuilder::new().with_default_features().build().expr_planners().iter().cloned());
-    builder
+    let mut state = builder
         .with_expr_planners(planners)
         .with_analyzer_rule(Arc::new(coercion::Numerics))
         .with_query_planner(Arc::new(LookUpQueryPlanner))
-        .build()
+        .with_physical_optimizer_rule(Arc::new(BoundedValues))
+        .build();
+    for function in bounded::all() {
+        // In place of the one of that name, also where it is not called by it (`substring … from`, list literals).
+        let _ = state.register_udf(function);
+    }
+    state
 }
 
 /// A schema whose relations are computed from the server's state rather than declared.
