@@ -2,6 +2,7 @@
 
 mod environment;
 mod file;
+mod memory_size;
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -13,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::places::{self, Places};
 use crate::telemetry::{self, LogFormat};
 use file::File;
+pub use memory_size::MemorySize;
 
 /// Where clients connect: loopback only until there are logins.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:5439";
@@ -22,6 +24,12 @@ pub const DEFAULT_DATA_DIR: &str = "streamgate-data";
 pub const DEFAULT_LOG: &str = "info,dynoxide=error";
 /// Sessions at the same time.
 pub const DEFAULT_MAX_CONNECTIONS: usize = 100;
+/// Bytes of the largest message that a client may send.
+pub const DEFAULT_MAX_MESSAGE_SIZE: u64 = 64 << 20;
+/// What the largest message may be set to; Postgres has the upper bound, and below the lower one no driver can start.
+const MAX_MESSAGE_SIZE: std::ops::RangeInclusive<u64> = 16 << 10..=0x3fff_ffff;
+/// Memory of all queries together that leaves them room for one operator's least at a time.
+const QUERY_MEMORY_MIN: u64 = 64 << 20;
 /// Port for Postgres clients, where `listen` names a host alone.
 pub const DEFAULT_PORT: u16 = 5439;
 /// Port of the embedded Kafka, or the next that is free.
@@ -54,6 +62,12 @@ pub struct Settings {
     /// Sessions at the same time [default: 100]
     #[arg(long, env = "STREAMGATE_MAX_CONNECTIONS")]
     pub max_connections: Option<usize>,
+    /// Largest message of a client, at most 1 GiB; a larger one is refused [default: 64 mb]
+    #[arg(long, env = "STREAMGATE_MAX_MESSAGE_SIZE", value_name = "SIZE")]
+    pub max_message_size: Option<MemorySize>,
+    /// Memory of all queries together; one has query.memory.limit of it [default: half of the machine's]
+    #[arg(long, env = "STREAMGATE_QUERY_MEMORY", value_name = "SIZE")]
+    pub query_memory: Option<MemorySize>,
     /// Threads for jobs [default: number of cores]
     #[arg(long, env = "STREAMGATE_JOB_THREADS")]
     pub job_threads: Option<usize>,
@@ -113,6 +127,10 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Sessions at the same time.
     pub max_connections: usize,
+    /// Bytes of a client's largest message.
+    pub max_message_bytes: usize,
+    /// Bytes of all queries together.
+    pub query_memory_bytes: usize,
     /// Threads for jobs.
     pub job_threads: usize,
     /// Whether jobs wait for RESUME JOB.
@@ -254,8 +272,26 @@ impl Config {
         let data_dir = s.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
         let folders = s.allowed_folders.or(file.allowed_folders).unwrap_or_default();
         let hosts = s.allowed_hosts.or(file.allowed_hosts);
+        for host in hosts.iter().flatten() {
+            places::require_host("allowed_hosts", host)?;
+        }
         let places = Places::new(&folders, hosts.as_deref(), own_hosts(&kafka, &dynamodb))
             .map_err(|error| error.context("allowed_folders"))?;
+        let message = s.max_message_size.or(file.max_message_size).map_or(DEFAULT_MAX_MESSAGE_SIZE, |size| size.0);
+        if !MAX_MESSAGE_SIZE.contains(&message) {
+            return Err(Error::invalid(format!("max_message_size of {message} bytes is not possible"))
+                .hint("It is between 16 kb and 1 GiB less a byte, Postgres' bound."));
+        }
+        let available = memory_size::available();
+        let query_memory = s.query_memory.or(file.query_memory).map_or(available / 2, |size| size.0);
+        if query_memory > available {
+            let message = format!("query_memory of {query_memory} bytes is more than the {available} that are there");
+            return Err(Error::invalid(message).hint("Half of it is the default."));
+        }
+        if query_memory < QUERY_MEMORY_MIN {
+            return Err(Error::invalid(format!("query_memory of {query_memory} bytes is too little"))
+                .hint("Queries need 64 mb at least."));
+        }
         Ok(Self {
             listen,
             data_dir,
@@ -268,6 +304,8 @@ impl Config {
             job_threads: at_least_one("job_threads", s.job_threads.or(file.job_threads).unwrap_or_else(cores))?,
             adopt_data_dir: s.adopt_data_dir.or(file.adopt_data_dir).unwrap_or(false),
             hold_jobs: s.hold_jobs.or(file.hold_jobs).unwrap_or(false),
+            max_message_bytes: usize::try_from(message).unwrap_or(usize::MAX),
+            query_memory_bytes: usize::try_from(query_memory).unwrap_or(usize::MAX),
             kafka,
             dynamodb,
             places,
@@ -297,9 +335,12 @@ fn at_least_one(name: &str, count: usize) -> Result<usize> {
     }
 }
 
-/// An address, or the first of a host's; the port may be left out.
+/// An address, or the first of a host's; the port may be left out, or stand alone.
 fn address(text: &str) -> Result<SocketAddr> {
     let text = text.trim();
+    if text.parse::<u16>().is_ok() {
+        return address(&format!("localhost:{text}"));
+    }
     let has_port = text.parse::<SocketAddr>().is_ok()
         || text.rsplit_once(':').is_some_and(|(host, port)| !host.contains(':') && port.parse::<u16>().is_ok());
     let full = match has_port {

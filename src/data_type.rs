@@ -2,6 +2,7 @@
 //! `FLOAT` is Flink's (four bytes). A NUMERIC without precision is (10, 0) in declarations and unconstrained in queries.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Fields, IntervalUnit, TimeUnit};
@@ -39,8 +40,22 @@ pub fn parse_in_query(text: &str) -> Result<DataType> {
     parse_with(text, unconstrained_numeric())
 }
 
+/// Key of a field within a type that has the words in which its own type is written: lengths and digits, which Arrow has not.
+pub const WRITTEN: &str = "written";
+
+/// As [`parse_in_query`], with [`WRITTEN`] in the fields within.
+///
+/// # Errors
+/// The text is no type we have.
+pub fn parse_marked(text: &str) -> Result<DataType> {
+    read(TypeReader { text, tokens: tokenize(text)?, next: 0, numeric: unconstrained_numeric(), marks: true })
+}
+
 fn parse_with(text: &str, numeric: DataType) -> Result<DataType> {
-    let mut reader = TypeReader { text, tokens: tokenize(text)?, next: 0, numeric };
+    read(TypeReader { text, tokens: tokenize(text)?, next: 0, numeric, marks: false })
+}
+
+fn read(mut reader: TypeReader<'_>) -> Result<DataType> {
     let data_type = reader.data_type()?;
     reader.skip_nullability();
     match reader.peek() {
@@ -128,12 +143,34 @@ impl TypeLength {
     }
 }
 
+/// The digits of a second that a timestamp's type says, where its Arrow type has more: `TIMESTAMP(0)`, `TIMESTAMP(4)`.
+pub fn timestamp_digits(text: &str) -> Option<u8> {
+    let tokens = tokenize(text).ok()?;
+    let [TypeToken::Word(word), TypeToken::Sign('('), TypeToken::Number(digits), ..] = &tokens[..] else { return None };
+    let is_timestamp = word.get(..9).is_some_and(|start| start.eq_ignore_ascii_case("TIMESTAMP"));
+    if !is_timestamp || matches!(tokens.last(), Some(TypeToken::Sign(']'))) {
+        return None;
+    }
+    u8::try_from(*digits).ok().filter(|digits| !matches!(digits, 3 | 6 | 9))
+}
+
 #[derive(Debug, Clone, PartialEq)]
 enum TypeToken {
     Word(String),
     Quoted(String),
     Number(u64),
     Sign(char),
+}
+
+impl TypeToken {
+    fn text(&self) -> String {
+        match self {
+            Self::Word(word) => word.clone(),
+            Self::Quoted(word) => format!("`{}`", word.replace('`', "``")),
+            Self::Number(number) => number.to_string(),
+            Self::Sign(sign) => sign.to_string(),
+        }
+    }
 }
 
 fn tokenize(text: &str) -> Result<Vec<TypeToken>> {
@@ -189,6 +226,8 @@ struct TypeReader<'a> {
     tokens: Vec<TypeToken>,
     next: usize,
     numeric: DataType,
+    /// Whether fields have the words of their types.
+    marks: bool,
 }
 
 impl TypeReader<'_> {
@@ -246,21 +285,32 @@ impl TypeReader<'_> {
         Error::not_found(format!("type \"{}\" does not exist", self.text.trim())).code("42704")
     }
 
+    /// A field with the words from there on.
+    fn field(&self, name: &str, data_type: DataType, nullable: bool, from: usize) -> Field {
+        let field = Field::new(name, data_type, nullable);
+        if !self.marks {
+            return field;
+        }
+        let words: Vec<String> = self.tokens[from..self.next].iter().map(TypeToken::text).collect();
+        field.with_metadata(HashMap::from([(WRITTEN.to_owned(), words.join(" "))]))
+    }
+
     fn data_type(&mut self) -> Result<DataType> {
+        let from = self.next;
         let mut data_type = self.scalar()?;
         loop {
+            let of_item = self.field("item", data_type.clone(), true, from);
             if self.sign('[') {
                 if matches!(self.peek(), Some(TypeToken::Number(_))) {
                     self.next += 1;
                 }
                 self.expect(']')?;
-                data_type = list_of(data_type, true);
             } else if matches!(self.peek(), Some(TypeToken::Word(word)) if word.eq_ignore_ascii_case("ARRAY")) {
                 self.next += 1;
-                data_type = list_of(data_type, true);
             } else {
                 return Ok(data_type);
             }
+            data_type = DataType::List(Arc::new(of_item));
         }
     }
 
@@ -337,17 +387,23 @@ impl TypeReader<'_> {
             "TIMESTAMP_LTZ" | "TIMESTAMPTZ" => DataType::Timestamp(unit_of(self.precision(6, 9)?), Some("UTC".into())),
             "ARRAY" => {
                 self.expect('<')?;
+                let from = self.next;
                 let (element, nullable) = self.element()?;
+                let item = self.field("item", element, nullable, from);
                 self.expect('>')?;
-                list_of(element, nullable)
+                DataType::List(Arc::new(item))
             }
             "MAP" => {
                 self.expect('<')?;
+                let from = self.next;
                 let (key, _) = self.element()?;
+                let key = self.field("key", key, false, from);
                 self.expect(',')?;
+                let from = self.next;
                 let (value, nullable) = self.element()?;
+                let value = self.field("value", value, nullable, from);
                 self.expect('>')?;
-                map_of(key, value, nullable)
+                map_of(key, value)
             }
             "ROW" => self.row()?,
             "MULTISET" | "INTERVAL" | "RAW" | "VARIANT" => {
@@ -408,11 +464,13 @@ impl TypeReader<'_> {
                 _ => return Err(self.unknown()),
             };
             self.next += 1;
+            let from = self.next;
             let (data_type, nullable) = self.element()?;
+            let field = self.field(&name, data_type, nullable, from);
             if matches!(self.peek(), Some(TypeToken::Quoted(_))) {
                 self.next += 1; // a field's description
             }
-            fields.push(Field::new(name, data_type, nullable));
+            fields.push(field);
         }
         Ok(DataType::Struct(Fields::from(fields)))
     }
@@ -426,12 +484,13 @@ fn unit_of(precision: u64) -> TimeUnit {
     }
 }
 
-fn list_of(element: DataType, nullable: bool) -> DataType {
+/// An array of such items.
+pub fn list_of(element: DataType, nullable: bool) -> DataType {
     DataType::List(Arc::new(Field::new("item", element, nullable)))
 }
 
-fn map_of(key: DataType, value: DataType, nullable: bool) -> DataType {
-    let entries = Fields::from(vec![Field::new("key", key, false), Field::new("value", value, nullable)]);
+fn map_of(key: Field, value: Field) -> DataType {
+    let entries = Fields::from(vec![key, value]);
     DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
 }
 

@@ -1,10 +1,11 @@
 //! The one error type: a kind that says what can be done, and a text that says what happened.
 //! Knows nothing of the wire; `sqlstate` is the only word of Postgres in it.
 
+mod foreign;
+
 use std::fmt;
 use std::num::NonZeroUsize;
 
-use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
 /// What can be done about an error; its text says what happened.
@@ -41,6 +42,7 @@ pub struct Error {
 #[derive(Debug, Clone, Default)]
 struct More {
     waits_for: Option<Box<str>>,
+    routine: Option<&'static str>,
     record: Option<RecordPlace>,
 }
 
@@ -139,6 +141,19 @@ impl Error {
         self
     }
 
+    /// A prepared statement whose rows would have other columns or types now. Drivers know by Postgres' name for its own check that they
+    /// must prepare it anew.
+    pub fn stale_plan() -> Self {
+        let mut error = Self::unsupported("cached plan must not change result type");
+        error.more.get_or_insert_default().routine = Some("RevalidateCachedQuery");
+        error
+    }
+
+    /// The routine that a driver may look for.
+    pub fn routine(&self) -> Option<&'static str> {
+        self.more.as_ref()?.routine
+    }
+
     /// What must come first, if it is known.
     pub fn waits_for(&self) -> Option<&str> {
         self.more.as_ref()?.waits_for.as_deref()
@@ -159,12 +174,6 @@ impl Error {
             self.kind = ErrorKind::Invalid;
         }
         self
-    }
-
-    /// An error of DataFusion or Arrow that came while an expression was evaluated over rows. What they have no variant of
-    /// their own for is then the values' fault; our own errors keep their kind.
-    pub fn of_evaluation(error: DataFusionError) -> Self {
-        Self::classify(error, ErrorKind::Row)
     }
 
     /// The record that it is about, if one is known.
@@ -230,122 +239,5 @@ impl std::error::Error for Error {}
 impl From<Error> for DataFusionError {
     fn from(error: Error) -> Self {
         DataFusionError::External(Box::new(error))
-    }
-}
-
-impl From<DataFusionError> for Error {
-    /// Finds our own error inside, else sorts DataFusion's by variant.
-    fn from(error: DataFusionError) -> Self {
-        Self::classify(error, ErrorKind::Invalid)
-    }
-}
-
-impl Error {
-    /// Finds our own error inside, else sorts DataFusion's by variant. `unknown`: the kind of an error of execution that says
-    /// nothing of itself.
-    fn classify(error: DataFusionError, unknown: ErrorKind) -> Self {
-        if let DataFusionError::External(inner) = error.find_root()
-            && let Some(own) = inner.downcast_ref::<Error>()
-        {
-            return own.clone();
-        }
-        let root = error.find_root();
-        let text = lower_first(root.message().lines().next().unwrap_or_default());
-        match root {
-            DataFusionError::NotImplemented(_) => Error::unsupported(text),
-            DataFusionError::SQL(..) => Error::invalid(text).code("42601"),
-            DataFusionError::SchemaError(..) => Error::invalid(text).code("42703"),
-            DataFusionError::ResourcesExhausted(_) => Error::invalid(text).code("53200"),
-            DataFusionError::ArrowError(arrow, _) => match arrow.as_ref() {
-                ArrowError::DivideByZero => Error::row("division by zero").code("22012"),
-                ArrowError::ArithmeticOverflow(_) => Error::row(text).code("22003"),
-                ArrowError::CastError(_)
-                | ArrowError::ParseError(_)
-                | ArrowError::ComputeError(_)
-                | ArrowError::InvalidArgumentError(_) => of_text(text, unknown, "22000"),
-                _ => of_text(text, ErrorKind::Invalid, "22000"),
-            },
-            DataFusionError::Plan(_) => of_text(text, ErrorKind::Invalid, "42000"),
-            DataFusionError::Execution(_) => of_text(text, unknown, "22000"),
-            DataFusionError::External(foreign) if foreign.is::<regex::Error>() => {
-                let text = foreign.to_string();
-                let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                Error::new(unknown, format!("invalid regular expression: {why}")).code("2201B")
-            }
-            _ => Error::internal(lower_first(&error.strip_backtrace())),
-        }
-    }
-}
-
-/// Errors of DataFusion and Arrow that have no variant of their own, told by their text: what a value may be wrong with is of its
-/// row; what no text tells is of the kind `unknown`.
-fn of_text(text: String, unknown: ErrorKind, sqlstate: &'static str) -> Error {
-    let quoted = |text: &str| text.split('\'').nth(1).map(str::to_owned);
-    if text.contains("ivide by zero") || text.contains("ivision by zero") {
-        return Error::row("division by zero").code("22012");
-    }
-    if let Some(rest) = ["annot cast string '", "annot cast value '"]
-        .iter()
-        .find_map(|start| text.split_once(start))
-        .map(|(_, rest)| rest)
-        && let Some((value, to)) = rest.rsplit_once("' to value of ")
-    {
-        let name = match to.split([' ', '(']).next().unwrap_or_default() {
-            "Int8" | "Int16" => "smallint",
-            "Int32" => "integer",
-            "Int64" => "bigint",
-            "Float32" => "real",
-            "Float64" => "double precision",
-            "Boolean" => "boolean",
-            "Date32" | "Date64" => "date",
-            decimal if decimal.starts_with("Decimal") => "numeric",
-            other => other,
-        };
-        return Error::row(format!("invalid input syntax for type {name}: \"{value}\"")).code("22P02");
-    }
-    if text.contains("rror parsing timestamp")
-        || text.contains("rror parsing date")
-        || text.contains("rror parsing time")
-    {
-        let value = quoted(&text).unwrap_or_default();
-        return Error::row(format!("invalid input syntax for type timestamp: \"{value}\"")).code("22007");
-    }
-    if text.contains("an't cast value") || text.contains("verflow") || text.contains("too large to store") {
-        return Error::row(text).code("22003");
-    }
-    if text.contains("nvalid function '") {
-        let name = quoted(&text).unwrap_or_default();
-        return Error::not_found(format!("function {name} does not exist")).code("42883");
-    }
-    if text.contains("GROUP BY") && text.contains("must be") {
-        return Error::invalid(text).code("42803");
-    }
-    if text.contains("annot coerce arithmetic") || text.contains("annot infer common argument type") {
-        return Error::invalid(text).code("42883").hint("You might need to add explicit type casts.");
-    }
-    if text.contains("function signature") || text.contains("oercion from") || text.contains("No function matches") {
-        return Error::invalid(text).code("42883").hint("You might need to add explicit type casts.");
-    }
-    if text.contains("non-nullable") {
-        return Error::row(text).code("23502");
-    }
-    if text.contains("ype mismatch") || text.contains("nsupported CAST") || text.contains("annot cast") {
-        return Error::invalid(text).code("42804");
-    }
-    Error::new(unknown, text).code(sqlstate)
-}
-
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    match (chars.next(), chars.clone().next()) {
-        // An acronym or keyword stays as it is.
-        (Some(_), Some(second)) if second.is_uppercase() => text.to_owned(),
-        (first, _) => first.into_iter().flat_map(char::to_lowercase).chain(chars).collect(),
-    }
-}
-
-impl From<datafusion::arrow::error::ArrowError> for Error {
-    fn from(error: datafusion::arrow::error::ArrowError) -> Self {
-        DataFusionError::from(error).into()
     }
 }

@@ -4,7 +4,7 @@
 //! - `STREAMGATE_KILL_AT=K3:2`: SIGKILL when point K3 is passed for the second time (D0: a dropped job is about to be
 //!   cleared away).
 //! - `STREAMGATE_IO_FAULT=fsync:3:ENOSPC`: the file operation fails from its third time on, while the file named by
-//!   `STREAMGATE_IO_FAULT_WHILE` exists (always, without it).
+//!   `STREAMGATE_IO_FAULT_WHILE` exists (always, without it). With `WAIT` in place of an error it does not end until then.
 //! - `STREAMGATE_MEMORY_LIMIT=1`: the process is taken to be allowed so many bytes, so that it is always near its end.
 //! - `STREAMGATE_ABORT_JOB=j` (or `STREAMGATE_KILL_JOB=j`): abort (SIGKILL, after as long as it takes to fill a memory) when that
 //!   job has read rows.
@@ -58,24 +58,31 @@ pub fn io(operation: &str) -> io::Result<()> {
     if !cfg!(debug_assertions) {
         return Ok(());
     }
-    static FAULT: OnceLock<Option<(String, u64, i32)>> = OnceLock::new();
+    static FAULT: OnceLock<Option<(String, u64, Option<i32>)>> = OnceLock::new();
     let fault = FAULT.get_or_init(|| {
         let text = std::env::var("STREAMGATE_IO_FAULT").ok()?;
         let mut parts = text.split(':');
         let operation = parts.next()?.to_owned();
         let from = parts.next().and_then(|from| from.parse().ok()).unwrap_or(1);
         let code = match parts.next() {
-            Some("ENOSPC") => 28,
-            Some("EROFS") => 30,
-            _ => 5, // EIO
+            Some("ENOSPC") => Some(28),
+            Some("EROFS") => Some(30),
+            Some("WAIT") => None,
+            _ => Some(5), // EIO
         };
         Some((operation, from, code))
     });
     match fault {
         Some((at, from, code)) if at == operation && passed(&format!("io-{operation}")) >= *from => {
             let is_on =
-                std::env::var("STREAMGATE_IO_FAULT_WHILE").map_or(true, |path| std::path::Path::new(&path).exists());
-            if is_on { Err(io::Error::from_raw_os_error(*code)) } else { Ok(()) }
+                || std::env::var("STREAMGATE_IO_FAULT_WHILE").map_or(true, |path| std::path::Path::new(&path).exists());
+            while is_on() {
+                match code {
+                    Some(code) => return Err(io::Error::from_raw_os_error(*code)),
+                    None => std::thread::sleep(std::time::Duration::from_millis(10)),
+                }
+            }
+            Ok(())
         }
         _ => Ok(()),
     }

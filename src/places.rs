@@ -142,6 +142,22 @@ pub fn is_forbidden(address: IpAddr) -> bool {
     }
 }
 
+/// Refuses what is neither a host's name nor an address nor `*.domain`.
+///
+/// # Errors
+/// It is not.
+pub fn require_host(what: &str, text: &str) -> Result<()> {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let is_name = !name.is_empty()
+        && name.len() <= 253
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+    if is_name || text.parse::<IpAddr>().is_ok() {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("{what}: \"{text}\" is not a host"))
+        .hint("Write a name, an address or *.domain, without a port."))
+}
+
 fn is_metadata_name(host: &str) -> bool {
     matches!(host, "metadata" | "metadata.google.internal" | "instance-data" | "instance-data.ec2.internal")
 }

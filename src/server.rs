@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::jobs::Jobs;
 use crate::sql::job_relations::JobRelations;
 use crate::sql::queries::Queries;
+use crate::sql::query_memory::QueryMemory;
 use crate::sql::{SqlServer, SystemSchema};
 use crate::threads::{self, Role};
 use crate::wire;
@@ -91,8 +92,9 @@ impl Server {
             vec![Arc::new(pg_catalog), Arc::new(information_schema), relations],
             Arc::clone(&clock),
             std::collections::BTreeMap::new(),
-        );
-        let sql = Arc::new(sql.with_queries(queries));
+        )?;
+        let memory = QueryMemory::new(config.query_memory_bytes, Some(&config.data_dir.join("queries")))?;
+        let sql = Arc::new(sql.with_queries(queries).with_query_memory(memory));
         if let Some(reason) = reason_to_hold(config, &catalog).await? {
             tracing::warn!(%reason, "jobs are held");
             jobs.hold(reason);
@@ -107,7 +109,11 @@ impl Server {
         if matches!(config.dynamodb, DynamoDbBackEnd::Aws { .. }) {
             back_ends::watch(BackEnd::DynamoDb, defaults.clone(), shutdown.clone());
         }
-        let options = wire::WireOptions { max_connections: config.max_connections, ..wire::WireOptions::default() };
+        let options = wire::WireOptions {
+            max_connections: config.max_connections,
+            max_message_bytes: config.max_message_bytes,
+            ..wire::WireOptions::default()
+        };
         let sessions = tokio::spawn(wire::serve(listener, Arc::clone(&sql), options, shutdown.clone()));
         tracing::info!(
             kafka = defaults.kafka_bootstrap_servers.as_deref().unwrap_or("none"),

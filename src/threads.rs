@@ -5,8 +5,21 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinError;
 
 use crate::error::{Error, Result};
+
+/// What a task that panicked had to say.
+pub fn panic_text(error: JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(payload) => payload
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "without a text".to_owned()),
+        Err(_) => "its task was cancelled".to_owned(),
+    }
+}
 
 /// What the threads of a runtime are there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

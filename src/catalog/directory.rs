@@ -51,6 +51,12 @@ impl Directory {
         }
     }
 
+    /// Whether a server has the directory now.
+    pub fn is_taken(path: &Path) -> bool {
+        let lock = fs::OpenOptions::new().write(true).open(path.join(LOCK_FILE));
+        lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)))
+    }
+
     /// Whether the directory is still the one that was taken. Blocking.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! leaves the old catalog and perhaps secrets that nothing refers to; these are swept when the catalog is opened.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -85,6 +86,29 @@ impl Change {
             self,
             Change::CreateJob { .. } | Change::SetJobState { .. } | Change::SkipRecords { .. } | Change::DropJob { .. }
         )
+    }
+}
+
+impl fmt::Display for Change {
+    /// The statement that makes it, without what an object consists of: options may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::CreateSchema { database, schema, .. } => write!(f, "CREATE SCHEMA {database}.{schema}"),
+            Change::DropSchema { database, schema, .. } => write!(f, "DROP SCHEMA {database}.{schema}"),
+            Change::CreateTable { database, schema, name, .. } => write!(f, "CREATE TABLE {database}.{schema}.{name}"),
+            Change::DropTable { database, schema, name } => write!(f, "DROP TABLE {database}.{schema}.{name}"),
+            Change::CreateView { database, schema, name, .. } => write!(f, "CREATE VIEW {database}.{schema}.{name}"),
+            Change::DropView { database, schema, name } => write!(f, "DROP VIEW {database}.{schema}.{name}"),
+            Change::CreateFunction { database, schema, name, .. } => {
+                write!(f, "CREATE FUNCTION {database}.{schema}.{name}")
+            }
+            Change::DropFunction { database, schema, name } => write!(f, "DROP FUNCTION {database}.{schema}.{name}"),
+            Change::CreateJob { entry } => write!(f, "CREATE JOB {}", entry.name),
+            Change::SetJobState { name, desired } => write!(f, "job {name} is to be {desired:?}"),
+            Change::SkipRecords { name, .. } => write!(f, "job {name} is to go over records"),
+            Change::DropJob { name } => write!(f, "DROP JOB {name}"),
+            Change::ForgetJob { id } => write!(f, "nothing is left of dropped job {id}"),
+        }
     }
 }
 

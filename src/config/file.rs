@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::MemorySize;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
 use crate::telemetry::LogFormat;
@@ -17,6 +18,8 @@ pub(super) struct File {
     pub log: Option<String>,
     pub log_format: Option<LogFormat>,
     pub max_connections: Option<usize>,
+    pub max_message_size: Option<MemorySize>,
+    pub query_memory: Option<MemorySize>,
     pub job_threads: Option<usize>,
     pub hold_jobs: Option<bool>,
     pub adopt_data_dir: Option<bool>,
@@ -72,6 +75,9 @@ pub(super) fn parse(text: &str) -> Result<File> {
         if let Some(near) = near {
             message = format!("{} (did you mean `{near}`?)", message.split(", expected").next().unwrap_or_default());
         }
+        if let Some((start, kind)) = message.split_once(", expected ") {
+            message = format!("{start}, expected {}", kind_in_words(kind));
+        }
         let Some(span) = error.span() else { return Error::invalid(message) };
         let (line, column) = place(text, span.start);
         let key = match key_at(text, span.start) {
@@ -80,6 +86,16 @@ pub(super) fn parse(text: &str) -> Result<File> {
         };
         Error::invalid(format!("line {line}, column {column}{key}: {message}"))
     })
+}
+
+/// What serde calls by its Rust type.
+fn kind_in_words(kind: &str) -> &str {
+    match kind {
+        "usize" | "u64" | "u32" => "a whole number",
+        "u16" => "a port between 0 and 65535",
+        _ if kind.starts_with("struct ") => "a table of keys",
+        _ => kind,
+    }
 }
 
 /// Line and column, in characters counted from 1.

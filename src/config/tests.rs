@@ -64,12 +64,13 @@ fn an_error_in_the_file_has_its_place_and_what_was_meant() {
         ("[kafak]\nembedded = true", "line 1, column 2, key kafak: unknown field `kafak` (did you mean `kafka`?)"),
         (
             "max_connections = 'many'",
-            "line 1, column 19, key max_connections: invalid type: string \"many\", expected usize",
+            "line 1, column 19, key max_connections: invalid type: string \"many\", expected a whole number",
         ),
         (
             "[aws]\nembedded_port = 70000",
-            "line 2, column 17, key aws.embedded_port: invalid value: integer `70000`, expected u16",
+            "line 2, column 17, key aws.embedded_port: invalid value: integer `70000`, expected a port between 0 and 65535",
         ),
+        ("aws = 3", "line 1, column 7, key aws: invalid type: integer `3`, expected a table of keys"),
         ("log_format = 'jsn'", "line 1, column 14, key log_format: unknown variant `jsn` (did you mean `json`?)"),
     ] {
         assert_eq!(refused(&Settings::default(), text), expected);
@@ -97,6 +98,15 @@ fn what_is_out_of_range_or_contradicts_is_refused() {
         assert!(error.contains("a user and password in a URL") && !error.contains("canary"), "{error}");
     }
     assert!(refused(&none, "[aws]\nendpoint = 'localhost:8000'").contains("is not a URL"));
+    for host in ["http://x", "a b", "x/y", "", "x:9092", "*"] {
+        let error = refused(&none, &format!("allowed_hosts = ['ok.example', '{host}']"));
+        assert_eq!(error, format!("allowed_hosts: \"{host}\" is not a host"), "{host}");
+    }
+    for host in ["kafka-1", "10.0.0.7", "::1", "*.example.org"] {
+        assert_eq!(refused(&none, &format!("allowed_hosts = ['{host}']")), "", "{host}");
+    }
+    let error = refused(&none, "query_memory = '900 tb'");
+    assert!(error.starts_with("query_memory of 989560464998400 bytes is more than the "), "{error}");
 }
 
 #[test]
@@ -107,6 +117,7 @@ fn listen_takes_names_and_leaves_the_port_out() {
     };
     assert_eq!(listen("localhost:7").unwrap(), "127.0.0.1:7");
     assert_eq!(listen("localhost").unwrap(), "127.0.0.1:5439");
+    assert_eq!(listen("7101").unwrap(), "127.0.0.1:7101");
     assert_eq!(listen("127.0.0.1").unwrap(), "127.0.0.1:5439");
     assert_eq!(listen("[::1]:7").unwrap(), "[::1]:7");
     assert_eq!(listen("::1").unwrap(), "[::1]:5439");
@@ -126,4 +137,20 @@ fn unknown_variables_are_refused() {
     let error = check("STREAMGATE_LISTN").unwrap_err();
     assert_eq!(error.message(), "unknown environment variable STREAMGATE_LISTN");
     assert_eq!(error.hint_text(), Some("Did you mean STREAMGATE_LISTEN?"));
+}
+
+#[test]
+fn sizes_have_units_and_bounds() {
+    let config = |text: &str| Config::merge(&Settings::default(), file(text), None);
+    let defaults = config("").unwrap();
+    assert_eq!(defaults.max_message_bytes, 64 << 20);
+    assert!(defaults.query_memory_bytes >= 64 << 20);
+    let set = config("max_message_size = '1 mb'\nquery_memory = '2 gb'").unwrap();
+    assert_eq!((set.max_message_bytes, set.query_memory_bytes), (1 << 20, 2 << 30));
+    let flags = Settings { query_memory: Some("128 mb".parse().unwrap()), ..Settings::default() };
+    assert_eq!(Config::merge(&flags, file("query_memory = '2 gb'"), None).unwrap().query_memory_bytes, 128 << 20);
+    for wrong in ["max_message_size = '1 kb'", "max_message_size = '1 gb'", "query_memory = '1 mb'"] {
+        assert!(config(wrong).is_err(), "{wrong}");
+    }
+    assert!(toml::from_str::<File>("query_memory = 'much'").unwrap_err().to_string().contains("no memory size"));
 }

@@ -538,6 +538,8 @@ pub struct ConnectorMetrics {
     pub null_keys: AtomicU64,
     /// Values that could not be read and became NULL, by rule (`ignore-parse-errors`).
     pub nulled: AtomicU64,
+    /// Changes that take back a row which is not there.
+    pub unmatched: AtomicU64,
     /// Requests sent to the outside system.
     pub requests: AtomicU64,
     /// Requests or items sent again.

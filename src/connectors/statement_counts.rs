@@ -78,6 +78,15 @@ impl StatementCounts {
                 let records = if unreadable == 1 { "1 record".to_owned() } else { format!("{unreadable} records") };
                 told.push((format!("{records} of table \"{table}\" left out: unreadable or empty"), None));
             }
+            let unmatched = take(&metrics.unmatched);
+            if unmatched > 0 {
+                let changes = if unmatched == 1 { "1 change".to_owned() } else { format!("{unmatched} changes") };
+                let detail = "A delete or an update that has only the key of its old row finds none: write the whole row (REPLICA \
+                              IDENTITY FULL in Debezium's Postgres connector), or keep a key's last row with connector \
+                              upsert-kafka. Reading from later than the earliest record misses rows, too.";
+                let text = format!("{changes} of table \"{table}\" without effect: no row is equal to the old one");
+                told.push((text, Some(detail.to_owned())));
+            }
             if nulled > 0 {
                 let values = if nulled == 1 { "1 value".to_owned() } else { format!("{nulled} values") };
                 let detail = "Option ignore-parse-errors of the table's format says so.".to_owned();

@@ -3,6 +3,7 @@
 
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::DFSchema;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::expr::NullTreatment;
 use datafusion::logical_expr::{Expr, ExprSchemable};
 use datafusion::scalar::ScalarValue;
@@ -194,7 +195,7 @@ pub fn of_expr(
     input: &DFSchema,
     column: &mut dyn FnMut(&Expr) -> Result<usize>,
 ) -> Result<StoredAggregate> {
-    let text = expr.to_string();
+    let text = without_names(expr)?.to_string();
     let data_type = expr.get_type(input)?;
     let mut inner = expr;
     while let Expr::Alias(alias) = inner {
@@ -259,7 +260,7 @@ pub fn of_expr(
         function,
         arguments: arguments.iter().map(&mut *column).collect::<Result<_>>()?,
         distinct: params.distinct || function == AggregateFunction::ApproxDistinct,
-        filter: params.filter.as_deref().map(&mut *column).transpose()?,
+        filter: params.filter.as_deref().filter(|filter| !is_true(filter)).map(&mut *column).transpose()?,
         parameter,
         order_by: order_by
             .iter()
@@ -270,6 +271,23 @@ pub fn of_expr(
         data_type,
         text,
     })
+}
+
+/// Without the names that arguments have for planning only.
+fn without_names(expr: &Expr) -> Result<Expr> {
+    let plain = |expr: Expr| match expr {
+        Expr::Alias(alias) => Ok(Transformed::yes(*alias.expr)),
+        Expr::AggregateFunction(mut call) if call.params.filter.as_deref().is_some_and(is_true) => {
+            call.params.filter = None;
+            Ok(Transformed::yes(Expr::AggregateFunction(call)))
+        }
+        other => Ok(Transformed::no(other)),
+    };
+    Ok(expr.clone().transform_up(plain)?.data)
+}
+
+fn is_true(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(ScalarValue::Boolean(Some(true)), _))
 }
 
 fn unaliased(expr: &Expr) -> &Expr {

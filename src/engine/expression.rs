@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::functions::memory::{JOB_BYTES_MAX, ValueLimit};
 use crate::threads::with_deep_stack;
 
 /// What stored expressions are decoded and compiled with: the functions of jobs, and the job's time zone.
@@ -35,7 +36,9 @@ impl ExpressionScope {
     pub fn new(time_zone: &str, clock: &Arc<dyn Clock>) -> Self {
         let mut config = SessionConfig::new();
         config.options_mut().execution.time_zone = Some(time_zone.to_owned());
-        let options = Arc::clone(config.options());
+        let mut options = config.options().as_ref().clone();
+        options.extensions.insert(ValueLimit(JOB_BYTES_MAX));
+        let options = Arc::new(options);
         let context = SessionContext::new_with_config(config);
         for function in crate::functions::all(clock) {
             context.register_udf(function.as_ref().clone());
@@ -71,6 +74,11 @@ impl StoredExpression {
             Expr::Column(column) => {
                 let index = input.index_of_column(column)?;
                 Ok(Transformed::yes(Expr::Column(Column::new_unqualified(positional_name(index)))))
+            }
+            Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) => {
+                Err(Error::unsupported("a sub-query cannot be a value in a job yet")
+                    .hint("Use a look-up function over a keyed table, or write the value.")
+                    .into())
             }
             _ => Ok(Transformed::no(node)),
         })?;

@@ -40,6 +40,9 @@ use crate::fault;
 /// Commands that wait for a task at most.
 const COMMANDS_MAX: usize = 64;
 
+/// How the reason ends for which a job waits whose lost epochs are computed again.
+pub const RECOMPUTED: &str = "to be computed again";
+
 /// Opens a stored declaration.
 pub type OpenTable = Arc<dyn Fn(&TableDeclaration) -> Result<Table> + Send + Sync>;
 
@@ -88,7 +91,9 @@ pub async fn run(mut context: JobContext, mut wanted: watch::Receiver<Wanted>) -
         GoOn::At(manifest) => (manifest, Vec::new()),
         GoOn::Rebuild { from, through } => (from, through),
     };
+    let mut recomputing = None;
     for decision in rebuild {
+        recomputing = Some(context.metrics.waits.begin(format!("epoch {} {RECOMPUTED}", decision.epoch)));
         tracing::warn!(
             job = context.job,
             epoch = decision.epoch,
@@ -112,6 +117,8 @@ pub async fn run(mut context: JobContext, mut wanted: watch::Receiver<Wanted>) -
         at = Some(rebuilt.ok_or_else(|| Error::internal("the checkpoint that was computed again is not there"))?);
     }
     let mut coordinator = build(&context, &tables, Start { at: at.as_ref(), rebuild: None, transactions }).await?;
+    // Not before: from now on a stop has the writes of the last one of these epochs sent.
+    drop(recomputing);
     coordinator.run(wanted).await
 }
 
@@ -196,7 +203,7 @@ impl Tables {
     }
 }
 
-/// What opens the job's transactions, if any of its sinks is exactly-once.
+/// What opens the job's transactions, if any of its sinks is exactly-once: the first one, whose prefix names them.
 ///
 /// # Errors
 /// Sinks on different clusters: only one of them could decide (0A000).
@@ -212,7 +219,8 @@ pub fn transactional<'a>(sinks: impl Iterator<Item = &'a Arc<dyn Sink>>) -> Resu
                 .detail("A transaction decides an epoch, and there is none over two clusters.")
                 .hint("Use one job for each cluster, or 'sink.delivery-guarantee' = 'at-least-once' in all but one."));
             }
-            _ => found = Some(transactional),
+            Some(_) => {}
+            None => found = Some(transactional),
         }
     }
     Ok(found)

@@ -32,10 +32,16 @@ use crate::connectors::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::fault;
-use crate::waits::Waits;
+use crate::waits::{Waiting, Waits};
 
 /// Rows of one evaluation: what more readers have ready is left for the next one. The last batch may go beyond.
 const EVALUATED_ROWS_MAX: usize = 8192;
+
+/// Bytes of their records, likewise: 8192 records of a megabyte each would be 8 GB.
+const EVALUATED_BYTES_MAX: u64 = 64 << 20;
+
+/// What the sources of a job wait for when so much has changed that nothing more may be read before it is in a checkpoint.
+const BUDGET_FULL: &str = "a checkpoint of what has changed, which takes half of state.memory.budget";
 
 /// Batches from other tasks that are taken before the task looks at its commands again.
 const TAKEN_IN_A_ROW_MAX: usize = 16;
@@ -189,6 +195,27 @@ pub struct TaskParts {
 /// What the readers of one source have ready, and how far that is.
 type ReadRows = (Vec<ReadBatch>, Vec<(Split, Position)>);
 
+/// What came of a batch in an operator.
+enum Applied {
+    /// These rows.
+    Gives(ChangeBatch),
+    /// It cannot be evaluated as a whole: these halves of it are to be tried.
+    Halved(ChangeBatch, ChangeBatch),
+    /// Its only row is left out, and counted.
+    LeftOut,
+}
+
+/// What is done about a batch whose evaluation failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AfterError {
+    /// Each half is tried by itself.
+    Halve,
+    /// It is an error of its only row.
+    BlameTheRow,
+    /// The job fails.
+    Fail,
+}
+
 /// A reader and what it read.
 struct ReaderTurn {
     node: usize,
@@ -258,6 +285,8 @@ pub async fn run(parts: TaskParts) -> Result<()> {
 impl Task {
     async fn run(&mut self) -> Result<()> {
         self.send_deferred().await?;
+        // Said while its sources wait for room in the budget.
+        let mut waiting_for_room: Option<Waiting> = None;
         loop {
             if let Some(epoch) = self.epoch
                 && self.parts.inputs.are_aligned(epoch)
@@ -276,6 +305,11 @@ impl Task {
             // Whatever was asked comes before the next rows; a source waits while a barrier is on its way.
             let is_full = self.parts.budget.is_full();
             let reads = self.epoch.is_none() && !is_full;
+            if !is_full {
+                waiting_for_room = None;
+            } else if waiting_for_room.is_none() && self.parts.reads {
+                waiting_for_room = Some(self.parts.metrics.waits.begin(BUDGET_FULL.to_owned()));
+            }
             if reads && let Some(turn) = self.carried.take() {
                 match self.parts.commands.try_recv() {
                     Ok(command) => {
@@ -360,7 +394,7 @@ impl Task {
     /// Takes what a reader has read, and what more of them have ready, and passes it on.
     async fn take_turns(&mut self, turn: ReaderTurn) -> Result<()> {
         let mut ready: BTreeMap<usize, ReadRows> = BTreeMap::new();
-        let mut rows = 0;
+        let (mut rows, mut bytes) = (0, 0);
         let mut failure = None;
         let mut next = Some(turn);
         while let Some(turn) = next.take() {
@@ -369,6 +403,7 @@ impl Task {
                 Ok(Some(batch)) => {
                     fault::rows_of(&self.parts.job);
                     rows += batch.changes.len();
+                    bytes += batch.bytes;
                     if let Some(progress) = self.parts.metrics.splits.lock().get_mut(&split.id) {
                         progress.read = batch.position;
                     }
@@ -384,7 +419,8 @@ impl Task {
                     break;
                 }
             }
-            next = if rows < EVALUATED_ROWS_MAX { self.readers.next().now_or_never().flatten() } else { None };
+            let has_room = rows < EVALUATED_ROWS_MAX && bytes < EVALUATED_BYTES_MAX;
+            next = if has_room { self.readers.next().now_or_never().flatten() } else { None };
         }
         for (place, (batches, positions)) in ready {
             let node = &self.parts.nodes[place];
@@ -506,63 +542,72 @@ impl Task {
     }
 
     /// Passes rows into nodes, and what comes of them on, until all of it is with operators that hold it back, writers, or other tasks.
+    /// What comes of a batch goes all the way before the next one is evaluated, so that no more is in memory than need be.
     async fn enter(&mut self, entries: Vec<(usize, ChangeBatch)>) -> Result<()> {
+        for (place, batch) in &entries {
+            self.count_in(*place, batch);
+        }
         let mut queue = VecDeque::from(entries);
         while let Some((place, batch)) = queue.pop_front() {
             if batch.is_empty() {
                 continue;
             }
-            self.parts.nodes[place].metrics.rows_in.fetch_add(batch.len() as u64, Ordering::Relaxed);
             let given = match &self.parts.nodes[place].work {
-                Work::Source => vec![batch],
-                Work::Operator(_) => self.apply(place, batch).await?,
+                Work::Source => batch,
+                Work::Operator(_) => match self.apply(place, batch).await? {
+                    Applied::Gives(given) if given.is_empty() => continue,
+                    Applied::Gives(given) => given,
+                    Applied::Halved(first, second) => {
+                        queue.push_front((place, second));
+                        queue.push_front((place, first));
+                        continue;
+                    }
+                    Applied::LeftOut => continue,
+                },
                 Work::Sink(_) => {
                     self.write(place, batch).await?;
                     continue;
                 }
             };
-            self.send(place, &given).await?;
-            let node = &self.parts.nodes[place];
-            for batch in given {
-                if let Some((last, others)) = node.locals.split_last() {
-                    queue.extend(others.iter().map(|local| (*local, batch.clone())));
-                    queue.push_back((*last, batch));
-                }
+            self.send(place, std::slice::from_ref(&given)).await?;
+            let locals = &self.parts.nodes[place].locals;
+            for local in locals.iter().rev() {
+                self.count_in(*local, &given);
+                queue.push_front((*local, given.clone()));
             }
         }
         Ok(())
     }
 
-    /// Lets an operator work on rows. Rows that cannot be evaluated are found by halving the batch.
-    async fn apply(&mut self, place: usize, batch: ChangeBatch) -> Result<Vec<ChangeBatch>> {
-        let bad_rows = Arc::clone(&self.parts.bad_rows);
+    fn count_in(&self, place: usize, batch: &ChangeBatch) {
+        self.parts.nodes[place].metrics.rows_in.fetch_add(batch.len() as u64, Ordering::Relaxed);
+    }
+
+    /// Lets an operator work on rows.
+    async fn apply(&mut self, place: usize, batch: ChangeBatch) -> Result<Applied> {
         let node = &mut self.parts.nodes[place];
-        let Work::Operator(operator) = &mut node.work else { return Ok(vec![batch]) };
-        let mut given = Vec::new();
-        let mut parts = VecDeque::from([batch]);
+        let Work::Operator(operator) = &mut node.work else { return Ok(Applied::Gives(batch)) };
         let begun = Instant::now();
-        while let Some(part) = parts.pop_front() {
-            match operator.process(part.clone()).await {
-                Ok(output) if output.is_empty() => {}
-                Ok(output) => {
-                    node.metrics.rows_out.fetch_add(output.len() as u64, Ordering::Relaxed);
-                    given.push(output);
-                }
-                // What wants more memory than it may have is tried with fewer rows; of a single row it is the job's error.
-                Err(error) if error.kind() != ErrorKind::Row && (part.len() == 1 || error.sqlstate() != "53200") => {
-                    return Err(error);
-                }
-                // One row alone, so that it can be named whatever becomes of it.
-                Err(error) if part.len() == 1 => bad_rows.take(named(error, &part))?,
-                Err(_) => {
-                    let half = part.len() / 2;
-                    parts.push_front(part.slice(half, part.len() - half));
-                    parts.push_front(part.slice(0, half));
-                }
+        let output = operator.process(batch.clone()).await;
+        node.metrics.add_busy(begun.elapsed());
+        let error = match output {
+            Ok(output) => {
+                node.metrics.rows_out.fetch_add(output.len() as u64, Ordering::Relaxed);
+                return Ok(Applied::Gives(output));
+            }
+            Err(error) => error,
+        };
+        match after_error(&error, batch.len()) {
+            AfterError::Fail => Err(error),
+            AfterError::Halve => {
+                let half = batch.len() / 2;
+                Ok(Applied::Halved(batch.slice(0, half), batch.slice(half, batch.len() - half)))
+            }
+            AfterError::BlameTheRow => {
+                self.parts.bad_rows.take(named(error, &batch))?;
+                Ok(Applied::LeftOut)
             }
         }
-        node.metrics.add_busy(begun.elapsed());
-        Ok(given)
     }
 
     async fn write(&mut self, place: usize, batch: ChangeBatch) -> Result<()> {
@@ -677,6 +722,16 @@ fn failed(place: usize, mut acknowledged: watch::Receiver<u64>) -> BoxFuture<'st
     })
 }
 
+/// Decides by the error and the rows of the batch: the row at fault is found by halving, so that it can be named whatever becomes of
+/// it, and a batch that wants more memory than it may have is tried with fewer rows.
+fn after_error(error: &Error, rows: usize) -> AfterError {
+    match error.kind() {
+        ErrorKind::Row if rows > 1 => AfterError::Halve,
+        ErrorKind::Row => AfterError::BlameTheRow,
+        _ => AfterError::Fail,
+    }
+}
+
 /// An error of the one row of a batch, with the row.
 fn named(error: Error, row: &ChangeBatch) -> Error {
     match error.detail_text() {
@@ -684,3 +739,6 @@ fn named(error: Error, row: &ChangeBatch) -> Error {
         Some(_) => error,
     }
 }
+
+#[cfg(test)]
+mod tests;

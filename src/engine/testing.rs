@@ -282,12 +282,15 @@ impl Drop for MemoryWriter {
 /// A session over tables in memory.
 pub fn session(tables: &[&Arc<Memory>]) -> SessionContext {
     // As sessions of the server have it.
-    let config = SessionConfig::new().set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
+    let mut config = SessionConfig::new().set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
+    config.options_mut().extensions.insert(crate::functions::memory::ValueLimit(usize::MAX));
     let mut context = SessionContext::new_with_config(config);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     for function in crate::functions::all(&clock) {
         context.register_udf(function.as_ref().clone());
     }
+    context.register_udaf(crate::functions::exact_sums::sum());
+    context.register_udaf(crate::functions::exact_sums::avg());
     for planner in crate::functions::coercion::planners() {
         context.register_expr_planner(planner).unwrap();
     }

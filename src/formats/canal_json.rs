@@ -1,5 +1,5 @@
 //! `canal-json`: `{"data":[…],"old":[…],"type":"INSERT|UPDATE|DELETE"}`, several rows a record; `old` has only the fields that
-//! an update changed. `CREATE` and records of other databases and tables are passed over.
+//! an update changed. Records about definitions (`"isDdl":true`) and of other databases and tables are passed over.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -88,6 +88,8 @@ struct Change<'a> {
     old: Option<Vec<&'a RawValue>>,
     #[serde(borrow, rename = "type")]
     kind: Option<&'a RawValue>,
+    #[serde(borrow, rename = "isDdl")]
+    is_ddl: Option<&'a RawValue>,
     #[serde(borrow)]
     database: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -105,6 +107,10 @@ impl Envelope for CanalEnvelope {
             if !pattern.is_match(name) {
                 return Ok(());
             }
+        }
+        // A definition changed: ALTER, ERASE, TRUNCATE, QUERY … have no rows.
+        if change.is_ddl.is_some_and(|is_ddl| is_ddl.get() == "true") {
+            return Ok(());
         }
         let data = || change.data.as_deref().ok_or_else(|| bad("has no \"data\", the changed rows"));
         match change.kind.map(RawValue::get) {

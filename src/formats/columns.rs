@@ -15,6 +15,7 @@ use datafusion::arrow::datatypes::{
     TimestampNanosecondType, TimestampSecondType, i256,
 };
 
+use crate::data_type::to_flink;
 use crate::error::{Error, Result};
 
 /// The values of a column, by type. Every variant has one entry for each row, also for NULLs.
@@ -286,7 +287,7 @@ impl Column {
 }
 
 fn no_column(data_type: &DataType) -> Error {
-    Error::unsupported(format!("values of type {data_type} cannot be read from records yet"))
+    Error::unsupported(format!("values of type {} cannot be read from records yet", to_flink(data_type)))
 }
 
 fn primitive<T: ArrowPrimitiveType>(values: &mut Vec<T::Native>, nulls: Option<NullBuffer>) -> ArrayRef {

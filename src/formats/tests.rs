@@ -118,6 +118,10 @@ fn canal_records_have_several_rows_and_partial_old_ones() {
         changes(&format, &[&insert, &update, &delete, &other, &record("CREATE", "null", "null")]),
         "+ 1 a, + 2 b, -U 1 a, +U 1 c, -U 2 ∅, +U 3 d, - 3 d"
     );
+    for kind in ["CREATE", "ALTER", "ERASE", "TRUNCATE", "QUERY", "INSERT"] {
+        let definition = record(kind, "null", "null").replace(r#""isDdl":false"#, r#""isDdl":true"#);
+        assert_eq!(changes(&format, &[&definition]), "", "{kind}");
+    }
     assert!(error(&format, &record("UPDATE", r#"[{"id":1}]"#, "null")).message().contains("\"old\""));
     assert!(error(&format, &record("ALTER", "null", "null")).message().contains("\"ALTER\""));
     assert!(error(&format, r#"{"type":"INSERT","data":[]}"#).message().contains("\"database\""));

@@ -19,14 +19,22 @@ const DAYS_TO_1970: i32 = 719_163;
 /// Seconds of a day.
 pub const SECONDS_A_DAY: i64 = 86_400;
 
-/// Days since 1970-01-01 of `yyyy-MM-dd`.
+/// Bytes of a date without its year: `-MM-dd`.
+const BEHIND_YEAR: usize = 6;
+
+/// Days since 1970-01-01 of `yyyy-MM-dd`; years beyond 9999 have a plus, as Java writes them.
 pub fn parse_date(text: &str) -> Option<i32> {
     let bytes = text.as_bytes();
-    if bytes.len() != 10 || bytes[4] != b'-' || bytes[7] != b'-' {
+    let (year, rest) = bytes.split_at_checked(bytes.len().checked_sub(BEHIND_YEAR)?)?;
+    let year = match year {
+        [b'+', year @ ..] if (5..=6).contains(&year.len()) => year,
+        year if year.len() == 4 => year,
+        _ => return None,
+    };
+    if rest[0] != b'-' || rest[3] != b'-' {
         return None;
     }
-    let date =
-        NaiveDate::from_ymd_opt(number(&bytes[0..4])?.try_into().ok()?, number(&bytes[5..7])?, number(&bytes[8..10])?)?;
+    let date = NaiveDate::from_ymd_opt(number(year)?.try_into().ok()?, number(&rest[1..3])?, number(&rest[4..6])?)?;
     Some(date.num_days_from_ce() - DAYS_TO_1970)
 }
 
@@ -63,11 +71,12 @@ pub fn parse_time(text: &str, seconds_may_lack: bool) -> Option<(i64, u32)> {
 pub fn parse_timestamp(text: &str, standard: Standard, with_zone: bool) -> Option<(i64, u32)> {
     let text = if with_zone { text.strip_suffix('Z')? } else { text };
     let separator = if standard == Standard::Sql { b' ' } else { b'T' };
-    if text.len() < 11 || text.as_bytes()[10] != separator || !text.is_char_boundary(10) {
+    let length = if text.starts_with('+') { text.find('-')? + BEHIND_YEAR } else { 10 };
+    if text.as_bytes().get(length) != Some(&separator) || !text.is_char_boundary(length) {
         return None;
     }
-    let days = parse_date(&text[..10])?;
-    let (seconds, nanos) = parse_time(&text[11..], standard == Standard::Iso8601)?;
+    let days = parse_date(&text[..length])?;
+    let (seconds, nanos) = parse_time(&text[length + 1..], standard == Standard::Iso8601)?;
     Some((i64::from(days) * SECONDS_A_DAY + seconds, nanos))
 }
 

@@ -7,14 +7,16 @@ use std::sync::Arc;
 use chrono::{DateTime, Datelike, NaiveDateTime, Timelike};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::compute::kernels::cast_utils::string_to_datetime;
-use datafusion::arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampNanosecondType};
+use datafusion::arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampNanosecondType};
 use datafusion::error::Result;
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 
 use super::time::local_time;
-use super::{ColumnFunction, no_such_call};
+use super::{ColumnFunction, datetime_input, no_such_call};
 use crate::error::Error;
+
+/// Letters of one field of a pattern: so many places are written.
+const FIELD_LETTERS_MAX: usize = 64;
 
 /// DATE_FORMAT
 pub fn date_format() -> Arc<ScalarUDF> {
@@ -36,8 +38,11 @@ fn coerce_date_format(arguments: &[DataType]) -> Result<Vec<DataType>> {
     let usage = "DATE_FORMAT(timestamp, 'yyyy-MM-dd')";
     let [value, _] = arguments else { return Err(no_such_call("date_format", arguments, usage)) };
     let value = match value {
-        DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Nanosecond, zone.as_ref().map(|_| "UTC".into())),
-        DataType::Date32 | DataType::Date64 => DataType::Timestamp(TimeUnit::Nanosecond, None),
+        DataType::Timestamp(unit, zone) => {
+            let unit = if *unit == TimeUnit::Nanosecond { *unit } else { TimeUnit::Microsecond };
+            DataType::Timestamp(unit, zone.as_ref().map(|_| "UTC".into()))
+        }
+        DataType::Date32 | DataType::Date64 => DataType::Timestamp(TimeUnit::Microsecond, None),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => DataType::Utf8,
         _ => return Err(no_such_call("date_format", arguments, usage)),
     };
@@ -54,7 +59,7 @@ fn coerce_from_unixtime(arguments: &[DataType]) -> Result<Vec<DataType>> {
 
 fn evaluate_date_format(arguments: &[ArrayRef], zone: &str) -> Result<ArrayRef> {
     let values: ArrayRef = match arguments[0].data_type() {
-        DataType::Date32 | DataType::Date64 => cast(&arguments[0], &DataType::Timestamp(TimeUnit::Nanosecond, None))?,
+        DataType::Date32 | DataType::Date64 => cast(&arguments[0], &DataType::Timestamp(TimeUnit::Microsecond, None))?,
         _ => arguments[0].clone(),
     };
     let at = |row: usize| -> Result<Option<NaiveDateTime>> {
@@ -62,12 +67,17 @@ fn evaluate_date_format(arguments: &[ArrayRef], zone: &str) -> Result<ArrayRef> 
             return Ok(None);
         }
         match values.data_type() {
-            DataType::Utf8 => parse_timestamp(values.as_string::<i32>().value(row)).map(Some),
-            DataType::Timestamp(_, zoned) => {
-                let nanos = values.as_primitive::<TimestampNanosecondType>().value(row);
-                let utc = DateTime::from_timestamp_nanos(nanos);
+            DataType::Utf8 => Ok(Some(datetime_input::timestamp(values.as_string::<i32>().value(row))?)),
+            DataType::Timestamp(unit, zoned) => {
+                let utc = if *unit == TimeUnit::Nanosecond {
+                    DateTime::from_timestamp_nanos(values.as_primitive::<TimestampNanosecondType>().value(row))
+                } else {
+                    let micros = values.as_primitive::<TimestampMicrosecondType>().value(row);
+                    let out_of_range = || Error::row("timestamp out of range").code("22008");
+                    DateTime::from_timestamp_micros(micros).ok_or_else(out_of_range)?
+                };
                 Ok(Some(if zoned.is_some() {
-                    let local = local_time(nanos.div_euclid(1_000_000), zone);
+                    let local = local_time(utc.timestamp_millis(), zone);
                     local.with_nanosecond(utc.nanosecond()).unwrap_or(local)
                 } else {
                     utc.naive_utc()
@@ -81,7 +91,15 @@ fn evaluate_date_format(arguments: &[ArrayRef], zone: &str) -> Result<ArrayRef> 
 
 fn evaluate_from_unixtime(arguments: &[ArrayRef], zone: &str) -> Result<ArrayRef> {
     let seconds = arguments[0].as_primitive::<Int64Type>();
-    let at = |row: usize| Ok(seconds.is_valid(row).then(|| local_time(seconds.value(row).saturating_mul(1000), zone)));
+    let at = |row: usize| -> Result<Option<NaiveDateTime>> {
+        if seconds.is_null(row) {
+            return Ok(None);
+        }
+        let millis =
+            seconds.value(row).checked_mul(1000).filter(|millis| DateTime::from_timestamp_millis(*millis).is_some());
+        let millis = millis.ok_or_else(|| Error::row("timestamp out of range").code("22008"))?;
+        Ok(Some(local_time(millis, zone)))
+    };
     match arguments.get(1) {
         Some(patterns) => print_all(seconds.len(), patterns, at),
         None => {
@@ -118,19 +136,18 @@ fn print_all(
     Ok(Arc::new(StringArray::from(printed)))
 }
 
-fn parse_timestamp(text: &str) -> Result<NaiveDateTime> {
-    string_to_datetime(&chrono::Utc, text.trim())
-        .map(|time| time.naive_utc())
-        .map_err(|_| Error::row(format!("invalid input syntax for type timestamp: \"{text}\"")).code("22007").into())
-}
-
+/// A part of a pattern.
 #[derive(Debug, Clone, PartialEq)]
-enum Item {
+pub(super) enum Item {
     Literal(String),
     Field(char, usize),
 }
 
-fn parse_pattern(pattern: &str) -> Result<Vec<Item>> {
+/// Reads a pattern.
+///
+/// # Errors
+/// A quote is open, or a letter has no meaning.
+pub(super) fn parse_pattern(pattern: &str) -> Result<Vec<Item>> {
     let chars: Vec<char> = pattern.chars().collect();
     let mut items: Vec<Item> = Vec::new();
     let mut literal = String::new();
@@ -165,10 +182,16 @@ fn parse_pattern(pattern: &str) -> Result<Vec<Item>> {
             }
         } else if c.is_ascii_alphabetic() {
             let count = chars[at..].iter().take_while(|other| **other == c).count();
+            if count > FIELD_LETTERS_MAX {
+                return Err(Error::invalid(format!(
+                    "date pattern with {count} letters '{c}' in a row: at most {FIELD_LETTERS_MAX} are possible"
+                ))
+                .into());
+            }
             if !"yuMLdDHhkKmsSaEeQ".contains(c) {
                 return Err(Error::row(format!("date pattern '{pattern}': letter '{c}' is not supported"))
                     .code("0A000")
-                    .hint("Known are y M d D H h k K m s S a E Q; other text stands in single quotes.")
+                    .hint("Known are y u M L d D H h k K m s S a E e Q; other text stands in single quotes.")
                     .into());
             }
             if !literal.is_empty() {
@@ -218,6 +241,8 @@ fn print(items: &[Item], time: NaiveDateTime) -> String {
                 write!(text, "{:0<count$}", &nanos[..count.min(9)])
             }
             'a' => write!(text, "{}", if time.hour() < 12 { "AM" } else { "PM" }),
+            // The week begins on Sunday, as Java has it where English is spoken in America.
+            'e' if count < 3 => write!(text, "{:0count$}", time.weekday().num_days_from_sunday() + 1),
             'E' | 'e' if count > 3 => write!(text, "{}", time.format("%A")),
             _ => write!(text, "{}", time.format("%a")),
         };

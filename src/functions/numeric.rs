@@ -116,6 +116,14 @@ fn evaluate_to_numeric(arguments: &[ArrayRef], _zone: &str) -> Result<ArrayRef> 
     finish(numbers)
 }
 
+/// Numbers read from texts.
+///
+/// # Errors
+/// As [`parse`].
+pub fn of_texts(texts: &StringArray) -> Result<ArrayRef> {
+    finish(texts.iter().map(|text| text.map(parse).transpose()).collect::<Result<_, Error>>()?)
+}
+
 fn binary(arguments: &[ArrayRef], of: impl Fn(i256, i256) -> Result<i256, Error>) -> Result<ArrayRef> {
     let left = arguments[0].as_primitive::<Decimal256Type>();
     let right = arguments[1].as_primitive::<Decimal256Type>();

@@ -116,7 +116,8 @@ impl ScalarUDFImpl for OperatorChain {
             ]);
             let batch = RecordBatch::try_new(Arc::new(schema), vec![left.into_array(rows)?, right.into_array(rows)?])?;
             let operation =
-                BinaryExpr::new(Arc::new(Column::new("left", 0)), operator, Arc::new(Column::new("right", 1)));
+                BinaryExpr::new(Arc::new(Column::new("left", 0)), operator, Arc::new(Column::new("right", 1)))
+                    .with_fail_on_overflow(true);
             result = operation.evaluate(&batch)?;
         }
         let result = result.into_array(rows)?;

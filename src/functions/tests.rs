@@ -5,7 +5,7 @@ use crate::clock::ManualClock;
 fn every_function_can_be_made_again_from_its_name() {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(0));
     let all = all(&clock);
-    assert_eq!(all.len(), NAMES.len());
+    assert_eq!(all.len(), NAMES.len() + nulls::NAMES.len() + bounded::all().len());
     for function in all {
         assert_eq!(by_name(function.name(), clock.clone()).as_ref(), Some(&function));
     }

@@ -84,7 +84,11 @@ pub fn timestamp_text() -> Arc<ScalarUDF> {
     )
 }
 
-fn print_timestamps(arguments: &[ArrayRef], zone: &str) -> Result<ArrayRef> {
+/// The texts of timestamps.
+///
+/// # Errors
+/// The argument is no timestamp.
+pub(super) fn print_timestamps(arguments: &[ArrayRef], zone: &str) -> Result<ArrayRef> {
     let DataType::Timestamp(_, zoned) = arguments[0].data_type() else {
         return Err(crate::error::Error::internal("timestamp_text needs a timestamp").into());
     };
@@ -100,7 +104,8 @@ fn print_timestamps(arguments: &[ArrayRef], zone: &str) -> Result<ArrayRef> {
             (utc.naive_utc(), String::new())
         };
         let text = local.format("%Y-%m-%d %H:%M:%S%.6f").to_string();
-        let text = text.trim_end_matches('0').trim_end_matches('.');
+        // Years of five digits come with a sign.
+        let text = text.trim_start_matches('+').trim_end_matches('0').trim_end_matches('.');
         Some(format!("{text}{offset}"))
     });
     Ok(Arc::new(texts.collect::<StringArray>()))

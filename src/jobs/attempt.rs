@@ -8,6 +8,7 @@ use crate::engine::checkpoint::coordinator::{Ended, SAVEPOINT_TIMEOUT, Wanted, s
 use crate::engine::metrics::AWAITED;
 use crate::engine::run::{self, JobContext};
 use crate::error::{Error, Result};
+use crate::threads::panic_text;
 
 /// Runs the job until it ends; calls `opened` when it has opened everything.
 ///
@@ -54,16 +55,5 @@ pub async fn run(
     match ended {
         Ok(outcome) => outcome,
         Err(error) => Err(Error::internal(format!("the job panicked: {}", panic_text(error)))),
-    }
-}
-
-fn panic_text(error: tokio::task::JoinError) -> String {
-    match error.try_into_panic() {
-        Ok(payload) => payload
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| payload.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "without a text".to_owned()),
-        Err(_) => "its task was cancelled".to_owned(),
     }
 }

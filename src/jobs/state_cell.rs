@@ -10,15 +10,16 @@ use crate::clock::Clock;
 
 /// See the module.
 pub(super) struct StateCell {
+    job: String,
     state: watch::Sender<JobState>,
     since_ms: AtomicI64,
     clock: Arc<dyn Clock>,
 }
 
 impl StateCell {
-    /// In that state from now on.
-    pub fn new(state: JobState, clock: Arc<dyn Clock>) -> Self {
-        Self { state: watch::Sender::new(state), since_ms: AtomicI64::new(clock.now_ms()), clock }
+    /// Of a job that is in that state from now on.
+    pub fn new(job: &str, state: JobState, clock: Arc<dyn Clock>) -> Self {
+        Self { job: job.to_owned(), state: watch::Sender::new(state), since_ms: AtomicI64::new(clock.now_ms()), clock }
     }
 
     /// The state now.
@@ -46,6 +47,7 @@ impl StateCell {
         self.state.send_if_modified(|state| {
             let changes = *state != new && Some(*state) != but;
             if changes {
+                tracing::info!(job = self.job, "job was {} and is {}", state.name(), new.name());
                 self.since_ms.store(self.clock.now_ms(), Ordering::Relaxed);
                 *state = new;
             }

@@ -64,6 +64,10 @@ pub struct RestingPlace {
     pub positions: BTreeMap<String, Position>,
 }
 
+/// Where a task failed: at this record, if the error names one.
+#[derive(Clone)]
+struct FailedAt(Option<RecordPlace>);
+
 /// A job that this server has looked at since it is up.
 struct Job {
     id: String,
@@ -74,6 +78,8 @@ struct Job {
     /// Where the savepoint is with which it ended.
     savepoint: Mutex<Option<String>>,
     last_error: Mutex<Option<(i64, Error)>>,
+    /// If its last task ended by an error, whatever was wanted of the job since.
+    failed: Mutex<Option<FailedAt>>,
     restarts: AtomicU64,
     metrics: Arc<JobMetrics>,
     read_behind: Mutex<Option<ReadBehind>>,
@@ -384,10 +390,9 @@ impl Jobs {
             .code("55000")
             .hint("PAUSE JOB it first."));
         }
-        let record = match state {
-            JobState::Failed => job.last_error.lock().as_ref().and_then(|(_, error)| error.record().cloned()),
-            _ => None,
-        };
+        let failed = job.failed.lock().clone();
+        let has_failed = failed.is_some();
+        let record = failed.and_then(|FailedAt(record)| record);
         let mut positions: BTreeMap<String, Position> = BTreeMap::new();
         let entry = self.shared.catalog.snapshot().jobs.get(name).filter(|entry| entry.id == job.id).cloned();
         if let Some(dataflow) = entry.and_then(|entry| Dataflow::from_json(&entry.dataflow).ok()) {
@@ -395,7 +400,7 @@ impl Jobs {
             positions.extend(stored.into_values().flatten());
         }
         // What has failed without a record's name may be anywhere behind the checkpoint.
-        if record.is_some() || state != JobState::Failed {
+        if record.is_some() || !has_failed {
             for (split, progress) in job.metrics.splits.lock().iter() {
                 let known = positions.entry(split.clone()).or_insert(progress.read);
                 *known = (*known).max(progress.read);
@@ -459,6 +464,7 @@ impl Jobs {
             if failures == 0 {
                 job.state.set_unless(JobState::Running, Some(JobState::Stopping));
             }
+            *job.failed.lock() = None;
             let begun = Instant::now();
             job.metrics.begin_run();
             let outcome = match self.job_context(&entry, &job, Arc::clone(&progress)) {
@@ -488,6 +494,7 @@ impl Jobs {
             failures = if begun.elapsed() >= restart::STEADY { 1 } else { failures + 1 };
             if lifecycle::after_failure(error.kind(), failures) == AfterFailure::GiveUp {
                 tracing::error!(job = name, failures, %error, "job failed");
+                *job.failed.lock() = Some(FailedAt(error.record().cloned()));
                 break Some(lifecycle::given_up(error.kind()));
             }
             let delay = restart::delay(failures, rand::random());
@@ -707,11 +714,12 @@ impl Job {
         let nodes = Dataflow::from_json(&entry.dataflow).map(|dataflow| dataflow.descriptions()).unwrap_or_default();
         Self {
             id: entry.id.clone(),
-            state: StateCell::new(JobState::Starting, Arc::clone(clock)),
+            state: StateCell::new(&entry.name, JobState::Starting, Arc::clone(clock)),
             wanted: watch::Sender::new(Wanted::Run),
             is_held: AtomicBool::new(false),
             savepoint: Mutex::new(None),
             last_error: Mutex::new(None),
+            failed: Mutex::new(None),
             restarts: AtomicU64::new(0),
             metrics: Arc::new(JobMetrics::new(nodes)),
             read_behind: Mutex::new(None),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::back_ends::BackEnd;
 use super::defaults_of;
+use crate::catalog::directory::Directory;
 use crate::clock::SystemClock;
 use crate::config::{Config, DynamoDbBackEnd, KafkaBackEnd};
 use crate::error::{Error, Result};
@@ -72,5 +73,10 @@ fn writable(folder: &Path) -> Result<String> {
     std::fs::write(&probe, b"")
         .and_then(|()| std::fs::remove_file(&probe))
         .map_err(|error| Error::invalid(format!("{} cannot be written: {error}", existing.display())))?;
-    Ok(if existing == absolute { "can be written".to_owned() } else { "is made at the first start".to_owned() })
+    Ok(match existing == absolute {
+        // As it is beside the running server whose configuration is looked at.
+        true if Directory::is_taken(&absolute) => "in use by a running server; a second one would not start".to_owned(),
+        true => "can be written".to_owned(),
+        false => "is made at the first start".to_owned(),
+    })
 }

@@ -5,6 +5,8 @@
 //! sqlparser would drop them as comments.
 
 mod effort;
+mod flink_expressions;
+mod numbers;
 
 use std::any::TypeId;
 use std::collections::BTreeMap;
@@ -17,7 +19,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Whitespace};
 
 use super::statements::Statement;
-use super::{balance, statement_size};
+use super::{balance, repetition, statement_size};
 use crate::connectors::options::parse_duration;
 use crate::error::{Error, Result};
 
@@ -49,9 +51,17 @@ impl Dialect for StreamgateDialect {
     fn is_reserved_for_identifier(&self, kw: Keyword) -> bool {
         POSTGRES.is_reserved_for_identifier(kw)
     }
-    fn parse_prefix(&self, _parser: &mut Parser) -> Option<Result<ast::Expr, ParserError>> {
+    fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<ast::Expr, ParserError>> {
         effort::spend();
-        None
+        flink_expressions::parse(parser)
+    }
+    fn parse_infix(
+        &self,
+        parser: &mut Parser,
+        expr: &ast::Expr,
+        _precedence: u8,
+    ) -> Option<Result<ast::Expr, ParserError>> {
+        flink_expressions::between(parser, expr)
     }
     fn supports_top_before_distinct(&self) -> bool {
         effort::spend(); // asked for each SELECT
@@ -253,11 +263,21 @@ impl<'a> Cursor<'a> {
                     read_hint(&comment[1..], position, before, &mut hints)?;
                 }
                 Token::Whitespace(_) => {}
+                // The end of types within types (`ARRAY<ARRAY<ARRAY<INT>>>`), which would be an operator of Postgres.
+                Token::CustomBinaryOperator(sign) if sign.bytes().all(|byte| byte == b'>') => {
+                    let begin = token.span.start;
+                    kept.extend((0..).zip(sign.bytes()).map(|(offset, _)| {
+                        let at = |offset| Location::new(begin.line, begin.column + offset);
+                        TokenWithSpan::new(Token::Gt, Span::new(at(offset), at(offset + 1)))
+                    }));
+                }
                 _ => kept.push(token),
             }
         }
+        numbers::read(&mut kept, &places)?;
         refuse_what_is_not_there_yet(&kept, &places)?;
         statement_size::check(&kept, &places)?;
+        repetition::check(&kept, &places)?;
         let tokens = kept.len();
         let parser =
             Parser::new(&DIALECT).with_recursion_limit(statement_size::RECURSION_MAX).with_tokens_with_locations(kept);

@@ -25,10 +25,20 @@ pub fn refine(error: DataFusionError, places: Option<&Places>) -> Error {
                 Error::invalid(format!("column \"{name}\" specified more than once")).code("42701")
             }
         },
+        DataFusionError::NotImplemented(text) if is_left_sub_query(text) => {
+            Error::unsupported("a correlated sub-query of this form is not supported yet").hint("Write it as a join.")
+        }
         _ => Error::from(error),
     };
     match position {
         Some(position) if translated.position().is_none() => translated.at(position),
         _ => translated,
     }
+}
+
+/// Whether a sub-query was left when a plan was to run: nobody could make a join of it.
+fn is_left_sub_query(text: &str) -> bool {
+    let form = text.to_ascii_lowercase();
+    form.contains("does not support logical expression")
+        && ["insubquery", "exists", "scalarsubquery", "outerreferencecolumn"].iter().any(|kind| form.contains(kind))
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use datafusion::arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
@@ -177,7 +177,11 @@ impl Stream for InterruptibleStream {
         if let Err(given_up) = self.interrupt.check() {
             return Poll::Ready(Some(Err(given_up.into())));
         }
-        let cooperation = ready!(tokio::task::coop::poll_proceed(context));
+        // Not taken from before the rows below are asked for: a plan deeper than the budget would never come to its lowest rows.
+        if !tokio::task::coop::has_budget_remaining() {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let begun = *self.turn.get_or_insert_with(Instant::now);
         if begun.elapsed() >= TURN {
             self.turn = None;
@@ -185,10 +189,10 @@ impl Stream for InterruptibleStream {
             return Poll::Pending;
         }
         let next = self.rows.as_mut().poll_next(context);
-        if next.is_ready() {
-            cooperation.made_progress();
-        } else {
+        if next.is_pending() {
             self.turn = None;
+        } else if let Poll::Ready(cooperation) = tokio::task::coop::poll_proceed(context) {
+            cooperation.made_progress();
         }
         next
     }

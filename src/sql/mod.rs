@@ -1,20 +1,32 @@
 //! SQL of both dialects: text → statements → plans → results, for one session at a time.
 //! Knows the catalog, the jobs and DataFusion; knows nothing of the wire protocol.
 
+pub mod array_parameters;
+pub mod assignment;
 pub mod background_stream;
 pub mod balance;
+mod cast_names;
+mod constant_row;
 pub mod dialect;
 pub mod error_map;
+mod field_access;
+mod integer_literals;
 pub mod interruptible;
 pub mod job_plan;
 pub mod job_relations;
+mod literals;
+mod missing_functions;
 pub mod names;
 pub mod plan_size;
 pub mod planner;
 pub mod queries;
+pub mod query_memory;
 pub mod query_planner;
+mod repetition;
 pub mod resolver;
 pub mod result_names;
+pub mod row_comparisons;
+pub mod rules;
 pub mod secret_options;
 pub mod session;
 pub mod settings;
@@ -24,7 +36,8 @@ pub mod state_ttl_hint;
 pub mod statement_size;
 pub mod statements;
 pub mod types;
-pub mod user_function;
+pub mod unnest_relation;
+mod user_function;
 
 pub use session::{
     Notice, Outcome, Prepared, Session, SessionOptions, SessionView, Severity, SqlServer, StatementText, SystemSchema,

@@ -22,9 +22,13 @@ use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
 
+use super::array_parameters;
+use super::assignment;
+use super::constant_row::ConstantRow;
 use super::dialect::{self, Cursor, Hints, Places};
 use super::error_map::refine;
 use super::job_plan::PlannedJob;
+use super::missing_functions;
 use super::names::{Names, TEMPORARY_SCHEMA, Target};
 use super::plan_size::Size;
 use super::resolver::{Parameter, Resolver, placeholder};
@@ -34,15 +38,18 @@ use super::shipped;
 use super::statement_size;
 use super::statements::insert::Insert;
 use super::user_function::SqlFunction;
-use crate::catalog::{DEFAULT_SCHEMA, FunctionEntry, TableEntry, ViewEntry};
+use crate::catalog::{DEFAULT_DATABASE, DEFAULT_SCHEMA, FunctionEntry, TableEntry, ViewEntry};
 use crate::clock::{Clock, ManualClock};
 use crate::connectors::table_provider::ConnectorTable;
 use crate::connectors::{ColumnKind, OptionValue, TableDeclaration};
 use crate::data_type;
 use crate::engine::lookup_function::LookupFunction;
 use crate::error::{Error, Result};
-use crate::functions;
+use crate::functions::{self, coercion};
 use crate::threads::Deep;
+
+/// Functions that DataFusion's planner knows without a name in its lists.
+const OF_THE_LANGUAGE: [&str; 3] = ["unnest", "row", "struct"];
 
 /// How deep views and functions may refer to each other.
 const DEPTH_MAX: usize = 24;
@@ -59,6 +66,8 @@ pub enum Planned {
         plan: SharedPlan,
         /// The names of the result's columns, where they differ from the plan's.
         names: Option<Vec<String>>,
+        /// If it reads nothing.
+        constant: Option<ConstantRow>,
     },
     /// An INSERT that ends by itself.
     BoundedInsert {
@@ -74,8 +83,8 @@ pub struct Planner {
     server: Arc<SqlServer>,
     names: Names,
     temporary: Arc<BTreeMap<String, TableEntry>>,
-    state: SessionState,
-    view: SessionView,
+    state: Arc<SessionState>,
+    view: Arc<SessionView>,
     volatile: bool,
     /// Stands at the statement's start, unless the plan is to read the time by itself.
     clock: Arc<dyn Clock>,
@@ -98,8 +107,8 @@ impl Planner {
         server: Arc<SqlServer>,
         names: Names,
         temporary: Arc<BTreeMap<String, TableEntry>>,
-        state: SessionState,
-        view: SessionView,
+        state: Arc<SessionState>,
+        view: Arc<SessionView>,
         volatile: bool,
     ) -> Self {
         let clock: Arc<dyn Clock> =
@@ -201,14 +210,19 @@ impl Planner {
         let types = parameter_types.iter().map(|known| known.as_ref().and_then(sql_type)).collect();
         let mut resolver = Resolver::new(self, hints.clone(), places).with_parameter_types(types);
         resolver.resolve(query)?;
-        let size = resolver.size;
+        let (size, has_array_parameters) = (resolver.size, resolver.has_array_parameters);
         if let Some(error) = self.failed.lock().take() {
             return Err(error);
         }
         let names = super::result_names::name_results(&mut query.body);
         super::result_names::name_nested(query);
+        super::row_comparisons::write_out(query)?;
+        super::integer_literals::of_query(query);
         let planner = SqlToRel::new_with_options(self, Self::options());
-        let plan = planner.sql_statement_to_plan(statement).map_err(|error| refine(error, places))?;
+        let mut plan = planner.sql_statement_to_plan(statement).map_err(|error| refine(error, places))?;
+        if has_array_parameters {
+            plan = array_parameters::take_types(plan).map_err(|error| refine(error, places))?;
+        }
         Ok((plan, names, size))
     }
 
@@ -243,7 +257,9 @@ impl Planner {
         let planner = SqlToRel::new_with_options(self, Self::options());
         let expr =
             planner.sql_to_expr(expr, &schema, &mut PlannerContext::new()).map_err(|error| refine(error, None))?;
-        let expr = cast(expr, data_type.clone());
+        // As casts of queries are.
+        let expr = coercion::rewrite_all(cast(expr, data_type.clone()), &schema, &self.time_zone().into())
+            .map_err(|error| refine(error, None))?;
         let physical = self.state.create_physical_expr(expr, &schema).map_err(|error| refine(error, None))?;
         let batch = datafusion::arrow::record_batch::RecordBatch::try_new_with_options(
             Arc::new(datafusion::arrow::datatypes::Schema::empty()),
@@ -378,6 +394,7 @@ impl Planner {
         let mut expr = cursor.expr()?;
         cursor.end()?;
         Resolver::new(self, Hints::default(), None).resolve_over(&mut expr, schema)?;
+        super::integer_literals::of_expr(&mut expr);
         let planner = SqlToRel::new_with_options(self, Self::options());
         planner.sql_to_expr(expr, df_schema, &mut PlannerContext::new()).map_err(|error| refine(error, None))
     }
@@ -431,6 +448,8 @@ impl Planner {
     /// Whether a function of that name is part of the server.
     pub fn is_built_in(&self, name: &str) -> bool {
         self.built_in(name).is_some()
+            || OF_THE_LANGUAGE.contains(&name)
+            || self.state.higher_order_functions().contains_key(name)
             || self.state.aggregate_functions().contains_key(functions::aggregates::resolve(name))
             || self.state.window_functions().contains_key(name)
     }
@@ -462,13 +481,20 @@ impl Planner {
     }
 
     /// Plans the user's function behind a call, so that its errors are told and not taken for a missing function.
-    pub fn note_function(&self, function: &ast::Function) {
+    ///
+    /// # Errors
+    /// There is no function of that name.
+    pub fn note_function(&self, function: &mut ast::Function) -> Result<()> {
         let idents: Vec<ast::Ident> = function.name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
-        let Some(last) = idents.last() else { return };
+        let Some(last) = idents.last() else { return Ok(()) };
         let key = if idents.len() == 1 { last.value.to_lowercase() } else { function.name.to_string() };
+        // DataFusion takes quoted names as they are written.
+        if idents.len() == 1 && last.quote_style.is_some() {
+            function.name = ast::ObjectName::from(vec![ast::Ident { value: key.clone(), ..last.clone() }]);
+        }
         // Planned once: each level of functions that call each other twice would double the time.
         if self.functions.lock().contains_key(&key) || (idents.len() == 1 && self.is_built_in(&key)) {
-            return;
+            return Ok(());
         }
         let snapshot = &self.names.snapshot;
         let found = match self.names.find_function(&idents) {
@@ -481,7 +507,11 @@ impl Planner {
                 (name.to_owned(), self.names.current_schema().unwrap_or_else(|| DEFAULT_SCHEMA.to_owned()), entry)
             }),
         };
-        let Some((name, schema, entry)) = found else { return };
+        let Some((name, schema, entry)) = found else {
+            let name = last.value.to_lowercase();
+            let is_there = idents.len() > 1 && self.is_built_in(&name);
+            return if is_there { Ok(()) } else { Err(self.missing_function(&function.name.to_string(), &name)) };
+        };
         match self.function(&name, &schema, entry) {
             Ok(udf) => {
                 self.functions.lock().insert(key, udf);
@@ -490,6 +520,17 @@ impl Planner {
                 *self.failed.lock() = Some(error.context(format!("function \"{name}\"")));
             }
         }
+        Ok(())
+    }
+
+    fn missing_function(&self, written: &str, name: &str) -> Error {
+        let state = &self.state;
+        let of_session = self.names.current_schema().unwrap_or_else(|| DEFAULT_SCHEMA.to_owned());
+        let entries = self.names.snapshot.schema(DEFAULT_DATABASE, &of_session);
+        let own = entries.into_iter().flat_map(|entries| entries.functions.keys());
+        let of_engine = state.scalar_functions().keys().chain(state.aggregate_functions().keys());
+        let there = own.chain(of_engine).chain(state.window_functions().keys()).chain(state.table_functions().keys());
+        missing_functions::missing(written, name, there.map(String::as_str).chain(functions::NAMES.iter().copied()))
     }
 
     /// Plans a user's function.
@@ -552,7 +593,8 @@ impl Planner {
         Ok(Arc::new(ScalarUDF::from(SqlFunction::new(name, parameters, returns, body)?)))
     }
 
-    fn plan_tree(&self, query: ast::Query) -> Result<LogicalPlan> {
+    fn plan_tree(&self, mut query: ast::Query) -> Result<LogicalPlan> {
+        super::integer_literals::of_query(&mut query);
         SqlToRel::new_with_options(self, Self::options())
             .sql_statement_to_plan(ast::Statement::Query(Box::new(query)))
             .map_err(|error| without_position(refine(error, None)))
@@ -607,12 +649,15 @@ impl Planner {
                 .hint("List the columns: INSERT INTO t (a, b) SELECT …")
                 .at(insert.position));
         }
+        let sources =
+            assignment::sources(&plan, |plan| self.analyze(plan)).map_err(|error| refine(error, Some(places)))?;
         let mut exprs = Vec::new();
         for (index, field) in schema.fields().iter().enumerate() {
             let expr = match chosen.iter().position(|chosen| *chosen == index) {
                 Some(at) => {
-                    let from = plan.schema().field(at).data_type().clone();
-                    assignment(Expr::Column(columns[at].clone()), &from, field)?
+                    let declared = declaration.columns.iter().find(|column| column.name == *field.name());
+                    let digits = declared.and_then(|column| data_type::timestamp_digits(&column.sql_type));
+                    assignment::assign(Expr::Column(columns[at].clone()), &sources[at], field, digits)?
                 }
                 None if !field.is_nullable() => {
                     return Err(Error::invalid(format!(
@@ -711,7 +756,10 @@ fn type_values(query: &mut ast::Query, types: &[DataType]) {
     let ast::SetExpr::Values(values) = query.body.as_mut() else { return };
     for row in &mut values.rows {
         for (expr, data_type) in row.content.iter_mut().zip(types) {
-            if let Some(data_type) = sql_type(data_type) {
+            // A text whose type is not written is one of bytes as PostgreSQL reads them.
+            let is_bytea = *data_type == DataType::Binary && is_text_literal(expr);
+            let known = if is_bytea { Some(ast::DataType::Bytea) } else { sql_type(data_type) };
+            if let Some(data_type) = known {
                 let value = std::mem::replace(expr, placeholder(0, None));
                 *expr = ast::Expr::Cast {
                     kind: ast::CastKind::Cast,
@@ -723,6 +771,14 @@ fn type_values(query: &mut ast::Query, types: &[DataType]) {
             }
         }
     }
+}
+
+fn is_text_literal(expr: &ast::Expr) -> bool {
+    let ast::Expr::Value(ast::ValueWithSpan { value, .. }) = expr else { return false };
+    matches!(
+        value,
+        ast::Value::SingleQuotedString(_) | ast::Value::EscapedStringLiteral(_) | ast::Value::DollarQuotedString(_)
+    )
 }
 
 /// A type as sqlparser writes it, so that it can stand in a CAST of the tree.
@@ -738,34 +794,6 @@ pub fn sql_type(data_type: &DataType) -> Option<ast::DataType> {
     Some(ast::DataType::Custom(ast::ObjectName::from(vec![ast::Ident::new(text)]), Vec::new()))
 }
 
-/// The cast of an assignment.
-fn assignment(expr: Expr, from: &DataType, field: &datafusion::arrow::datatypes::Field) -> Result<Expr> {
-    let to = field.data_type();
-    if from == to {
-        return Ok(expr);
-    }
-    let possible = from.is_null()
-        || datafusion::arrow::compute::can_cast_types(from, to)
-        || (matches!(from, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8));
-    let nonsense = matches!(
-        (from, to),
-        (DataType::Boolean, to) if !matches!(to, DataType::Boolean | DataType::Utf8)
-    ) || (matches!(from, DataType::Date32 | DataType::Timestamp(..)) && to.is_numeric())
-        || (from.is_numeric() && to.is_temporal())
-        || (from.is_numeric() && *to == DataType::Boolean);
-    if !possible || nonsense {
-        return Err(Error::invalid(format!(
-            "column \"{}\" is of type {} but expression is of type {}",
-            field.name(),
-            data_type::to_postgres(to),
-            data_type::to_postgres(from)
-        ))
-        .code("42804")
-        .hint("You will need to rewrite or cast the expression."));
-    }
-    Ok(cast(expr, to.clone()))
-}
-
 impl ContextProvider for Planner {
     fn get_table_source(&self, name: TableReference) -> datafusion::error::Result<Arc<dyn TableSource>> {
         self.tables.lock().get(&name).cloned().ok_or_else(|| {
@@ -778,7 +806,7 @@ impl ContextProvider for Planner {
         name: &str,
         args: Vec<Expr>,
     ) -> datafusion::error::Result<Arc<dyn TableSource>> {
-        let missing = || Error::not_found(format!("function {name} does not exist")).code("42883");
+        let missing = || self.missing_function(name, &name.to_lowercase());
         let function = self.state.table_functions().get(&name.to_lowercase()).cloned().ok_or_else(missing)?;
         let schema = DFSchema::empty();
         let mut constants = Vec::new();
@@ -792,8 +820,10 @@ impl ContextProvider for Planner {
             let value = physical.evaluate(&batch)?.into_array(1)?;
             constants.push(lit(ScalarValue::try_from_array(&value, 0)?));
         }
-        let provider = function
-            .create_table_provider_with_args(datafusion::catalog::TableFunctionArgs::new(&constants, &self.state))?;
+        let provider = function.create_table_provider_with_args(datafusion::catalog::TableFunctionArgs::new(
+            &constants,
+            self.state.as_ref(),
+        ))?;
         Ok(provider_as_source(provider))
     }
 

@@ -1,21 +1,35 @@
 //! Rewrites a query's tree so that every name is the exact name of what it means: relations (with their OPTIONS hints), columns
 //! without regard to case, parameters of a function's body. DataFusion then matches names literally.
 
+mod any;
+mod calendar;
+mod column_names;
+mod doubles;
+mod intervals;
+mod merged;
+mod moments;
+mod multiset;
+mod operators;
+mod order;
+mod series;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::sql::sqlparser::ast::{
-    ArrayElemTypeDef, CastKind, Cte, DataType as SqlType, Expr, FunctionArg, FunctionArgExpr, GroupByExpr, Ident, Join,
-    JoinConstraint, JoinOperator, LimitClause, ObjectName, ObjectNamePart, OrderByKind, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableWithJoins, Value, ValueWithSpan, VisitMut,
-    VisitorMut,
+    ArrayElemTypeDef, CastKind, Cte, DataType as SqlType, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, LimitClause,
+    ObjectName, ObjectNamePart, OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
+    TableAlias, TableFactor, TableWithJoins, Value, ValueWithSpan, Values, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
+pub use self::column_names::column_name;
+use self::merged::{Before, Kept, Merged};
 use super::dialect::{Hints, Places, fold};
-use super::plan_size::{COLUMNS_MAX, Size};
+use super::plan_size::{COLUMNS_MAX, Size, WITH_QUERIES_MAX, check_grouping};
 use super::planner::Planner;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
@@ -32,10 +46,24 @@ struct Relation {
 struct Scope {
     relations: Vec<Relation>,
     aliases: Vec<String>,
+    /// Those that are written with AS.
+    explicit: Vec<String>,
+    /// Columns that USING and NATURAL merge; the newest first.
+    merged: Vec<Merged>,
 }
 
 /// Columns of a query's result; `None` where they cannot be told.
 type Output = Option<Vec<String>>;
+
+/// What a name of several parts is.
+enum Compound {
+    /// A column, by so many parts; fields of it follow.
+    Column(usize),
+    /// A parameter of a function.
+    Parameter(Box<Expr>),
+    /// It may be a column of a relation whose columns are not known.
+    Unknown,
+}
 
 /// How a parameter of a function's body is written into its tree.
 #[derive(Debug, Clone)]
@@ -57,10 +85,14 @@ pub struct Resolver<'p> {
     parameter_types: Vec<Option<SqlType>>,
     /// Whether a relation was read.
     pub reads_relations: bool,
+    /// Whether a parameter was taken for an array of text.
+    pub has_array_parameters: bool,
     /// What was met so far.
     pub size: Size,
     /// Sub-queries of expressions around the place.
     within: usize,
+    /// Whether the statement's own query comes next, whose columns nobody knows by their names.
+    is_top: bool,
 }
 
 /// A query of WITH.
@@ -82,8 +114,10 @@ impl<'p> Resolver<'p> {
             parameters: Vec::new(),
             parameter_types: Vec::new(),
             reads_relations: false,
+            has_array_parameters: false,
             size: Size::default(),
             within: 0,
+            is_top: false,
         }
     }
 
@@ -104,6 +138,7 @@ impl<'p> Resolver<'p> {
     /// # Errors
     /// A name that means nothing, or two things; a construct that is refused.
     pub fn resolve(&mut self, query: &mut Query) -> Result<()> {
+        self.is_top = true;
         self.query(query, &[])?;
         if let Some(position) = self.hints.options.keys().next() {
             return Err(Error::unsupported("hint OPTIONS stands after a word that is not the name of a table here")
@@ -121,8 +156,8 @@ impl<'p> Resolver<'p> {
     /// As [`Self::resolve`].
     pub fn resolve_over(&mut self, expr: &mut Expr, schema: &SchemaRef) -> Result<()> {
         let columns = schema.fields().iter().map(|field| field.name().clone()).collect();
-        let scope =
-            Scope { relations: vec![Relation { alias: String::new(), columns: Some(columns) }], aliases: Vec::new() };
+        let relations = vec![Relation { alias: String::new(), columns: Some(columns) }];
+        let scope = Scope { relations, ..Scope::default() };
         self.expr(expr, &[scope])
     }
 
@@ -134,6 +169,7 @@ impl<'p> Resolver<'p> {
     }
 
     fn query(&mut self, query: &mut Query, outer: &[Scope]) -> Result<Output> {
+        let is_top = std::mem::take(&mut self.is_top);
         let ctes_before = self.ctes.len();
         if !query.locks.is_empty() {
             return Err(Error::unsupported("FOR UPDATE and FOR SHARE are not supported: there are no row locks"));
@@ -158,8 +194,15 @@ impl<'p> Resolver<'p> {
         if let Some(order_by) = &mut query.order_by
             && let OrderByKind::Expressions(exprs) = &mut order_by.kind
         {
-            for order in exprs {
+            let can_rename = is_top && order::can_rename(&query.body);
+            for order in exprs.iter_mut() {
+                if can_rename && let Some(scope) = inner.last() {
+                    order::prefer_columns(&mut order.expr, scope);
+                }
                 self.order_expr(&mut order.expr, &inner)?;
+            }
+            if can_rename {
+                order::rename(&mut query.body, exprs);
             }
         }
         match &mut query.limit_clause {
@@ -201,13 +244,21 @@ impl<'p> Resolver<'p> {
     }
 
     fn cte(&mut self, cte: &mut Cte, recursive: bool, outer: &[Scope]) -> Result<()> {
+        if self.ctes.len() >= WITH_QUERIES_MAX {
+            let message = format!("the statement is too complex: it has more than {WITH_QUERIES_MAX} queries of WITH");
+            return Err(self.place(Error::invalid(message).code("54001"), cte.alias.name.span));
+        }
         let name = fold(&cte.alias.name);
         cte.alias.name = Ident::with_quote('"', &name);
         let renamed: Option<Vec<String>> =
             (!cte.alias.columns.is_empty()).then(|| cte.alias.columns.iter().map(|c| c.name.value.clone()).collect());
         if recursive {
             let columns = renamed.clone().or_else(|| first_branch_columns(&cte.query));
-            self.ctes.push(WithQuery { name: name.clone(), output: columns, size: Size { relations: 1, nested: 0 } });
+            self.ctes.push(WithQuery {
+                name: name.clone(),
+                output: columns,
+                size: Size { relations: 1, nested: 0, depth: 1 },
+            });
         }
         // It counts where it is named.
         let before = std::mem::take(&mut self.size);
@@ -229,12 +280,26 @@ impl<'p> Resolver<'p> {
                 Ok((output, Some(scope)))
             }
             SetExpr::Query(query) => Ok((self.query(query, outer)?, None)),
-            SetExpr::SetOperation { left, right, .. } => {
+            SetExpr::SetOperation { op, set_quantifier, left, right } => {
                 let (output, _) = self.set_expr(left, outer)?;
-                self.set_expr(right, outer)?;
+                let (of_right, _) = self.set_expr(right, outer)?;
+                if multiset::counts(*op, *set_quantifier) {
+                    if let (Some(left), Some(right)) = (&output, &of_right)
+                        && left.len() != right.len()
+                    {
+                        let message = format!("each {op} query must have the same number of columns");
+                        return Err(Error::invalid(message).code("42601"));
+                    }
+                    let none = Values { explicit_row: false, value_keyword: false, rows: Vec::new() };
+                    let empty = || Box::new(SetExpr::Values(none.clone()));
+                    let (left, right) = (std::mem::replace(left, empty()), std::mem::replace(right, empty()));
+                    *body = multiset::write_out(*op, *left, *right, output.as_deref())?;
+                }
                 Ok((output, None))
             }
             SetExpr::Values(values) => {
+                doubles::of_values(&mut values.rows);
+                moments::of_values(&mut values.rows);
                 let mut width = 0;
                 for row in &mut values.rows {
                     width = width.max(row.content.len());
@@ -281,7 +346,9 @@ impl<'p> Resolver<'p> {
         let mut scopes = outer.to_vec();
         scopes.push(scope.clone());
         let mut output: Output = Some(Vec::new());
+        write_out_wildcards(&mut select.projection, &scope);
         for item in &mut select.projection {
+            series::write_out(item);
             let columns = self.select_item(item, &scopes, &scope)?;
             output = match (output, columns) {
                 (Some(mut output), Some(columns)) => {
@@ -306,9 +373,11 @@ impl<'p> Resolver<'p> {
                 _ => None,
             })
             .collect();
+        scope.explicit.clone_from(&scope.aliases);
         let mut with_aliases = outer.to_vec();
         with_aliases.push(scope.clone());
         if let GroupByExpr::Expressions(exprs, _) = &mut select.group_by {
+            check_grouping(exprs)?;
             for expr in exprs {
                 self.expr(expr, &with_aliases)?;
             }
@@ -337,6 +406,13 @@ impl<'p> Resolver<'p> {
     fn select_item(&mut self, item: &mut SelectItem, scopes: &[Scope], own: &Scope) -> Result<Output> {
         match item {
             SelectItem::UnnamedExpr(expr) => {
+                if let Expr::Identifier(ident) = expr
+                    && let Some((name, value)) = self.merged_column(ident, scopes)
+                {
+                    let alias = Ident::with_quote('"', name.clone());
+                    *item = SelectItem::ExprWithAlias { expr: value, alias };
+                    return Ok(Some(vec![name]));
+                }
                 self.expr(expr, scopes)?;
                 Ok(Some(vec![column_name(expr)]))
             }
@@ -375,10 +451,21 @@ impl<'p> Resolver<'p> {
     }
 
     fn table_with_joins(&mut self, from: &mut TableWithJoins, outer: &[Scope], scope: &mut Scope) -> Result<()> {
+        let first = scope.relations.len();
+        // Those of this item stand behind those of the items before it only while it is read.
+        let earlier = std::mem::take(&mut scope.merged);
         self.table_factor(&mut from.relation, outer, scope)?;
         for Join { relation, join_operator, .. } in &mut from.joins {
-            let before = scope.relations.len();
+            let before = Before { relations: scope.relations.len(), merged: scope.merged.len(), first };
             self.table_factor(relation, outer, scope)?;
+            let kept = match join_operator {
+                JoinOperator::Right(_) | JoinOperator::RightOuter(_) => Some(Kept::Right),
+                JoinOperator::FullOuter(_) => Some(Kept::Both),
+                JoinOperator::Join(_) | JoinOperator::Inner(_) | JoinOperator::Left(_) | JoinOperator::LeftOuter(_) => {
+                    Some(Kept::Left)
+                }
+                _ => None,
+            };
             let constraint = match join_operator {
                 JoinOperator::Join(constraint)
                 | JoinOperator::Inner(constraint)
@@ -405,7 +492,8 @@ impl<'p> Resolver<'p> {
                 JoinConstraint::Using(names) => {
                     for name in names {
                         if let Some(ident) = name.0.last_mut().and_then(ident_mut) {
-                            let known = scope.relations[..before].iter().filter_map(|r| r.columns.as_ref()).flatten();
+                            let known = scope.relations[..before.relations].iter();
+                            let known = known.filter_map(|relation| relation.columns.as_ref()).flatten();
                             if let Some(exact) = super::names::pick(&ident.value, known) {
                                 ident.value.clone_from(exact);
                             }
@@ -414,7 +502,11 @@ impl<'p> Resolver<'p> {
                 }
                 JoinConstraint::Natural | JoinConstraint::None => {}
             }
+            if let Some(kept) = kept {
+                merged::merge(constraint, kept, scope, before)?;
+            }
         }
+        scope.merged.extend(earlier);
         Ok(())
     }
 
@@ -497,7 +589,15 @@ impl<'p> Resolver<'p> {
                 let mut inner = Scope::default();
                 self.table_with_joins(table_with_joins, outer, &mut inner)?;
                 match alias {
-                    None => scope.relations.extend(inner.relations),
+                    None => {
+                        let moved = scope.relations.len();
+                        scope.merged.extend(inner.merged.into_iter().map(|merged| merged.moved(moved)));
+                        scope.relations.extend(inner.relations);
+                    }
+                    Some(_) if !inner.merged.is_empty() => {
+                        return Err(Error::unsupported("an alias of a join by USING or NATURAL is not supported yet")
+                            .hint("Write (SELECT * FROM a JOIN b USING (c)) AS alias."));
+                    }
                     Some(alias) => {
                         let columns = inner.relations.into_iter().map(|relation| relation.columns);
                         let columns = columns.collect::<Option<Vec<_>>>().map(|columns| columns.concat());
@@ -553,9 +653,9 @@ impl<'p> Resolver<'p> {
             .and_then(|places| places.of(last.span))
             .and_then(|position| self.hints.options.remove(&position));
         if idents.len() == 1 {
-            let names: Vec<String> = self.ctes.iter().map(|with| with.name.clone()).collect();
-            if let Some(cte) = super::names::pick(&fold(&last), names.iter().rev()) {
-                let size = self.with_query(cte).map(|with| with.size).unwrap_or_default();
+            let names = self.ctes.iter().rev().map(|with| &with.name);
+            if let Some(cte) = super::names::pick(&fold(&last), names).cloned() {
+                let size = self.with_query(&cte).map(|with| with.size).unwrap_or_default();
                 self.count(size, last.span)?;
                 if options.is_some() {
                     return Err(self.place(Error::invalid("hint OPTIONS needs a declared table"), last.span));
@@ -591,6 +691,7 @@ impl<'p> Resolver<'p> {
     fn count(&mut self, of: Size, span: Span) -> Result<()> {
         self.size.relations = self.size.relations.saturating_add(of.relations.max(1));
         self.size.nested = self.size.nested.max(self.within + of.nested);
+        self.size.depth = self.size.depth.max(of.depth + 1);
         self.size.check().map_err(|error| self.place(error, span))
     }
 
@@ -628,6 +729,7 @@ impl<'p> Resolver<'p> {
         {
             let texts = ArrayElemTypeDef::SquareBracket(Box::new(SqlType::Text), None);
             *expr = placeholder(index - 1, Some(SqlType::Array(texts)));
+            self.has_array_parameters = true;
         }
     }
 
@@ -679,6 +781,10 @@ impl<'p> Resolver<'p> {
     }
 
     fn identifier(&mut self, ident: &mut Ident, scopes: &[Scope]) -> Result<Option<Expr>> {
+        if let Some((name, value)) = self.merged_column(ident, scopes) {
+            ident.value = name;
+            return Ok(Some(value));
+        }
         if let Some(exact) = self.column(ident, scopes)? {
             ident.value = exact;
             ident.quote_style = Some('"');
@@ -701,12 +807,49 @@ impl<'p> Resolver<'p> {
         Err(self.place(error, ident.span))
     }
 
+    /// What a name means that is a merged column's in the innermost scope that knows it.
+    fn merged_column(&self, ident: &Ident, scopes: &[Scope]) -> Option<(String, Expr)> {
+        if scopes.iter().all(|scope| scope.merged.is_empty()) {
+            return None;
+        }
+        for scope in scopes.iter().rev() {
+            if let Some((name, value)) = scope.merged_column(&ident.value) {
+                return Some((name.to_owned(), value.clone()));
+            }
+            let mut columns = scope.relations.iter().filter_map(|relation| relation.columns.as_ref()).flatten();
+            if columns.any(|column| column.eq_ignore_ascii_case(&ident.value)) {
+                return None;
+            }
+        }
+        None
+    }
+
     fn parameter(&self, name: &str) -> Option<Expr> {
         let index = self.parameters.iter().position(|parameter| parameter.name.eq_ignore_ascii_case(name))?;
         Some(placeholder(index, self.parameters[index].cast.clone()))
     }
 
     fn compound(&mut self, idents: &mut Vec<Ident>, scopes: &[Scope]) -> Result<Option<Expr>> {
+        let columns = self.column_of_compound(idents, scopes)?;
+        if let Compound::Parameter(parameter) = columns {
+            return Ok(Some(*parameter));
+        }
+        let Compound::Column(length) = columns else { return Ok(None) };
+        // What follows the column is a field of it, field by field.
+        let fields = idents.split_off(length.min(idents.len()));
+        if fields.is_empty() {
+            return Ok(None);
+        }
+        let root = match &idents[..] {
+            [column] => Expr::Identifier(column.clone()),
+            _ => Expr::CompoundIdentifier(std::mem::take(idents)),
+        };
+        let access_chain = fields.into_iter().map(super::field_access::of_field).collect();
+        Ok(Some(Expr::CompoundFieldAccess { root: Box::new(root), access_chain }))
+    }
+
+    /// Finds what the parts of a name mean, and writes its exact names.
+    fn column_of_compound(&mut self, idents: &mut Vec<Ident>, scopes: &[Scope]) -> Result<Compound> {
         // The longest qualifier first: schema.table.column, table.column, column.field.
         for qualifier in (1..idents.len()).rev() {
             let table = idents[qualifier - 1].clone();
@@ -733,23 +876,37 @@ impl<'p> Resolver<'p> {
             let mut rewritten = vec![Ident { value: relation.alias, quote_style: Some('"'), span: table.span }];
             rewritten.extend(idents[qualifier..].iter().cloned());
             *idents = rewritten;
-            return Ok(None);
+            return Ok(if relation.columns.is_some() { Compound::Column(2) } else { Compound::Unknown });
         }
         if let Some(exact) = self.column(&idents[0], scopes)? {
+            let is_known = scopes.iter().flat_map(|scope| &scope.relations).all(|relation| relation.columns.is_some());
             idents[0].value = exact;
             idents[0].quote_style = Some('"');
-            return Ok(None);
+            return Ok(if is_known { Compound::Column(1) } else { Compound::Unknown });
         }
         // A parameter qualified by the function's name.
         if let [_, parameter] = &idents[..]
             && let Some(placeholder) = self.parameter(&parameter.value)
         {
-            return Ok(Some(placeholder));
+            return Ok(Compound::Parameter(Box::new(placeholder)));
         }
         let table = &idents[idents.len().saturating_sub(2)];
         let error = Error::not_found(format!("missing FROM-clause entry for table \"{}\"", fold(table))).code("42P01");
         Err(self.place(error, table.span))
     }
+}
+
+/// Writes `*` out where columns are merged.
+fn write_out_wildcards(projection: &mut Vec<SelectItem>, scope: &Scope) {
+    let is_plain = |item: &SelectItem| matches!(item, SelectItem::Wildcard(options) if *options == Default::default());
+    if !projection.iter().any(is_plain) {
+        return;
+    }
+    let Some(columns) = scope.wildcard() else { return };
+    *projection = std::mem::take(projection)
+        .into_iter()
+        .flat_map(|item| if is_plain(&item) { columns.clone() } else { vec![item] })
+        .collect();
 }
 
 /// A parameter's expression, cast to its type where that is known.
@@ -762,6 +919,21 @@ pub fn placeholder(index: usize, cast: Option<SqlType>) -> Expr {
         }
         None => expr,
     }
+}
+
+/// A call of a function.
+fn call(name: &str, arguments: Vec<Expr>) -> Expr {
+    let args = arguments.into_iter().map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))).collect();
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
 }
 
 /// Visits the expressions of a tree; nested queries are resolved in their own scopes.
@@ -795,12 +967,29 @@ impl VisitorMut for Exprs<'_, '_> {
         if self.depth > 0 {
             return ControlFlow::Continue(());
         }
+        let is_column = |name: &str| {
+            let ident = Ident::new(name);
+            self.resolver.column(&ident, self.scopes).is_ok_and(|found| found.is_some())
+                || self.resolver.parameter(name).is_some()
+        };
+        if let Err(error) = operators::before(expr, is_column) {
+            self.error = Some(error);
+            return ControlFlow::Break(());
+        }
+        // Before an interval is written out.
+        calendar::mark(expr);
+        any::write_out(expr);
         let result = match expr {
             Expr::Identifier(ident) => self.resolver.identifier(ident, self.scopes),
             Expr::CompoundIdentifier(idents) => self.resolver.compound(idents, self.scopes),
+            Expr::CompoundFieldAccess { root, access_chain } => {
+                super::field_access::normalize(root, access_chain);
+                Ok(None)
+            }
             Expr::Function(function) => {
-                self.resolver.planner.note_function(function);
-                refuse_function(function).map(|()| None)
+                let span = function.name.0.last().and_then(|part| part.as_ident()).map(|ident| ident.span);
+                let noted = self.resolver.planner.note_function(function);
+                noted.map(|()| None).map_err(|error| self.resolver.place(error, span.unwrap_or_else(Span::empty)))
             }
             Expr::Collate { collation, .. } => refuse_collation(collation).map(|()| None),
             Expr::AtTimeZone { .. } => Err(Error::unsupported("AT TIME ZONE is not supported yet")
@@ -828,9 +1017,31 @@ impl VisitorMut for Exprs<'_, '_> {
         if self.depth > 0 {
             return ControlFlow::Continue(());
         }
+        operators::after(expr);
         let index = match expr {
+            Expr::Interval(interval) => {
+                let span = match interval.value.as_ref() {
+                    Expr::Value(ValueWithSpan { span, .. }) => *span,
+                    _ => Span::empty(),
+                };
+                if let Err(error) = intervals::write_out(interval) {
+                    self.error = Some(self.resolver.place(error, span));
+                    return ControlFlow::Break(());
+                }
+                None
+            }
             Expr::Value(ValueWithSpan { value: Value::Placeholder(name), .. }) => {
                 name.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok())
+            }
+            Expr::Value(ValueWithSpan { value: Value::Number(..), .. })
+            | Expr::SimilarTo { .. }
+            | Expr::Like { .. }
+            | Expr::ILike { .. } => {
+                if let Err(error) = super::literals::write_out(expr) {
+                    self.error = Some(error);
+                    return ControlFlow::Break(());
+                }
+                None
             }
             _ => None,
         };
@@ -840,18 +1051,6 @@ impl VisitorMut for Exprs<'_, '_> {
             *expr = placeholder(index, Some(sql_type.clone()));
         }
         ControlFlow::Continue(())
-    }
-}
-
-/// DataFusion's functions of a Postgres name and another meaning.
-fn refuse_function(function: &datafusion::sql::sqlparser::ast::Function) -> Result<()> {
-    let name = function.name.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.to_lowercase());
-    match name.as_deref() {
-        Some("to_char") => {
-            Err(Error::unsupported("function to_char is not supported yet")
-                .hint("Use DATE_FORMAT(value, 'yyyy-MM-dd')."))
-        }
-        _ => Ok(()),
     }
 }
 
@@ -916,63 +1115,4 @@ fn first_branch_columns(query: &Query) -> Output {
         }
     }
     of(&query.body)
-}
-
-/// The name that Postgres gives a result column without alias.
-pub fn column_name(expr: &Expr) -> String {
-    match expr {
-        Expr::Identifier(ident) => ident.value.clone(),
-        Expr::CompoundIdentifier(idents) => idents.last().map_or_else(String::new, |ident| ident.value.clone()),
-        Expr::Function(function) => {
-            let name = function.name.0.last().and_then(|part| part.as_ident()).map_or_else(String::new, fold);
-            if name == crate::functions::operator_chain::NAME { "?column?".to_owned() } else { name }
-        }
-        Expr::Nested(expr) | Expr::Collate { expr, .. } => column_name(expr),
-        Expr::Cast { expr, data_type, .. } => match column_name(expr).as_str() {
-            "?column?" => crate::data_type::parse_in_query(&data_type.to_string())
-                .map_or_else(|_| data_type.to_string().to_lowercase(), |known| short_type_name(&known)),
-            name => name.to_owned(),
-        },
-        Expr::Case { else_result, .. } => match else_result.as_deref().map(column_name) {
-            Some(name) if name != "?column?" => name,
-            _ => "case".to_owned(),
-        },
-        Expr::Extract { .. } => "extract".to_owned(),
-        Expr::Substring { .. } => "substring".to_owned(),
-        Expr::Trim { .. } => "btrim".to_owned(),
-        Expr::Position { .. } => "position".to_owned(),
-        Expr::Ceil { .. } => "ceil".to_owned(),
-        Expr::Floor { .. } => "floor".to_owned(),
-        Expr::Overlay { .. } => "overlay".to_owned(),
-        Expr::Exists { .. } => "exists".to_owned(),
-        Expr::Array(_) => "array".to_owned(),
-        Expr::Interval(_) => "interval".to_owned(),
-        Expr::Value(ValueWithSpan { value: Value::Boolean(_), .. }) => "bool".to_owned(),
-        Expr::CompoundFieldAccess { root, .. } => column_name(root),
-        Expr::TypedString(_) => "?column?".to_owned(),
-        Expr::Subquery(query) => match query.body.as_ref() {
-            SetExpr::Select(select) => match select.projection.first() {
-                Some(SelectItem::ExprWithAlias { alias, .. }) => alias.value.clone(),
-                Some(SelectItem::UnnamedExpr(expr)) => column_name(expr),
-                _ => "?column?".to_owned(),
-            },
-            _ => "?column?".to_owned(),
-        },
-        _ => "?column?".to_owned(),
-    }
-}
-
-fn short_type_name(data_type: &datafusion::arrow::datatypes::DataType) -> String {
-    let name = crate::data_type::to_postgres(data_type);
-    match name.as_str() {
-        "integer" => "int4".to_owned(),
-        "bigint" => "int8".to_owned(),
-        "smallint" => "int2".to_owned(),
-        "boolean" => "bool".to_owned(),
-        "real" => "float4".to_owned(),
-        "double precision" => "float8".to_owned(),
-        name if name.starts_with("timestamp") && name.contains("with time") => "timestamptz".to_owned(),
-        name if name.starts_with("timestamp") => "timestamp".to_owned(),
-        name => name.split('(').next().unwrap_or(name).to_owned(),
-    }
 }

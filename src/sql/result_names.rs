@@ -24,6 +24,7 @@ pub fn name_nested(query: &mut Query) {
 
         fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
             name_results(&mut query.body);
+            super::cast_names::keep_apart(query);
             ControlFlow::Continue(())
         }
     }
@@ -65,7 +66,7 @@ pub fn name_results(body: &mut SetExpr) -> Option<Vec<String>> {
                     _ => {}
                 }
                 if let Some(names) = &mut names {
-                    names.push(name);
+                    names.push(without_mark(&name).to_owned());
                 }
             }
             names

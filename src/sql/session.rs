@@ -5,6 +5,7 @@
 
 mod declare;
 mod existing_jobs;
+mod held;
 mod inserts;
 mod prepare;
 mod server;
@@ -19,28 +20,31 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::provider_as_source;
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 
 use super::error_map::refine;
 use super::job_plan::PlannedJob;
 use super::names::{Names, TEMPORARY_SCHEMA, Target};
 use super::planner::{Planned, Planner};
+use super::query_memory::frugal;
 use super::result_names::{MARK, without_mark};
 use super::settings::Settings;
 use super::statements::Statement;
-use super::{background_stream, splitter};
+use super::{background_stream, query_memory, splitter};
 use crate::catalog::{Change, DEFAULT_DATABASE, Snapshot, TableEntry};
 use crate::connectors::table_provider::{ConnectorTable, ScanNotices};
 use crate::connectors::{LengthEnforcer, OptionValue, StatementCounts};
 use crate::error::{Error, Result};
+use crate::functions::memory::ValueLimit;
 use crate::threads::Deep;
 pub use existing_jobs::Existing;
+pub use held::HELD_BYTES_MAX;
 pub use server::{SqlServer, SystemSchema};
 use statement_set::OpenSet;
 use transaction::Savepoint;
@@ -170,6 +174,13 @@ pub enum Outcome {
     Empty,
 }
 
+/// What is kept of the settings as long as they do not change.
+#[derive(Clone)]
+struct Derived {
+    state: Arc<SessionState>,
+    view: Arc<SessionView>,
+}
+
 /// One client's session.
 pub struct Session {
     server: Arc<SqlServer>,
@@ -177,9 +188,12 @@ pub struct Session {
     process_id: i32,
     database: String,
     settings: Settings,
-    state: Option<(u64, SessionState)>,
+    /// With the generation of the settings that it follows from.
+    derived: Option<(u64, Derived)>,
     temporary: Arc<BTreeMap<String, TableEntry>>,
     prepared: BTreeMap<String, Prepared>,
+    /// Of prepared statements and portals.
+    held_bytes: usize,
     notices: Vec<Notice>,
     /// What the last query or INSERT has left out.
     counts: Option<Arc<StatementCounts>>,
@@ -230,9 +244,10 @@ impl Session {
             process_id: options.process_id,
             database,
             settings,
-            state: None,
+            derived: None,
             temporary: Arc::default(),
             prepared: BTreeMap::new(),
+            held_bytes: 0,
             notices: Vec::new(),
             counts: None,
             block: TransactionStatus::Idle,
@@ -305,6 +320,9 @@ impl Session {
     async fn execute_inner(&mut self, prepared: &Prepared, parameters: Vec<ScalarValue>) -> Result<Outcome> {
         let inner = prepared.inner.clone();
         self.refuse_in_failed_block(&inner.statement)?;
+        if let Some(what) = inner.statement.writes() {
+            self.refuse_read_only(what)?;
+        }
         if !matches!(**inner.statement, Statement::Query(_) | Statement::Insert(_) | Statement::Explain(_)) {
             return inner.statement.execute(self).await;
         }
@@ -320,7 +338,7 @@ impl Session {
         if let Some(cached) = &inner.plan
             && cached.is_good(&snapshot, self.settings.generation)
         {
-            return self.run(&inner.statement, &cached.planned, parameters).await;
+            return self.run(&inner.statement, &cached.planned, prepared.result.clone(), parameters).await;
         }
         let given: Vec<Option<DataType>> = if inner.given_types.iter().any(Option::is_some) || parameters.is_empty() {
             inner.given_types.clone()
@@ -331,25 +349,40 @@ impl Session {
         if again.result.as_ref().map(|schema| schema.fields().len())
             != prepared.result.as_ref().map(|schema| schema.fields().len())
         {
-            return Err(Error::invalid("cached plan must not change result type").code("0A000"));
+            return Err(Error::stale_plan());
         }
         let plan = again.inner.plan.as_ref().ok_or_else(|| Error::internal("a query has no plan"))?;
-        self.run(&inner.statement, &plan.planned, parameters).await
+        self.run(&inner.statement, &plan.planned, again.result.clone(), parameters).await
     }
 
-    async fn run(&mut self, statement: &Statement, planned: &Planned, parameters: Vec<ScalarValue>) -> Result<Outcome> {
+    async fn run(
+        &mut self,
+        statement: &Statement,
+        planned: &Planned,
+        result: Option<SchemaRef>,
+        parameters: Vec<ScalarValue>,
+    ) -> Result<Outcome> {
         if let Statement::Explain(explain) = statement {
             return explain.execute(self, planned).await;
         }
         match planned {
-            Planned::Query { plan, names } => {
+            Planned::Query { constant: Some(row), .. } => {
+                let schema = result.ok_or_else(|| Error::internal("a query has no columns"))?;
+                let batch = row.compute(&schema)?;
+                let stream = stream::iter([Ok(batch)]);
+                let stream = Box::pin(RecordBatchStreamAdapter::new(schema.clone(), stream));
+                Ok(Outcome::Rows { verb: "SELECT", schema, stream })
+            }
+            Planned::Query { plan, names, constant: None } => {
                 let plan = plan.clone();
                 let (mut state, told) = self.telling_state();
                 self.count_into(&mut state);
+                let context = self.task_context(&state);
                 let made = async move {
                     let plan = Self::bound(&plan, parameters)?;
                     let physical = state.create_physical_plan(&plan).await.map_err(|error| refine(error, None))?;
-                    Ok((physical, state.task_ctx()))
+                    let again = frugal::plan_again(&physical, &plan, &state, &context);
+                    Ok((physical, context, again))
                 };
                 let stream = background_stream::start(&self.server.queries, made).await?;
                 told.take().into_iter().for_each(|notice| self.notice(notice));
@@ -448,7 +481,11 @@ impl Session {
     }
 
     /// What system relations may know of it.
-    pub fn view(&self) -> SessionView {
+    pub fn view(&self) -> Arc<SessionView> {
+        self.derived_now().view
+    }
+
+    fn view_now(&self) -> SessionView {
         SessionView {
             user: self.user.clone(),
             database: self.database.clone(),
@@ -499,27 +536,45 @@ impl Session {
     }
 
     /// DataFusion's state with this session's settings.
-    pub fn state(&self) -> SessionState {
-        self.state_now()
+    pub fn state(&self) -> Arc<SessionState> {
+        self.derived_now().state
     }
 
     /// The same for one execution, with what its scans have to tell the client.
     fn telling_state(&self) -> (SessionState, Arc<ScanNotices>) {
-        let mut state = self.state_now();
+        let mut state = self.derived_now().state.as_ref().clone();
         let told = Arc::<ScanNotices>::default();
         state.config_mut().set_extension(Arc::clone(&told));
         (state, told)
     }
 
-    fn state_now(&self) -> SessionState {
-        if let Some((generation, state)) = &self.state
-            && *generation == self.settings.generation
-        {
-            return state.clone();
+    /// What follows from the settings, which every statement needs.
+    fn derived_now(&self) -> Derived {
+        match &self.derived {
+            Some((generation, derived)) if *generation == self.settings.generation => derived.clone(),
+            _ => Derived { state: Arc::new(self.state_now()), view: Arc::new(self.view_now()) },
         }
+    }
+
+    fn state_now(&self) -> SessionState {
         let mut state = self.server.base.clone();
         state.config_mut().options_mut().execution.time_zone = Some(self.settings.time_zone());
+        // Functions are given these options when they run, not those of the configuration.
+        let bytes = self.settings.query_memory_bytes();
+        let execution = &mut state.config_mut().options_mut().execution;
+        // A sort keeps this much for its merge, in each of its parts.
+        execution.sort_spill_reservation_bytes = execution.sort_spill_reservation_bytes.min(bytes / 32);
+        let mut options = state.config().options().as_ref().clone();
+        options.extensions.insert(ValueLimit(query_memory::value_limit(bytes)));
+        state.execution_props_mut().config_options = Some(Arc::new(options));
         state
+    }
+
+    /// What a statement computes in: its settings, and memory of its own.
+    pub fn task_context(&self, state: &SessionState) -> Arc<TaskContext> {
+        let bytes = self.settings.query_memory_bytes();
+        let runtime = self.server.memory.for_statement(bytes, state.runtime_env());
+        Arc::new(TaskContext::from(state).with_runtime(runtime))
     }
 
     /// What the catalog holds for this session: with the changes of its own transaction.
@@ -567,17 +622,11 @@ impl Session {
     /// # Errors
     /// As [`Self::snapshot`].
     pub fn names(&mut self) -> Result<Names> {
-        let system = self
-            .server
-            .system_schemas
-            .iter()
-            .map(|schema| (schema.name().to_owned(), schema.relation_names()))
-            .collect();
         Ok(Names {
             snapshot: self.snapshot()?,
             database: self.database.clone(),
-            search_path: self.settings.search_path(&self.user),
-            system: Arc::new(system),
+            search_path: self.view().search_path.clone(),
+            system: self.server.system_names.clone(),
             temporary: self.temporary.keys().cloned().collect::<BTreeSet<_>>(),
         })
     }
@@ -587,10 +636,16 @@ impl Session {
     /// # Errors
     /// As [`Self::snapshot`].
     pub fn planner(&mut self, volatile: bool) -> Result<Planner> {
+        let derived = self.derived_now();
+        self.derived = Some((self.settings.generation, derived.clone()));
         let names = self.names()?;
-        let state = self.state_now();
-        self.state = Some((self.settings.generation, state.clone()));
-        Ok(Planner::new(self.server.clone(), names, self.temporary.clone(), state, self.view(), volatile))
+        let mut state = derived.state;
+        if volatile {
+            // The rows of a job have no order.
+            let options = Arc::make_mut(&mut state).config_mut().options_mut();
+            options.sql_parser.enable_subquery_sort_elimination = true;
+        }
+        Ok(Planner::new(self.server.clone(), names, self.temporary.clone(), state, derived.view, volatile))
     }
 
     /// Whether a relation of that very name exists.
@@ -641,11 +696,12 @@ impl Session {
     /// Keeps a statement under a name (PREPARE).
     ///
     /// # Errors
-    /// The name is taken.
+    /// The name is taken, or the session holds too much.
     pub fn add_prepared(&mut self, name: String, prepared: Prepared) -> Result<()> {
         if self.prepared.contains_key(&name) {
             return Err(Error::invalid(format!("prepared statement \"{name}\" already exists")).code("42P05"));
         }
+        self.hold_bytes(prepared.held_bytes())?;
         self.prepared.insert(name, prepared);
         Ok(())
     }
@@ -666,14 +722,17 @@ impl Session {
     /// # Errors
     /// There is none.
     pub fn remove_prepared(&mut self, name: &str) -> Result<()> {
-        self.prepared(name)?;
+        let prepared = self.prepared(name)?;
+        self.release_bytes(prepared.held_bytes());
         self.prepared.remove(name);
         Ok(())
     }
 
     /// Forgets all statements kept by PREPARE.
     pub fn forget_prepared(&mut self) {
-        self.prepared.clear();
+        for prepared in std::mem::take(&mut self.prepared).into_values() {
+            self.release_bytes(prepared.held_bytes());
+        }
     }
 }
 

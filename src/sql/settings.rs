@@ -85,7 +85,7 @@ static DEFINITIONS: &[Definition] = &[
     pg("default_tablespace", Kind::DefaultOnly, "", "Without meaning here."),
     pg("default_transaction_deferrable", Kind::Bool, "off", "Without effect: DDL alone is transactional."),
     pg("default_transaction_isolation", ISOLATION, "read committed", "Isolation of new transactions."),
-    reported("default_transaction_read_only", Kind::DefaultOnly, "off", "Whether transactions only read."),
+    reported("default_transaction_read_only", Kind::Bool, "off", "Whether transactions only read."),
     job(
         "error-handling.mode",
         Kind::Choice(&["off", "log"]),
@@ -130,6 +130,12 @@ static DEFINITIONS: &[Definition] = &[
     job("parallelism.default", Kind::Integer(1, KEY_GROUPS as i64), "1", "Tasks for each part of a job."),
     job("pipeline.name", Kind::Text, "", "Name of the next job."),
     pg("row_security", Kind::Bool, "on", "Without effect."),
+    pg(
+        "query.memory.limit",
+        Kind::MemorySize,
+        "1 gb",
+        "Memory of one statement's sorts, joins and aggregates; what is more goes to disk, or is an error (53200).",
+    ),
     pg("role", Kind::DefaultOnly, "none", "There are no roles yet."),
     pg("search_path", Kind::Path, "\"$user\", public", "Schemas searched for unqualified names."),
     reported("server_encoding", Kind::ReadOnly, "UTF8", "The server's character set."),
@@ -210,7 +216,7 @@ static DEFINITIONS: &[Definition] = &[
     job("table.optimizer.non-deterministic-update.strategy", Kind::DefaultOnly, "IGNORE", "Without meaning yet."),
     reported("TimeZone", Kind::Zone, "UTC", "Zone of TIMESTAMP_LTZ values; the same as table.local-time-zone."),
     pg("transaction_isolation", ISOLATION, "read committed", "Isolation of this transaction."),
-    pg("transaction_read_only", Kind::DefaultOnly, "off", "Whether this transaction only reads."),
+    pg("transaction_read_only", Kind::Bool, "off", "Whether this transaction only reads."),
     pg("work_mem", Kind::Text, "4MB", "Without effect."),
     pg("xmloption", Kind::DefaultOnly, "content", "Without meaning here."),
 ];
@@ -401,6 +407,12 @@ impl Settings {
     /// The session's time zone, an IANA name.
     pub fn time_zone(&self) -> String {
         self.get("TimeZone").unwrap_or_else(|_| "UTC".to_owned())
+    }
+
+    /// Bytes that one statement may compute in.
+    pub fn query_memory_bytes(&self) -> usize {
+        let bytes = self.get("query.memory.limit").and_then(|text| parse_memory_size(&text)).unwrap_or(1 << 30);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
     /// A duration in milliseconds; `None` for 0.

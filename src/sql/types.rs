@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::arrow::datatypes::FieldRef;
 use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::sql::sqlparser::ast::DataType as SqlType;
 
-use crate::data_type::{self, TypeLength};
-use crate::functions::coercion::with_length;
+use crate::data_type;
+use crate::functions::coercion::field_of;
 
 /// Plans type names.
 #[derive(Debug)]
@@ -26,10 +26,7 @@ impl TypePlanner for Types {
             other => other.to_string(),
         };
         match data_type::parse_in_query(&text) {
-            Ok(data_type) => {
-                let length = TypeLength::of(&text).filter(|_| data_type == DataType::Utf8);
-                Ok(Some(Arc::new(with_length(Field::new("", data_type, true), length))))
-            }
+            Ok(data_type) => Ok(Some(Arc::new(field_of(data_type, &text)))),
             Err(error) if error.sqlstate() == "42704" => match sql_type {
                 SqlType::Custom(..) | SqlType::Regclass => {
                     let name = text.to_lowercase();

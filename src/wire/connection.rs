@@ -1,6 +1,6 @@
 //! A client's socket with its two buffers. Knows frames only as bytes; both directions are cancel safe.
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use pgwire::messages::PgWireBackendMessage;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -10,6 +10,8 @@ use crate::error::Error;
 
 /// Output is flushed when it is larger than this.
 pub const FLUSH_BYTES: usize = 64 << 10;
+/// The least room for which is read.
+const READ_BYTES_MIN: usize = 8 << 10;
 /// While a statement runs, this much of what the client sends ahead is read; more stays in the socket.
 const READ_AHEAD_BYTES_MAX: usize = 1 << 20;
 
@@ -81,16 +83,32 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads more input.
+    /// Reads more input, of which at least `wanted` bytes are to come: room is made for them by doubling, so that nobody gets
+    /// memory by only announcing what he sends, and what is there is not copied for each piece that arrives.
     ///
     /// # Errors
     /// The client is gone.
-    pub async fn fill(&mut self) -> std::io::Result<()> {
-        self.input.reserve(8 << 10);
+    pub async fn fill(&mut self, wanted: usize) -> std::io::Result<()> {
+        let room = wanted.clamp(READ_BYTES_MIN, self.input.len().max(READ_BYTES_MIN));
+        if self.input.capacity() - self.input.len() < READ_BYTES_MIN {
+            self.input.reserve(room);
+        }
         if self.reader.read_buf(&mut self.input).await? == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
         Ok(())
+    }
+
+    /// Passes over up to `bytes` of the input; gives how many.
+    pub fn discard(&mut self, bytes: usize) -> usize {
+        let count = bytes.min(self.input.len());
+        self.input.advance(count);
+        count
+    }
+
+    /// Gives back the memory of a large message that was taken off the input.
+    pub fn shrink_input(&mut self) {
+        self.input = BytesMut::from(&self.input[..]);
     }
 
     /// Sends the output, then reads ahead; comes back only when the client is gone.
@@ -99,7 +117,7 @@ impl Connection {
             return;
         }
         while self.input.len() < READ_AHEAD_BYTES_MAX {
-            if self.fill().await.is_err() {
+            if self.fill(0).await.is_err() {
                 return;
             }
         }

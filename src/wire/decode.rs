@@ -11,6 +11,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::encode::{EPOCH_DAYS, EPOCH_MICROSECONDS};
 use super::text::{Zone, microseconds_of};
+use crate::data_type::to_postgres;
 use crate::error::{Error, Result};
 
 /// Decodes a parameter; `None` is NULL.
@@ -39,12 +40,13 @@ fn convert(value: ScalarValue, target: &DataType) -> Result<ScalarValue> {
     }
     let options = CastOptions { safe: false, ..CastOptions::default() };
     let array = cast_with_options(&value.to_array()?, target, &options)
-        .map_err(|error| Error::invalid(format!("parameter does not fit its type: {error}")).code("22003"))?;
+        .map_err(|error| Error::from(error).context("parameter does not fit its type").code("22003"))?;
     Ok(ScalarValue::try_from_array(&array, 0)?)
 }
 
 fn malformed(data_type: &DataType) -> Error {
-    Error::invalid(format!("incorrect binary data format in a parameter of type {data_type}")).code("22P03")
+    Error::invalid(format!("incorrect binary data format in a parameter of type {}", to_postgres(data_type)))
+        .code("22P03")
 }
 
 fn fixed<const N: usize>(bytes: &[u8], data_type: &DataType) -> Result<[u8; N]> {

@@ -17,6 +17,7 @@ use pgwire::messages::data::{FieldDescription, RowDescription};
 
 use super::pg_type::{self, PgType};
 use super::text::{self, Style};
+use crate::data_type::to_postgres;
 use crate::error::{Error, Result};
 
 /// Microseconds between 1970 and 2000, where Postgres counts from.
@@ -266,8 +267,8 @@ macro_rules! for_each_array {
 fn cast(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
     let options = CastOptions { safe: false, ..CastOptions::default() };
     cast_with_options(array, target, &options).map_err(|error| {
-        Error::invalid(format!("a value of type {} does not fit its Postgres type: {error}", array.data_type()))
-            .code("22003")
+        let of = to_postgres(array.data_type());
+        Error::from(error).context(format!("a value of type {of} does not fit its Postgres type")).code("22003")
     })
 }
 
@@ -335,7 +336,7 @@ impl Column {
                 Column::Map(map, Box::new(keys), Box::new(values))
             }
             other => {
-                return Err(Error::unsupported(format!("results of type {other} are not supported")));
+                return Err(Error::unsupported(format!("results of type {} are not supported", to_postgres(other))));
             }
         })
     }

@@ -13,11 +13,17 @@ use super::row_pump::{Pumped, RowPump};
 use super::session::Client;
 use super::{decode, pg_type, report};
 use crate::error::{Error, Result};
+use crate::sql::session::HELD_BYTES_MAX;
 use crate::sql::{Outcome, Prepared, StatementText};
 use datafusion::scalar::ScalarValue;
 
 /// Statements and portals that a session may hold.
 const NAMED_MAX: usize = 10_000;
+
+/// A portal beside its parameters and rows.
+const PORTAL_BYTES: usize = 1 << 10;
+/// A query that waits: its operators, its task and its channel.
+const RUNNING_BYTES: usize = 16 << 10;
 
 /// A parsed statement.
 pub struct Statement {
@@ -26,6 +32,8 @@ pub struct Statement {
     /// Types that the client gave, which it wants to see again.
     parameter_oids: Vec<u32>,
     offset: usize,
+    /// What the session keeps account of; the unnamed one is as large as one message.
+    held_bytes: usize,
 }
 
 /// A bound statement.
@@ -34,6 +42,8 @@ pub struct Portal {
     offset: usize,
     formats: Vec<i16>,
     state: State,
+    /// As [`Statement`]'s.
+    held_bytes: usize,
 }
 
 enum State {
@@ -60,13 +70,17 @@ pub async fn parse(client: &mut Client<'_>, parse: Parse) -> Result<(), Failure>
     if texts.len() > 1 {
         return Err(Error::invalid("cannot insert multiple commands into a prepared statement").code("42601").into());
     }
-    let statement = match texts.pop() {
-        None => Statement { prepared: None, parameter_oids: Vec::new(), offset: 0 },
+    let mut statement = match texts.pop() {
+        None => Statement { prepared: None, parameter_oids: Vec::new(), offset: 0, held_bytes: 0 },
         Some(text) => analyse(client, &text, parse.type_oids).await.map_err(|failure| match failure {
             Failure::Statement(error) => Failure::Statement(moved(error, text.offset)),
             Failure::Gone => Failure::Gone,
         })?,
     };
+    if !name.is_empty() {
+        statement.held_bytes = statement.prepared.as_ref().map_or(0, Prepared::held_bytes);
+        client.session.hold_bytes(statement.held_bytes)?;
+    }
     client.statements.insert(name, statement);
     client.notices()?;
     Ok(client.connection.send(&PgWireBackendMessage::ParseComplete(ParseComplete::new()))?)
@@ -84,7 +98,7 @@ async fn analyse(client: &mut Client<'_>, text: &StatementText, oids: Vec<u32>) 
         })
         .collect::<Result<Vec<_>>>()?;
     let prepared = interrupts.guard(&mut client.connection, client.session.prepare(text, &types)).await?;
-    Ok(Statement { prepared: Some(prepared), parameter_oids: oids, offset: text.offset })
+    Ok(Statement { prepared: Some(prepared), parameter_oids: oids, offset: text.offset, held_bytes: 0 })
 }
 
 /// An error whose position counts from the start of the message.
@@ -102,13 +116,14 @@ fn moved(error: Error, offset: usize) -> Error {
 pub fn bind(client: &mut Client<'_>, bind: Bind) -> Result<(), Failure> {
     let name = bind.portal_name.unwrap_or_default();
     if name.is_empty() {
-        client.portals.remove("");
+        client.forget_portal("");
     } else if client.portals.contains_key(&name) {
         return Err(Error::invalid(format!("cursor \"{name}\" already exists")).code("42P03").into());
     }
     if client.portals.len() >= NAMED_MAX {
         return Err(Error::invalid(format!("more than {NAMED_MAX} portals")).code("53400").into());
     }
+    let zone = client.style().zone;
     let statement = statement_of(client, bind.statement_name.as_deref())?;
     let types = statement.prepared.as_ref().map_or(&[][..], |prepared| &prepared.parameter_types);
     if bind.parameters.len() != types.len() {
@@ -122,7 +137,6 @@ pub fn bind(client: &mut Client<'_>, bind: Bind) -> Result<(), Failure> {
         .into());
     }
     let formats = &bind.parameter_format_codes;
-    let zone = client.style().zone;
     let mut values = Vec::with_capacity(types.len());
     for (index, (bytes, data_type)) in bind.parameters.iter().zip(types).enumerate() {
         let binary = match formats.get(index).or_else(|| formats.first().filter(|_| formats.len() == 1)) {
@@ -137,12 +151,15 @@ pub fn bind(client: &mut Client<'_>, bind: Bind) -> Result<(), Failure> {
                 .map_err(|error| error.context(format!("parameter ${}", index + 1)))?,
         );
     }
+    let held_bytes = if name.is_empty() { 0 } else { PORTAL_BYTES + ScalarValue::size_of_vec(&values) };
     let portal = Portal {
         prepared: statement.prepared.clone(),
         offset: statement.offset,
         formats: bind.result_column_format_codes,
         state: State::Bound(values),
+        held_bytes,
     };
+    client.session.hold_bytes(held_bytes)?;
     client.portals.insert(name, portal);
     Ok(client.connection.send(&PgWireBackendMessage::BindComplete(BindComplete::new()))?)
 }
@@ -156,6 +173,22 @@ fn statement_of<'a>(client: &'a Client<'_>, name: Option<&str>) -> Result<&'a St
         })
         .code("26000")
     })
+}
+
+impl Client<'_> {
+    /// Forgets a portal, if there is one of that name.
+    fn forget_portal(&mut self, name: &str) {
+        if let Some(portal) = self.portals.remove(name) {
+            self.session.release_bytes(portal.held_bytes);
+        }
+    }
+
+    /// Forgets all portals.
+    pub fn forget_portals(&mut self) {
+        for portal in std::mem::take(&mut self.portals).into_values() {
+            self.session.release_bytes(portal.held_bytes);
+        }
+    }
 }
 
 fn no_portal(name: &str) -> Error {
@@ -200,10 +233,21 @@ pub async fn execute(client: &mut Client<'_>, execute: &Execute) -> Result<(), F
     let name = execute.name.clone().unwrap_or_default();
     let mut portal = client.portals.remove(&name).ok_or_else(|| no_portal(&name))?;
     let limit = u64::try_from(execute.max_rows).ok().filter(|&limit| limit > 0);
-    let result = advance(client, &mut portal, limit).await;
+    let mut result = advance(client, &mut portal, limit).await;
     let offset = portal.offset;
+    client.session.release_bytes(portal.held_bytes);
     if result.is_ok() {
-        client.portals.insert(name, portal);
+        portal.held_bytes = match &portal.state {
+            State::Running { pump, .. } if !name.is_empty() => {
+                // However wide its rows, a client may go through one result while it works with another.
+                (RUNNING_BYTES + pump.held_bytes()).min(HELD_BYTES_MAX / 4)
+            }
+            _ => 0,
+        };
+        match client.session.hold_bytes(portal.held_bytes) {
+            Ok(()) => drop(client.portals.insert(name, portal)),
+            Err(error) => result = Err(error.into()),
+        }
     }
     result.map_err(|failure| match failure {
         Failure::Statement(error) => Failure::Statement(moved(error, offset)),
@@ -227,7 +271,7 @@ async fn advance(client: &mut Client<'_>, portal: &mut Portal, limit: Option<u64
                 if let Some(described) = &prepared.result
                     && !format.same_types(&RowFormat::new(described, &portal.formats, client.style())?)
                 {
-                    return Err(Error::unsupported("cached plan must not change result type").into());
+                    return Err(Error::stale_plan().into());
                 }
                 portal.state = State::Running { verb, pump: Box::new(RowPump::new(stream, format)), sent: 0 };
             }
@@ -273,9 +317,11 @@ async fn advance(client: &mut Client<'_>, portal: &mut Portal, limit: Option<u64
 pub fn close(client: &mut Client<'_>, close: &Close) -> Result<(), Failure> {
     let name = close.name.as_deref().unwrap_or_default();
     if close.target_type == b'S' {
-        client.statements.remove(name);
+        if let Some(statement) = client.statements.remove(name) {
+            client.session.release_bytes(statement.held_bytes);
+        }
     } else {
-        client.portals.remove(name);
+        client.forget_portal(name);
     }
     Ok(client.connection.send(&PgWireBackendMessage::CloseComplete(CloseComplete::new()))?)
 }

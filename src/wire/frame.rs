@@ -16,6 +16,10 @@ const CANCEL_REQUEST: i32 = 80_877_102;
 
 /// Start-up packets are small; Postgres has the same bound.
 const STARTUP_BYTES_MAX: usize = 10_000;
+/// What no message may exceed; Postgres has the same bound.
+const PROTOCOL_BYTES_MAX: usize = 0x3fff_ffff;
+/// Tag and length.
+const HEAD_BYTES: usize = 5;
 
 /// A message before the session is open.
 #[derive(Debug)]
@@ -56,16 +60,56 @@ pub struct RawFrame {
     bytes: BytesMut,
 }
 
+/// The head of a message that is larger than is taken: its body is still to come, and to be passed over.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Oversized {
+    tag: u8,
+    /// Bytes of the body.
+    pub body_bytes: usize,
+}
+
+/// What stands first in the input.
+#[derive(Debug)]
+pub enum Next {
+    /// Not all of a message is there; so many bytes are missing at least.
+    Incomplete(usize),
+    /// A message, taken off the input.
+    Frame(RawFrame),
+    /// A message that is not read; its head is taken off the input.
+    Oversized(Oversized),
+}
+
 impl RawFrame {
     /// Whether an error in it skips everything up to the next Sync.
     pub fn is_extended(&self) -> bool {
-        matches!(self.tag, b'P' | b'B' | b'D' | b'E' | b'C' | b'H')
+        is_extended(self.tag)
     }
 
     /// The tag.
     pub fn tag(&self) -> u8 {
         self.tag
     }
+
+    /// Its length with its head.
+    pub fn byte_count(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl Oversized {
+    /// As [`RawFrame::is_extended`].
+    pub fn is_extended(&self) -> bool {
+        is_extended(self.tag)
+    }
+
+    /// Whether it is part of a COPY, which is passed over anyway.
+    pub fn is_copy_data(&self) -> bool {
+        self.tag == b'd'
+    }
+}
+
+fn is_extended(tag: u8) -> bool {
+    matches!(tag, b'P' | b'B' | b'D' | b'E' | b'C' | b'H')
 }
 
 fn violation(message: impl Into<String>) -> Error {
@@ -120,30 +164,44 @@ pub fn split_startup(input: &mut BytesMut) -> Result<Option<StartupFrame>> {
     }))
 }
 
-/// Cuts one message of an open session off the input; `None` while it is incomplete.
+/// Cuts one message of an open session off the input, or only its head where it is larger than `bytes_max`.
 ///
 /// # Errors
 /// 08P01: the tag or the length is wrong, so that nothing behind it can be trusted; the connection must end.
-pub fn split(input: &mut BytesMut, bytes_max: usize) -> Result<Option<RawFrame>> {
-    let Some(&tag) = input.first() else { return Ok(None) };
+pub fn split(input: &mut BytesMut, bytes_max: usize) -> Result<Next> {
+    let Some(&tag) = input.first() else { return Ok(Next::Incomplete(HEAD_BYTES)) };
     let short = match tag {
         b'Q' | b'P' | b'B' | b'd' | b'F' => false,
         b'E' | b'D' | b'C' | b'H' | b'S' | b'X' | b'c' | b'f' | b'p' => true,
         _ => return Err(violation(format!("invalid frontend message type {tag}"))),
     };
-    let Some(header) = input.get(1..).and_then(|rest| rest.first_chunk::<4>()) else { return Ok(None) };
+    let Some(header) = input.get(1..).and_then(|rest| rest.first_chunk::<4>()) else {
+        return Ok(Next::Incomplete(HEAD_BYTES - input.len()));
+    };
     let length = usize::try_from(i32::from_be_bytes(*header)).unwrap_or(0);
-    let limit = if short { bytes_max.min(STARTUP_BYTES_MAX) } else { bytes_max };
+    let limit = if short { STARTUP_BYTES_MAX } else { PROTOCOL_BYTES_MAX };
     if length < 4 {
         return Err(violation("invalid message length"));
     }
     if length > limit {
         return Err(violation(format!("invalid message length: {length} bytes, at most {limit} are allowed")));
     }
-    if input.len() <= length {
-        return Ok(None);
+    if !short && length > bytes_max {
+        input.advance(HEAD_BYTES);
+        return Ok(Next::Oversized(Oversized { tag, body_bytes: length - 4 }));
     }
-    Ok(Some(RawFrame { tag, bytes: input.split_to(length + 1) }))
+    if input.len() <= length {
+        return Ok(Next::Incomplete(length + 1 - input.len()));
+    }
+    Ok(Next::Frame(RawFrame { tag, bytes: input.split_to(length + 1) }))
+}
+
+/// Takes the head of an incomplete message off the input, whose body is to be passed over then.
+pub fn give_up(input: &mut BytesMut) -> Option<Oversized> {
+    let tag = *input.first()?;
+    let length = usize::try_from(i32::from_be_bytes(*input.get(1..)?.first_chunk::<4>()?)).ok()?;
+    input.advance(HEAD_BYTES);
+    Some(Oversized { tag, body_bytes: length.checked_sub(4)? })
 }
 
 /// Decodes a message after every length in it was checked.

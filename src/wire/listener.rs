@@ -11,20 +11,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::cancel::CancelKeys;
 use super::connection::{Connection, Failure};
+use super::starting::{Starting, StartingPlace};
 use super::{report, session, startup};
 use crate::error::{Error, Result};
 use crate::sql::SqlServer;
-
-/// Sockets that have not logged in yet, beside the sessions.
-const STARTING_MAX: usize = 64;
 
 /// Bounds of the wire layer.
 #[derive(Debug, Clone)]
 pub struct WireOptions {
     /// Sessions at one time; the next is told 53300.
     pub max_connections: usize,
-    /// Largest message of an open session.
+    /// Largest message of an open session; a larger one is refused.
     pub max_message_bytes: usize,
+    /// Sockets that have not opened a session yet, beside the sessions; one more ends the one that has waited the longest.
+    pub max_starting: usize,
     /// Time for the start-up packet.
     pub startup_timeout: Duration,
     /// How long running statements may go on when the server stops.
@@ -35,7 +35,8 @@ impl Default for WireOptions {
     fn default() -> Self {
         Self {
             max_connections: 100,
-            max_message_bytes: 16 << 20,
+            max_message_bytes: 64 << 20,
+            max_starting: 64,
             startup_timeout: Duration::from_secs(20),
             shutdown_grace: Duration::from_secs(3),
         }
@@ -82,7 +83,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<()> {
     require_loopback(listener.local_addr().map_err(|error| Error::unavailable(format!("listener: {error}")))?)?;
-    let sockets = Arc::new(Semaphore::new(options.max_connections + STARTING_MAX));
+    let starting = Starting::new(options.max_starting);
     let shared = Arc::new(Shared {
         sql,
         keys: Arc::default(),
@@ -103,14 +104,9 @@ pub async fn serve(
             }
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    // Past this bound a client is not even read: nothing it sends can be trusted to be small.
-                    if let Ok(place) = Arc::clone(&sockets).try_acquire_owned() {
-                        let shared = Arc::clone(&shared);
-                        sessions.spawn(async move {
-                            client(stream, &shared).await;
-                            drop(place);
-                        });
-                    }
+                    let place = starting.enter();
+                    let shared = Arc::clone(&shared);
+                    sessions.spawn(async move { client(stream, &shared, place).await });
                 }
                 Err(error) => {
                     // Out of file descriptors, say: sessions that end make place again.
@@ -131,14 +127,17 @@ pub async fn serve(
     Ok(())
 }
 
-async fn client(stream: TcpStream, shared: &Shared) {
+async fn client(stream: TcpStream, shared: &Shared, place: StartingPlace) {
     let mut connection = Connection::new(stream);
     let opened = tokio::select! {
         opened = tokio::time::timeout(shared.options.startup_timeout, startup::open(&mut connection, shared)) => opened,
+        // Others are waiting for its place.
+        () = place.given_up() => return,
         () = shared.shutdown.cancelled() => {
             Ok(Err(Error::unavailable("the database system is shutting down").code("57P03").into()))
         }
     };
+    drop(place);
     match opened {
         // Postgres says nothing either to a client that says nothing.
         Err(_) | Ok(Ok(None) | Err(Failure::Gone)) => {}

@@ -17,6 +17,7 @@ mod report;
 mod row_pump;
 mod session;
 mod simple_query;
+mod starting;
 mod startup;
 mod text;
 

@@ -46,6 +46,7 @@ pub fn fatal(error: &Error) -> PgWireBackendMessage {
 fn response(severity: &str, error: &Error, offset: usize) -> PgWireBackendMessage {
     let mut fields = fields(severity, error.sqlstate(), error.message(), error.detail_text(), error.hint_text());
     fields.extend(error.position().map(|position| (b'P', (position + offset).to_string())));
+    fields.extend(error.routine().map(|routine| (b'R', routine.to_owned())));
     PgWireBackendMessage::ErrorResponse(ErrorResponse::new(fields))
 }
 

@@ -8,12 +8,15 @@ use super::cancel::Interrupts;
 use super::connection::{Connection, FLUSH_BYTES, Failure};
 use super::encode::{RowFormat, Rows};
 use crate::error::Error;
+use crate::sql::background_stream::BATCHES_AHEAD;
 
 /// A result on its way.
 pub struct RowPump {
     stream: SendableRecordBatchStream,
     format: RowFormat,
     rest: Option<Rows>,
+    /// Bytes of the largest batch so far.
+    batch_bytes: usize,
 }
 
 /// How a run of the pump ended.
@@ -28,7 +31,12 @@ pub enum Pumped {
 impl RowPump {
     /// A pump for a stream.
     pub fn new(stream: SendableRecordBatchStream, format: RowFormat) -> Self {
-        Self { stream, format, rest: None }
+        Self { stream, format, rest: None, batch_bytes: 0 }
+    }
+
+    /// About how much a result that waits holds: the batch that is being sent, and those that wait behind it.
+    pub fn held_bytes(&self) -> usize {
+        self.batch_bytes * (1 + BATCHES_AHEAD)
     }
 
     /// Sends rows until the end, or until `limit`. Rows leave when 64 KiB have come together and whenever the next are not there yet.
@@ -73,7 +81,11 @@ impl RowPump {
             };
             match next {
                 None => return Ok(Pumped::Complete(sent)),
-                Some(batch) => self.rest = Some(self.format.rows(&batch.map_err(Error::from)?)?),
+                Some(batch) => {
+                    let batch = batch.map_err(Error::from)?;
+                    self.batch_bytes = self.batch_bytes.max(batch.get_array_memory_size());
+                    self.rest = Some(self.format.rows(&batch)?);
+                }
             }
         }
     }

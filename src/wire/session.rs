@@ -12,13 +12,19 @@ use pgwire::messages::response::{ReadyForQuery, TransactionStatus as WireStatus}
 use super::cancel::{Interrupts, server_stops};
 use super::connection::{Connection, Failure};
 use super::extended_query::{Portal, Statement};
-use super::frame::{self, Frame, RawFrame};
+use super::frame::{self, Frame, Next, Oversized, RawFrame};
 use super::listener::Shared;
 use super::startup::{Opened, parameter_status};
 use super::text::Style;
 use super::{extended_query, report, simple_query};
 use crate::error::{Error, Result};
+use crate::sql::query_memory::Reserved;
 use crate::sql::{Session, TransactionStatus};
+
+/// Messages larger than this leave no buffer behind.
+const LARGE_MESSAGE_BYTES: usize = 1 << 20;
+/// A large message is held as bytes, as text, as tokens, parsed, planned and in the names of columns; measured.
+const COPIES_OF_MESSAGE: usize = 16;
 
 /// A session and its connection.
 pub struct Client<'a> {
@@ -32,6 +38,10 @@ pub struct Client<'a> {
     pub portals: HashMap<String, Portal>,
     /// An error in an extended message: everything up to Sync is skipped.
     pub skipping: bool,
+    /// Memory for the large message that is coming in, or that is worked on.
+    large_message: Option<Reserved>,
+    /// With the generation of the settings that it follows from.
+    style: Option<(u64, Style)>,
     opened: super::cancel::RegisteredKey,
     shared: &'a Shared,
 }
@@ -39,12 +49,17 @@ pub struct Client<'a> {
 /// Serves a session until its end.
 pub async fn run(connection: Connection, opened: Opened, shared: &Shared) {
     let Opened { session, key, place } = opened;
+    let number = key.key.process_id;
+    let (view, application) = (session.view(), session.settings().get("application_name").unwrap_or_default());
+    tracing::info!(session = number, user = view.user, database = view.database, application, "session opened");
     let mut client = Client {
         connection,
         session,
         statements: HashMap::new(),
         portals: HashMap::new(),
         skipping: false,
+        large_message: None,
+        style: None,
         opened: key,
         shared,
     };
@@ -54,6 +69,7 @@ pub async fn run(connection: Connection, opened: Opened, shared: &Shared) {
         let _ = client.connection.send(&report::fatal(&error));
     }
     let _ = tokio::time::timeout(Duration::from_secs(1), client.connection.flush()).await;
+    tracing::info!(session = number, "session ended");
     drop(place);
 }
 
@@ -62,29 +78,84 @@ impl Client<'_> {
     async fn serve(&mut self) -> Result<(), Failure> {
         self.ready()?;
         loop {
-            let Some(frame) = frame::split(&mut self.connection.input, self.shared.options.max_message_bytes)? else {
-                self.wait_for_input().await?;
-                continue;
+            let frame = match frame::split(&mut self.connection.input, self.shared.options.max_message_bytes)? {
+                Next::Incomplete(missing) => {
+                    if missing > LARGE_MESSAGE_BYTES && self.large_message.is_none() {
+                        match self.shared.sql.memory.reserve(missing * COPIES_OF_MESSAGE) {
+                            Ok(reserved) => self.large_message = Some(reserved),
+                            Err(error) => {
+                                if let Some(message) = frame::give_up(&mut self.connection.input) {
+                                    self.pass_over(&message, &error).await?;
+                                }
+                                continue;
+                            }
+                        }
+                    }
+                    self.wait_for_input(missing).await?;
+                    continue;
+                }
+                Next::Oversized(message) => {
+                    let bytes = message.body_bytes + 4;
+                    let limit = self.shared.options.max_message_bytes;
+                    let error = Error::invalid(format!("message too large: {bytes} bytes, at most {limit} are taken"))
+                        .code("54000")
+                        .hint("Raise the server's max_message_size (--max-message-size), or send less at a time.");
+                    self.pass_over(&message, &error).await?;
+                    continue;
+                }
+                Next::Frame(frame) => frame,
             };
             if frame.tag() == b'X' {
                 return Ok(());
             }
+            let is_large = frame.byte_count() > LARGE_MESSAGE_BYTES;
             let handled = AssertUnwindSafe(self.handle(frame)).catch_unwind().await;
             self.opened.key.end();
             handled.unwrap_or_else(|_| {
                 tracing::error!("a statement ended its session by a defect");
                 Err(Error::internal("the session ended by a defect of the server").into())
             })?;
+            if is_large {
+                self.connection.shrink_input();
+                self.large_message = None;
+            }
         }
     }
 
-    async fn wait_for_input(&mut self) -> Result<(), Failure> {
+    /// Refuses a message: its bytes are read and forgotten, and the session goes on behind them.
+    async fn pass_over(&mut self, message: &Oversized, error: &Error) -> Result<(), Failure> {
+        let mut left = message.body_bytes;
+        loop {
+            left -= self.connection.discard(left);
+            if left == 0 {
+                break;
+            }
+            self.wait_for_input(0).await?;
+        }
+        self.connection.shrink_input();
+        if self.skipping || message.is_copy_data() {
+            return Ok(());
+        }
+        self.failed(error, message.is_extended()).await
+    }
+
+    /// Reports an error of a message: an extended one skips what follows up to Sync, any other is at its end.
+    async fn failed(&mut self, error: &Error, extended: bool) -> Result<(), Failure> {
+        self.fail(error, 0)?;
+        if extended {
+            self.skipping = true;
+            return Ok(());
+        }
+        self.end_message().await
+    }
+
+    async fn wait_for_input(&mut self, missing: usize) -> Result<(), Failure> {
         tokio::select! {
             biased;
             () = self.shared.shutdown.cancelled() => Err(server_stops().into()),
             done = async {
                 self.connection.flush().await?;
-                self.connection.fill().await
+                self.connection.fill(missing).await
             } => Ok(done?),
         }
     }
@@ -102,15 +173,7 @@ impl Client<'_> {
             Ok(Frame::Message(message)) => self.dispatch(message).await,
         };
         match handled {
-            Err(Failure::Statement(error)) => {
-                self.fail(&error, 0)?;
-                if extended {
-                    self.skipping = true;
-                    Ok(())
-                } else {
-                    self.end_message().await
-                }
-            }
+            Err(Failure::Statement(error)) => self.failed(&error, extended).await,
             other => other,
         }
     }
@@ -140,8 +203,16 @@ impl Client<'_> {
     }
 
     /// How values look now.
-    pub fn style(&self) -> Style {
-        Style::of_settings(&self.session.view().settings)
+    pub fn style(&mut self) -> Style {
+        let settings = self.session.settings();
+        match self.style {
+            Some((generation, style)) if generation == settings.generation => style,
+            _ => {
+                let style = Style::of_zone(&settings.time_zone());
+                self.style = Some((settings.generation, style));
+                style
+            }
+        }
     }
 
     /// Reports an error; the session's block is failed.
@@ -189,7 +260,7 @@ impl Client<'_> {
         let status = match self.session.transaction_status() {
             TransactionStatus::Idle => {
                 // Portals live as long as their transaction.
-                self.portals.clear();
+                self.forget_portals();
                 WireStatus::Idle
             }
             TransactionStatus::Open => WireStatus::Transaction,

@@ -48,7 +48,7 @@ const PARAMETERS: &[(&str, &str)] = &[
 pub async fn open(connection: &mut Connection, shared: &Shared) -> Result<Option<Opened>, Failure> {
     let (version, parameters) = loop {
         match split_startup(&mut connection.input)? {
-            None => connection.fill().await?,
+            None => connection.fill(0).await?,
             Some(StartupFrame::Ssl | StartupFrame::Gss) => {
                 // No encryption here: the client goes on in clear or leaves.
                 connection.output.extend_from_slice(b"N");

@@ -64,10 +64,9 @@ pub struct Style {
 }
 
 impl Style {
-    /// Reads the settings that matter.
-    pub fn of_settings(settings: &[(String, String)]) -> Self {
-        let zone = settings.iter().find(|(name, _)| name.eq_ignore_ascii_case("timezone"));
-        Self { zone: zone.map_or(Zone::Fixed(0), |(_, value)| Zone::parse(value)) }
+    /// With the time zone of that name.
+    pub fn of_zone(name: &str) -> Self {
+        Self { zone: Zone::parse(name) }
     }
 }
 
@@ -177,31 +176,7 @@ pub fn timestamp(out: &mut BytesMut, microseconds: i64, zone: Option<Zone>, betw
 
 /// An interval in Postgres' own style: `1 year 2 mons -3 days +04:05:06`.
 pub fn interval(out: &mut BytesMut, months: i32, days: i32, microseconds: i64) {
-    let start = out.len();
-    let mut negative_before = false;
-    for (value, unit) in [(months / 12, "year"), (months % 12, "mon"), (days, "day")] {
-        if value != 0 {
-            let blank = if out.len() > start { " " } else { "" };
-            let plus = if negative_before && value > 0 { "+" } else { "" };
-            let plural = if value == 1 { "" } else { "s" };
-            let _ = write!(out, "{blank}{plus}{value} {unit}{plural}");
-            negative_before = value < 0;
-        }
-    }
-    if microseconds != 0 || out.len() == start {
-        if out.len() > start {
-            out.put_u8(b' ');
-        }
-        if microseconds < 0 {
-            out.put_u8(b'-');
-        } else if negative_before {
-            out.put_u8(b'+');
-        }
-        let absolute = microseconds.unsigned_abs();
-        let seconds = absolute / 1_000_000;
-        let _ = write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-        fraction(out, i64::try_from(absolute % 1_000_000).unwrap_or(0));
-    }
+    let _ = crate::functions::intervals::write_text(out, months, days, microseconds);
 }
 
 /// Microseconds of a clock time.

@@ -7,6 +7,7 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use tempfile::TempDir;
 
 use crate::backends::unique;
+use crate::faults::dynamodb_proxy::{DynamoDbProxy, REFUSED};
 use crate::server::{BackEndsOfProcess, JOB_PATIENCE, ServerProcess, until};
 
 /// What the tests call their topics and tables; there they have a name of their own.
@@ -135,10 +136,10 @@ const ORDERS: &str = "CREATE TABLE orders (id STRING, amount DOUBLE, note STRING
     'properties.message.max.bytes' = '4000000');
     CREATE TABLE items (id STRING, amount DOUBLE, note STRING, PRIMARY KEY (id) NOT ENFORCED) WITH ('connector' = 'dynamodb', \
     'table-name' = 'bad_rows_items', 'table.create' = 'if-not-exists');
-    CREATE TABLE records (id STRING, amount DOUBLE, day DATE, note STRING) WITH ('connector' = 'kafka', \
+    CREATE TABLE records (id STRING, amount DOUBLE, day DATE, note STRING NOT NULL) WITH ('connector' = 'kafka', \
     'topic' = 'bad_rows_out', 'format' = 'json', 'scan.startup.mode' = 'earliest-offset');";
 
-/// Good ones, one above 400 KB, one whose key is above 2 KB, one that JSON and DynamoDB have no number for.
+/// Good ones, one above 400 KB, one whose key is above 2 KB, one that DynamoDB has no number for.
 fn orders() -> Vec<String> {
     let order = |id: &str, amount: &str, note: &str| {
         format!(r#"{{"id":"{id}","amount":{amount},"note":"{note}","day":"2024-02-03"}}"#)
@@ -162,7 +163,8 @@ async fn log_leaves_out_counts_and_names_what_a_sink_cannot_hold() {
         .execute(
             "SET 'error-handling.mode' = 'log';
              CREATE JOB to_items AS INSERT INTO items SELECT id, amount, note FROM orders;
-             CREATE JOB to_records AS INSERT INTO records SELECT id, amount, day, note FROM orders",
+             CREATE JOB to_records AS INSERT INTO records SELECT id, amount, day, \
+             CASE WHEN id <> 'nan' THEN note END FROM orders",
         )
         .await;
     world.until("SELECT row_errors FROM streamgate.jobs ORDER BY name", &["3", "1"]).await;
@@ -174,23 +176,24 @@ async fn log_leaves_out_counts_and_names_what_a_sink_cannot_hold() {
         "{last:?}"
     );
     assert!(
-        last[1].starts_with("RUNNING|table \"streamgate.public.records\"") && last[1].contains("id = nan"),
+        last[1].starts_with("RUNNING|null value in column \"note\" of table \"streamgate.public.records\"")
+            && last[1].contains("id = nan"),
         "{last:?}"
     );
     let log = world.server.log();
-    for named in ["the item with id = 'large' has 41", "2048 bytes", "id = 'nan'", "JSON has no number NaN"] {
+    for named in ["the item with id = 'large' has 41", "2048 bytes", "id = 'nan'", "null value in column \"note\""] {
         assert!(log.contains(named), "{named}\n{log}");
     }
 
     // What a job leaves out, an INSERT that ends leaves out as well, and says so.
     let bounded = "INSERT INTO records SELECT id, amount, DATE '2024-02-03', 'y' FROM items UNION ALL \
-         SELECT 'bad', CAST('NaN' AS DOUBLE), DATE '2024-02-03', 'y'";
+         SELECT 'bad', 1e0, DATE '2024-02-03', NULLIF('y', 'y')";
     let told = world.told(&format!("SET 'error-handling.mode' = 'log'; {bounded}")).await;
     assert_eq!(told[1], "2");
     assert!(told[2].starts_with("1 row left out that cannot be written") && told[2].contains("id = bad"), "{told:?}");
     let told = world.told(bounded).await;
     assert!(
-        told[0].starts_with("22003: table \"streamgate.public.records\": column \"amount\": JSON has no number NaN"),
+        told[0].starts_with("23502: null value in column \"note\" of table \"streamgate.public.records\""),
         "{told:?}"
     );
     assert!(told[0].contains("id = bad"), "{told:?}");
@@ -211,11 +214,19 @@ async fn a_job_that_fails_at_a_record_names_it_and_is_led_over_it_or_stopped_wit
     let skip = "RESUME JOB j SKIP RECORD";
     let failed = world.until_failed("j").await;
     assert!(failed.contains("topic \"bad_rows\", partition 0, offset 1: record is no JSON object"), "{failed}");
+    // SHOW JOBS has it with its time.
+    let shown = world.query("SHOW JOBS").await.concat();
+    let time = shown.rsplit('|').next().unwrap().split(' ').next().unwrap();
+    assert!(time.split(':').count() == 3 && time.split(':').all(|part| part.len() == 2), "{shown}");
     assert_eq!(world.told(skip).await[1], "job \"j\" goes over the record at offset 1 of bad_rows/0");
     // The sink's row errors are of a record too: the next one, whose item is too large.
     let failed = world.until_failed("j").await;
     assert!(failed.contains("record 2 of bad_rows/0") && failed.contains("id = 'large'"), "{failed}");
     // An offset that does not lead over it is refused; the state does not change by that.
+    let told = world.told("RESUME JOB j SKIP TO (PARTITION 0 OFFSET 2)").await;
+    assert!(told[0].starts_with("22023: offset 2 of bad_rows/0 is not behind offset 2"), "{told:?}");
+    // A job that is paused then still knows it.
+    world.execute("PAUSE JOB j").await;
     let told = world.told("RESUME JOB j SKIP TO (PARTITION 0 OFFSET 2)").await;
     assert!(told[0].starts_with("22023: offset 2 of bad_rows/0 is not behind offset 2"), "{told:?}");
     let told = world.told("RESUME JOB j SKIP TO (TOPIC 'bad_rows' PARTITION 0 OFFSET 4)").await;
@@ -295,11 +306,88 @@ async fn configuration_errors_end_a_job_whatever_the_mode_and_rows_do_not() {
         )
         .await;
     world.until("SELECT state, row_errors FROM streamgate.jobs WHERE name = 'of_rows'", &["RUNNING|1"]).await;
+    // The row is named.
+    let last = world.query("SELECT last_row_error FROM streamgate.jobs WHERE name = 'of_rows'").await.concat();
+    assert!(last.contains("The row is (id = x)"), "{last}");
     let failed = world.until_failed("of_all").await;
     assert!(failed.contains("unterminated quote"), "{failed}");
     world.until_failed("of_regex").await;
     let counts = "SELECT row_errors FROM streamgate.jobs WHERE name LIKE 'of_all' OR name LIKE 'of_regex'";
     assert_eq!(world.query(counts).await, ["0", "0"]);
+}
+
+#[tokio::test]
+async fn what_only_dynamodb_knows_to_be_no_item_is_found_among_its_neighbours() {
+    let world = World::start().await;
+    let proxy = DynamoDbProxy::start(&world.back_ends.dynamodb_endpoint, 9).await;
+    let own = format!(
+        "'table.create' = 'if-not-exists', 'aws.endpoint' = '{}', 'aws.region' = 'us-east-1', \
+         'aws.credentials.basic.accesskeyid' = 'a', 'aws.credentials.basic.secretkey' = 's'",
+        proxy.endpoint()
+    );
+    world.execute(&ORDERS.replace("'table.create' = 'if-not-exists'", &own)).await;
+    let record = |number: usize| {
+        let note = if number == 17 { REFUSED } else { "x" };
+        format!(r#"{{"id":"{number}","amount":1,"note":"{note}"}}"#)
+    };
+    let records: Vec<String> = (0..40).map(record).collect();
+    world.send(&records.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let job = "CREATE JOB j AS INSERT INTO items SELECT id, amount, note FROM orders";
+    world.execute(&format!("SET 'error-handling.mode' = 'log'; {job}")).await;
+    world.until("SELECT count(*) FROM items", &["39"]).await;
+    world.until("SELECT state, row_errors FROM streamgate.jobs", &["RUNNING|1"]).await;
+    let last = world.query("SELECT last_row_error FROM streamgate.jobs").await.concat();
+    assert!(last.contains("ValidationException") && last.contains("The row's key is id = '17'"), "{last}");
+    // Where rows are not left out, that one is the job's error.
+    world.execute(&format!("DROP JOB j; SET 'error-handling.mode' = 'off'; {job}")).await;
+    let failed = world.until_failed("j").await;
+    assert!(failed.contains("The row's key is id = '17'"), "{failed}");
+}
+
+#[tokio::test]
+async fn a_sum_that_does_not_fit_leaves_out_its_group_alone_until_it_fits_again() {
+    let world = World::start().await;
+    world.execute(ORDERS).await;
+    world
+        .execute(
+            "CREATE TABLE sums (id STRING, total DECIMAL(38, 0), PRIMARY KEY (id) NOT ENFORCED) WITH ('connector' = 'dynamodb', \
+             'table-name' = 'bad_rows_sums', 'table.create' = 'if-not-exists');
+             SET 'error-handling.mode' = 'log';
+             CREATE JOB j AS INSERT INTO sums SELECT id, SUM(CAST(note AS DECIMAL(38, 0))) FROM orders GROUP BY id",
+        )
+        .await;
+    let record = |id: &str, note: &str| format!(r#"{{"id":"{id}","note":"{note}"}}"#);
+    let nines = "9".repeat(38);
+    for (records, expected) in [
+        (vec![record("a", &nines), record("b", "1")], vec![format!("a|{nines}"), "b|1".to_owned()]),
+        (vec![record("a", "5"), record("b", "2")], vec!["b|3".to_owned()]),
+        (vec![record("a", "-6"), record("b", "3")], vec![format!("a|{}8", "9".repeat(37)), "b|6".to_owned()]),
+    ] {
+        world.send(&records.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+        world.until("SELECT id, total FROM sums ORDER BY id", &expected).await;
+    }
+    assert_eq!(world.query("SELECT state, row_errors > 0 FROM streamgate.jobs").await, ["RUNNING|t"]);
+}
+
+#[tokio::test]
+async fn a_table_that_is_another_one_now_is_no_fault_of_the_rows() {
+    let world = World::start().await;
+    world.execute(ORDERS).await;
+    world
+        .execute(
+            "SET 'error-handling.mode' = 'log'; CREATE JOB j AS INSERT INTO items SELECT id, amount, note FROM orders",
+        )
+        .await;
+    world.send(&[r#"{"id":"a","amount":1}"#]).await;
+    world.until("SELECT acknowledged FROM streamgate.job_splits", &["1"]).await;
+    let (dynamodb, table) = (world.back_ends.dynamodb(), format!("{}_items", world.name));
+    dynamodb.delete_table().table_name(&table).send().await.unwrap();
+    crate::scripts::create_table(&dynamodb, &table, &[("another", "S")]).await;
+    world.send(&[r#"{"id":"b","amount":2}"#, r#"{"id":"c","amount":3}"#]).await;
+    let failed = world.until_failed("j").await;
+    assert!(failed.contains("The table's key is") && failed.contains("and was (id)"), "{failed}");
+    assert_eq!(world.query("SELECT row_errors FROM streamgate.jobs").await, ["0"]);
 }
 
 #[tokio::test]
@@ -343,4 +431,62 @@ async fn what_becomes_null_and_what_has_no_key_is_counted_and_told() {
     // A query tells it too.
     let told = world.told("SELECT count(amount) FROM bounded").await;
     assert!(told.iter().any(|notice| notice.starts_with("7 values of table")), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_delete_that_has_the_key_only_is_counted_and_told() {
+    let world = World::start().await;
+    world
+        .send(&[
+            r#"{"before":null,"after":{"id":1,"name":"a"},"op":"c"}"#,
+            r#"{"before":null,"after":{"id":2,"name":"b"},"op":"c"}"#,
+            r#"{"before":{"id":1},"after":null,"op":"d"}"#,
+            r#"{"before":{"id":2,"name":"b"},"after":null,"op":"d"}"#,
+        ])
+        .await;
+    world
+        .execute(
+            "CREATE TABLE changes (id INT, name STRING) WITH ('connector' = 'kafka', 'topic' = 'bad_rows', \
+             'format' = 'debezium-json', 'scan.startup.mode' = 'earliest-offset')",
+        )
+        .await;
+    let told = world.told("SELECT id, name FROM changes").await;
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[0], "1");
+    let expected = "1 change of table \"streamgate.public.changes\" without effect: no row is equal to the old one";
+    assert!(told[1].starts_with(expected) && told[1].contains("REPLICA IDENTITY"), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_record_that_wants_more_memory_than_there_is_is_a_row_in_error() {
+    let world = World::start().await;
+    world.execute(ORDERS).await;
+    world
+        .execute(
+            "CREATE JOB j AS INSERT INTO items SELECT id, CHAR_LENGTH(REPEAT(note, CAST(amount AS INT))), note FROM orders",
+        )
+        .await;
+    let order = |id: &str, times: u32| format!(r#"{{"id": "{id}", "amount": {times}, "note": "x"}}"#);
+    // Each of the first fits alone, together they do not.
+    let fits = ["a", "b", "c"].map(|id| order(id, 150_000_000));
+    world.send(&fits.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    world.until("SELECT count(*) FROM items WHERE amount = 150000000", &["3"]).await;
+    world.send(&[&order("large", 1_500_000_000), &order("d", 7)]).await;
+    let failed = world.until_failed("j").await;
+    assert!(
+        failed.contains("record 3 of bad_rows/0") && failed.contains("out of memory: repeat would make"),
+        "{failed}"
+    );
+    world.execute("RESUME JOB j SKIP RECORD").await;
+    world.until("SELECT amount FROM items WHERE id = 'd'", &["7"]).await;
+    world
+        .execute(
+            "STOP JOB j; SET 'error-handling.mode' = 'log'; CREATE JOB lenient AS INSERT INTO items \
+         SELECT id || '-' || note, CHAR_LENGTH(REPEAT(note, CAST(amount AS INT))), note FROM orders",
+        )
+        .await;
+    world.until("SELECT count(*) FROM items WHERE id LIKE '%-x'", &["4"]).await;
+    world.until("SELECT row_errors FROM streamgate.jobs WHERE name = 'lenient'", &["1"]).await;
+    let peak = world.server.peak_bytes() >> 20;
+    assert!(peak < 1000, "{peak} MB");
 }

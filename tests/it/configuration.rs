@@ -4,17 +4,29 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::backends::PATIENCE;
 use crate::scripts::Psql;
 use crate::server::{BackEndsOfProcess, JOB_PATIENCE, ServerProcess, free_port, until};
 
-/// Runs the binary to its end, on a port that is free.
+/// Runs the binary to its end, which must come by itself.
 fn ends(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> (Output, String) {
     let mut command = bare(folder);
-    let output = command.args(arguments).envs(environment.iter().copied()).output().unwrap();
+    command.args(arguments).envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            panic!("{arguments:?} {environment:?} do not end it");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let output = child.wait_with_output().unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output, text)
 }
@@ -35,16 +47,34 @@ fn bare(folder: &Path) -> Command {
 fn what_cannot_be_meant_is_refused_at_the_start() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("streamgate.toml");
-    fs::write(&file, "[kafka]\nbootstrap_servers = '127.0.0.1:1'\n[kafka.properties]\n'sasl.usrname' = 'canary'")
+    fs::write(&file, "listen = '127.0.0.1:0'\n[kafka]\nbootstrap_servers = '127.0.0.1:1'\n[kafka.properties]\n'sasl.usrname' = 'canary'")
         .unwrap();
     let config = ["--config", file.to_str().unwrap()];
+    let slip = folder.path().join("slip.toml");
+    fs::write(&slip, "listen = '127.0.0.1:0'\n[kafka]\nbootstrap_server = 'x:1'").unwrap();
+    let slip = ["--config", slip.to_str().unwrap()];
     type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
-    let cases: [Case; 7] = [
+    let cases: [Case; 10] = [
         (&["--job-threads", "0"], &[], "job_threads must be at least 1"),
+        (
+            &slip,
+            &[],
+            "line 3, column 1, key kafka.bootstrap_server: unknown field `bootstrap_server` (did you mean `bootstrap_servers`?)",
+        ),
         (&[], &[("STREAMGATE_JOB_THREDS", "2")], "Did you mean STREAMGATE_JOB_THREADS?"),
         (&[], &[("STREAMGATE_LOG", "debugg")], "did you mean debug?"),
         (&["--listen", "0.0.0.0:0"], &[], "only loopback addresses are allowed"),
         (&["--listen", "no-such-host.invalid:1"], &[], "cannot find address"),
+        (
+            &[],
+            &[("STREAMGATE_KAFKA_BOOTSTRAP_SERVERS", "u:canary@127.0.0.1:1")],
+            "kafka.bootstrap_servers: a user and password in a URL",
+        ),
+        (
+            &[],
+            &[("STREAMGATE_AWS_ENDPOINT", "http://u:canary@127.0.0.1:1")],
+            "aws.endpoint: a user and password in a URL",
+        ),
         (&config, &[], "kafka.properties: unknown client property \"sasl.usrname\""),
         (&config, &[], "Did you mean \"sasl.username\"?"),
     ];
@@ -62,6 +92,13 @@ fn check_tries_both_back_ends_and_starts_nothing() {
     assert!(output.status.success(), "{text}");
     assert!(text.contains("ok     Kafka: embedded") && text.contains("ok     DynamoDB: embedded"), "{text}");
     assert!(!folder.path().join("data").exists(), "nothing is made");
+    // As beside a server that runs.
+    fs::create_dir(folder.path().join("data")).unwrap();
+    let lock = fs::File::create(folder.path().join("data/catalog.lock")).unwrap();
+    lock.lock().unwrap();
+    let (output, text) = ends(folder.path(), &["--check", "--listen", "localhost:0"], &[]);
+    assert!(output.status.success() && text.contains("/data: in use by a running server"), "{text}");
+    drop(lock);
     // Nobody listens there.
     let (kafka, dynamodb) = (free_port(), free_port());
     let settings = [
@@ -76,6 +113,59 @@ fn check_tries_both_back_ends_and_starts_nothing() {
     assert!(text.contains(&format!("WRONG  Kafka at 127.0.0.1:{kafka}: ")), "{text}");
     assert!(text.contains(&format!("WRONG  DynamoDB at http://127.0.0.1:{dynamodb}: ")), "{text}");
     assert!(text.contains("2 things of the configuration do not work") && !text.contains("canary"), "{text}");
+}
+
+#[test]
+fn check_says_what_is_wrong_with_the_address_and_the_folder() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("data"), "no folder").unwrap();
+    let (output, text) = ends(folder.path(), &["--check", "--listen", "0.0.0.0:0"], &[]);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("WRONG  listen 0.0.0.0:0: ") && text.contains("only loopback addresses are allowed"),
+        "{text}"
+    );
+    assert!(text.contains("WRONG  data directory ") && text.contains(" is not a folder"), "{text}");
+}
+
+#[test]
+fn an_embedded_port_that_is_given_is_taken_or_refused() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for (variable, what) in [("STREAMGATE_KAFKA_EMBEDDED_PORT", "Kafka"), ("STREAMGATE_AWS_EMBEDDED_PORT", "DynamoDB")]
+    {
+        let folder = TempDir::new().unwrap();
+        // Whichever starts first is not to stand in another one's way.
+        let other = free_port().to_string();
+        let settings = [
+            ("STREAMGATE_KAFKA_EMBEDDED_PORT", other.as_str()),
+            ("STREAMGATE_AWS_EMBEDDED_PORT", "0"),
+            (variable, port.as_str()),
+        ];
+        let (output, text) = ends(folder.path(), &["--listen", "localhost:0"], &settings);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains(&format!("cannot start the embedded {what}: ")), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_dynamodb_that_is_missing_is_said() {
+    if std::env::var("STREAMGATE_TEST_KAFKA").is_ok() {
+        return;
+    }
+    let folder = TempDir::new().unwrap();
+    let back_ends = BackEndsOfProcess::take().await;
+    let endpoint = format!("http://127.0.0.1:{}", free_port());
+    let settings = [
+        ("STREAMGATE_AWS_ENDPOINT", endpoint.clone()),
+        ("STREAMGATE_AWS_ACCESS_KEY_ID", "test".to_owned()),
+        ("STREAMGATE_AWS_SECRET_ACCESS_KEY", "canary".to_owned()),
+    ];
+    let mut server = ServerProcess::spawn(&back_ends, &folder.path().join("data"), &settings);
+    assert!(server.until_it_answers().await.is_none(), "{}", server.log());
+    let said = format!("DynamoDB at {endpoint} is not usable");
+    until(JOB_PATIENCE, "the missing DynamoDB is said", async || server.log().contains(&said).then_some(())).await;
+    assert!(!server.log().contains("canary"));
 }
 
 #[tokio::test]
@@ -191,7 +281,8 @@ async fn statements_name_only_the_places_of_the_configuration() {
         &data,
         &[
             ("STREAMGATE_ALLOWED_FOLDERS", allowed.display().to_string()),
-            ("STREAMGATE_ALLOWED_HOSTS", "127.0.0.1,localhost,2852039166,169.254.169.254.nip.invalid".to_owned()),
+            // The hosts of the default back ends need not be named.
+            ("STREAMGATE_ALLOWED_HOSTS", "2852039166,169.254.169.254.nip.invalid".to_owned()),
         ],
     );
     assert!(server.until_it_answers().await.is_none(), "{}", server.log());
@@ -227,6 +318,18 @@ async fn statements_name_only_the_places_of_the_configuration() {
             "22023 option \"aws.endpoint\": a user and password",
         ),
         (dynamodb("'aws.endpoint' = '127.0.0.1:8000'"), "22023 option \"aws.endpoint\""),
+        (
+            dynamodb("'aws.endpoint' = 'http://metadata.google.internal/x'"),
+            "42501 option \"aws.endpoint\": host \"metadata.google.internal\" is link-local",
+        ),
+        // An option that no connector looks into, in WITH and in a hint.
+        (
+            kafka("127.0.0.1:1").replace(
+                "'topic' =",
+                "'properties.sasl.oauthbearer.token.endpoint.url' = 'https://u:canary@127.0.0.1/', 'topic' =",
+            ),
+            "22023 option \"properties.sasl.oauthbearer.token.endpoint.url\": a user and password",
+        ),
         (kafka("169.254.169.254:80"), "42501 option \"properties.bootstrap.servers\""),
         (kafka("127.0.0.1:1,example.com:9092"), "42501 option \"properties.bootstrap.servers\": host \"example.com\""),
         (kafka("SASL://u:canary@127.0.0.1:1"), "22023 option \"properties.bootstrap.servers\": a user and password"),
@@ -251,6 +354,9 @@ async fn statements_name_only_the_places_of_the_configuration() {
         let told = refused(statement).await;
         assert!(told.starts_with(expected), "{statement}\n{told}");
     }
+    server.execute(&kafka("127.0.0.1:1").replace("TABLE t", "TABLE hinted")).await;
+    let told = refused("SELECT * FROM hinted /*+ OPTIONS('topic' = 'https://u:canary@h/') */").await;
+    assert!(told.starts_with("22023 option \"topic\": a user and password"), "{told}");
     // A name that leads to a link-local address: the other form of 169.254.169.254 is looked up, and not called.
     let client = server.connect().await;
     client
@@ -274,15 +380,22 @@ async fn statements_name_only_the_places_of_the_configuration() {
     let submit = |place: &str| {
         format!("SET 'state.checkpoints.dir' = '{place}'; CREATE JOB j AS INSERT INTO sink SELECT id FROM numbers")
     };
-    for place in ["/etc/streamgate", "file:///etc", "s3://bucket/prefix", &format!("{}/../x", allowed.display())] {
+    // What a link leads to counts, and not where it stands.
+    std::os::unix::fs::symlink("/etc", allowed.join("link")).unwrap();
+    let (up, link) = (format!("{}/../x", allowed.display()), format!("{}/link/x", allowed.display()));
+    for place in ["/etc/streamgate", "file:///etc", "s3://bucket/prefix", up.as_str(), link.as_str()] {
         let told = refused(&submit(place)).await;
         assert!(told.starts_with("42501 setting \"state.checkpoints.dir\""), "{place}\n{told}");
     }
+    fs::remove_file(allowed.join("link")).unwrap();
     let told =
         refused("SET 'execution.savepoint.path' = '/etc'; CREATE JOB j AS INSERT INTO sink SELECT id FROM numbers")
             .await;
     assert!(told.starts_with("42501 setting \"execution.savepoint.path\""), "{told}");
     server.execute(&submit(&allowed.join("checkpoints").display().to_string())).await;
+    let checkpoints = "SELECT count(*) > 0 FROM streamgate.job_checkpoints";
+    until(JOB_PATIENCE, "the job has a checkpoint", async || (server.query(checkpoints).await == ["t"]).then_some(()))
+        .await;
     for stop in
         ["STOP JOB j WITH SAVEPOINT TO '/etc'", "SET 'state.savepoints.dir' = '/etc'; STOP JOB j WITH SAVEPOINT"]
     {
@@ -308,4 +421,61 @@ async fn statements_name_only_the_places_of_the_configuration() {
     }
     assert_eq!(open, Vec::<String>::new());
     assert_eq!(fs::metadata(data.join("catalog/catalog.json")).unwrap().permissions().mode() & 0o777, 0o600);
+
+    // A server that is allowed less asks its jobs again.
+    server.execute(&submit(&allowed.join("others").display().to_string()).replace("JOB j ", "JOB again ")).await;
+    assert!(server.terminate().success());
+    let server = ServerProcess::start(&back_ends, &data).await;
+    let told = until(JOB_PATIENCE, "the job is not started", async || {
+        let failed = "SELECT last_error FROM streamgate.jobs WHERE name = 'again' AND state = 'FAILED'";
+        server.query(failed).await.pop()
+    })
+    .await;
+    assert!(told.starts_with("setting \"state.checkpoints.dir\": "), "{told}");
+}
+
+/// Answers every request with this, as something does that is no DynamoDB.
+async fn answers(status: &str, body: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let answer = answer.clone();
+            tokio::spawn(async move {
+                // A request is small: it comes at once.
+                let _ = client.read(&mut [0; 16 << 10]).await;
+                let _ = client.write_all(answer.as_bytes()).await;
+            });
+        }
+    });
+    endpoint
+}
+
+#[tokio::test]
+async fn what_a_host_answers_that_is_no_dynamodb_is_not_repeated() {
+    let back_ends = BackEndsOfProcess::take().await;
+    let folder = TempDir::new().unwrap();
+    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let long = format!("{{\"__type\": \"x#SomeException\", \"message\": \"{}\"}}", "m".repeat(5000));
+    for (status, body, expected) in [
+        ("403 Forbidden", "<html>the canary of a metadata service</html>", "HTTP status 403"),
+        ("404 Not Found", "{\"Token\": \"canary\"}", "HTTP status 404"),
+        ("400 Bad Request", long.as_str(), "SomeException: mmm"),
+    ] {
+        let endpoint = answers(status, body).await;
+        let client = server.connect().await;
+        let table = format!(
+            "CREATE TABLE t (id INT, PRIMARY KEY (id) NOT ENFORCED) WITH ('connector' = 'dynamodb', 'table-name' = 't', \
+             'aws.endpoint' = '{endpoint}', 'aws.region' = 'us-east-1', 'aws.credentials.basic.accesskeyid' = 'k', \
+             'aws.credentials.basic.secretkey' = 's')"
+        );
+        client.batch_execute(&table).await.unwrap();
+        let error = client.batch_execute("SELECT * FROM t WHERE id = 1").await.unwrap_err();
+        let error = error.as_db_error().unwrap();
+        let text = format!("{} {:?} {:?}", error.message(), error.detail(), error.hint());
+        assert!(text.contains(expected) && !text.contains("canary") && text.len() < 1000, "{text}");
+        client.batch_execute("DROP TABLE t").await.unwrap();
+    }
 }

@@ -220,7 +220,12 @@ async fn the_users_scripts_run_with_nothing_created_but_the_dynamodb_tables() {
     assert_eq!(states(&server).await, ["RUNNING|NULL"]);
 
     // The functions are shown as others are, can be replaced, and come back.
-    assert_eq!(psql.values("SHOW FUNCTIONS").await, "latest_month_order_sum\nlatest_year_order_sum");
+    assert_eq!(psql.values("SHOW FUNCTIONS LIKE 'latest%'").await, "latest_month_order_sum\nlatest_year_order_sum");
+    let all = psql.values("SHOW FUNCTIONS").await;
+    assert!(
+        ["count", "date_format", "lag", "listagg"].iter().all(|name| all.lines().any(|line| line == *name)),
+        "{all}"
+    );
     assert_eq!(psql.values("SHOW USER FUNCTIONS").await, "");
     let listed = psql.values("\\df").await;
     assert!(listed.contains("public|latest_month_order_sum|text|user_id bigint|func"), "{listed}");
@@ -283,11 +288,12 @@ async fn topics_are_waited_for_or_made() {
     assert!(server.terminate().success());
     let server = ServerProcess::start(&back_ends, &data).await;
     server.execute("PAUSE JOB waiting").await;
-    server.execute("RESUME JOB waiting").await;
     server
         .execute("CREATE TABLE writer (id INT) WITH ('connector' = 'kafka', 'topic' = 'late', 'format' = 'json')")
         .await;
+    // When the job sees the topic, its records are there already.
     server.execute("INSERT INTO writer VALUES (1), (2)").await;
+    server.execute("RESUME JOB waiting").await;
     until(JOB_PATIENCE, "the rows are copied", async || {
         let found = server.query("SELECT id FROM copy ORDER BY id").await;
         (found == ["1", "2"]).then_some(())
@@ -299,6 +305,53 @@ async fn topics_are_waited_for_or_made() {
     );
     server.execute("STOP JOB waiting WITH SAVEPOINT").await;
     assert_eq!(server.query("SELECT state FROM streamgate.jobs").await, ["STOPPED"]);
+
+    // A schema is made where its name is meant, and a slip of the pen is none.
+    let slip = "CREATE TABLE pubilc.t (id INT) WITH ('connector' = 'blackhole')";
+    let error = server.connect().await.batch_execute(slip).await.unwrap_err();
+    let error = error.as_db_error().unwrap();
+    assert_eq!(error.code().code(), "3F000", "{error:?}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("Perhaps you mean \"public\"")), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_job_that_looks_up_waits_for_the_writer_also_of_a_topic_that_is_not_there_yet() {
+    let back_ends = BackEndsOfProcess::take().await;
+    let folder = TempDir::new().unwrap();
+    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let table = |name: &str| {
+        format!(
+            "CREATE TABLE {name} (id BIGINT, n BIGINT, PRIMARY KEY (id) NOT ENFORCED) WITH ('connector' = 'dynamodb', \
+             'table-name' = '{name}', 'table.create' = 'if-not-exists')"
+        )
+    };
+    server
+        .execute(&format!(
+            "CREATE TABLE late (id BIGINT, n BIGINT) WITH ('connector' = 'kafka', 'topic' = 'later', 'format' = 'json', \
+             'scan.startup.mode' = 'earliest-offset'); \
+             {}; {}; \
+             CREATE FUNCTION n_of(i BIGINT) RETURNS BIGINT LANGUAGE SQL AS $$ SELECT sum(n) FROM kept WHERE id = i $$; \
+             CREATE JOB writer AS INSERT INTO kept SELECT id, n FROM late; \
+             CREATE JOB reader AS INSERT INTO found SELECT id, n_of(id) FROM late",
+            table("kept"),
+            table("found")
+        ))
+        .await;
+    let waits = "RETRYING|topic \"later\" does not exist yet: the job waits for it and goes on by itself";
+    until(JOB_PATIENCE, "both wait", async || (states(&server).await == [waits; 2]).then_some(())).await;
+    // The writer has not begun when the topic comes, and the reader may not pass it.
+    server.execute("PAUSE JOB writer").await;
+    server.execute("INSERT INTO late VALUES (1, 10), (2, 20)").await;
+    let reason = "SELECT waits_for FROM streamgate.jobs WHERE name = 'reader'";
+    until(JOB_PATIENCE, "the reader waits for the writer", async || {
+        (server.query(reason).await == ["job \"writer\", which is PAUSED"]).then_some(())
+    })
+    .await;
+    server.execute("RESUME JOB writer").await;
+    until(JOB_PATIENCE, "both have gone on", async || {
+        (server.query("SELECT id, n FROM found ORDER BY id").await == ["1|10", "2|20"]).then_some(())
+    })
+    .await;
 }
 
 async fn partitions(back_ends: &BackEndsOfProcess, topic: &'static str) -> usize {

@@ -114,8 +114,20 @@ async fn a_second_job_of_a_statement_is_refused_and_replacing_one_begins_anew() 
         ["NOTICE: jobs go on with what is dropped: \"insert_into_copies\" (writes), \"twice\" (writes)"]
     );
     assert_eq!(told.run("DROP JOB twice").await, ["NOTICE: job \"twice\" was RUNNING and is stopped"]);
-    assert_eq!(told.run("STOP JOB insert_into_copies; DROP JOB insert_into_copies").await, [""; 0]);
-    assert_eq!(told.run("DROP TABLE numbers").await, [""; 0]);
+    // A job that is stopped for good stands in nobody's way.
+    told.run(&kafka_tables(&topic, "").replace("CREATE TABLE numbers", "CREATE TABLE IF NOT EXISTS numbers")).await;
+    assert_eq!(told.run("STOP JOB insert_into_copies").await, [""; 0]);
+    let notices = told.run(&format!("CREATE JOB other AS {same}")).await;
+    assert_eq!(notices, ["NOTICE: job \"other\" submitted"]);
+    assert_eq!(told.run("DROP JOB insert_into_copies; STOP JOB other; DROP JOB other").await, [""; 0]);
+    assert_eq!(told.run("DROP TABLE copies, numbers").await, [""; 0]);
+
+    // Whoever drops a whole schema is told as well.
+    told.run("CREATE SCHEMA s; USE s").await;
+    told.run(&kafka_tables(&topic, "")).await;
+    told.run("INSERT INTO copies SELECT n FROM numbers; USE public").await;
+    let notices = told.run("DROP SCHEMA s CASCADE").await;
+    assert_eq!(notices, ["NOTICE: jobs go on with what is dropped: \"insert_into_copies\" (reads, writes)"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,6 +154,38 @@ async fn a_stop_beside_a_stop_with_savepoint_is_no_defect() {
         let state = format!("SELECT state FROM streamgate.jobs WHERE name = 'j{round}'");
         assert_eq!(server.query(&state).await, ["STOPPED"]);
     }
+}
+
+#[tokio::test]
+async fn an_expression_that_a_job_cannot_keep_is_refused_when_it_is_submitted() {
+    let back_ends = BackEndsOfProcess::shared();
+    let folder = TempDir::new().unwrap();
+    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let told = Told::connect(&server).await;
+    told.client
+        .batch_execute(
+            "CREATE TABLE numbers (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '20');
+             CREATE TABLE nothing (n BIGINT) WITH ('connector' = 'blackhole')",
+        )
+        .await
+        .unwrap();
+    let nested = |levels: i32| {
+        let inner = (0..levels)
+            .fold("n".to_owned(), |inner, level| format!("CASE WHEN n = {level} THEN {level} ELSE {inner} END"));
+        format!("CREATE JOB deep{levels} AS INSERT INTO nothing SELECT {inner} FROM numbers")
+    };
+    let (code, message, hint) = told.error(&nested(60)).await;
+    assert_eq!(code, SqlState::STATEMENT_TOO_COMPLEX, "{message}");
+    assert!(message.contains("nested too deeply for a job") && hint.contains("one CASE with several WHENs"), "{hint}");
+    // One that it can keep is read again at the next start.
+    told.client.batch_execute(&nested(40)).await.unwrap();
+    server.kill();
+    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    until(JOB_PATIENCE, "the job runs", async || {
+        (server.query("SELECT name, state FROM streamgate.jobs WHERE rows_out > 0").await == ["deep40|RUNNING"])
+            .then_some(())
+    })
+    .await;
 }
 
 fn topics(back_ends: &BackEndsOfProcess) -> Vec<String> {
@@ -384,4 +428,43 @@ async fn a_copied_data_directory_does_not_run_the_same_jobs_until_it_is_adopted(
         (states(&server).await == ["deadly|RUNNING", "harmless|RUNNING"]).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_ended_the_server_twice_waits_until_no_other_job_begins() {
+    let deadly = Deadly::start().await;
+    let server = ServerProcess::start(&deadly.back_ends, &deadly.data_dir()).await;
+    deadly.send(0).await;
+    until(JOB_PATIENCE, "both jobs have checkpoints", async || {
+        (server.query("SELECT DISTINCT job FROM streamgate.job_checkpoints").await.len() == 2).then_some(())
+    })
+    .await;
+    server.kill();
+    deadly.send(1).await;
+    deadly.die(2, &[("STREAMGATE_ABORT_JOB", "deadly")]).await;
+    // The other one begins, which takes as long as there is this file.
+    let slow = deadly.folder.path().join("slow");
+    fs::write(&slow, "").unwrap();
+    let while_slow = slow.display().to_string();
+    let faults = [
+        ("STREAMGATE_HOLD_JOBS", "true"),
+        ("STREAMGATE_IO_FAULT", "read:1:WAIT"),
+        ("STREAMGATE_IO_FAULT_WHILE", &while_slow),
+    ];
+    let mut server = deadly.spawn(&faults);
+    assert!(server.until_it_answers().await.is_none(), "{}", server.log());
+    let waits_for = async |job: &str, what: &str| {
+        until(JOB_PATIENCE, what, async || {
+            let waits = format!("SELECT waits_for FROM streamgate.jobs WHERE name = '{job}'");
+            server.query(&waits).await[0].starts_with(what).then_some(())
+        })
+        .await;
+    };
+    server.execute("RESUME JOB harmless").await;
+    waits_for("harmless", "its checkpoints to be read").await;
+    server.execute("RESUME JOB deadly").await;
+    waits_for("deadly", "other jobs to begin: it was there when the server died").await;
+    fs::remove_file(&slow).unwrap();
+    waits_for("deadly", "NULL").await;
+    assert_eq!(states(&server).await, ["deadly|RUNNING", "harmless|RUNNING"], "{}", server.log());
 }

@@ -103,9 +103,11 @@ impl BackEndsOfProcess {
         .await;
     }
 
-    /// The binary, with these back ends and nothing else of the environment's settings.
+    /// The binary (`STREAMGATE_TEST_SERVER` names another one, a release build say), with these back ends and nothing else of the
+    /// environment's settings.
     pub fn command(&self, subcommand: &str, data_dir: &Path, port: u16) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_streamgate"));
+        let binary = env::var_os("STREAMGATE_TEST_SERVER").unwrap_or_else(|| env!("CARGO_BIN_EXE_streamgate").into());
+        let mut command = Command::new(binary);
         for (name, _) in env::vars_os() {
             let name_text = name.to_string_lossy();
             if name_text.starts_with("STREAMGATE_") || name_text.starts_with("AWS_") {
@@ -168,6 +170,13 @@ impl ServerProcess {
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The most memory that it held so far, in bytes.
+    pub fn peak_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() << 10
     }
 
     /// How it ended, if it has.

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::backends::unique;
 use crate::conformance::kafka::create_topic;
+use crate::faults::dynamodb_proxy::{DynamoDbProxy, Faults};
 use crate::server::{BackEndsOfProcess, JOB_PATIENCE, ServerProcess, until};
 
 const KEYS: usize = 10_000;
@@ -193,6 +194,95 @@ async fn state_beyond_the_budget_is_on_disk_and_results_are_the_same_also_after_
     assert!(now.len() == 3 && now.iter().all(|run| !before.contains(run)), "{before:?}, then {now:?}");
     assert!(server.terminate().success());
     assert_eq!(spilled_files(&data_dir), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_changed_ends_epochs_early_and_sources_wait_for_them() {
+    const MANY: usize = 60_000;
+    let back_ends = BackEndsOfProcess::shared();
+    let proxy = DynamoDbProxy::start(&back_ends.dynamodb_endpoint, 3).await;
+    let (topic, table) = (unique("many"), unique("counts"));
+    create_topic(&back_ends.kafka(), &topic, 1).await;
+    let producer: ThreadedProducer<DefaultProducerContext> = back_ends.kafka().create().unwrap();
+    for number in 0..MANY {
+        let record = format!(r#"{{"k":"a key that is not very short {number:06}"}}"#);
+        while producer.send(BaseRecord::<(), _>::to(&topic).payload(&record)).is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+    tokio::task::spawn_blocking(move || producer.flush(JOB_PATIENCE)).await.unwrap().unwrap();
+    let folder = TempDir::new().unwrap();
+    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let job = |name: &str, budget: &str| {
+        format!(
+            "SET 'state.memory.budget' = '{budget}'; \
+             CREATE JOB {name} AS INSERT INTO counts SELECT '{name}', n, COUNT(*) FROM \
+             (SELECT k, COUNT(*) AS n FROM events GROUP BY k) AS q GROUP BY n"
+        )
+    };
+    server
+        .execute(&format!(
+            "CREATE TABLE events (k STRING) WITH ('connector' = 'kafka', 'topic' = '{topic}', 'format' = 'json', \
+             'scan.startup.mode' = 'earliest-offset'); \
+             CREATE TABLE counts (job STRING, n BIGINT, keys BIGINT, PRIMARY KEY (job, n) NOT ENFORCED) WITH ('connector' = \
+             'dynamodb', 'table-name' = '{table}', 'table.create' = 'if-not-exists', 'aws.endpoint' = '{}', 'aws.region' = \
+             'us-east-1', 'aws.credentials.basic.accesskeyid' = 'a', 'aws.credentials.basic.secretkey' = 's'); \
+             SET 'execution.checkpointing.interval' = '1 h'; {}; {}",
+            proxy.endpoint(),
+            job("small", "1 mb"),
+            job("large", "1 gb")
+        ))
+        .await;
+    let read = "SELECT count(*) FROM streamgate.jobs WHERE rows_in = ";
+    until(JOB_PATIENCE, "both jobs have read", async || {
+        (server.query(&format!("{read}{MANY}")).await == ["2"]).then_some(())
+    })
+    .await;
+    // Within the hour the one has had nothing to end but its start, the other one more than it may keep. So it has written.
+    let epochs = "SELECT job, count(*) FROM streamgate.job_checkpoints GROUP BY job ORDER BY job";
+    until(JOB_PATIENCE, "epochs have ended early", async || {
+        let epochs = server.query(epochs).await;
+        let count = |job: &str| {
+            epochs.iter().find_map(|line| line.strip_prefix(job)).map_or(0, |count| count.parse::<u32>().unwrap())
+        };
+        assert!(count("large|") <= 1, "{epochs:?}");
+        (count("small|") >= 3).then_some(())
+    })
+    .await;
+    let counted = "SELECT job, keys FROM counts WHERE n = 1";
+    let found = server.query(counted).await;
+    assert!(found.len() == 1 && found[0].starts_with("small|"), "{found:?}");
+
+    // An epoch that does not end, since its writes are not acknowledged, holds the sources up, and nobody else.
+    server.execute("DROP JOB small; DROP JOB large").await;
+    proxy.set(Faults { delay: std::time::Duration::from_secs(600), ..Faults::default() });
+    server.execute(&format!("SET 'execution.checkpointing.interval' = '1 h'; {}", job("held", "1 mb"))).await;
+    let waits =
+        "SELECT waits_for LIKE '%a checkpoint of what has changed%state.memory.budget%', rows_in FROM streamgate.jobs";
+    let seen = until(JOB_PATIENCE, "its source waits", async || {
+        println!("{:?}", server.query("SELECT state, rows_in, waits_for FROM streamgate.jobs").await);
+        server.query(waits).await.into_iter().find_map(|line| line.strip_prefix("t|").map(str::to_owned))
+    })
+    .await;
+    assert!((1..MANY).contains(&seen.parse().unwrap()), "{seen} rows");
+    assert_eq!(server.query(waits).await, [format!("t|{seen}")], "it reads on");
+    proxy.heal();
+    server.execute("PAUSE JOB held; RESUME JOB held").await;
+    until(JOB_PATIENCE, "it has read all, and waits no more", async || {
+        let lag = "SELECT lag, waits_for FROM streamgate.jobs";
+        (server.query(lag).await == ["0|NULL"]).then_some(())
+    })
+    .await;
+    // With a savepoint it waits for its last writes, however busy the machine is.
+    server.execute("STOP JOB held WITH SAVEPOINT").await;
+    // The first request may meet a connection that the proxy has held and then closed.
+    let (client, counted) = (server.connect().await, format!("{counted} AND job = 'held'"));
+    let keys = until(JOB_PATIENCE, "the proxy answers", async || {
+        let rows = client.query(&counted, &[]).await.ok()?;
+        Some(rows.iter().map(|row| row.get::<_, i64>(1)).collect::<Vec<_>>())
+    })
+    .await;
+    assert_eq!(keys, [MANY as i64]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

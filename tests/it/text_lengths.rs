@@ -47,6 +47,11 @@ async fn lengths_are_cut_kept_shown_and_enforced() {
     let found = "SELECT DISTINCT '[' || id || ']', '[' || code || ']', note, encode(raw, 'hex') FROM target ORDER BY 1";
     let (raw, fitted) = ("[abcdef]|[x]|whatever|01020304", "[abc]|[x   ]|whatever|0102");
 
+    // A column that is NOT NULL takes none, whatever the mode says of other rows.
+    let none = "INSERT INTO target SELECT NULLIF(v, 'x'), v, v, X'01' FROM (VALUES ('x')) t(v)";
+    let refused = server.connect().await.batch_execute(none).await.unwrap_err();
+    assert_eq!(refused.code().map(|code| code.code()), Some("23502"), "{refused:?}");
+
     // As in Flink, lengths are not looked at unless that is asked for.
     server.execute(values).await;
     assert_eq!(server.query(found).await, [raw]);

@@ -173,6 +173,48 @@ async fn a_job_whose_sink_does_not_answer_waits_for_acknowledgements() {
 }
 
 #[tokio::test]
+async fn a_job_waits_for_the_one_that_it_replaces_and_for_room_and_answers() {
+    let shared = BackEndsOfProcess::shared();
+    let proxy = DynamoDbProxy::start(&shared.dynamodb_endpoint, 62).await;
+    let endpoint = proxy.endpoint();
+    let copy = Copy::start(|_| {
+        format!(
+            ", 'aws.endpoint' = '{endpoint}', 'aws.credentials.basic.accesskeyid' = 'a', \
+             'aws.credentials.basic.secretkey' = 's', 'sink.requests.max-buffered' = '50'"
+        )
+    })
+    .await;
+    copy.send(0..3).await;
+    copy.until_kept(3).await;
+    let not_answering = Faults { delay: Duration::from_secs(600), ..Faults::default() };
+    proxy.set(not_answering);
+    // More than the writer takes; the old job is given some seconds to write what it has read, and the new one waits for it.
+    copy.send(3..300).await;
+    copy.until_it_waits_for("table \"kept\" to take rows").await;
+    copy.server.execute("CREATE OR REPLACE JOB copy AS INSERT INTO kept SELECT n + 0 FROM numbers").await;
+    copy.until_it_waits_for("the job that it replaces to end").await;
+    assert_eq!(copy.server.query("SELECT rows_in FROM streamgate.jobs").await, ["0"]);
+    proxy.heal();
+    copy.until_kept(300).await;
+    copy.until_it_does_not_wait().await;
+
+    // Look-ups that are not answered.
+    copy.server.execute("DROP JOB copy").await;
+    proxy.set(not_answering);
+    copy.server
+        .execute(
+            "CREATE FUNCTION kept_of(i BIGINT) RETURNS BIGINT LANGUAGE SQL AS $$ SELECT count(*) FROM kept WHERE n = i $$; \
+             CREATE TABLE nothing (n BIGINT) WITH ('connector' = 'blackhole'); \
+             CREATE JOB copy AS INSERT INTO nothing SELECT kept_of(n) FROM numbers",
+        )
+        .await;
+    copy.until_it_waits_for("answers of table \"kept\"").await;
+    proxy.heal();
+    copy.server.execute("PAUSE JOB copy; RESUME JOB copy").await;
+    copy.until_it_does_not_wait().await;
+}
+
+#[tokio::test]
 async fn a_job_without_credentials_waits_for_them() {
     // Statements may name files of the data directory.
     let profile = |folder: &Path| folder.join("data").join("credentials");

@@ -43,17 +43,17 @@ fn sql_server(directory: &std::path::Path) -> Arc<SqlServer> {
     let connectors = Registry::new(&defaults);
     let folder = std::env::temp_dir().join("streamgate-wire-tests-run-no-jobs");
     let jobs = Jobs::new(tokio::runtime::Handle::current(), catalog.clone(), connectors.clone(), clock.clone(), folder);
-    Arc::new(SqlServer::new(catalog, jobs, connectors, schemas, clock, BTreeMap::new()))
+    Arc::new(SqlServer::new(catalog, jobs, connectors, schemas, clock, BTreeMap::new()).unwrap())
 }
 
-struct Server {
+pub struct Server {
     _directory: tempfile::TempDir,
-    address: SocketAddr,
+    pub address: SocketAddr,
     shutdown: CancellationToken,
     task: tokio::task::JoinHandle<streamgate::error::Result<()>>,
 }
 
-async fn server_with(options: WireOptions) -> Server {
+pub async fn server_with(options: WireOptions) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
@@ -63,23 +63,23 @@ async fn server_with(options: WireOptions) -> Server {
     Server { _directory: directory, address, shutdown, task }
 }
 
-async fn server() -> Server {
+pub async fn server() -> Server {
     server_with(WireOptions::default()).await
 }
 
 impl Server {
-    async fn try_connect(&self) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
+    pub async fn try_connect(&self) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
         let config = format!("host=127.0.0.1 port={} user=me dbname=streamgate", self.address.port());
         let (client, connection) = tokio_postgres::connect(&config, NoTls).await?;
         tokio::spawn(connection);
         Ok(client)
     }
 
-    async fn connect(&self) -> tokio_postgres::Client {
+    pub async fn connect(&self) -> tokio_postgres::Client {
         self.try_connect().await.unwrap()
     }
 
-    async fn raw(&self) -> Raw {
+    pub async fn raw(&self) -> Raw {
         let mut raw = Raw { stream: TcpStream::connect(self.address).await.unwrap() };
         let mut startup = b"\0\0\0\0\0\x03\0\0user\0me\0database\0streamgate\0\0".to_vec();
         startup[3] = u8::try_from(startup.len()).unwrap();
@@ -90,36 +90,36 @@ impl Server {
 }
 
 /// A client that says exactly what a test wants.
-struct Raw {
-    stream: TcpStream,
+pub struct Raw {
+    pub stream: TcpStream,
 }
 
-fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+pub fn message(tag: u8, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![tag];
     bytes.extend_from_slice(&u32::try_from(body.len() + 4).unwrap().to_be_bytes());
     bytes.extend_from_slice(body);
     bytes
 }
 
-fn parse(sql: &str) -> Vec<u8> {
+pub fn parse(sql: &str) -> Vec<u8> {
     message(b'P', format!("\0{sql}\0\0\0").as_bytes())
 }
 
-fn bind() -> Vec<u8> {
+pub fn bind() -> Vec<u8> {
     message(b'B', b"\0\0\0\0\0\0\0\0")
 }
 
-fn execute(max_rows: u32) -> Vec<u8> {
+pub fn execute(max_rows: u32) -> Vec<u8> {
     message(b'E', &[&[0][..], &max_rows.to_be_bytes()].concat())
 }
 
 impl Raw {
-    async fn send(&mut self, bytes: &[u8]) {
+    pub async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }
 
     /// Tag and body of the next message; `None` at the end.
-    async fn next(&mut self) -> Option<(char, Vec<u8>)> {
+    pub async fn next(&mut self) -> Option<(char, Vec<u8>)> {
         let tag = self.stream.read_u8().await.ok()?;
         let length = self.stream.read_u32().await.ok()?;
         let mut body = vec![0; usize::try_from(length).unwrap() - 4];
@@ -128,11 +128,11 @@ impl Raw {
     }
 
     /// What comes, in short, until ReadyForQuery or the end: data rows counted, errors with their SQLSTATE.
-    async fn until_ready(&mut self) -> String {
+    pub async fn until_ready(&mut self) -> String {
         self.until('Z').await
     }
 
-    async fn until(&mut self, last: char) -> String {
+    pub async fn until(&mut self, last: char) -> String {
         let mut seen = Vec::new();
         let mut rows = 0;
         while let Some((tag, body)) = self.next().await {
@@ -167,7 +167,7 @@ impl Raw {
     }
 }
 
-fn code(error: &tokio_postgres::Error) -> String {
+pub fn code(error: &tokio_postgres::Error) -> String {
     error.code().map_or_else(|| error.to_string(), |code| code.code().to_owned())
 }
 
@@ -412,6 +412,52 @@ async fn parameters_are_described_and_bound() {
     assert_eq!(row.get::<_, Vec<u8>>(4), b"ab");
     let error = client.query("select 1::bigint / $1::bigint", &[&0_i64]).await.unwrap_err();
     assert_eq!(code(&error), "22012");
+}
+
+#[tokio::test]
+async fn whole_numbers_that_are_written_are_int4() {
+    let server = server().await;
+    let client = server.connect().await;
+    let statement = client.prepare("select 1, $1::int + 1, -1 as x, 3000000000, array[1], $2 * 2").await.unwrap();
+    let types: Vec<&str> = statement.columns().iter().map(|column| column.type_().name()).collect();
+    assert_eq!(types, ["int4", "int4", "int4", "int8", "_int4", "int4"]);
+    let row = client.query_one(&statement, &[&41, &4]).await.unwrap();
+    assert_eq!((row.get::<_, i32>(0), row.get::<_, i32>(1), row.get::<_, i32>(2)), (1, 42, -1));
+    assert_eq!((row.get::<_, i64>(3), row.get::<_, Vec<i32>>(4), row.get::<_, i32>(5)), (3_000_000_000, vec![1], 8));
+}
+
+#[tokio::test]
+async fn array_parameters_have_the_type_of_what_they_are_compared_with() {
+    let server = server().await;
+    let client = server.connect().await;
+    let values = "(values (1::int, 1::bigint, 1.50::decimal(10, 2), 'a'), (2::int, 2, 2.25, 'b')) t(i, b, d, s)";
+    let query = format!(
+        "select count(*) from {values} where i = any($1) and b = any($2) and d = any($3) and s = any($4) and i <> all($5)"
+    );
+    let statement = client.prepare(&query).await.unwrap();
+    let types: Vec<&str> = statement.params().iter().map(tokio_postgres::types::Type::name).collect();
+    assert_eq!(types, ["_int4", "_int8", "_numeric", "_text", "_int4"]);
+    let query = format!("select s from {values} where i = any($1) and b = any($2) and i <> all($3)");
+    let rows = client.query(&query, &[&vec![1, 2], &vec![2_i64, 3], &vec![1]]).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>(), ["b"]);
+}
+
+#[tokio::test]
+async fn a_plan_that_no_longer_fits_tells_drivers_to_prepare_anew() {
+    let server = server().await;
+    let client = server.connect().await;
+    for (one, other) in [("1::int AS a", "1::bigint AS a"), ("1::int AS a", "1::int AS a, 2::int AS b")] {
+        let view = |columns: &str| format!("CREATE VIEW changed AS SELECT {columns}");
+        client.batch_execute(&view(one)).await.unwrap();
+        let statement = client.prepare("SELECT * FROM changed").await.unwrap();
+        client.query(&statement, &[]).await.unwrap();
+        client.batch_execute("DROP VIEW changed").await.unwrap();
+        client.batch_execute(&view(other)).await.unwrap();
+        let error = client.query(&statement, &[]).await.unwrap_err();
+        let error = error.as_db_error().unwrap();
+        assert_eq!((error.code().code(), error.routine()), ("0A000", Some("RevalidateCachedQuery")), "{other}");
+        client.batch_execute("DROP VIEW changed").await.unwrap();
+    }
 }
 
 #[tokio::test]

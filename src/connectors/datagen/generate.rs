@@ -5,6 +5,7 @@ use datafusion::arrow::datatypes::{DataType, Field, TimeUnit, i256};
 
 use crate::clock::{Clock, SystemClock};
 use crate::connectors::OptionReader;
+use crate::data_type::to_flink;
 use crate::error::{Error, Result};
 use crate::formats::columns::{Column, Values};
 use crate::formats::time_text;
@@ -76,7 +77,7 @@ impl Generator {
             return Err(Error::unsupported(format!(
                 "column \"{}\" of type {} cannot be a sequence",
                 field.name(),
-                field.data_type()
+                to_flink(field.data_type())
             )));
         }
         let start: i64 = options.require(&option("start"))?.trim().parse().map_err(|_| not_whole(&option("start")))?;
@@ -141,8 +142,9 @@ impl Generator {
             }
             other => {
                 return Err(Error::unsupported(format!(
-                    "column \"{}\": datagen makes no values of type {other} yet",
-                    field.name()
+                    "column \"{}\": datagen makes no values of type {} yet",
+                    field.name(),
+                    to_flink(other)
                 )));
             }
         })

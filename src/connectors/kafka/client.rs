@@ -343,6 +343,11 @@ pub(super) fn admin_config(bootstrap: &str, properties: &BTreeMap<String, String
     config
 }
 
+/// What failed with a record that was sent to this topic.
+pub(super) fn undelivered(topic: &str) -> String {
+    format!("a record for topic \"{topic}\" was not delivered")
+}
+
 /// Takes librdkafka's log lines and errors to tracing, at most one repeated kind a second.
 #[derive(Debug, Default)]
 pub(super) struct Context {
@@ -364,9 +369,9 @@ impl Context {
         self.cuts.load(Ordering::Acquire)
     }
 
-    /// What the failure of a delivery means to us, with the connection's latest trouble as its detail.
-    pub fn undelivered(&self, error: &KafkaError) -> Error {
-        let told = told(error, "a record was not delivered");
+    /// What the failure of a delivery to a topic means to us, with the connection's latest trouble as its detail.
+    pub fn undelivered(&self, error: &KafkaError, topic: &str) -> Error {
+        let told = told(error, &undelivered(topic));
         match self.last_error() {
             Some(last) => told.detail(format!("Last error of the connection: {last}.")),
             None => told,

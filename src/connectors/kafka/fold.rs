@@ -194,6 +194,11 @@ impl Fold {
         Ok(interleave_record_batch(&batches, places)?)
     }
 
+    /// Changes so far that take back a row which did not come: a delete that has the key only, as Debezium writes it by default.
+    pub fn unmatched(&self) -> usize {
+        self.standing.values().map(|standing| standing.owed).sum()
+    }
+
     /// The rows that stand, in the order in which they came, at most `limit` of them, in batches of `batch_rows`.
     ///
     /// # Errors

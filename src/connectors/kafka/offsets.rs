@@ -1,7 +1,7 @@
 //! Asks the broker for partitions and offsets, and decides from the options where reading begins and ends. All calls block.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::bindings as native;
 use rdkafka::consumer::Consumer as _;
@@ -15,6 +15,10 @@ use super::options::{Bounded, Startup};
 use super::topic_ids;
 use crate::connectors::{LogIdentity, SplitLog};
 use crate::error::{Error, Result};
+
+/// How long a partition may be without a leader, and how often it is asked for again.
+const LEADER_PATIENCE: Duration = Duration::from_secs(5);
+const LEADER_PAUSE: Duration = Duration::from_millis(100);
 
 /// Offsets by partition.
 pub(super) type Offsets = BTreeMap<i32, i64>;
@@ -200,20 +204,35 @@ fn list(consumer: &Consumer, topic: &str, partitions: &[i32], which: Offset) -> 
         return Ok(Offsets::new());
     }
     let doing = format!("reading the offsets of topic \"{topic}\"");
-    let list = offsets_list(topic, partitions, which)?;
-    let found =
-        consumer.client().offsets_for_times(list, REQUEST_TIMEOUT).map_err(|error| consumer.told(&error, &doing))?;
+    let until = Instant::now() + LEADER_PATIENCE;
+    loop {
+        match ask(consumer, offsets_list(topic, partitions, which)?, which) {
+            Err(error) if has_no_leader_yet(&error) && Instant::now() < until => std::thread::sleep(LEADER_PAUSE),
+            asked => return asked.map_err(|error| consumer.told(&error, &doing)),
+        }
+    }
+}
+
+fn ask(consumer: &Consumer, list: TopicPartitionList, which: Offset) -> Result<Offsets, KafkaError> {
+    let found = consumer.client().offsets_for_times(list, REQUEST_TIMEOUT)?;
     let mut offsets = Offsets::new();
     for element in found.elements() {
-        element.error().map_err(|error| consumer.told(&error, &doing))?;
+        element.error()?;
         if let Offset::Offset(offset) = element.offset() {
             offsets.insert(element.partition(), offset);
         } else if !matches!(which, Offset::Offset(_)) {
-            let error = KafkaError::OffsetFetch(RDKafkaRespErr::RD_KAFKA_RESP_ERR__NO_OFFSET.into());
-            return Err(consumer.told(&error, &doing));
+            return Err(KafkaError::OffsetFetch(RDKafkaRespErr::RD_KAFKA_RESP_ERR__NO_OFFSET.into()));
         }
     }
     Ok(offsets)
+}
+
+/// A partition that was just made, or that moves to another broker, has no leader for a moment.
+fn has_no_leader_yet(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::NotLeaderForPartition | RDKafkaErrorCode::LeaderNotAvailable)
+    )
 }
 
 fn offsets_list(topic: &str, partitions: &[i32], offset: Offset) -> Result<TopicPartitionList> {

@@ -234,12 +234,14 @@ impl ScanPartition for FoldedPart {
             .map(|part| part.start(RowReader::new(&self.options, &part.projection)?, FOLD_BATCH_ROWS, metrics))
             .collect::<Result<Vec<_>>>()?;
         let limit = self.limit;
+        let metrics = Arc::clone(metrics);
         let rows = async move {
             for mut input in inputs {
                 while let Some(batch) = input.next().await? {
                     fold.apply(&batch.changes)?;
                 }
             }
+            ConnectorMetrics::add(&metrics.unmatched, fold.unmatched());
             let batches = fold.finish(batch_rows, limit)?;
             Ok::<_, DataFusionError>(futures::stream::iter(batches.into_iter().map(Ok)))
         };

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::{Producer as _, ProducerContext, ThreadedProducer};
 use tokio::sync::watch;
 
@@ -186,8 +186,8 @@ impl ProducerContext for SinkClient {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: usize) {
-        if let Err((error, _)) = result {
-            self.tickets.fail(self.context.undelivered(error));
+        if let Err((error, record)) = result {
+            self.tickets.fail(self.context.undelivered(error, record.topic()));
         } else {
             self.is_down.store(false, Ordering::Relaxed);
             self.metrics.trouble.end();

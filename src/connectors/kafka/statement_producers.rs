@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::{Producer as _, ProducerContext, ThreadedProducer};
 
 use super::client::{self, Context};
@@ -148,7 +148,7 @@ impl ProducerContext for StatementClient {
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: Arc<Ticket>) {
         match result {
             Ok(_) => ticket.done(),
-            Err((error, _)) => ticket.fail(self.context.undelivered(error)),
+            Err((error, record)) => ticket.fail(self.context.undelivered(error, record.topic())),
         }
     }
 }

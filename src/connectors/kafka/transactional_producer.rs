@@ -11,7 +11,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -98,8 +98,8 @@ impl ProducerContext for TransactionClient {
                 ticket.done();
                 None
             }
-            Err((error, _)) => {
-                ticket.fail(client::told(error, "a record was not delivered"));
+            Err((error, record)) => {
+                ticket.fail(client::told(error, &client::undelivered(record.topic())));
                 Some(error.clone())
             }
         };

@@ -55,7 +55,6 @@ impl Transactional for KafkaTransactional {
                 digest.update(part.as_bytes());
             }
         }
-        digest.update(format!("{:?}", self.transaction).as_bytes());
         let hex: String = digest.finish().as_ref()[..6].iter().map(|byte| format!("{byte:02x}")).collect();
         format!("{}#{hex}", self.options.cluster())
     }

@@ -416,11 +416,12 @@ impl Coordinator {
         Ok(Epoch::new(number, self.tasks.len(), self.split_positions(), self.budget.loan()))
     }
 
-    /// Opens splits that are not open yet, at their stored position or where the options say.
+    /// Opens splits that are not open yet, at their stored position or where the options say: all that there are, or none, so that
+    /// none is taken for open whose reader was lost with another one's error.
     async fn discover(&mut self) -> Result<Vec<OpenedSplit>> {
         let mut opened = Vec::new();
         let mut awaits = BTreeSet::new();
-        for (index, state) in self.sources.iter_mut().enumerate() {
+        for (index, state) in self.sources.iter().enumerate() {
             // Without any stored position the start-up mode decides; a split that is new later is read from its beginning.
             let stored = self.positions.get(&state.id).cloned();
             let ends = self.rebuild.as_ref().map(|decision| decision.positions.get(&state.id));
@@ -468,19 +469,23 @@ impl Coordinator {
                 };
                 let opens = state.source.open(request);
                 let reader = waits.during(|| format!("partition {} to be opened", split.id), opens).await?;
-                let begin = reader.position();
-                state.splits.push(split.clone());
-                self.positions.entry(state.id.clone()).or_default().insert(split.id.clone(), begin);
-                let progress = SplitProgress { read: begin, acknowledged: begin };
-                self.metrics.splits.lock().insert(split.id.clone(), progress);
-                self.metrics.sources.opened(&state.id, &state.source, &split);
-                if let Some(ledger) = &self.ledger {
-                    ledger.begin(&state.id, &split, begin);
-                }
                 opened.push((index, split, reader));
             }
+        }
+        for state in &self.sources {
             // A source without splits yet has begun too: what comes later is new.
             self.positions.entry(state.id.clone()).or_default();
+        }
+        for (index, split, reader) in &opened {
+            let (state, begin) = (&mut self.sources[*index], reader.position());
+            state.splits.push(split.clone());
+            self.positions.entry(state.id.clone()).or_default().insert(split.id.clone(), begin);
+            let progress = SplitProgress { read: begin, acknowledged: begin };
+            self.metrics.splits.lock().insert(split.id.clone(), progress);
+            self.metrics.sources.opened(&state.id, &state.source, split);
+            if let Some(ledger) = &self.ledger {
+                ledger.begin(&state.id, split, begin);
+            }
         }
         let awaits: Vec<String> = awaits.into_iter().collect();
         let before = std::mem::replace(&mut *self.metrics.awaits.lock(), awaits.clone());
@@ -548,16 +553,15 @@ impl Coordinator {
                 if is_waited_for {
                     acknowledged(outside).await?;
                 }
+                let taken = || format!("Kafka to take epoch {number}");
                 if let Some(transactions) = &transactions {
-                    transactions.release(number).await?;
+                    waits.during(taken, transactions.release(number)).await?;
                 }
                 if is_waited_for {
                     acknowledged(inside).await?;
                 }
                 match &transactions {
-                    Some(transactions) => {
-                        waits.during(|| format!("Kafka to take epoch {number}"), transactions.flush(number)).await
-                    }
+                    Some(transactions) => waits.during(taken, transactions.flush(number)).await,
                     None => Ok(()),
                 }
             };
@@ -758,7 +762,6 @@ pub async fn stopped_before_running(wanted: &mut watch::Receiver<Wanted>, limit:
     Ok(Ended::Stopped(None))
 }
 
-/// Why a task has ended that was to run on.
 /// A split with the number of its source and what reads it.
 type OpenedSplit = (usize, Split, Box<dyn SplitReader>);
 
@@ -771,6 +774,7 @@ fn ending_of(wanted: Wanted) -> (Wanted, tokio::time::Instant) {
     (wanted, tokio::time::Instant::now() + time)
 }
 
+/// Why a task has ended that was to run on.
 fn task_error(ended: Option<std::result::Result<Result<()>, tokio::task::JoinError>>) -> Error {
     match ended {
         Some(Ok(Ok(()))) | None => Error::internal("a task of the job has ended by itself"),
@@ -780,13 +784,5 @@ fn task_error(ended: Option<std::result::Result<Result<()>, tokio::task::JoinErr
 }
 
 fn panicked(error: tokio::task::JoinError) -> Error {
-    let text = match error.try_into_panic() {
-        Ok(payload) => payload
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| payload.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "without a text".to_owned()),
-        Err(_) => "its task was cancelled".to_owned(),
-    };
-    Error::internal(format!("the job panicked: {text}"))
+    Error::internal(format!("the job panicked: {}", crate::threads::panic_text(error)))
 }

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::engine::key_group::key_groups;
 use crate::engine::state::encoded::{Codec, Encoded, EncodedRows};
 use crate::engine::state::key_table::KeyTable;
-use crate::engine::state::{ColdKey, Held, Spill, Spillable, StateSize, TableDelta};
+use crate::engine::state::{ColdKey, Held, Spill, Spillable, Spilling, StateSize, TableDelta};
 use crate::error::{Error, Result};
 
 /// Name of the one table of state.
@@ -102,25 +102,6 @@ impl ChangelogNormalize {
     #[must_use]
     pub fn spilling_to(self, spill: Spill) -> Self {
         Self { spill: Some(spill), ..self }
-    }
-
-    fn with_spill<T: Default>(&mut self, work: impl FnOnce(&mut Spill, &mut Self) -> Result<T>) -> Result<T> {
-        let Some(mut spill) = self.spill.take() else { return Ok(T::default()) };
-        let result = work(&mut spill, self);
-        self.spill = Some(spill);
-        result
-    }
-
-    /// Takes keys back from disk that are among these rows.
-    fn revive(&mut self, count: usize, keys: &EncodedRows) -> Result<()> {
-        if self.spill.as_ref().is_none_or(|spill| spill.keys() == 0) {
-            return Ok(());
-        }
-        self.with_spill(|spill, state| spill.bring_back(state, (0..count).map(|row| keys.row(row))))
-    }
-
-    fn make_room(&mut self, thorough: bool) -> Result<()> {
-        self.with_spill(|spill, state| spill.make_room(state, thorough))
     }
 
     fn slot(&mut self, key: &[u8]) -> u32 {
@@ -358,6 +339,12 @@ impl Operator for ChangelogNormalize {
             memory_bytes: spilled.map_or_else(|| self.held().bytes, Spill::memory_bytes),
             spilled_bytes: spilled.map_or(0, Spill::disk_bytes),
         }
+    }
+}
+
+impl Spilling for ChangelogNormalize {
+    fn spill(&mut self) -> &mut Option<Spill> {
+        &mut self.spill
     }
 }
 

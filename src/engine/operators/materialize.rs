@@ -14,10 +14,10 @@ use super::{FLUSHED_KEYS_MAX, Operator, OperatorContext, SWEPT_KEYS_MAX, stored_
 use crate::changelog::{ChangeBatch, Changelog, RowKind};
 use crate::clock::Clock;
 use crate::engine::key_group::key_groups;
-use crate::engine::state::encoded::{Codec, Encoded, EncodedRows};
+use crate::engine::state::encoded::{Codec, Encoded};
 use crate::engine::state::key_table::KeyTable;
 use crate::engine::state::spill::{put, take};
-use crate::engine::state::{ColdKey, Held, Spill, Spillable, StateSize, TableDelta};
+use crate::engine::state::{ColdKey, Held, Spill, Spillable, Spilling, StateSize, TableDelta};
 use crate::error::{Error, Result};
 
 /// The live rows: key columns and arrival, then the other columns.
@@ -62,6 +62,14 @@ const ROW_BYTES: usize = size_of::<(u64, Encoded)>() + 8;
 
 /// Bytes of a row in the list of changed ones.
 const CHANGED_ROW_BYTES: usize = 32;
+
+/// Adds a row to those of its key. Most keys have one, for which a vector would take room for four.
+fn insert_row(rows: &mut Vec<(u64, Encoded)>, place: usize, arrival: u64, row: &[u8]) {
+    if rows.is_empty() {
+        rows.reserve_exact(1);
+    }
+    rows.insert(place, (arrival, row.into()));
+}
 
 /// What is kept of a key.
 #[derive(Default)]
@@ -150,25 +158,6 @@ impl Materialize {
     #[must_use]
     pub fn spilling_to(self, spill: Spill) -> Self {
         Self { spill: Some(spill), ..self }
-    }
-
-    fn with_spill<T: Default>(&mut self, work: impl FnOnce(&mut Spill, &mut Self) -> Result<T>) -> Result<T> {
-        let Some(mut spill) = self.spill.take() else { return Ok(T::default()) };
-        let result = work(&mut spill, self);
-        self.spill = Some(spill);
-        result
-    }
-
-    /// Takes keys back from disk that are among these rows.
-    fn revive(&mut self, count: usize, keys: &EncodedRows) -> Result<()> {
-        if self.spill.as_ref().is_none_or(|spill| spill.keys() == 0) {
-            return Ok(());
-        }
-        self.with_spill(|spill, state| spill.bring_back(state, (0..count).map(|row| keys.row(row))))
-    }
-
-    fn make_room(&mut self, thorough: bool) -> Result<()> {
-        self.with_spill(|spill, state| spill.make_room(state, thorough))
     }
 
     /// Retractions of rows that were not there, which were left out.
@@ -338,6 +327,9 @@ impl Operator for Materialize {
                     Some((slot, kept.rows.iter().position(|(_, other)| **other == *value)?))
                 });
                 let Some((slot, place)) = found else {
+                    if self.unknown_retractions == 0 {
+                        tracing::warn!("{}", super::UNKNOWN_RETRACTION);
+                    }
                     self.unknown_retractions += 1;
                     continue;
                 };
@@ -358,7 +350,8 @@ impl Operator for Materialize {
                         self.note_removed(slot, sequence, &row);
                     }
                 }
-                self.slots[slot as usize].rows.push((self.sequence, value.into()));
+                let rows = &mut self.slots[slot as usize].rows;
+                insert_row(rows, rows.len(), self.sequence, value);
                 self.changed_rows.insert((slot, self.sequence), false);
                 self.sequence += 1;
                 self.count_added(value);
@@ -475,7 +468,7 @@ impl Operator for Materialize {
                         self.count_removed(&removed);
                     }
                     (Err(place), false) => {
-                        slot.rows.insert(place, (arrival, values.row(row).into()));
+                        insert_row(&mut slot.rows, place, arrival, values.row(row));
                         self.count_added(values.row(row));
                     }
                     _ => {}
@@ -504,6 +497,12 @@ impl Operator for Materialize {
             memory_bytes: spilled.map_or_else(|| self.held().bytes, Spill::memory_bytes),
             spilled_bytes: spilled.map_or(0, Spill::disk_bytes),
         }
+    }
+}
+
+impl Spilling for Materialize {
+    fn spill(&mut self) -> &mut Option<Spill> {
+        &mut self.spill
     }
 }
 
@@ -568,7 +567,8 @@ impl Spillable for Materialize {
             while let Some((sequence, row)) = rest.split_first_chunk::<8>() {
                 rest = row;
                 let row = take(&mut rest).ok_or_else(damaged)?;
-                slot.rows.push((u64::from_le_bytes(*sequence), row.into()));
+                let place = slot.rows.len();
+                insert_row(&mut slot.rows, place, u64::from_le_bytes(*sequence), row);
                 self.rows_in_memory += 1;
                 self.row_bytes += row.len();
             }

@@ -30,6 +30,10 @@ use crate::connectors::{BadRows, Lookup, TableDeclaration};
 use crate::error::{Error, Result};
 use crate::fault;
 
+/// Told once by an operator that meets such a change; it is left out.
+const UNKNOWN_RETRACTION: &str = "a change takes back a row that is not there, as a delete does that has the key only: declare a PRIMARY KEY, or write the whole \
+     old row into the change record";
+
 /// One step of a dataflow. Rows that an operator cannot evaluate make the whole call fail and change nothing,
 /// so that the task may try the rows one by one.
 #[async_trait]

@@ -150,7 +150,10 @@ pub fn spill(folder: &tempfile::TempDir) -> Spill {
 
 /// A session that runs queries in the order of their rows.
 fn session() -> SessionContext {
-    SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1))
+    let session = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
+    session.register_udaf(crate::functions::exact_sums::sum());
+    session.register_udaf(crate::functions::exact_sums::avg());
+    session
 }
 
 fn register(session: &SessionContext, schema: &SchemaRef, rows: RecordBatch) {

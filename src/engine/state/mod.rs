@@ -10,7 +10,7 @@ pub mod spill;
 use datafusion::arrow::record_batch::RecordBatch;
 
 pub use budget::MemoryBudget;
-pub use spill::{ColdKey, Held, Spill, Spillable};
+pub use spill::{ColdKey, Held, Spill, Spillable, Spilling};
 
 /// What changed in one table of an operator's state since the barrier before. The columns of `rows` are: `key_group` (UInt8),
 /// `deleted` (Boolean), `key_columns` columns that identify the row, then its values (NULL where it was deleted).

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::budget::{MemoryBudget, MemorySlot};
 use super::cold::ColdTable;
+use super::encoded::EncodedRows;
 use super::key_table::KeyTable;
 use crate::error::{Error, Result};
 
@@ -72,6 +73,42 @@ pub trait Spillable {
     /// # Errors
     /// The state is none of ours.
     fn put_back(&mut self, keys: &[ColdKey<'_>]) -> Result<Vec<u32>>;
+}
+
+/// An operator that may have been given a place for its cold keys; until then all of its state stays in memory.
+pub trait Spilling: Spillable + Sized {
+    /// That place.
+    fn spill(&mut self) -> &mut Option<Spill>;
+
+    /// Works with both; nothing happens where there is no such place.
+    ///
+    /// # Errors
+    /// Those of the work.
+    fn with_spill<T: Default>(&mut self, work: impl FnOnce(&mut Spill, &mut Self) -> Result<T>) -> Result<T> {
+        let Some(mut spill) = self.spill().take() else { return Ok(T::default()) };
+        let result = work(&mut spill, self);
+        *self.spill() = Some(spill);
+        result
+    }
+
+    /// Takes keys back from disk that are among the first rows of these.
+    ///
+    /// # Errors
+    /// As [`Spill::bring_back`].
+    fn revive(&mut self, rows: usize, keys: &EncodedRows) -> Result<()> {
+        if self.spill().as_ref().is_none_or(|spill| spill.keys() == 0) {
+            return Ok(());
+        }
+        self.with_spill(|spill, state| spill.bring_back(state, (0..rows).map(|row| keys.row(row))))
+    }
+
+    /// Notes the memory in use and, while it is too much, lets cold keys go; see [`Spill::make_room`].
+    ///
+    /// # Errors
+    /// As there.
+    fn make_room(&mut self, thorough: bool) -> Result<()> {
+        self.with_spill(|spill, state| spill.make_room(state, thorough))
+    }
 }
 
 /// The cold keys of one operator in one task.

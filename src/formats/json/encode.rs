@@ -14,6 +14,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 
 use super::{MapNullKey, Options, scalar};
 use crate::changelog::ChangeBatch;
+use crate::data_type::to_flink;
 use crate::error::{Error, Result};
 use crate::formats::time_text;
 use crate::formats::{EncodedRows, Encoder};
@@ -111,7 +112,10 @@ fn check_encodable(data_type: &DataType) -> Result<()> {
         DataType::List(element) => check_encodable(element.data_type()),
         DataType::Map(entries, _) => check_encodable(entries.data_type()),
         DataType::Struct(fields) => fields.iter().try_for_each(|field| check_encodable(field.data_type())),
-        other => Err(Error::unsupported(format!("format \"json\" cannot write values of type {other} yet"))),
+        other => {
+            let sql_type = to_flink(other);
+            Err(Error::unsupported(format!("format \"json\" cannot write values of type {sql_type} yet")))
+        }
     }
 }
 
@@ -132,17 +136,21 @@ fn write_value(array: &dyn Array, row: usize, options: &Options, out: &mut Vec<u
         DataType::Int64 => write_integer(array.as_primitive::<Int64Type>().value(row), out),
         DataType::Float32 => {
             let value = array.as_primitive::<Float32Type>().value(row);
-            if !value.is_finite() {
-                return Err(not_finite(value));
+            match text_of_no_number(f64::from(value)) {
+                Some(text) => out.extend_from_slice(text),
+                None => {
+                    let _ = write!(out, "{value:?}");
+                }
             }
-            let _ = write!(out, "{value:?}");
         }
         DataType::Float64 => {
             let value = array.as_primitive::<Float64Type>().value(row);
-            if !value.is_finite() {
-                return Err(not_finite(value));
+            match text_of_no_number(value) {
+                Some(text) => out.extend_from_slice(text),
+                None => {
+                    let _ = write!(out, "{value:?}");
+                }
             }
-            let _ = write!(out, "{value:?}");
         }
         DataType::Decimal128(_, scale) => {
             let value = array.as_primitive::<Decimal128Type>().value(row).to_string();
@@ -256,8 +264,14 @@ fn write_map(array: &dyn Array, row: usize, options: &Options, out: &mut Vec<u8>
     Ok(())
 }
 
-fn not_finite(value: impl std::fmt::Display) -> Error {
-    Error::row(format!("JSON has no number {value}")).code("22003")
+/// What JSON has no number for is a text, as in Flink.
+fn text_of_no_number(value: f64) -> Option<&'static [u8]> {
+    match value {
+        value if value.is_finite() => None,
+        value if value.is_nan() => Some(b"\"NaN\""),
+        value if value > 0.0 => Some(b"\"Infinity\""),
+        _ => Some(b"\"-Infinity\""),
+    }
 }
 
 fn out_of_range(what: &str) -> Error {

@@ -52,12 +52,13 @@ async fn what_nobody_waits_for_is_told_so_and_ends_at_its_next_pause() {
     let work = queries.run(|interrupt| async move {
         let _ends = sender;
         let _ = begun.send(interrupt.clone());
-        loop {
+        let given_up = loop {
             tokio::task::yield_now().await;
-            interrupt.check()?;
-        }
-        #[allow(unreachable_code)]
-        Ok(())
+            if let Err(given_up) = interrupt.check() {
+                break given_up;
+            }
+        };
+        Err::<(), _>(given_up)
     });
     let interrupt = tokio::select! {
         interrupt = has_begun => interrupt.unwrap(),

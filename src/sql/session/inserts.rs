@@ -90,9 +90,10 @@ impl Session {
         let plan = plan.clone();
         let (mut state, told) = self.telling_state();
         self.count_into(&mut state);
+        let context = self.task_context(&state);
         let made = async move {
             let physical = state.create_physical_plan(&plan).await.map_err(|error| refine(error, None))?;
-            Ok((physical, state.task_ctx()))
+            Ok((physical, context, None))
         };
         let mut stream = background_stream::start(&self.server.queries, made).await?;
         told.take().into_iter().for_each(|notice| self.notice(notice));

@@ -12,6 +12,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use super::{CachedPlan, Prepared, PreparedInner, Session, StatementText, dml, rename};
 use crate::error::Result;
+use crate::sql::constant_row::ConstantRow;
 use crate::sql::dialect::{self, Places};
 use crate::sql::error_map::refine;
 use crate::sql::planner::{Planned, Planner, SharedPlan};
@@ -181,9 +182,14 @@ fn analyse_query(
 ) -> Result<Analysed> {
     let (plan, names) = planner.plan_query(&query.query, &query.hints, Some(&Places::new(text)), given)?;
     let parameter_types = parameter_types(&plan, given)?;
-    let result = result_schema(&plan, names.as_deref(), state)?;
+    let analysed = state
+        .analyzer()
+        .execute_and_check(plan.clone(), state.config_options(), |_, _| {})
+        .map_err(|error| refine(error, None))?;
+    let result = rename(&Arc::new(analysed.schema().as_arrow().clone()), names.as_deref());
+    let constant = statement_size::is_trivial(text).then(|| ConstantRow::of(&analysed)).flatten();
     let once = planner.uses_time.load(Ordering::Relaxed);
-    let planned = Planned::Query { plan: planner.share(plan), names };
+    let planned = Planned::Query { plan: planner.share(plan), names, constant };
     Ok(Analysed { planned, parameter_types, result: Some(result), once })
 }
 
@@ -225,13 +231,4 @@ fn parameter_types(plan: &LogicalPlan, given: &[Option<DataType>]) -> Result<Vec
                 .unwrap_or(DataType::Utf8)
         })
         .collect())
-}
-
-/// The columns that the client sees: types after analysis, names as Postgres gives them.
-fn result_schema(plan: &LogicalPlan, names: Option<&[String]>, state: &SessionState) -> Result<SchemaRef> {
-    let analysed = state
-        .analyzer()
-        .execute_and_check(plan.clone(), state.config_options(), |_, _| {})
-        .map_err(|error| refine(error, None))?;
-    Ok(rename(&Arc::new(analysed.schema().as_arrow().clone()), names))
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::optimizer::Optimizer;
@@ -16,10 +17,13 @@ use crate::clock::Clock;
 use crate::connectors::table_provider::ConnectorTable;
 use crate::connectors::{Registry, TableDeclaration};
 use crate::error::{Error, Result};
-use crate::functions::coercion;
+use crate::functions::{bounded, coercion, distinct_lists, exact_sums, extremes};
 use crate::jobs::Jobs;
 use crate::sql::queries::Queries;
+use crate::sql::query_memory::{BoundedValues, QueryMemory};
 use crate::sql::query_planner::LookUpQueryPlanner;
+use crate::sql::rules::{analyzer_rules, optimizer_rules, physical_rules};
+use crate::sql::unnest_relation;
 
 /// Opened tables kept for the next statement; beyond that many all are opened anew.
 const OPENED_TABLES_MAX: usize = 1024;
@@ -34,6 +38,8 @@ pub struct SqlServer {
     pub connectors: Registry,
     /// Emulated schemas (`pg_catalog`, `information_schema`, `streamgate`), installed by the server.
     pub system_schemas: Vec<Arc<dyn SystemSchema>>,
+    /// Their names, with those of their relations.
+    pub(super) system_names: Arc<Vec<(String, Vec<String>)>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Settings that differ from the built-in defaults, by name.
@@ -44,6 +50,8 @@ pub struct SqlServer {
     opened: Mutex<HashMap<String, Arc<ConnectorTable>>>,
     /// The threads on which statements are planned and queries computed.
     pub queries: Queries,
+    /// What queries compute in.
+    pub memory: QueryMemory,
 }
 
 impl SqlServer {
@@ -55,21 +63,44 @@ impl SqlServer {
         system_schemas: Vec<Arc<dyn SystemSchema>>,
         clock: Arc<dyn Clock>,
         defaults: BTreeMap<String, String>,
-    ) -> Self {
+    ) -> Result<Self> {
         let base = base_state();
         // It would make two aggregates, each with state of its own, of one that counts distinct values.
         let rules =
             base.optimizers().iter().filter(|rule| rule.name() != "single_distinct_aggregation_to_group_by").cloned();
         let job_optimizer = Optimizer::with_rules(rules.collect());
+        let system_names =
+            system_schemas.iter().map(|schema| (schema.name().to_owned(), schema.relation_names())).collect();
         let queries = Queries::here();
         let opened = Mutex::default();
-        Self { catalog, jobs, connectors, system_schemas, clock, defaults, base, job_optimizer, opened, queries }
+        let memory = QueryMemory::new(usize::MAX, None)?;
+        Ok(Self {
+            catalog,
+            jobs,
+            connectors,
+            system_schemas,
+            system_names: Arc::new(system_names),
+            clock,
+            defaults,
+            base,
+            job_optimizer,
+            opened,
+            queries,
+            memory,
+        })
     }
 
     /// Plans and computes on other threads than the sessions', which then answer whatever a statement is busy with.
     #[must_use]
     pub fn with_queries(mut self, queries: Queries) -> Self {
         self.queries = queries;
+        self
+    }
+
+    /// Bounds the memory of queries.
+    #[must_use]
+    pub fn with_query_memory(mut self, memory: QueryMemory) -> Self {
+        self.memory = memory;
         self
     }
 
@@ -108,6 +139,9 @@ impl SqlServer {
     }
 }
 
+/// DataFusion's functions of a Postgres name that do something else.
+const OF_ANOTHER_MEANING: [&str; 1] = ["to_char"];
+
 fn base_state() -> SessionState {
     let mut config = SessionConfig::new().with_batch_size(8192).with_information_schema(false);
     let options = config.options_mut();
@@ -115,15 +149,36 @@ fn base_state() -> SessionState {
     options.sql_parser.map_string_types_to_utf8view = false;
     options.sql_parser.enable_ident_normalization = false;
     options.sql_parser.collect_spans = true;
+    // The order of a sub-query is that of the aggregate over it, and of the result.
+    options.sql_parser.enable_subquery_sort_elimination = false;
     options.execution.time_zone = Some("UTC".to_owned());
     let builder = SessionStateBuilder::new().with_config(config).with_default_features();
     let mut planners = coercion::planners();
     planners.extend(SessionStateBuilder::new().with_default_features().build().expr_planners().iter().cloned());
-    builder
+    let mut state = builder
         .with_expr_planners(planners)
-        .with_analyzer_rule(Arc::new(coercion::Numerics))
+        .with_relation_planners(unnest_relation::planners())
+        .with_analyzer_rules(analyzer_rules())
+        .with_optimizer_rules(optimizer_rules())
+        .with_physical_optimizer_rules(physical_rules())
         .with_query_planner(Arc::new(LookUpQueryPlanner))
-        .build()
+        .with_physical_optimizer_rule(Arc::new(BoundedValues))
+        .build();
+    for other in OF_ANOTHER_MEANING {
+        let _ = state.deregister_udf(other);
+    }
+    for function in [exact_sums::sum(), exact_sums::avg()] {
+        // Infallible.
+        let _ = state.register_udaf(Arc::new(function));
+    }
+    for function in [distinct_lists::array_agg(), distinct_lists::string_agg(), extremes::max(), extremes::min()] {
+        let _ = state.register_udaf(Arc::new(function));
+    }
+    for function in bounded::all() {
+        // In place of the one of that name, also where it is not called by it (`substring … from`, list literals).
+        let _ = state.register_udf(function);
+    }
+    state
 }
 
 /// A schema whose relations are computed from the server's state rather than declared.

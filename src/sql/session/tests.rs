@@ -33,7 +33,7 @@ fn server(directory: &std::path::Path) -> Arc<SqlServer> {
     let runtime = tokio::runtime::Handle::current();
     let jobs = Jobs::new(runtime, catalog.clone(), connectors.clone(), clock.clone(), directory.join("jobs"));
     let relations: Arc<dyn SystemSchema> = Arc::new(JobRelations::new(jobs.clone()));
-    Arc::new(SqlServer::new(catalog, jobs, connectors, vec![relations], clock, BTreeMap::new()))
+    Arc::new(SqlServer::new(catalog, jobs, connectors, vec![relations], clock, BTreeMap::new()).unwrap())
 }
 
 fn open(server: &Arc<SqlServer>) -> Session {
@@ -308,9 +308,9 @@ async fn parameters_are_inferred_and_bound() {
         offset: 0,
     };
     let prepared = h.session.prepare(&statement, &[]).await.unwrap();
-    assert_eq!(prepared.parameter_types, [DataType::Int64, DataType::Int64]);
+    assert_eq!(prepared.parameter_types, [DataType::Int32, DataType::Int64]);
     for _ in 0..2 {
-        let values = vec![ScalarValue::Int64(Some(2)), ScalarValue::Int64(Some(1))];
+        let values = vec![ScalarValue::Int32(Some(2)), ScalarValue::Int64(Some(1))];
         let outcome = h.session.execute(&prepared, values).await.unwrap();
         assert_eq!(lines(prepared.clone(), outcome).await.unwrap(), ["x", "2"]);
     }
@@ -573,13 +573,45 @@ async fn casts_go_by_the_time_zone() {
 }
 
 #[tokio::test]
+async fn functions_of_columns_go_by_the_time_zone_as_those_of_constants() {
+    let mut h = Harness::new();
+    h.run("CREATE TABLE target (v STRING) WITH ('connector' = 'memory', 'name' = 'target')").await;
+    let calls = [
+        ("FROM_UNIXTIME(x)", "1970-01-01 09:00:00"),
+        ("FROM_UNIXTIME(x, 'HH:mm')", "09:00"),
+        ("DATE_FORMAT(t, 'yyyy-MM-dd HH:mm')", "2024-01-02 05:00"),
+        ("CONCAT_WS('/', t)", "2024-01-02 05:00:00+09"),
+        ("CAST(t AS STRING)", "2024-01-02 05:00:00+09"),
+        ("t || ''", "2024-01-02 05:00:00+09"),
+        ("CONCAT(t, '')", "2024-01-02 05:00:00+09"),
+        ("CAST(s AS TIMESTAMP_LTZ)::string", "2024-01-02 05:00:00+09"),
+    ];
+    let values = "(VALUES (0, timestamptz '2024-01-01 20:00:00+00', '2024-01-02 05:00:00')) AS v(x, t, s)";
+    for (call, expected) in calls {
+        // First in UTC: what is kept from there must not be seen later.
+        h.run("SET TimeZone = 'UTC'").await;
+        let in_utc = h.run(&format!("SELECT {call} AS v FROM {values}")).await;
+        h.run("SET TimeZone = 'Asia/Tokyo'").await;
+        assert_eq!(h.run(&format!("SELECT {call} AS v FROM {values}")).await, ["v", expected], "{call}");
+        h.run(&format!("INSERT INTO target SELECT {call} FROM {values}")).await;
+        assert_eq!(h.run("SELECT v FROM target").await.last().unwrap(), expected, "INSERT of {call}");
+        h.run("SET TimeZone = 'UTC'").await;
+        assert_eq!(h.run(&format!("SELECT {call} AS v FROM {values}")).await, in_utc, "{call} in UTC again");
+    }
+    h.run("SET TimeZone = 'UTC'; PREPARE p AS SELECT FROM_UNIXTIME(x) AS v FROM (VALUES (0)) t(x)").await;
+    assert_eq!(h.run("EXECUTE p").await, ["v", "1970-01-01 00:00:00"]);
+    h.run("SET TimeZone = 'Asia/Tokyo'").await;
+    assert_eq!(h.run("EXECUTE p").await, ["v", "1970-01-01 09:00:00"]);
+}
+
+#[tokio::test]
 async fn timestamps_and_strings() {
     let mut h = Harness::new();
     for (expression, expected) in [
         ("(timestamp '2024-01-31 10:00:00' + '1 day')::string", "2024-02-01 10:00:00"),
         ("(timestamp '2024-01-31 10:00:00' - '1 hour')::string", "2024-01-31 09:00:00"),
         ("('1 month' + timestamp '2024-01-31 10:00:00')::string", "2024-02-29 10:00:00"),
-        ("date '2024-01-31' + '1 day'", "2024-02-01"),
+        ("date '2024-01-31' + '1 day'", "2024-02-01T00:00:00"),
         ("concat_ws('_', timestamp '2024-01-31 10:00:00')", "2024-01-31 10:00:00"),
         ("1e15::double = 1000000000000000::double", "true"),
     ] {

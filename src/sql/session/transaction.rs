@@ -4,6 +4,7 @@ use super::statement_set::OpenSet;
 use super::{Session, TransactionStatus};
 use crate::catalog::{Change, DesiredState};
 use crate::error::{Error, Result};
+use crate::sql::statements::set::{DEFAULT_READ_ONLY, READ_ONLY};
 
 /// How far ROLLBACK TO goes back.
 pub(super) struct Savepoint {
@@ -79,16 +80,18 @@ impl Session {
         self.overlay = None;
         let concerns_jobs = changes.iter().any(Change::is_about_jobs);
         let catalog = self.server.catalog.clone();
-        let committed = tokio::task::spawn_blocking(move || {
-            let result = catalog.commit(&changes);
-            if result.is_err() {
+        let committed = tokio::task::spawn_blocking(move || match catalog.commit(&changes) {
+            Ok(_) => Ok(changes),
+            Err(error) => {
                 catalog.discard(&changes);
+                Err(error)
             }
-            result
         })
         .await
         .map_err(|error| Error::internal(format!("the commit ended without an answer: {error}")))?;
-        committed?;
+        for change in committed? {
+            tracing::info!(session = self.process_id, user = self.user, "{change}");
+        }
         if concerns_jobs {
             self.server.jobs.reconcile(&to_settle);
             for name in to_settle {
@@ -111,6 +114,18 @@ impl Session {
             return Err(Error::invalid(format!("{what} can only be used in transaction blocks")).code("25P01"));
         }
         Ok(())
+    }
+
+    /// Refuses what changes anything in a transaction that only reads.
+    ///
+    /// # Errors
+    /// 25006: it does.
+    pub(super) fn refuse_read_only(&self, what: &str) -> Result<()> {
+        let setting = if self.block == TransactionStatus::Idle { DEFAULT_READ_ONLY } else { READ_ONLY };
+        if self.settings.get(setting)? == "off" {
+            return Ok(());
+        }
+        Err(Error::invalid(format!("cannot execute {what} in a read-only transaction")).code("25006"))
     }
 
     /// SAVEPOINT

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
@@ -130,7 +131,9 @@ pub async fn lines(session: &Session, planned: &Planned, analyze: bool, verbose:
     match planned {
         Planned::Query { plan, .. } | Planned::BoundedInsert { plan, .. } => {
             let (plan, state) = (plan.clone(), session.state());
-            let work = |interrupt| async move { lines_of_query(&plan, &state, &interrupt, analyze, verbose).await };
+            let context = session.task_context(&state);
+            let work =
+                |interrupt| async move { lines_of_query(&plan, &state, context, &interrupt, analyze, verbose).await };
             lines = session.server().queries.run(work).await?;
         }
         Planned::Job(job) => {
@@ -155,6 +158,7 @@ pub async fn lines(session: &Session, planned: &Planned, analyze: bool, verbose:
 async fn lines_of_query(
     plan: &LogicalPlan,
     state: &SessionState,
+    context: Arc<TaskContext>,
     interrupt: &Arc<Interrupt>,
     analyze: bool,
     verbose: bool,
@@ -169,7 +173,7 @@ async fn lines_of_query(
     let physical = state.query_planner().create_physical_plan(&plan, state).await?;
     if analyze {
         let physical = interruptible(physical, interrupt)?;
-        background_stream::run(physical.clone(), state.task_ctx()).await?;
+        background_stream::run(physical.clone(), context).await?;
         let text = DisplayableExecutionPlan::with_metrics(physical.as_ref()).indent(verbose).to_string();
         lines.extend(without_guards(&text));
     } else {

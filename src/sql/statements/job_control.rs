@@ -63,6 +63,17 @@ pub fn find(snapshot: &Snapshot, written: &str) -> Result<String> {
 }
 
 impl JobControl {
+    /// What it changes, if anything.
+    pub fn writes(&self) -> Option<&'static str> {
+        match self.action {
+            Action::Stop => Some("STOP JOB"),
+            Action::Pause => Some("PAUSE JOB"),
+            Action::Resume => Some("RESUME JOB"),
+            Action::Drop => Some("DROP JOB"),
+            Action::Describe => None,
+        }
+    }
+
     /// Reads the statement.
     ///
     /// # Errors

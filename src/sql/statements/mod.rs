@@ -180,6 +180,22 @@ impl Statement {
         }
     }
 
+    /// What the statement changes, as a read-only transaction refuses it; `None`: nothing.
+    pub fn writes(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Insert(_) => "INSERT",
+            Self::StatementSet(set) if !set.is_explained() => "INSERT",
+            Self::CreateTable(_) => "CREATE TABLE",
+            Self::CreateView(_) => "CREATE VIEW",
+            Self::CreateSchema(_) => "CREATE SCHEMA",
+            Self::CreateFunction(_) => "CREATE FUNCTION",
+            Self::CreateJob(_) => "CREATE JOB",
+            Self::DropObject(_) => "DROP",
+            Self::JobControl(control) => return control.writes(),
+            _ => return None,
+        })
+    }
+
     /// Whether the statement is allowed in a failed transaction block.
     pub fn ends_block(&self) -> bool {
         match self {

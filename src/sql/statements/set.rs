@@ -15,7 +15,14 @@ pub struct Set {
     value: Option<String>,
     local: bool,
     position: usize,
+    /// Another setting that the same words set.
+    and: Option<(&'static str, Option<String>)>,
 }
+
+/// Whether transactions only read unless they say otherwise.
+pub const DEFAULT_READ_ONLY: &str = "default_transaction_read_only";
+/// Whether the transaction only reads.
+pub const READ_ONLY: &str = "transaction_read_only";
 
 impl Set {
     /// Reads the statement.
@@ -25,13 +32,24 @@ impl Set {
     pub fn parse(cursor: &mut Cursor) -> Result<Self> {
         cursor.expect_word("SET")?;
         let position = cursor.position();
-        let fixed = |name: &str, value: Option<String>, local| Self { name: name.to_owned(), value, local, position };
+        let fixed = |name: &str, value: Option<String>, local| Self {
+            name: name.to_owned(),
+            value,
+            local,
+            position,
+            and: None,
+        };
         if cursor.words(&["SESSION", "CHARACTERISTICS", "AS", "TRANSACTION"]) {
-            let value = isolation(cursor)?;
-            return Ok(match value {
-                Some(level) => fixed("default_transaction_isolation", Some(level), false),
-                None => fixed("default_transaction_isolation", None, false),
-            });
+            let modes = modes(cursor)?;
+            let mut set = fixed("default_transaction_isolation", modes.isolation, false);
+            if let Some(read_only) = modes.read_only {
+                let value = Some(if read_only { "on" } else { "off" }.to_owned());
+                if set.value.is_none() {
+                    return Ok(fixed(DEFAULT_READ_ONLY, value, false));
+                }
+                set.and = Some((DEFAULT_READ_ONLY, value));
+            }
+            return Ok(set);
         }
         if cursor.words(&["SESSION", "AUTHORIZATION"]) || cursor.peek_words(&["ROLE"]) {
             cursor.word("ROLE");
@@ -75,7 +93,7 @@ impl Set {
         } else {
             Some(value(cursor)?)
         };
-        Ok(Self { name, value, local, position })
+        Ok(Self { name, value, local, position, and: None })
     }
 
     /// Sets.
@@ -88,6 +106,16 @@ impl Set {
             return Ok(done("SET"));
         }
         let at = |error: Error| error.at(self.position);
+        if self.name.eq_ignore_ascii_case(READ_ONLY) {
+            if session.transaction_status() == TransactionStatus::Idle {
+                session.warning("SET transaction_read_only can only be used in transaction blocks".to_owned());
+                return Ok(done("SET"));
+            }
+            session.settings_mut().begin_local(READ_ONLY).map_err(at)?;
+        }
+        if let Some((name, Some(value))) = &self.and {
+            session.settings_mut().set(name, value).map_err(at)?;
+        }
         if self.local {
             session.settings_mut().begin_local(&self.name).map_err(at)?;
         }
@@ -102,23 +130,32 @@ impl Set {
     }
 }
 
-/// Reads `ISOLATION LEVEL … [, READ ONLY]`; gives the level.
+/// What a transaction is to be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Modes {
+    /// Isolation level, if given.
+    pub isolation: Option<String>,
+    /// READ ONLY or READ WRITE, if given.
+    pub read_only: Option<bool>,
+}
+
+/// Reads `ISOLATION LEVEL … [, READ ONLY]`.
 ///
 /// # Errors
 /// A syntax error.
-pub fn isolation(cursor: &mut Cursor) -> Result<Option<String>> {
-    let mut level = None;
+pub fn modes(cursor: &mut Cursor) -> Result<Modes> {
+    let mut modes = Modes::default();
     loop {
         if cursor.words(&["ISOLATION", "LEVEL"]) {
             let known = ["READ COMMITTED", "READ UNCOMMITTED", "REPEATABLE READ", "SERIALIZABLE"];
             let found = known.iter().find(|known| cursor.words(&known.split(' ').collect::<Vec<_>>()));
-            level = Some(found.ok_or_else(|| cursor.error())?.to_lowercase());
-        } else if !(cursor.words(&["READ", "ONLY"])
-            || cursor.words(&["READ", "WRITE"])
-            || cursor.words(&["NOT", "DEFERRABLE"])
-            || cursor.word("DEFERRABLE"))
-        {
-            return Ok(level);
+            modes.isolation = Some(found.ok_or_else(|| cursor.error())?.to_lowercase());
+        } else if cursor.words(&["READ", "ONLY"]) {
+            modes.read_only = Some(true);
+        } else if cursor.words(&["READ", "WRITE"]) {
+            modes.read_only = Some(false);
+        } else if !(cursor.words(&["NOT", "DEFERRABLE"]) || cursor.word("DEFERRABLE")) {
+            return Ok(modes);
         }
         cursor.token(&Token::Comma);
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::execution::session_state::SessionState;
 use datafusion::sql::sqlparser::ast::Ident;
 
 use super::super::dialect::{Cursor, fold};
@@ -11,6 +12,7 @@ use super::super::session::{Outcome, Session};
 use super::super::shipped;
 use super::{batch_rows, show_jobs, text_rows};
 use crate::error::{Error, Result};
+use crate::functions;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -120,8 +122,11 @@ impl Show {
                         // Those that the server brings along are seen from every schema, and belong to `public`.
                         let brought =
                             shipped::functions().keys().filter(|_| self.schema.is_none() || schema == "public");
-                        let all: BTreeSet<&String> = entry.functions.keys().chain(brought).collect();
-                        all.into_iter().for_each(&mut name);
+                        let mut all: BTreeSet<String> = entry.functions.keys().chain(brought).cloned().collect();
+                        if self.schema.is_none() {
+                            all.extend(built_in(&session.state()));
+                        }
+                        all.iter().for_each(&mut name);
                     }
                     _ => {
                         let mut all: Vec<&String> = entry.tables.keys().chain(entry.views.keys()).collect();
@@ -140,6 +145,15 @@ impl Show {
         }
         text_rows("SHOW", self.schema(), &rows)
     }
+}
+
+/// Names of the functions that are part of the server.
+fn built_in(state: &SessionState) -> impl Iterator<Item = String> {
+    let known = state.scalar_functions().keys().chain(state.aggregate_functions().keys());
+    let known = known.chain(state.window_functions().keys());
+    let own = functions::NAMES.iter().copied().chain(functions::aggregates::aliases()).map(str::to_owned);
+    let all: Vec<String> = known.cloned().chain(own).filter(|name| functions::is_public(name)).collect();
+    all.into_iter()
 }
 
 fn like(pattern: &str, text: &str) -> bool {

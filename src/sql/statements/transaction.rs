@@ -4,7 +4,7 @@
 use super::super::dialect::{Cursor, fold};
 use super::super::session::{Outcome, Session, TransactionStatus};
 use super::done;
-use super::set::isolation;
+use super::set::{DEFAULT_READ_ONLY, Modes, READ_ONLY, modes};
 use crate::error::{Error, Result};
 
 /// Transaction control.
@@ -14,8 +14,8 @@ pub enum Transaction {
     Begin {
         /// Command tag.
         tag: &'static str,
-        /// Isolation level, if given.
-        isolation: Option<String>,
+        /// What it is to be.
+        modes: Modes,
     },
     /// COMMIT
     Commit,
@@ -30,7 +30,7 @@ pub enum Transaction {
     /// ROLLBACK TO
     RollbackTo(String),
     /// SET TRANSACTION
-    Set(Option<String>),
+    Set(Modes),
 }
 
 impl Transaction {
@@ -40,10 +40,10 @@ impl Transaction {
     /// A syntax error.
     pub fn parse(cursor: &mut Cursor) -> Result<Self> {
         if cursor.words(&["START", "TRANSACTION"]) {
-            return Ok(Self::Begin { tag: "START TRANSACTION", isolation: isolation(cursor)? });
+            return Ok(Self::Begin { tag: "START TRANSACTION", modes: modes(cursor)? });
         }
         if cursor.words(&["SET", "TRANSACTION"]) {
-            return Ok(Self::Set(isolation(cursor)?));
+            return Ok(Self::Set(modes(cursor)?));
         }
         if cursor.word("SAVEPOINT") {
             return Ok(Self::Savepoint(fold(&cursor.ident()?)));
@@ -66,7 +66,7 @@ impl Transaction {
             cursor.word("TRANSACTION");
         }
         if begins {
-            return Ok(Self::Begin { tag: "BEGIN", isolation: isolation(cursor)? });
+            return Ok(Self::Begin { tag: "BEGIN", modes: modes(cursor)? });
         }
         if rolls_back && cursor.word("TO") {
             cursor.word("SAVEPOINT");
@@ -94,24 +94,24 @@ impl Transaction {
     /// The commit fails, or there is no such savepoint.
     pub async fn execute(&self, session: &mut Session) -> Result<Outcome> {
         match self {
-            Self::Begin { tag, isolation } => {
+            Self::Begin { tag, modes } => {
+                let mut modes = modes.clone();
                 if session.transaction_status() == TransactionStatus::Idle {
                     session.begin().await?;
+                    if modes.read_only.is_none() && session.settings().get(DEFAULT_READ_ONLY)? == "on" {
+                        modes.read_only = Some(true);
+                    }
                 } else {
                     session.warning("there is already a transaction in progress".to_owned());
                 }
-                if let Some(level) = isolation {
-                    session.settings_mut().begin_local("transaction_isolation")?;
-                    session.settings_mut().set("transaction_isolation", level)?;
-                }
+                take(&modes, session)?;
                 Ok(done(*tag))
             }
-            Self::Set(isolation) => {
+            Self::Set(modes) => {
                 if session.transaction_status() == TransactionStatus::Idle {
                     session.warning("SET TRANSACTION can only be used in transaction blocks".to_owned());
-                } else if let Some(level) = isolation {
-                    session.settings_mut().begin_local("transaction_isolation")?;
-                    session.settings_mut().set("transaction_isolation", level)?;
+                } else {
+                    take(modes, session)?;
                 }
                 Ok(done("SET"))
             }
@@ -142,4 +142,18 @@ impl Transaction {
             Self::RollbackTo(name) => session.roll_back_to(name).map(|()| done("ROLLBACK")),
         }
     }
+}
+
+/// Gives the open transaction its modes.
+fn take(modes: &Modes, session: &mut Session) -> Result<()> {
+    let settings = session.settings_mut();
+    if let Some(level) = &modes.isolation {
+        settings.begin_local("transaction_isolation")?;
+        settings.set("transaction_isolation", level)?;
+    }
+    if let Some(read_only) = modes.read_only {
+        settings.begin_local(READ_ONLY)?;
+        settings.set(READ_ONLY, if read_only { "on" } else { "off" })?;
+    }
+    Ok(())
 }

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use pgwire::messages::PgWireFrontendMessage;
 use proptest::prelude::*;
 
-use super::{Frame, StartupFrame, decode, split, split_startup};
+use super::{Frame, Next, StartupFrame, decode, split, split_startup};
 
 const LIMIT: usize = 16 << 20;
 
@@ -20,8 +20,9 @@ fn message(tag: u8, body: &[u8]) -> BytesMut {
 fn outcome(mut bytes: BytesMut) -> String {
     match split(&mut bytes, LIMIT) {
         Err(error) => format!("fatal {}", error.sqlstate()),
-        Ok(None) => "incomplete".to_owned(),
-        Ok(Some(frame)) => match decode(frame) {
+        Ok(Next::Incomplete(_)) => "incomplete".to_owned(),
+        Ok(Next::Oversized(message)) => format!("oversized {}", message.body_bytes),
+        Ok(Next::Frame(frame)) => match decode(frame) {
             Err(error) => error.sqlstate().to_owned(),
             Ok(Frame::FunctionCall) => "function call".to_owned(),
             Ok(Frame::Message(PgWireFrontendMessage::Query(query))) => format!("query {}", query.query),
@@ -65,11 +66,16 @@ fn lengths_below_four_are_refused() {
 
 #[test]
 fn negative_and_enormous_lengths_are_refused_at_once() {
-    for length in [-1, i32::MIN, 900_000_000] {
+    let announced = |length: i32| {
         let mut bytes = BytesMut::from(&b"Q"[..]);
         bytes.extend_from_slice(&length.to_be_bytes());
-        assert_eq!(outcome(bytes), "fatal 08P01");
+        outcome(bytes)
+    };
+    for length in [-1, i32::MIN, i32::MAX] {
+        assert_eq!(announced(length), "fatal 08P01");
     }
+    // As large as Postgres takes, larger than we do: it can be passed over.
+    assert_eq!(announced(900_000_000), "oversized 899999996");
     let mut login = BytesMut::from(&900_000_000_i32.to_be_bytes()[..]);
     assert_eq!(split_startup(&mut login).unwrap_err().sqlstate(), "08P01");
 }

@@ -9,12 +9,16 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     Array, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, JoinOperator, ObjectName, ObjectNamePart, Query,
-    Select, SelectItem, SetExpr, Statement, TableFactor, TableWithJoins, Value, VisitMut, Visitor, VisitorMut,
-    visit_expressions_mut,
+    FunctionArgumentClause, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, JoinOperator, ObjectName,
+    ObjectNamePart, OrderByKind, Query, Select, SelectItem, SetExpr, Statement, TableFactor, TableWithJoins, Value,
+    VisitMut, Visitor, VisitorMut, visit_expressions_mut,
 };
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
 
 use super::{is_always_empty, relation};
+use crate::sql::resolver::column_name;
+use crate::sql::result_names::MARK;
 use crate::wire::encode::UNNAMED_COLUMN;
 
 /// Rewrites a statement in place.
@@ -114,7 +118,7 @@ fn call_with(name: &str, arguments: Vec<Expr>) -> Expr {
 
 fn rewrite_expr(expr: &mut Expr) {
     match expr {
-        Expr::Collate { expr: inner, .. } => *expr = take(inner),
+        Expr::Collate { expr: inner, collation } if is_of_bytes(collation) => *expr = take(inner),
         Expr::BinaryOp { op, .. } => {
             if let BinaryOperator::PGCustomBinaryOperator(parts) = op
                 && let Some(plain) = parts.last().and_then(|name| operator(name))
@@ -133,18 +137,6 @@ fn rewrite_expr(expr: &mut Expr) {
                 *expr = cast(null(), DataType::Text);
             } else {
                 single_row(query);
-            }
-        }
-        // DataFusion knows the backslash only; psycopg and SQLAlchemy write `ESCAPE '/'`.
-        Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
-            if let Some(Value::SingleQuotedString(escape)) = escape_char.as_ref().map(|value| &value.value)
-                && escape.chars().count() == 1
-                && escape != "\\"
-            {
-                let text = |text: &str| Expr::Value(Value::SingleQuotedString(text.to_owned()).into());
-                let doubled = call_with("replace", vec![take(pattern), text("\\"), text("\\\\")]);
-                **pattern = call_with("replace", vec![doubled, text(escape), text("\\")]);
-                *escape_char = None;
             }
         }
         Expr::Exists { subquery, negated } if is_empty_query(subquery) => {
@@ -212,15 +204,55 @@ fn array_of(query: &mut Query) -> Expr {
     if is_empty_query(query) || unnests(query) {
         return text_array();
     }
-    if let SetExpr::Select(select) = query.body.as_mut()
-        && let [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] =
-            &mut select.projection[..]
-    {
-        *item = call("array_agg", take(item));
-        // The order of the elements is the order of the rows; an aggregate's own rows need none.
-        query.order_by = None;
+    let is_plain = query.limit_clause.is_none() && query.fetch.is_none() && query.with.is_none();
+    let order = query.order_by.as_ref().map(|order| &order.kind);
+    let Some(order) = (match order {
+        None => Some(Vec::new()),
+        Some(OrderByKind::Expressions(order)) => Some(order.clone()),
+        Some(_) => None,
+    }) else {
+        return array_over(query);
+    };
+    let SetExpr::Select(select) = query.body.as_mut() else { return array_over(query) };
+    let is_plain = is_plain && select.distinct.is_none() && !is_aggregate(select);
+    let [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] = &mut select.projection[..]
+    else {
+        return array_over(query);
+    };
+    // By its number or its name it is the item itself.
+    let by_expression =
+        order.iter().all(|by| !matches!(by.expr, Expr::Value(_) | Expr::Identifier(_)) || by.expr == *item);
+    if !is_plain || !by_expression {
+        return array_over(query);
     }
-    Expr::Subquery(Box::new(query.clone()))
+    // The order of the elements is the order of the rows.
+    *item = call("array_agg", take(item));
+    if let Expr::Function(Function { args: FunctionArguments::List(list), .. }) = item
+        && !order.is_empty()
+    {
+        list.clauses.push(FunctionArgumentClause::OrderBy(order));
+    }
+    query.order_by = None;
+    or_empty(query.clone())
+}
+
+/// The array of a query that is more than a list of rows.
+fn array_over(query: &Query) -> Expr {
+    let text = "SELECT array_agg(\"#item\") FROM (SELECT 1) AS \"#items\"(\"#item\")";
+    let read = Parser::parse_sql(&PostgreSqlDialect {}, text).ok().and_then(|mut read| read.pop());
+    let Some(Statement::Query(mut over)) = read else { return Expr::Subquery(Box::new(query.clone())) };
+    if let SetExpr::Select(select) = over.body.as_mut()
+        && let Some(TableFactor::Derived { subquery, .. }) = select.from.first_mut().map(|from| &mut from.relation)
+    {
+        **subquery = query.clone();
+    }
+    or_empty(*over)
+}
+
+/// No rows are an empty array.
+fn or_empty(query: Query) -> Expr {
+    let empty = Expr::Array(Array { elem: Vec::new(), named: true });
+    call_with("coalesce", vec![Expr::Subquery(Box::new(query)), empty])
 }
 
 fn unnests(query: &Query) -> bool {
@@ -232,6 +264,12 @@ fn unnests(query: &Query) -> bool {
         TableFactor::UNNEST { .. } => true,
         _ => false,
     })
+}
+
+/// Whether a collation is by bytes, as all strings are compared; another one is left for its refusal.
+fn is_of_bytes(collation: &ObjectName) -> bool {
+    let name = collation.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.as_str());
+    matches!(name, Some("C" | "POSIX" | "default" | "ucs_basic"))
 }
 
 /// The bare name of a type that only the catalogue has: `pg_catalog.regclass` → `regclass`.
@@ -341,6 +379,9 @@ fn show_registered(item: &mut SelectItem, names: &[Option<Ident>]) {
 
 /// DataFusion plans EXISTS in predicates only; elsewhere rows are counted.
 fn count_instead_of_exists(item: &mut SelectItem) {
+    if let SelectItem::UnnamedExpr(expr @ Expr::Exists { negated: false, .. }) = item {
+        *item = SelectItem::ExprWithAlias { expr: take(expr), alias: Ident::new("exists") };
+    }
     let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { return };
     let _ = visit_expressions_mut(expr, |expr| {
         if let Expr::Exists { subquery, negated } = expr
@@ -362,14 +403,18 @@ fn count_instead_of_exists(item: &mut SelectItem) {
     });
 }
 
-/// Postgres lets columns of a result have one name (`select 1, 1`), DataFusion does not. The encoder shows these as `?column?`.
+/// Postgres lets columns of a result have one name (`select 1, 1`), DataFusion does not. What makes it another one is not shown.
 fn name_duplicates(projection: &mut [SelectItem]) {
     let mut seen = Vec::new();
     for (place, item) in projection.iter_mut().enumerate() {
         let SelectItem::UnnamedExpr(expr) = &mut *item else { continue };
         let text = expr.to_string();
         if seen.contains(&text) {
-            let alias = Ident::with_quote('"', format!("{UNNAMED_COLUMN}{}", place + 1));
+            let name = match column_name(expr) {
+                name if name == UNNAMED_COLUMN => name,
+                name => format!("{name}{MARK}"),
+            };
+            let alias = Ident::with_quote('"', format!("{name}{}", place + 1));
             *item = SelectItem::ExprWithAlias { expr: take(expr), alias };
         } else {
             seen.push(text);

@@ -28,6 +28,10 @@ pub struct Faults {
     pub delay: Duration,
 }
 
+/// A request about items with this text in it is refused with ValidationException, whatever the chances are: as DynamoDB refuses what
+/// only it knows to be no item.
+pub const REFUSED: &str = "the proxy takes no such item";
+
 /// What the proxy has done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -54,6 +58,8 @@ struct State {
     faults: Faults,
     counts: Counts,
     seed: u64,
+    /// Requests that wait now and whose clients are still there.
+    waiting: usize,
 }
 
 impl State {
@@ -74,7 +80,7 @@ impl DynamoDbProxy {
         let upstream = tokio::net::lookup_host(upstream).await.unwrap().next().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Mutex::new(State { faults: Faults::default(), counts: Counts::default(), seed });
+        let state = Mutex::new(State { faults: Faults::default(), counts: Counts::default(), seed, waiting: 0 });
         let shared = Arc::new(Shared { upstream, state });
         let serving = shared.clone();
         let task = tokio::spawn(async move {
@@ -110,6 +116,11 @@ impl DynamoDbProxy {
     /// What was done so far.
     pub fn counts(&self) -> Counts {
         self.shared.state.lock().counts
+    }
+
+    /// Requests that wait now, and that somebody still wants an answer to.
+    pub fn waiting(&self) -> usize {
+        self.shared.state.lock().waiting
     }
 }
 
@@ -209,6 +220,17 @@ impl Shared {
         Fate { is_throttled, fails_after, is_cut_after, delay: faults.delay }
     }
 
+    /// Lets a request wait, to the end also if its client leaves meanwhile: it is on its way.
+    async fn hold_back(&self, delay: Duration, client: &mut BufReader<TcpStream>) {
+        let end = tokio::time::Instant::now() + delay;
+        {
+            let _counted = Waiting::begin(&self.state);
+            // Clients send nothing more before their answer: only their leaving is heard.
+            let _ = tokio::time::timeout_at(end, client.fill_buf()).await;
+        }
+        tokio::time::sleep_until(end).await;
+    }
+
     /// Takes parts of a batch out: what is left of it, and what was taken, both by table.
     fn leave_out(&self, request: &Message) -> Option<(Value, Value)> {
         let mut state = self.state.lock();
@@ -240,18 +262,40 @@ impl Shared {
     }
 }
 
+/// Counts a request among those that wait; also a connection that is ended with its proxy stops counting.
+struct Waiting<'a>(&'a Mutex<State>);
+
+impl<'a> Waiting<'a> {
+    fn begin(state: &'a Mutex<State>) -> Self {
+        state.lock().waiting += 1;
+        Self(state)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.lock().waiting -= 1;
+    }
+}
+
 async fn relay(client: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
     let mut client = BufReader::new(client);
     let mut server = BufReader::new(TcpStream::connect(shared.upstream).await?);
     while let Some(request) = Message::read(&mut client).await? {
         let fate = shared.fate(request.operation());
         if !fate.delay.is_zero() {
-            tokio::time::sleep(fate.delay).await;
+            shared.hold_back(fate.delay, &mut client).await;
         }
         if fate.is_throttled {
             let error = "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException";
             let throttled = Message::answer("400 Bad Request", &json!({"__type": error, "message": "of the proxy"}));
             throttled.write(&mut client).await?;
+            continue;
+        }
+        if request.body.windows(REFUSED.len()).any(|text| text == REFUSED.as_bytes()) {
+            let error = "com.amazon.coral.validate#ValidationException";
+            let refused = Message::answer("400 Bad Request", &json!({"__type": error, "message": "of the proxy"}));
+            refused.write(&mut client).await?;
             continue;
         }
         let answer = match shared.leave_out(&request) {
@@ -369,7 +413,7 @@ mod tests {
     #[test]
     fn one_seed_gives_one_course_of_events() {
         let course = |seed| {
-            let mut state = State { faults: Faults::default(), counts: Counts::default(), seed };
+            let mut state = State { faults: Faults::default(), counts: Counts::default(), seed, waiting: 0 };
             (0..1000).map(|_| state.happens(300)).collect::<Vec<_>>()
         };
         assert_eq!(course(1), course(1));

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::backends::PATIENCE;
 
 pub const PRODUCE: i16 = 0;
+pub const LIST_OFFSETS: i16 = 2;
 pub const METADATA: i16 = 3;
 pub const FIND_COORDINATOR: i16 = 10;
 pub const INIT_PRODUCER_ID: i16 = 22;

@@ -64,14 +64,16 @@ async fn a_process_that_stood_still_does_not_take_the_transactions_back() {
     until_rows(&other, "40").await;
     let now = other.query("SELECT state, restarts FROM streamgate.jobs WHERE name = 'j'").await;
     assert_eq!(now, ["RUNNING|0"]);
-    // A person may want it here after all.
+    // A person may want it here after all. The other one is told so when it next commits: each new record makes it try.
     bench.server().execute("RESUME JOB j").await;
-    bench.produce(40..50);
-    until_rows(bench.server(), "50").await;
+    let mut rows = 40;
     let stopped = until(JOB_PATIENCE, "the other one has stopped", async || {
+        bench.produce(rows..rows + 1);
+        rows += 1;
         let now = other.query("SELECT state, last_error FROM streamgate.jobs WHERE name = 'j'").await;
         now[0].starts_with("FAILED").then(|| now[0].clone())
     })
     .await;
     assert!(stopped.contains("another instance has taken over the transactional id"), "{stopped}");
+    until_rows(bench.server(), &rows.to_string()).await;
 }

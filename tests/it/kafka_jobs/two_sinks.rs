@@ -43,3 +43,38 @@ async fn a_slow_dynamodb_does_not_abort_the_transaction_of_its_job() {
     proxy.heal();
     bench.server().execute("DROP JOB j").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_that_wait_for_their_epoch_end_it_before_they_are_too_many() {
+    const ROWS: i64 = 500;
+    let bench = Bench::start(1).await;
+    let (table, out) = (unique("few"), unique("out"));
+    create_topic(&bench.back_ends.kafka(), &out, 1).await;
+    bench.declare("").await;
+    bench
+        .server()
+        .execute(&format!(
+            "CREATE TABLE items (id BIGINT, PRIMARY KEY (id) NOT ENFORCED) WITH ('connector' = 'dynamodb', \
+               'table-name' = '{table}', 'table.create' = 'if-not-exists'); \
+             CREATE TABLE out (id BIGINT, filler STRING) WITH ('connector' = 'kafka', 'topic' = '{out}', 'format' = 'json', \
+               'scan.startup.mode' = 'earliest-offset', 'sink.delivery-guarantee' = 'exactly-once'); \
+             SET 'execution.checkpointing.interval' = '1 h'; \
+             CREATE JOB j AS EXECUTE STATEMENT SET BEGIN \
+               INSERT INTO out SELECT id, repeat('x', 100000) FROM numbers; INSERT INTO items SELECT id FROM numbers; END"
+        ))
+        .await;
+    // Three times what a writer keeps; nothing but that ends an epoch within the hour.
+    bench.produce(0..ROWS);
+    let committed = async || {
+        let found = bench.server().query("SELECT count(*), count(DISTINCT id) FROM out").await.concat();
+        let (count, distinct) = found.split_once('|').unwrap();
+        assert_eq!(count, distinct, "{found}");
+        count.parse::<i64>().unwrap()
+    };
+    until(JOB_PATIENCE, "epochs have ended", async || (committed().await >= ROWS / 2).then_some(())).await;
+    bench.until_job("rows_in", "all is read", |now| now == ROWS.to_string()).await;
+    // With a savepoint it waits for its last writes, however busy the machine is.
+    bench.server().execute("STOP JOB j WITH SAVEPOINT").await;
+    assert_eq!(committed().await, ROWS);
+    assert_eq!(bench.job("restarts, last_error").await, "0|NULL");
+}

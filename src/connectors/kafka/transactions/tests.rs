@@ -310,6 +310,11 @@ fn sinks_of_one_cluster_and_its_properties_share_a_scope_that_shows_no_secret() 
     };
     assert_eq!(scope("hunter2", "b:1,a:1"), scope("hunter2", "a:1,b:1"));
     assert_ne!(scope("hunter2", "a:1"), scope("hunter3", "a:1"));
+    let prefixed = |prefix: &str| {
+        let options = [("sink.delivery-guarantee", "exactly-once"), ("sink.transactional-id-prefix", prefix)];
+        open("a:1", COLUMNS, &options).sink.unwrap().transactional().unwrap().scope()
+    };
+    assert_eq!(prefixed("one"), prefixed("two"));
     assert!(scope("hunter2", "a:1").starts_with("kafka://a:1#"));
     assert!(!scope("hunter2", "a:1").contains("hunter"));
     assert!(open("a:1", COLUMNS, &[]).sink.unwrap().transactional().is_none());

@@ -15,6 +15,9 @@ use crate::error::Result;
 /// Bytes that an entry of the tree takes beside its value.
 const ENTRY_BYTES: usize = 48;
 
+/// Bytes that a group's tree takes with its first value: a node has room for eleven.
+const TREE_BYTES: usize = 256;
+
 /// See the module.
 pub struct CountedValues {
     types: Vec<DataType>,
@@ -47,7 +50,8 @@ impl CountedValues {
     pub fn new(types: &[DataType], counting: bool) -> Result<Self> {
         Ok(Self {
             types: types.to_vec(),
-            codec: Codec::new(types)?,
+            // A NULL within an array or a row comes behind everything else, as in Postgres.
+            codec: Codec::ordered(types.iter().map(|data_type| (data_type.clone(), false, false)))?,
             counting,
             groups: Vec::new(),
             changed: BTreeSet::new(),
@@ -83,15 +87,15 @@ impl CountedValues {
         let presence = match (values.get_mut(value), retracted) {
             (None, true) => return Presence::Unchanged,
             (None, false) => {
+                self.bytes += value.len() + ENTRY_BYTES + if values.is_empty() { TREE_BYTES } else { 0 };
                 values.insert(value.into(), 1);
                 self.values += 1;
-                self.bytes += value.len() + ENTRY_BYTES;
                 Presence::Appeared
             }
             (Some(1), true) => {
                 values.remove(value);
                 self.values -= 1;
-                self.bytes -= value.len() + ENTRY_BYTES;
+                self.bytes -= value.len() + ENTRY_BYTES + if values.is_empty() { TREE_BYTES } else { 0 };
                 Presence::Vanished
             }
             (Some(_), _) if !self.counting => return Presence::Unchanged,
@@ -113,11 +117,17 @@ impl CountedValues {
 
     /// Takes all values of a group away.
     pub fn reset(&mut self, group: u32) {
-        for (value, _) in std::mem::take(&mut self.groups[group as usize]) {
-            self.values -= 1;
-            self.bytes -= value.len() + ENTRY_BYTES;
+        for (value, _) in self.take(group) {
             self.changed.insert((group, value));
         }
+    }
+
+    /// The values of a group, which has none afterwards.
+    fn take(&mut self, group: u32) -> BTreeMap<Encoded, i64> {
+        let values = std::mem::take(&mut self.groups[group as usize]);
+        self.values -= values.len() as u64;
+        self.bytes -= bytes_of(&values);
+        values
     }
 
     /// How many values there are.
@@ -140,6 +150,12 @@ impl CountedValues {
         let changed: usize = self.changed.len() * ENTRY_BYTES;
         self.bytes + changed + self.groups.capacity() * size_of::<BTreeMap<Encoded, i64>>()
     }
+}
+
+/// Bytes of a group's values.
+fn bytes_of(values: &BTreeMap<Encoded, i64>) -> usize {
+    let tree = if values.is_empty() { 0 } else { TREE_BYTES };
+    tree + values.keys().map(|value| value.len() + ENTRY_BYTES).sum::<usize>()
 }
 
 impl ValueStore for CountedValues {
@@ -175,11 +191,14 @@ impl ValueStore for CountedValues {
             if deleted[row] {
                 if values.remove(value).is_some() {
                     self.values -= 1;
-                    self.bytes -= value.len() + ENTRY_BYTES;
+                    self.bytes -= value.len() + ENTRY_BYTES + if values.is_empty() { TREE_BYTES } else { 0 };
                 }
-            } else if values.insert(value.into(), counts.value(row)).is_none() {
+                continue;
+            }
+            let tree = if values.is_empty() { TREE_BYTES } else { 0 };
+            if values.insert(value.into(), counts.value(row)).is_none() {
                 self.values += 1;
-                self.bytes += value.len() + ENTRY_BYTES;
+                self.bytes += value.len() + ENTRY_BYTES + tree;
             }
         }
         Ok(())
@@ -194,10 +213,7 @@ impl ValueStore for CountedValues {
     }
 
     fn drop_group(&mut self, group: u32) {
-        for value in std::mem::take(&mut self.groups[group as usize]).into_keys() {
-            self.values -= 1;
-            self.bytes -= value.len() + ENTRY_BYTES;
-        }
+        self.take(group);
     }
 
     fn put_back(&mut self, group: u32, mut bytes: &[u8]) -> Option<()> {
@@ -207,10 +223,11 @@ impl ValueStore for CountedValues {
             let (count, rest) = bytes.split_first_chunk::<8>()?;
             bytes = rest;
             values.push((Encoded::from(value), i64::from_le_bytes(*count)));
-            self.values += 1;
-            self.bytes += value.len() + ENTRY_BYTES;
         }
-        self.groups[group as usize] = BTreeMap::from_iter(values);
+        let values = BTreeMap::from_iter(values);
+        self.values += values.len() as u64;
+        self.bytes += bytes_of(&values);
+        self.groups[group as usize] = values;
         Some(())
     }
 }

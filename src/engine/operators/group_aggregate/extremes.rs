@@ -135,7 +135,8 @@ impl MinMaxAccumulator {
     /// # Errors
     /// A type that cannot be compared.
     pub fn new(argument: &DataType, greatest: bool) -> Result<Self> {
-        let codec = Codec::new(std::slice::from_ref(argument))?;
+        // A NULL within an array or a row comes behind everything else, as in Postgres.
+        let codec = Codec::ordered(std::iter::once((argument.clone(), false, false)))?;
         Ok(Self { greatest, data_type: argument.clone(), codec, values: Vec::new(), bytes: 0 })
     }
 

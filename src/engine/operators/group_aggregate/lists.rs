@@ -19,6 +19,9 @@ use crate::error::{Error, Result};
 /// Bytes that an entry takes beside what it holds.
 const ENTRY_BYTES: usize = 72;
 
+/// Bytes that a group's entries take with the first of them: a node of the tree has room for eleven.
+const GROUP_BYTES: usize = 512;
+
 /// The values of one group.
 #[derive(Debug, Clone, Default)]
 struct Entries {
@@ -44,7 +47,10 @@ struct EntryStore {
 
 impl EntryStore {
     fn insert(&mut self, group: u32, order: &[u8], sequence: u64, value: &[u8]) {
-        let entries = self.groups[group as usize].get_or_insert_default();
+        let entries = self.groups[group as usize].get_or_insert_with(|| {
+            self.bytes += GROUP_BYTES;
+            Box::default()
+        });
         if entries.values.insert((order.into(), sequence), value.into()).is_some() {
             return;
         }
@@ -86,6 +92,7 @@ impl EntryStore {
 
     fn reset(&mut self, group: u32) {
         let Some(entries) = self.groups[group as usize].take() else { return };
+        self.bytes -= GROUP_BYTES;
         for ((order, sequence), value) in entries.values {
             self.count -= 1;
             self.bytes -= self.size(order.len(), value.len());
@@ -166,7 +173,9 @@ impl ValueStore for EntryStore {
     }
 
     fn drop_group(&mut self, group: u32) {
-        for ((order, _), value) in self.groups[group as usize].take().into_iter().flat_map(|entries| entries.values) {
+        let Some(entries) = self.groups[group as usize].take() else { return };
+        self.bytes -= GROUP_BYTES;
+        for ((order, _), value) in entries.values {
             self.count -= 1;
             self.bytes -= self.size(order.len(), value.len());
         }

@@ -40,7 +40,7 @@ use crate::connectors::bad_rows::row_text;
 use crate::engine::aggregate::GroupAggregateSpec;
 use crate::engine::state::encoded::{Codec, EncodedRows};
 use crate::engine::state::key_table::KeyTable;
-use crate::engine::state::{Spill, Spillable, StateSize, TableDelta};
+use crate::engine::state::{Spill, Spillable, Spilling, StateSize, TableDelta};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The group was in the output at the last flush.
@@ -281,6 +281,9 @@ impl GroupAggregate {
                 Some(group)
             };
             let Some(group) = group else {
+                if self.unknown_retractions == 0 {
+                    tracing::warn!("{}", super::UNKNOWN_RETRACTION);
+                }
                 self.unknown_retractions += 1;
                 groups.push(SKIPPED);
                 continue;

@@ -3,10 +3,10 @@
 use datafusion::arrow::datatypes::DataType;
 
 use super::{CHANGED, DIRTY, EMITTED, GLOBAL, GONE, GroupAggregate, REFERENCED, RESTORED};
-use crate::engine::state::encoded::{Codec, EncodedRows};
+use crate::engine::state::encoded::Codec;
 use crate::engine::state::key_table::KeyTable;
 use crate::engine::state::spill::{put, take};
-use crate::engine::state::{ColdKey, Held, Spill, Spillable};
+use crate::engine::state::{ColdKey, Held, Spill, Spillable, Spilling};
 use crate::error::{Error, Result};
 
 impl GroupAggregate {
@@ -21,37 +21,18 @@ impl GroupAggregate {
         Codec::new(&types)
     }
 
-    /// Notes the memory in use and, while it is too much, lets cold groups go.
-    pub(super) fn make_room(&mut self, thorough: bool) -> Result<()> {
-        self.with_spill(|spill, groups| spill.make_room(groups, thorough))
-    }
-
-    /// Takes groups back from disk whose keys are among these rows.
-    pub(super) fn revive(&mut self, rows: usize, key_rows: &EncodedRows) -> Result<()> {
-        if self.spill.as_ref().is_none_or(|spill| spill.keys() == 0) {
-            return Ok(());
-        }
-        self.with_spill(|spill, groups| spill.bring_back(groups, (0..rows).map(|row| key_rows.row(row))))
-    }
-
     /// Forgets some of the groups on disk whose time is over.
     pub(super) fn sweep_spilled(&mut self, before_ms: i64) -> Result<()> {
-        let mut expired = Vec::new();
-        self.with_spill(|spill, groups| {
-            expired = spill.expired(groups, before_ms)?;
-            Ok(())
-        })?;
-        for group in expired {
+        for group in self.with_spill(|spill, groups| spill.expired(groups, before_ms))? {
             self.forget(group);
         }
         Ok(())
     }
+}
 
-    fn with_spill(&mut self, work: impl FnOnce(&mut Spill, &mut Self) -> Result<()>) -> Result<()> {
-        let Some(mut spill) = self.spill.take() else { return Ok(()) };
-        let result = work(&mut spill, self);
-        self.spill = Some(spill);
-        result
+impl Spilling for GroupAggregate {
+    fn spill(&mut self) -> &mut Option<Spill> {
+        &mut self.spill
     }
 }
 

@@ -12,7 +12,7 @@ use super::accumulator::ValueStore;
 use super::{CHANGED, DIRTY, EMITTED, GLOBAL, GONE, GroupAggregate, RESTORED};
 use crate::engine::key_group::key_groups;
 use crate::engine::operators::{SWEPT_KEYS_MAX, stored_columns};
-use crate::engine::state::TableDelta;
+use crate::engine::state::{Spilling, TableDelta};
 use crate::error::{Error, Result};
 
 impl GroupAggregate {

@@ -12,6 +12,7 @@ use super::accumulator::{Accumulator, Fold};
 use super::counting::{counts_of, restore_counts};
 use crate::engine::aggregate::AggregateFunction;
 use crate::error::{Error, Result};
+use crate::functions::exact_sums;
 
 /// The accumulator for an argument of this type; `None` if it cannot be summed.
 pub fn accumulator(
@@ -179,8 +180,7 @@ impl Summand<Wide> for i256 {
 
 struct SumAccumulator<A, T> {
     average: bool,
-    /// What an average's total is multiplied with to have the result's scale.
-    scale: i256,
+    argument_scale: i8,
     result: DataType,
     totals: Vec<T>,
     /// Values that are not NULL.
@@ -190,18 +190,17 @@ struct SumAccumulator<A, T> {
 
 impl<A, T: Total> SumAccumulator<A, T> {
     fn new(function: AggregateFunction, argument: &DataType, result: &DataType) -> Self {
-        let scale_of = |data_type: &DataType| match data_type {
+        let argument_scale = match argument {
             DataType::Decimal32(_, scale)
             | DataType::Decimal64(_, scale)
             | DataType::Decimal128(_, scale)
-            | DataType::Decimal256(_, scale) => i32::from(*scale),
+            | DataType::Decimal256(_, scale) => *scale,
             _ => 0,
         };
         let average = function == AggregateFunction::Avg;
-        let digits = u32::try_from(scale_of(result) - scale_of(argument)).unwrap_or(0);
         Self {
             average,
-            scale: power_of_ten(if average { digits } else { 0 }),
+            argument_scale,
             result: result.clone(),
             totals: Vec::new(),
             counts: Vec::new(),
@@ -209,13 +208,15 @@ impl<A, T: Total> SumAccumulator<A, T> {
         }
     }
 
-    /// The result in units of its type. An average is cut off behind its last digit, as DataFusion does it.
+    /// The result in units of its type.
     fn result_of(&self, group: usize) -> Option<i256> {
-        if !self.average {
-            return self.totals[group].exact();
+        let (total, count) = (self.totals[group].exact()?, self.counts[group]);
+        match &self.result {
+            _ if !self.average => Some(total),
+            // Cut off, as queries have it.
+            DataType::Duration(_) => total.checked_div(i256::from_i128(i128::from(count))),
+            result => exact_sums::average(total, count, result, self.argument_scale),
         }
-        let count = self.counts[group];
-        self.totals[group].exact()?.checked_mul(self.scale)?.checked_div(i256::from_i128(i128::from(count)))
     }
 
     fn results<R: ArrowPrimitiveType>(

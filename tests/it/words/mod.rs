@@ -1,0 +1,126 @@
+//! What is said of statements that are wrong, or ask for what is not there: `wrong.txt` has some hundred of them, each with the
+//! SQLSTATE of its answer. No answer speaks of how the server is made. And what the log says of what goes on.
+
+use crate::server::{BackEndsOfProcess, ServerProcess};
+
+/// One on a line: the SQLSTATE, a space, the statement.
+const WRONG: &str = include_str!("wrong.txt");
+
+/// What the statements are about.
+const THERE: &str = "
+    CREATE TABLE orders (id BIGINT, user_id STRING, amount DECIMAL(10, 2), price DOUBLE, ts TIMESTAMP(3), day DATE, tags ARRAY<STRING>,
+        props MAP<STRING, STRING>, address ROW<city STRING, zip INT>, ok BOOLEAN)
+        WITH ('connector' = 'kafka', 'topic' = 'words_orders', 'format' = 'json', 'scan.startup.mode' = 'earliest-offset',
+            'topic.create' = 'if-not-exists');
+    CREATE TABLE items (id BIGINT, total DECIMAL(10, 2), name STRING, PRIMARY KEY (id) NOT ENFORCED)
+        WITH ('connector' = 'dynamodb', 'table-name' = 'words_items', 'table.create' = 'if-not-exists');
+    CREATE TABLE out (id BIGINT, name STRING) WITH ('connector' = 'blackhole');
+    CREATE VIEW v AS SELECT id, amount FROM orders;";
+
+/// Words that say nothing to somebody who knows SQL.
+const FOREIGN: &[&str] = &[
+    "datafusion",
+    "arrow",
+    "utf8",
+    "int64",
+    "int32",
+    "float64",
+    "decimal128",
+    "date32",
+    "time32",
+    "time64",
+    "monthdaynano",
+    "invalid comparison operation",
+    "dayofweeksunday",
+    "list(",
+    "struct(",
+    "map(",
+    "timestamp(ms",
+    "boolean(",
+    "field {",
+    "outerreference",
+    "outer_ref",
+    "null_aware",
+    "protobuf",
+    "internal error",
+    "execution error",
+    "schema error",
+    "parser error",
+    "cast error",
+    "external error",
+    "error during planning",
+    "plan(",
+    "logical plan",
+    "physical plan",
+    "logicalplan",
+    "logical expression",
+    "udf",
+    "coerc",
+    "signature",
+    "sqlparser",
+    "token",
+    "some(",
+    "unwrap",
+    "panic",
+    "optimizer",
+    "feature is not implemented",
+    ".rs",
+    "::",
+    "?column?",
+    "public.",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_statements_are_answered_in_words_of_sql() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start(&BackEndsOfProcess::take().await, &directory.path().join("data")).await;
+    let client = server.connect().await;
+    client.batch_execute(THERE).await.unwrap();
+    let mut wrong = Vec::new();
+    for line in WRONG.lines() {
+        let (expected, statement) = line.split_once(' ').unwrap();
+        let Err(error) = client.simple_query(statement).await else {
+            wrong.push(format!("{statement}\n    is taken"));
+            continue;
+        };
+        let Some(error) = error.as_db_error() else {
+            wrong.push(format!("{statement}\n    ends the session: {error}"));
+            break;
+        };
+        let told =
+            [Some(error.message()), error.detail(), error.hint()].into_iter().flatten().collect::<Vec<_>>().join(" | ");
+        // What the user wrote may come back.
+        let own = told.to_lowercase().replace(&statement.to_lowercase(), "").replace("streamgate.public.", "");
+        let foreign: Vec<_> = FOREIGN.iter().filter(|word| own.contains(*word)).collect();
+        if error.code().code() != expected || !foreign.is_empty() {
+            wrong.push(format!("{statement}\n    {}, not {expected}; {foreign:?}: {told}", error.code().code()));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} answers:\n{}", wrong.len(), WRONG.lines().count(), wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn the_log_has_a_line_for_each_session_definition_and_state_of_a_job() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start(&BackEndsOfProcess::take().await, &directory.path().join("data")).await;
+    let script = "SET application_name = 'teller'; CREATE TABLE numbers (n BIGINT) WITH ('connector' = 'datagen', \
+         'rows-per-second' = '1'); CREATE TABLE nowhere (n BIGINT) WITH ('connector' = 'blackhole'); \
+         CREATE VIEW odd AS SELECT n FROM numbers WHERE n % 2 = 1; CREATE JOB counted AS INSERT INTO nowhere \
+         SELECT COUNT(*) FROM numbers";
+    server.execute(script).await;
+    server.execute("DROP VIEW odd; DROP JOB counted").await;
+    let log = server.log();
+    for line in [
+        "session opened session=",
+        "user=\"test\"",
+        "session ended session=",
+        "CREATE TABLE streamgate.public.numbers session=",
+        "CREATE VIEW streamgate.public.odd",
+        "DROP VIEW streamgate.public.odd",
+        "CREATE JOB counted",
+        "job was STARTING and is ",
+        "DROP JOB counted",
+    ] {
+        assert!(log.contains(line), "{line} is missing in\n{log}");
+    }
+}
