@@ -22,12 +22,9 @@ mod linux {
     use std::os::unix::fs::FileExt;
     use std::path::PathBuf;
     use std::sync::atomic::{AtomicI32, Ordering};
-    use std::time::Duration;
 
     use super::{Memory, Starts, deaths};
 
-    /// How often memory is looked at while a job is in danger: in that time at most some hundred MiB are taken.
-    const LOOK: Duration = Duration::from_millis(20);
     const ABORTED: &[u8] = b"it was aborted: memory that it could not get, or a stack that was too small\n";
 
     /// Where an abort is noted; -1: nowhere.
@@ -55,13 +52,16 @@ mod linux {
                 return;
             }
             while !in_danger.borrow().is_empty() {
-                let sign = memory(limit).and_then(deaths::memory_sign);
-                let sign = sign.map(|sign| format!("{sign}\n")).unwrap_or_default();
+                let Some(memory) = memory(limit) else {
+                    tracing::warn!("/proc does not tell the memory: deaths for want of it will not be counted");
+                    return;
+                };
+                let sign = deaths::memory_sign(memory).map(|sign| format!("{sign}\n")).unwrap_or_default();
                 if sign != left {
                     leave(&path, &sign);
                     left = sign;
                 }
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(deaths::next_look(memory)).await;
             }
             if !std::mem::take(&mut left).is_empty() {
                 leave(&path, "");

@@ -74,6 +74,12 @@ pub fn is_proven(since: SinceOpened) -> bool {
     since.has_checkpoint || since.time >= TIME_PROVES || (!since.has_read && since.time >= IDLE_PROVES)
 }
 
+/// Bytes of memory that a process takes in a second at most: pages must be zeroed.
+const TAKEN_PER_SECOND: u64 = 8 << 30;
+
+/// Shortest and longest time between two looks at the memory.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
+
 /// Memory of the process and of what it runs in, bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
@@ -94,6 +100,16 @@ pub fn memory_sign(memory: Memory) -> Option<String> {
     let near_end = memory.resident >= memory.total / 4 && memory.available < memory.total / 20;
     let mib = |bytes: u64| bytes >> 20;
     (near_limit || near_end).then(|| format!("it held {} of {} MiB of memory", mib(memory.resident), mib(memory.limit)))
+}
+
+/// How soon memory is looked at again: before the process can come near enough to its end for a sign, if it takes no more than
+/// [`TAKEN_PER_SECOND`], but neither sooner nor later than [`LOOKS`].
+pub fn next_look(memory: Memory) -> Duration {
+    let to_limit = (memory.limit / 5 * 4).saturating_sub(memory.resident);
+    let to_quarter = (memory.total / 4).saturating_sub(memory.resident);
+    let to_end = memory.available.saturating_sub(memory.total / 20).max(to_quarter);
+    let left_mib = to_limit.min(to_end) >> 20;
+    Duration::from_millis(left_mib * 1000 / (TAKEN_PER_SECOND >> 20)).clamp(LOOKS.0, LOOKS.1)
 }
 
 #[cfg(test)]
