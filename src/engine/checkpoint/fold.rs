@@ -22,12 +22,12 @@ use super::store::{CheckpointStore, Inner, state_name};
 use crate::engine::key_group::{KEY_GROUPS, range_of};
 use crate::error::{Error, Result};
 
-/// Least and most bytes of one table that are folded at a time, as they are stored; in memory they take some three times as much.
-const PASS_BYTES: (u64, u64) = (2 << 20, 32 << 20);
+/// Least and most bytes of one table that are folded at a time, as they are stored; in memory narrow rows take some five times as much.
+const PASS_BYTES: (u64, u64) = (512 << 10, 32 << 20);
 
 /// Bytes that are folded at a time by a job whose state may take so many in memory.
 pub(super) fn pass_bytes(memory: u64) -> u64 {
-    (memory / 8).clamp(PASS_BYTES.0, PASS_BYTES.1)
+    (memory / 32).clamp(PASS_BYTES.0, PASS_BYTES.1)
 }
 
 /// The fold of a job's files; at most one is under way.
@@ -104,9 +104,9 @@ impl CheckpointStore {
         known.fold = Fold::Running { replaced: replaced.clone(), name: name.clone() };
         drop(known);
         let (storage, job, store) = (self.inner.storage.clone(), self.inner.job.clone(), Arc::downgrade(&self.inner));
-        let pass_bytes = pass_bytes(self.inner.memory);
+        let memory = self.inner.memory;
         tokio::spawn(async move {
-            let folded = fold_files(&storage, files, is_base, pass_bytes, &name, Weak::clone(&store)).await;
+            let folded = fold_files(&storage, files, is_base, memory, &name, Weak::clone(&store)).await;
             let failed = folded.as_ref().err().cloned();
             let fold = folded.map_or(Fold::Idle, |with| Fold::Ready { replaced, with });
             match store.upgrade() {
@@ -126,7 +126,7 @@ async fn fold_files(
     storage: &Storage,
     files: Vec<StateFile>,
     is_base: bool,
-    pass_bytes: u64,
+    memory: u64,
     name: &str,
     store: Weak<Inner>,
 ) -> Result<StateFile> {
@@ -139,14 +139,14 @@ async fn fold_files(
     let (handle, from, name_within) = (Handle::current(), storage.clone(), name.to_owned());
     storage
         .write_file(name, move |write| {
-            let mut file = StateFileWriter::begin(write)?;
+            let mut file = StateFileWriter::begin(write, memory)?;
             let read = |name: &str, range: Range<u64>| {
                 if store.strong_count() == 0 {
                     return Err(Error::unavailable("the job has ended"));
                 }
                 handle.block_on(from.read_range(name, range))
             };
-            fold_parts(&parts, is_base, pass_bytes, &read, &mut file)?;
+            fold_parts(&parts, is_base, pass_bytes(memory), &read, &mut file)?;
             file.finish(&name_within, epoch)
         })
         .await

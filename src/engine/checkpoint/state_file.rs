@@ -22,8 +22,9 @@ use crate::error::{Error, Result};
 /// The first bytes of every state file.
 pub(super) const MAGIC: &[u8; 8] = b"SGSTATE\x02";
 
-/// A part has about so many bytes: small enough to be read whole, with few key groups in it.
-const PART_BYTES: usize = 1 << 20;
+/// Least and most bytes that a part has, about: small enough to be read whole, with few key groups in it. A part is what a restore and a
+/// fold have in memory several times, so that a job that may take little of that has smaller ones.
+const PART_BYTES: (u64, u64) = (256 << 10, 1 << 20);
 
 /// Where a part of a table is, and what is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,20 +94,22 @@ pub(super) struct StateFileWriter<'a> {
     write: &'a mut dyn FnMut(&[u8]) -> Result<()>,
     offset: u64,
     parts: Vec<Part>,
+    part_bytes: usize,
 }
 
 impl<'a> StateFileWriter<'a> {
-    /// Begins a file whose bytes go to `write`.
-    pub(super) fn begin(write: &'a mut dyn FnMut(&[u8]) -> Result<()>) -> Result<Self> {
+    /// Begins a file whose bytes go to `write`, of a job whose state may take so many bytes in memory.
+    pub(super) fn begin(write: &'a mut dyn FnMut(&[u8]) -> Result<()>, memory: u64) -> Result<Self> {
         write(MAGIC)?;
-        Ok(Self { write, offset: MAGIC.len() as u64, parts: Vec::new() })
+        let part_bytes = (memory / 64).clamp(PART_BYTES.0, PART_BYTES.1) as usize;
+        Ok(Self { write, offset: MAGIC.len() as u64, parts: Vec::new(), part_bytes })
     }
 
     /// Adds the rows of a table: `key_group`, `deleted`, the key, the values.
     pub(super) fn table(&mut self, operator: &str, table: &str, key_columns: usize, rows: &RecordBatch) -> Result<()> {
         check_shape(operator, table, key_columns, rows)?;
         let row_bytes = bytes_of(rows).div_ceil(rows.num_rows().max(1)).max(1);
-        let part_rows = (PART_BYTES / row_bytes).max(1);
+        let part_rows = (self.part_bytes / row_bytes).max(1);
         let order = by_group(groups_of(rows)?);
         for order in order.chunks(part_rows) {
             let rows = compact(&take_record_batch(rows, &UInt32Array::from(order.to_vec()))?)?;

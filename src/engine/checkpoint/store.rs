@@ -198,11 +198,11 @@ impl CheckpointStore {
 
     async fn write_state(&self, epoch: u64, deltas: Vec<OperatorDelta>) -> Result<StateFile> {
         let name = state_name(epoch);
-        let written = name.clone();
+        let (written, memory) = (name.clone(), self.inner.memory);
         self.inner
             .storage
             .write_file(&name, move |write| {
-                let mut file = StateFileWriter::begin(write)?;
+                let mut file = StateFileWriter::begin(write, memory)?;
                 for OperatorDelta { operator, delta } in deltas {
                     file.table(&operator, &delta.table, delta.key_columns, &delta.rows)?;
                 }

@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 /// Bytes of a job's state in memory unless it says otherwise (`state.memory.budget`).
 pub const DEFAULT_BYTES: u64 = 1 << 30;
 
+/// One of so many parts of the budget may wait for the next checkpoint before that comes at once.
+const BARRIER_PART: u64 = 4;
+
 /// Less than this is not worth a barrier.
 const UNSAVED_BYTES_MIN: u64 = if cfg!(test) { 16 << 10 } else { 1 << 20 };
 
@@ -26,8 +29,8 @@ struct Inner {
     limit: u64,
     used: AtomicU64,
     unsaved: AtomicU64,
-    /// What is used and cannot go to disk.
-    lent: AtomicU64,
+    /// What is used, or kept free, for copies that checkpoints are written from, and cannot go to disk.
+    copies: AtomicU64,
     slots: AtomicU64,
     /// Told when it begins, or ceases, to matter how much is unsaved.
     turned: Notify,
@@ -46,7 +49,7 @@ impl MemoryBudget {
             limit,
             used: AtomicU64::new(0),
             unsaved: AtomicU64::new(0),
-            lent: AtomicU64::new(0),
+            copies: AtomicU64::new(0),
             slots: AtomicU64::new(0),
             turned: Notify::new(),
         };
@@ -82,14 +85,21 @@ impl MemoryBudget {
         self.inner.used.load(Ordering::Relaxed)
     }
 
-    /// Bytes that are used and not there.
+    /// Bytes that are used and not there, if what the next checkpoint copies is to find room as well.
     pub fn excess(&self) -> u64 {
-        self.used().saturating_sub(self.limit())
+        let state = self.used().saturating_sub(self.inner.copies.load(Ordering::Relaxed));
+        (state + self.room_for_copies()).saturating_sub(self.limit())
+    }
+
+    /// Bytes that are kept for copies, at all times as many as there are when the next barrier comes. Keys that came into room which is
+    /// free only after a barrier would have to go again before the next one, and the tables that grew for them would stay.
+    fn room_for_copies(&self) -> u64 {
+        self.inner.copies.load(Ordering::Relaxed).max(self.limit() / BARRIER_PART)
     }
 
     /// Whether so much waits for the next checkpoint, and must stay in memory until then, that it should be soon: a quarter.
     pub fn wants_barrier(&self) -> bool {
-        self.unsaved() > (self.limit() / 4).max(UNSAVED_BYTES_MIN)
+        self.unsaved() > (self.limit() / BARRIER_PART).max(UNSAVED_BYTES_MIN)
     }
 
     /// Whether so much waits for the next checkpoint that nothing more should be read until then: half.
@@ -134,7 +144,7 @@ pub struct MemorySlot {
 }
 
 impl MemorySlot {
-    /// Reports what is held now, and how much of it the next checkpoint must have.
+    /// Reports what is held now with room for a copy of what the next checkpoint must have, and the bytes of that copy.
     pub fn set(&mut self, bytes: u64, unsaved: u64) {
         let inner = &self.budget.inner;
         let change = |counter: &AtomicU64, before: u64, now: u64| {
@@ -142,8 +152,9 @@ impl MemorySlot {
             counter.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
         };
         change(&inner.used, self.bytes, bytes);
-        if !self.spills {
-            change(&inner.lent, self.bytes, bytes);
+        match self.spills {
+            true => change(&inner.copies, self.unsaved, unsaved),
+            false => change(&inner.copies, self.bytes, bytes),
         }
         let before = (self.budget.wants_barrier(), self.budget.is_full());
         change(&inner.unsaved, self.unsaved, unsaved);
@@ -160,10 +171,9 @@ impl MemorySlot {
 
     /// Bytes that this slot should give up: the job uses more than there is, and this slot more than its even share.
     pub fn excess(&self) -> u64 {
-        let inner = &self.budget.inner;
-        let shared = inner.limit.saturating_sub(inner.lent.load(Ordering::Relaxed));
-        let share = shared / inner.slots.load(Ordering::Relaxed).max(1);
-        self.budget.excess().min(self.bytes.saturating_sub(share))
+        let shared = self.budget.limit().saturating_sub(self.budget.room_for_copies());
+        let share = shared / self.budget.inner.slots.load(Ordering::Relaxed).max(1);
+        self.budget.excess().min(self.bytes.saturating_sub(self.unsaved + share))
     }
 
     /// The budget that it belongs to.

@@ -11,7 +11,7 @@ use super::key_table::KeyTable;
 use crate::error::{Error, Result};
 
 /// Least and most bytes of state that go to disk in one write.
-const WRITTEN_BYTES: (u64, u64) = (64 << 10, 8 << 20);
+const WRITTEN_BYTES: (u64, u64) = (64 << 10, 4 << 20);
 
 /// Keys on disk that are looked at for their time to live at each snapshot, about.
 const SWEPT_KEYS: usize = 16_384;
@@ -173,8 +173,8 @@ impl Spill {
             // A little more than the excess goes, so that not every batch has to write.
             let limit = self.memory.budget().limit();
             let key_bytes = (held.bytes / keys as u64).max(1);
-            let written = (limit / 16).clamp(WRITTEN_BYTES.0, WRITTEN_BYTES.1) / key_bytes + 1;
-            let wanted = ((excess + limit / 16) / key_bytes + 1).min(written);
+            let written = (limit / 32).clamp(WRITTEN_BYTES.0, WRITTEN_BYTES.1) / key_bytes + 1;
+            let wanted = ((excess + limit / 32) / key_bytes + 1).min(written);
             let slots = self.cold_slots(state, usize::try_from(wanted).unwrap_or(usize::MAX));
             if slots.is_empty() {
                 return Ok(());

@@ -24,7 +24,7 @@ fn write(tables: &[(&str, &str, &RecordBatch)]) -> Result<(StateFile, Vec<u8>)> 
         bytes.extend_from_slice(piece);
         Ok(())
     };
-    let mut file = StateFileWriter::begin(&mut write)?;
+    let mut file = StateFileWriter::begin(&mut write, u64::MAX)?;
     for (operator, table, rows) in tables {
         file.table(operator, table, 1, rows)?;
     }
@@ -64,7 +64,7 @@ fn a_large_table_has_many_parts_and_each_of_them_few_groups() {
     let parts = decode_index(&file, &bytes[index_range(&file).start as usize..]).unwrap();
     assert!(parts.len() > 3, "{} parts", parts.len());
     // Views are written without what other parts have.
-    assert!(parts.iter().all(|part| part.bytes < 2 * PART_BYTES as u64));
+    assert!(parts.iter().all(|part| part.bytes < 2 * PART_BYTES.1));
     assert!(parts.windows(2).all(|pair| pair[0].groups.1 <= pair[1].groups.0));
     assert_eq!(read(&file, &bytes, "a", 0..128).len(), 40_000);
     assert_eq!(read(&file, &bytes, "a", 3..4).len(), groups.iter().filter(|group| **group == 3).count());

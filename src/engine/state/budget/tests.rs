@@ -6,28 +6,49 @@ fn slots_count_together_and_give_back_what_they_held() {
     let (mut one, mut other) = (budget.slot(), budget.clone().slot());
     one.set(60, 0);
     other.set(70, 0);
-    assert_eq!((budget.used(), budget.excess()), (130, 30));
-    one.set(20, 0);
-    assert_eq!((budget.used(), budget.excess()), (90, 0));
+    // A quarter is kept for copies.
+    assert_eq!((budget.used(), budget.excess()), (130, 55));
+    one.set(5, 0);
+    assert_eq!((budget.used(), budget.excess()), (75, 0));
     drop(other);
-    assert_eq!((budget.used(), one.bytes()), (20, 20));
+    assert_eq!((budget.used(), one.bytes()), (5, 5));
 }
 
 #[test]
 fn who_holds_more_than_an_even_share_gives_it_up() {
     let budget = MemoryBudget::new(100);
     let (mut one, mut other) = (budget.slot(), budget.slot());
-    one.set(40, 0);
+    one.set(35, 0);
     other.set(80, 0);
-    assert_eq!((one.excess(), other.excess()), (0, 20));
+    // 75 are there for the two.
+    assert_eq!((one.excess(), other.excess()), (0, 40));
     let mut copies = budget.loan();
     copies.set(40, 0);
-    // 60 are left for the two.
-    assert_eq!((one.excess(), other.excess()), (10, 50));
+    assert_eq!((one.excess(), other.excess()), (5, 50));
     drop(copies);
     drop(other);
     one.set(120, 0);
-    assert_eq!(one.excess(), 20);
+    assert_eq!(one.excess(), 45);
+}
+
+#[test]
+fn room_for_the_copies_of_the_next_checkpoint_is_kept_before_and_after_a_barrier() {
+    let budget = MemoryBudget::new(100);
+    let (mut slot, mut written) = (budget.slot(), budget.loan());
+    // 75 of state, of which more and more has changed, up to a barrier; then its copies.
+    for copies in [0, 10, 25] {
+        slot.set(75 + copies, copies);
+        assert_eq!((budget.excess(), slot.excess()), (0, 0), "{copies}");
+    }
+    slot.set(75, 0);
+    written.set(25, 0);
+    assert_eq!((budget.excess(), slot.excess()), (0, 0));
+    // Beyond that, state gives way.
+    slot.set(75 + 10, 10);
+    assert_eq!((budget.excess(), slot.excess()), (10, 10));
+    drop(written);
+    slot.set(76, 0);
+    assert_eq!((budget.excess(), slot.excess()), (1, 1));
 }
 
 #[tokio::test]
