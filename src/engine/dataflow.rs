@@ -419,6 +419,18 @@ impl Dataflow {
         serde_json::to_value(self).map_err(|error| Error::internal(format!("dataflow has no stored form: {error}")))
     }
 
+    /// Whether one operator that keeps state takes what another one gives.
+    pub fn has_state_behind_state(&self) -> bool {
+        // Inputs come before those that take them.
+        let mut has_state: Vec<bool> = Vec::with_capacity(self.nodes.len());
+        self.nodes.iter().any(|node| {
+            let before = node.inputs.iter().any(|input| has_state.get(*input).copied().unwrap_or_default());
+            let own = matches!(&node.kind, NodeKind::Operator(kind) if kind.is_stateful());
+            has_state.push(before || own);
+            before && own
+        })
+    }
+
     /// The sources with their ids.
     pub fn sources(&self) -> impl Iterator<Item = (&Node, &SourceNode)> {
         self.nodes.iter().filter_map(|node| match &node.kind {

@@ -107,7 +107,10 @@ impl Deferred {
 
     fn clear(&mut self) {
         self.batches.clear();
+        // Room for as many keys as there were, not for those of the largest epoch ever.
+        let keys = self.last.len();
         self.last.clear();
+        self.last.shrink_to(keys);
         self.batch_bytes = 0;
     }
 

@@ -407,6 +407,7 @@ async fn build(context: &JobContext, tables: &Tables, start: Start<'_>) -> Resul
                 reads: layout.reads(stage, dataflow),
                 bad_rows: Arc::clone(&bad_rows),
                 hold_back_max: dataflow.settings.mini_batch_latency()?,
+                feeds_state: dataflow.has_state_behind_state(),
                 read_behind: context.read_behind.clone(),
                 // What is recomputed has one checkpoint, at its end, for which nobody can wait.
                 budget: if start.rebuild.is_some() { MemoryBudget::default() } else { budget.clone() },

@@ -176,6 +176,8 @@ pub struct TaskParts {
     pub bad_rows: Arc<BadRows>,
     /// How long results may be held back while input keeps coming.
     pub hold_back_max: Option<Duration>,
+    /// Whether what operators hold back becomes state of others in the job.
+    pub feeds_state: bool,
     /// Holds records back behind the writers of what the job looks up.
     pub read_behind: ReadBehind,
     /// Nothing is read while too much of the job's state waits for the next checkpoint.
@@ -466,12 +468,17 @@ impl Task {
                 next = self.parts.inputs.next().now_or_never().transpose()?;
             }
         }
-        if taken < TAKEN_IN_A_ROW_MAX { self.settle().await } else { Ok(()) }
+        if taken < TAKEN_IN_A_ROW_MAX || self.wants_results() { self.settle().await } else { Ok(()) }
+    }
+
+    /// Whether results are not to be held back though more input is ready.
+    fn wants_results(&self) -> bool {
+        self.holds_back && self.parts.feeds_state && self.parts.budget.wants_results()
     }
 
     /// After rows were passed on: gives out what is held back when no more input is ready, else notes until when it may wait.
     async fn settle(&mut self) -> Result<()> {
-        if self.holds_back && self.carried.is_some() {
+        if self.holds_back && self.carried.is_some() && !self.wants_results() {
             if self.flush_at.is_none() {
                 self.flush_at = self.parts.hold_back_max.map(|most| tokio::time::Instant::now() + most);
             }

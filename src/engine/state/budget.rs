@@ -102,6 +102,12 @@ impl MemoryBudget {
         self.unsaved() > (self.limit() / BARRIER_PART).max(UNSAVED_BYTES_MIN)
     }
 
+    /// Whether so much waits for the next checkpoint that results should not be held back where another operator keeps state of them,
+    /// so that this is counted before it is time for a barrier: an eighth of what makes that time.
+    pub fn wants_results(&self) -> bool {
+        self.unsaved() > (self.limit() / BARRIER_PART).max(UNSAVED_BYTES_MIN) / 8
+    }
+
     /// Whether so much waits for the next checkpoint that nothing more should be read until then: half.
     pub fn is_full(&self) -> bool {
         self.unsaved() > (self.limit() / 2).max(2 * UNSAVED_BYTES_MIN)

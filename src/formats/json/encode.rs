@@ -134,24 +134,8 @@ fn write_value(array: &dyn Array, row: usize, options: &Options, out: &mut Vec<u
         DataType::Int16 => write_integer(array.as_primitive::<Int16Type>().value(row), out),
         DataType::Int32 => write_integer(array.as_primitive::<Int32Type>().value(row), out),
         DataType::Int64 => write_integer(array.as_primitive::<Int64Type>().value(row), out),
-        DataType::Float32 => {
-            let value = array.as_primitive::<Float32Type>().value(row);
-            match text_of_no_number(f64::from(value)) {
-                Some(text) => out.extend_from_slice(text),
-                None => {
-                    let _ = write!(out, "{value:?}");
-                }
-            }
-        }
-        DataType::Float64 => {
-            let value = array.as_primitive::<Float64Type>().value(row);
-            match text_of_no_number(value) {
-                Some(text) => out.extend_from_slice(text),
-                None => {
-                    let _ = write!(out, "{value:?}");
-                }
-            }
-        }
+        DataType::Float32 => write_float(array.as_primitive::<Float32Type>().value(row), out),
+        DataType::Float64 => write_float(array.as_primitive::<Float64Type>().value(row), out),
         DataType::Decimal128(_, scale) => {
             let value = array.as_primitive::<Decimal128Type>().value(row).to_string();
             write_decimal(&value, *scale, options.encode_decimal_as_plain_number, out);
@@ -264,13 +248,21 @@ fn write_map(array: &dyn Array, row: usize, options: &Options, out: &mut Vec<u8>
     Ok(())
 }
 
-/// What JSON has no number for is a text, as in Flink.
-fn text_of_no_number(value: f64) -> Option<&'static [u8]> {
-    match value {
-        value if value.is_finite() => None,
-        value if value.is_nan() => Some(b"\"NaN\""),
-        value if value > 0.0 => Some(b"\"Infinity\""),
-        _ => Some(b"\"-Infinity\""),
+/// The shortest text that is read as the same float: `10.0`, `1e16`. What JSON has no number for is a text, as in Flink.
+fn write_float<T: zmij::Float + Into<f64> + std::fmt::Debug>(value: T, out: &mut Vec<u8>) {
+    let size = value.into().abs();
+    // Where neither writes an exponent the standard library's text has the same form, at several times the price.
+    if size == 0.0 || (1e-4..1e12).contains(&size) {
+        out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
+    } else if size.is_finite() {
+        // Writing into a Vec cannot fail.
+        let _ = write!(out, "{value:?}");
+    } else {
+        let value = value.into();
+        let text: &[u8] = if value.is_nan() { b"NaN" } else if value > 0.0 { b"Infinity" } else { b"-Infinity" };
+        out.push(b'"');
+        out.extend_from_slice(text);
+        out.push(b'"');
     }
 }
 

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use datafusion::arrow::array::{ArrayRef, Float32Array, Float64Array};
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, TimeUnit};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use proptest::prelude::*;
@@ -284,6 +285,27 @@ proptest! {
         let rows = decoder.len();
         for array in decoder.finish().unwrap() {
             prop_assert_eq!(array.len(), rows);
+        }
+    }
+
+    #[test]
+    fn floats_are_written_as_the_shortest_text_that_reads_back(bits: u64, amount: i32) {
+        for value in [f64::from_bits(bits), f64::from(amount) / 100.0, f64::from(amount) * 1e7] {
+            let narrow = value as f32;
+            if value.is_finite() && narrow.is_finite() {
+                let batch = RecordBatch::try_from_iter([
+                    ("d", Arc::new(Float64Array::from(vec![value])) as ArrayRef),
+                    ("f", Arc::new(Float32Array::from(vec![narrow]))),
+                ]).unwrap();
+                let written = text(&json(&[]), &batch);
+                let (wide_text, narrow_text) = written.strip_prefix("{\"d\":").unwrap().split_once(",\"f\":").unwrap();
+                let narrow_text = narrow_text.strip_suffix('}').unwrap();
+                prop_assert_eq!(wide_text.parse(), Ok(value));
+                prop_assert_eq!(narrow_text.parse(), Ok(narrow));
+                // Of two that are equally short and near either may be taken.
+                prop_assert_eq!(wide_text.len(), format!("{value:?}").len());
+                prop_assert_eq!(narrow_text.len(), format!("{narrow:?}").len());
+            }
         }
     }
 

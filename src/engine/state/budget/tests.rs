@@ -57,6 +57,10 @@ async fn much_that_is_unsaved_wants_a_barrier_and_more_of_it_holds_reading_back(
     let mut slot = budget.slot();
     let states = |budget: &MemoryBudget| (budget.wants_barrier(), budget.is_full());
     let quarter = 4 * UNSAVED_BYTES_MIN;
+    slot.set(0, quarter / 8);
+    assert!(!budget.wants_results());
+    slot.set(0, quarter / 8 + 1);
+    assert!(budget.wants_results());
     slot.set(0, quarter);
     assert_eq!(states(&budget), (false, false));
     slot.set(0, quarter + 1);
