@@ -19,7 +19,7 @@ use super::progress::{ProgressBoard, ReadBehind};
 use super::run::{self, JobContext};
 use super::testing::{Memory, declare, plan, rows, session, text, written};
 use crate::clock::{Clock, SystemClock};
-use crate::connectors::{ConnectorMetrics, TableDeclaration};
+use crate::connectors::{ConnectorMetrics, SinkKind, TableDeclaration};
 use crate::error::{Error, Result};
 
 async fn plan_one(query: &LogicalPlan, sink: &Arc<Memory>, settings: JobSettings) -> Result<Dataflow> {
@@ -332,6 +332,34 @@ async fn what_several_splits_have_ready_is_evaluated_as_one_batch() {
     let checkpoint = run.context.checkpoints.load().await.unwrap().manifests.pop().unwrap();
     let positions = &checkpoint.positions["source-0"];
     assert_eq!(positions.values().copied().collect::<Vec<_>>(), [4, 4, 4]);
+}
+
+#[tokio::test]
+async fn results_go_on_early_where_they_become_state_and_much_of_the_budget_waits() {
+    // More than are evaluated as one batch, and always ready.
+    const KEYS: u64 = 5000;
+    let text_rows: Vec<String> = (0..4 * KEYS).map(|row| format!("{},1,a", row % KEYS)).collect();
+    let mut taken = Vec::new();
+    for budget in ["1 gb", "64 kb"] {
+        let orders = declare("orders", "user_id INT, amount BIGINT, note STRING", 0);
+        let orders = Memory::new(orders, &text_rows.join("\n"));
+        let sink = Memory::of_parts(1, declare("out", "n BIGINT, users BIGINT", 1), "", true, true);
+        let sink = Arc::new(Memory { kind: SinkKind::Changelog, ..sink });
+        let context = session(&[&orders, &sink]);
+        let sql =
+            "SELECT n, COUNT(*) FROM (SELECT user_id, COUNT(*) AS n FROM orders GROUP BY user_id) AS q GROUP BY n";
+        let query = plan(&context, sql).await;
+        let options = [("state.memory.budget", budget), ("execution.checkpointing.interval", "1 h")];
+        let dataflow = plan_one(&query, &sink, settings(&options)).await.unwrap();
+        assert!(dataflow.has_state_behind_state());
+        let run = prepare(dataflow, vec![orders, Arc::clone(&sink)]);
+        let (_keep, stop) = watch::channel(Wanted::Run);
+        assert_eq!(run::run(run.context.clone(), stop).await.unwrap(), Ended::Finished);
+        assert!(text(&[written(&sink)]).contains(&format!("4,{KEYS}")));
+        let second = run.context.metrics.nodes.iter().rfind(|node| node.id.starts_with("aggregate")).unwrap();
+        taken.push(second.rows_in.load(Ordering::Relaxed));
+    }
+    assert!(taken[0] >= KEYS && taken[1] > taken[0], "{taken:?}");
 }
 
 #[tokio::test]

@@ -187,6 +187,11 @@ async fn the_scripts_of_the_pipeline_run_in_order_and_again() {
     // Tables and functions may be declared again.
     psql.file("sql/tables/kafka_orders.sql").await;
     psql.file("sql/functions/latest_month_order_sum.sql").await;
+    // The whole script once more starts no second writers, and says so of each job.
+    let again = psql.run(&["-v", "ON_ERROR_STOP=0", "-f", "sql/pipeline.sql"]).await;
+    let said = String::from_utf8_lossy(&again.stderr);
+    assert_eq!(said.matches("runs this statement already").count(), 3, "{said}");
+    assert_eq!(said.matches("CREATE JOB IF NOT EXISTS").count(), 3, "{said}");
     assert_eq!(psql.values("SELECT count(*) FROM streamgate.jobs").await, "3");
 }
 

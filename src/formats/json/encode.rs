@@ -259,7 +259,13 @@ fn write_float<T: zmij::Float + Into<f64> + std::fmt::Debug>(value: T, out: &mut
         let _ = write!(out, "{value:?}");
     } else {
         let value = value.into();
-        let text: &[u8] = if value.is_nan() { b"NaN" } else if value > 0.0 { b"Infinity" } else { b"-Infinity" };
+        let text: &[u8] = if value.is_nan() {
+            b"NaN"
+        } else if value > 0.0 {
+            b"Infinity"
+        } else {
+            b"-Infinity"
+        };
         out.push(b'"');
         out.extend_from_slice(text);
         out.push(b'"');

@@ -1,5 +1,5 @@
-//! Every expression of `tests/slt/expressions/*.txt` as a query over constants, as a query over a table's columns, as a bounded INSERT
-//! and as a job: all four give the value that the file says, as text. A file has lines `column name TYPE = value`, which are the one
+//! Every expression of `tests/slt/expressions/*.txt` as a query, as a bounded INSERT and as a job, each over constants and over a
+//! table's columns: all six give the value that the file says, as text. A file has lines `column name TYPE = value`, which are the one
 //! row of its table, and lines `expression => value` or `expression => error SQLSTATE`.
 
 use std::fmt::Write as _;
@@ -178,10 +178,15 @@ impl Check<'_> {
         let corpus = self.corpus;
         let cases: Vec<&Case> = corpus.cases.iter().filter(|case| !case.fails()).collect();
         let columns: Vec<String> = (0..cases.len()).map(|index| format!("v{index} STRING")).collect();
-        let texts = as_text(cases.iter().map(|case| case.expression.as_str()));
-        for (way, sink, hint) in [
-            ("bounded INSERT", "bounded", "/*+ OPTIONS('scan.bounded.mode' = 'latest-offset') */"),
-            ("job", "streamed", ""),
+        let of_columns = as_text(cases.iter().map(|case| case.expression.as_str()));
+        let constants: Vec<String> = cases.iter().map(|case| corpus.with_constants(&case.expression)).collect();
+        let of_constants = as_text(constants.iter().map(String::as_str));
+        let ends = "/*+ OPTIONS('scan.bounded.mode' = 'latest-offset') */";
+        for (way, sink, texts, hint) in [
+            ("bounded INSERT over columns", "bounded", &of_columns, ends),
+            ("bounded INSERT over constants", "bounded_constants", &of_constants, ends),
+            ("job over columns", "streamed", &of_columns, ""),
+            ("job over constants", "streamed_constants", &of_constants, ""),
         ] {
             self.declare(sink, &columns).await;
             if !self.execute(way, &format!("INSERT INTO {sink} SELECT {texts} FROM source {hint}")).await {
