@@ -294,6 +294,15 @@ fn of_clauses(text: &str) -> Option<Error> {
         let of = of.rsplit(' ').next().unwrap_or(of);
         return invalid(&format!("each {of} query must have the same number of columns"), "42601");
     }
+    if text.contains("LATERAL syntax is not supported for ") {
+        let message = "a LATERAL relation or an UNNEST reads columns from the other side of a RIGHT or FULL JOIN";
+        let detail = "The combining JOIN type must be INNER or LEFT for a LATERAL reference.";
+        return invalid(message, "42P10").map(|error| error.detail(detail));
+    }
+    if text.contains("mpty tuple not supported") {
+        let error = Error::unsupported("GROUP BY () is not supported yet");
+        return Some(error.hint("Without GROUP BY the aggregates are over all rows, too."));
+    }
     if text.contains("oin condition should not be empty") {
         return invalid("an outer join needs ON or USING", "42601");
     }

@@ -60,6 +60,11 @@ fn sentences_of_planning_are_told_in_postgres_words() {
             "Cannot create filter with non-boolean predicate 'public.orders.id' returning Int64",
             "42804 argument of WHERE must be type boolean, not type bigint",
         ),
+        (
+            "LATERAL syntax is not supported for FULL OUTER and RIGHT [OUTER | ANTI | SEMI] joins",
+            "42P10 a LATERAL relation or an UNNEST reads columns from the other side of a RIGHT or FULL JOIN",
+        ),
+        ("This feature is not implemented: Empty tuple not supported yet", "0A000 GROUP BY () is not supported yet"),
         ("Unsupported CAST from List(Utf8) to Int32", "42846 cannot cast type text[] to integer"),
         ("Optimizer rule 'x' met Expr::Nothing", "0A000 this combination of clauses is not supported yet"),
     ] {
