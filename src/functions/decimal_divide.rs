@@ -9,9 +9,8 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
-use datafusion::scalar::ScalarValue;
 
-use super::decimals::{as_decimal, narrowed, parts, power_of_ten, rounded_quotient, value};
+use super::decimals::{narrowed, of_two, parts, power_of_ten, rounded_quotient, two_decimals, value};
 use super::no_such_call;
 use crate::data_type::NUMERIC_PRECISION;
 use crate::error::Error;
@@ -22,6 +21,7 @@ pub const NAME: &str = "decimal_divide";
 const PLACES_MIN: i16 = 6;
 /// Digits of a DECIMAL of 128 bits.
 const NARROW_DIGITS: i16 = 38;
+
 /// The function.
 pub fn decimal_divide() -> Arc<ScalarUDF> {
     Arc::new(ScalarUDF::from(DecimalDivide { signature: Signature::user_defined(Volatility::Immutable) }))
@@ -59,8 +59,7 @@ impl ScalarUDFImpl for DecimalDivide {
     }
 
     fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
-        let decimals: Option<Vec<DataType>> = arguments.iter().map(as_decimal).collect();
-        decimals.filter(|decimals| decimals.len() == 2).ok_or_else(|| no_such_call(NAME, arguments, "a / b"))
+        two_decimals(NAME, arguments, "a / b")
     }
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
@@ -69,16 +68,7 @@ impl ScalarUDFImpl for DecimalDivide {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let is_scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-        let rows = if is_scalar { 1 } else { args.number_rows };
-        let result = args.return_field.data_type().clone();
-        let arrays = args.args.into_iter().map(|arg| arg.into_array(rows)).collect::<Result<Vec<_>>>()?;
-        let quotients = divide(&arrays[0], &arrays[1], &result)?;
-        Ok(if is_scalar {
-            ColumnarValue::Scalar(ScalarValue::try_from_array(&quotients, 0)?)
-        } else {
-            ColumnarValue::Array(quotients)
-        })
+        of_two(args, divide)
     }
 }
 

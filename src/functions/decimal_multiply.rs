@@ -7,9 +7,8 @@ use datafusion::arrow::array::{ArrayRef, PrimitiveArray};
 use datafusion::arrow::datatypes::{DataType, Decimal256Type, i256};
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
-use datafusion::scalar::ScalarValue;
 
-use super::decimals::{as_decimal, parts, power_of_ten, rounded_quotient, value};
+use super::decimals::{of_two, parts, power_of_ten, rounded_quotient, two_decimals, value};
 use super::no_such_call;
 use crate::data_type::{NUMERIC_PRECISION, NUMERIC_SCALE};
 use crate::error::Error;
@@ -50,8 +49,7 @@ impl ScalarUDFImpl for DecimalMultiply {
     }
 
     fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
-        let decimals: Option<Vec<DataType>> = arguments.iter().map(as_decimal).collect();
-        decimals.filter(|decimals| decimals.len() == 2).ok_or_else(|| no_such_call(NAME, arguments, "a * b"))
+        two_decimals(NAME, arguments, "a * b")
     }
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
@@ -60,16 +58,7 @@ impl ScalarUDFImpl for DecimalMultiply {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let is_scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-        let rows = if is_scalar { 1 } else { args.number_rows };
-        let result = args.return_field.data_type().clone();
-        let arrays = args.args.into_iter().map(|arg| arg.into_array(rows)).collect::<Result<Vec<_>>>()?;
-        let products = multiply(&arrays[0], &arrays[1], &result)?;
-        Ok(if is_scalar {
-            ColumnarValue::Scalar(ScalarValue::try_from_array(&products, 0)?)
-        } else {
-            ColumnarValue::Array(products)
-        })
+        of_two(args, multiply)
     }
 }
 

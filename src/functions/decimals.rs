@@ -2,10 +2,13 @@
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, i256};
-use datafusion::logical_expr::{Expr, cast};
+use datafusion::error::Result;
+use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, cast};
 use datafusion::scalar::ScalarValue;
 
+use super::no_such_call;
 use crate::data_type::is_unconstrained_numeric;
+use crate::error::Error;
 
 /// Digits of an INT, which a whole number that is written is as long as it fits.
 const INT_DIGITS: u8 = 10;
@@ -31,6 +34,36 @@ pub fn narrowed(expr: Expr) -> Expr {
         }
         _ => expr,
     }
+}
+
+/// The types that a function of two decimals takes these as.
+///
+/// # Errors
+/// They are not two exact numbers; `form` shows how the function is written.
+pub fn two_decimals(name: &str, arguments: &[DataType], form: &str) -> Result<Vec<DataType>> {
+    let decimals: Option<Vec<DataType>> = arguments.iter().map(as_decimal).collect();
+    decimals.filter(|decimals| decimals.len() == 2).ok_or_else(|| no_such_call(name, arguments, form))
+}
+
+/// Evaluates a call of a function of two decimals: `compute` takes both and the type of the result.
+///
+/// # Errors
+/// Those of `compute`.
+pub fn of_two(
+    args: ScalarFunctionArgs,
+    compute: impl FnOnce(&ArrayRef, &ArrayRef, &DataType) -> Result<ArrayRef>,
+) -> Result<ColumnarValue> {
+    let is_scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+    let rows = if is_scalar { 1 } else { args.number_rows };
+    let arrays = args.args.into_iter().map(|arg| arg.into_array(rows)).collect::<Result<Vec<_>>>()?;
+    let [left, right] = arrays.as_slice() else {
+        return Err(Error::internal("a function of two decimals has other arguments").into());
+    };
+    let computed = compute(left, right, args.return_field.data_type())?;
+    Ok(match is_scalar {
+        true => ColumnarValue::Scalar(ScalarValue::try_from_array(&computed, 0)?),
+        false => ColumnarValue::Array(computed),
+    })
 }
 
 /// Precision and scale.

@@ -52,14 +52,14 @@ mod linux {
                 return;
             }
             while !in_danger.borrow().is_empty() {
-                let Some(memory) = memory(limit) else {
-                    tracing::warn!("/proc does not tell the memory: deaths for want of it will not be counted");
-                    return;
-                };
-                let sign = deaths::memory_sign(memory).map(|sign| format!("{sign}\n")).unwrap_or_default();
-                if sign != left {
-                    leave(&path, &sign);
-                    left = sign;
+                let memory = memory(limit);
+                // What cannot be read now, for want of file descriptors, can be later: the sign stays as it is until then.
+                if let Some(memory) = memory {
+                    let sign = deaths::memory_sign(memory).map(|sign| format!("{sign}\n")).unwrap_or_default();
+                    if sign != left {
+                        leave(&path, &sign);
+                        left = sign;
+                    }
                 }
                 tokio::time::sleep(deaths::next_look(memory)).await;
             }

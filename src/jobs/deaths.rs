@@ -103,8 +103,9 @@ pub fn memory_sign(memory: Memory) -> Option<String> {
 }
 
 /// How soon memory is looked at again: before the process can come near enough to its end for a sign, if it takes no more than
-/// [`TAKEN_PER_SECOND`], but neither sooner nor later than [`LOOKS`].
-pub fn next_look(memory: Memory) -> Duration {
+/// [`TAKEN_PER_SECOND`], but neither sooner nor later than [`LOOKS`]. Without an answer (`None`) it is asked for again soon.
+pub fn next_look(memory: Option<Memory>) -> Duration {
+    let Some(memory) = memory else { return LOOKS.0 };
     let to_limit = (memory.limit / 5 * 4).saturating_sub(memory.resident);
     let to_quarter = (memory.total / 4).saturating_sub(memory.resident);
     let to_end = memory.available.saturating_sub(memory.total / 20).max(to_quarter);

@@ -32,13 +32,15 @@ fn a_checkpoint_idleness_or_time_proves_a_job() {
 fn memory_is_looked_at_the_more_often_the_nearer_its_end_is() {
     let (gib, ms) = (1 << 30, Duration::from_millis);
     let far = Memory { resident: gib, limit: 64 * gib, available: 60 * gib, total: 64 * gib };
-    assert_eq!(next_look(far), ms(250));
-    assert_eq!(next_look(Memory { resident: 50 * gib, ..far }), ms(149));
-    assert_eq!(next_look(Memory { resident: 52 * gib, ..far }), ms(20));
+    assert_eq!(next_look(Some(far)), ms(250));
+    assert_eq!(next_look(Some(Memory { resident: 50 * gib, ..far })), ms(149));
+    assert_eq!(next_look(Some(Memory { resident: 52 * gib, ..far })), ms(20));
     // Others have taken the machine's memory; this process holds much of it.
-    assert_eq!(next_look(Memory { resident: 20 * gib, available: 4 * gib, ..far }), ms(99));
+    assert_eq!(next_look(Some(Memory { resident: 20 * gib, available: 4 * gib, ..far })), ms(99));
     // It may take 15 GiB before it counts as the one that does.
-    assert_eq!(next_look(Memory { available: gib, ..far }), ms(250));
+    assert_eq!(next_look(Some(Memory { available: gib, ..far })), ms(250));
+    // It could not be read.
+    assert_eq!(next_look(None), ms(20));
 }
 
 /// What the same job and the same poisoned record do over and over, and what innocent jobs beside it suffer.
