@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::literals::call;
+use super::own_expressions;
 use crate::functions::as_written;
 
 /// Keeps the columns of a GROUP BY apart where it is needed.
@@ -30,13 +31,12 @@ pub fn keep_apart(query: &mut Query) {
     if !collides {
         return;
     }
-    let mut casts = Casts { depth: 0 };
-    let _ = VisitMut::visit(select.as_mut(), &mut casts);
+    own_expressions::visit(select.as_mut(), put_into_call);
     if let Some(order_by) = &mut query.order_by
         && let OrderByKind::Expressions(exprs) = &mut order_by.kind
     {
         for order in exprs {
-            let _ = VisitMut::visit(&mut order.expr, &mut casts);
+            own_expressions::visit(&mut order.expr, put_into_call);
         }
     }
 }
@@ -80,32 +80,11 @@ fn without_casts(expr: &Expr) -> String {
     }
 }
 
-/// Puts the casts of a SELECT, but not of those within it, into calls.
-struct Casts {
-    depth: usize,
-}
-
-impl VisitorMut for Casts {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if self.depth == 0
-            && let Expr::Cast { data_type, .. } = expr
-        {
-            let name = Expr::Value(Value::SingleQuotedString(data_type.to_string()).into());
-            let cast = std::mem::replace(expr, Expr::Value(Value::Null.into()));
-            *expr = call(as_written::NAME, vec![cast, name]);
-        }
-        ControlFlow::Continue(())
+/// Puts a cast into a call that says its type.
+fn put_into_call(expr: &mut Expr) {
+    if let Expr::Cast { data_type, .. } = expr {
+        let name = Expr::Value(Value::SingleQuotedString(data_type.to_string()).into());
+        let cast = std::mem::replace(expr, Expr::Value(Value::Null.into()));
+        *expr = call(as_written::NAME, vec![cast, name]);
     }
 }

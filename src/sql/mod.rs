@@ -17,6 +17,7 @@ pub mod job_relations;
 mod literals;
 mod missing_functions;
 pub mod names;
+mod own_expressions;
 pub mod plan_size;
 pub mod planner;
 pub mod queries;
