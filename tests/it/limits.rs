@@ -9,7 +9,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use crate::server::{BackEndsOfProcess, ServerProcess};
-use crate::wire::{code, message, parse, server, server_with};
+use crate::wire::{code, message, parse, resident_bytes, server, server_with};
 
 /// A statement of so many bytes.
 fn long_select(bytes: usize) -> String {
@@ -113,6 +113,19 @@ async fn prepared_statements_of_a_session_are_bounded_by_bytes() {
     };
     assert_eq!(code(&error), "53400");
     client.batch_execute("deallocate all; prepare p as select 1; execute p").await.unwrap();
+    // Small ones count with what their plans hold, not with their text alone.
+    let before = resident_bytes();
+    let mut names = 0;
+    let error = loop {
+        match client.batch_execute(&format!("prepare small{names} as select $1::int + 1, $2::text")).await {
+            Ok(()) => names += 1,
+            Err(error) => break error,
+        }
+        assert!(names < 20_000, "twenty thousand statements are held");
+    };
+    assert_eq!(code(&error), "53400");
+    let held = resident_bytes().saturating_sub(before) >> 20;
+    assert!(names > 1000 && held < 256, "{names} statements hold {held} MB");
 }
 
 #[tokio::test]
