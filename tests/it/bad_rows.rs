@@ -587,7 +587,7 @@ async fn records_of_megabytes_are_taken_some_at_a_time() {
     world.until("SELECT count(*) FROM items WHERE amount = 1800000", &["600"]).await;
     let taken = (world.server.peak_bytes() >> 20) - before;
     println!("{taken} MB");
-    assert!(taken < 1000, "{taken} MB");
+    assert!(taken < 500, "{taken} MB");
 }
 
 #[tokio::test]
