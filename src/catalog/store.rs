@@ -20,8 +20,9 @@ use super::database::{DatabaseEntry, SchemaEntry};
 use super::directory::{Directory, Marker};
 use super::secrets::Secrets;
 use super::{FunctionEntry, JobEntry, TableEntry, ViewEntry};
-use crate::connectors::{OptionValue, SkippedRecords};
+use crate::connectors::SkippedRecords;
 use crate::error::{Error, Result};
+use crate::options::OptionValue;
 
 const FILE: &str = "catalog.json";
 const FORMAT: &str = "streamgate-catalog";

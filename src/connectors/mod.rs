@@ -9,7 +9,6 @@ pub mod dynamodb;
 pub mod kafka;
 pub mod log_identity;
 pub mod lookup_cache;
-pub mod options;
 pub mod print;
 pub mod sink_constraints;
 pub mod skipped_records;
@@ -30,9 +29,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 pub use bad_rows::{BadRows, LeftOut};
-pub use declaration::{ColumnDeclaration, ColumnKind, OptionValue, TableDeclaration, short_table_name};
+pub use declaration::{ColumnDeclaration, ColumnKind, TableDeclaration, short_table_name};
 pub use log_identity::{Continuity, LogIdentity, SplitLog};
-pub use options::OptionReader;
 pub use sink_constraints::{LengthEnforcer, SinkConstraints};
 pub use skipped_records::{RowOffsets, SkippedRecords};
 pub use statement_counts::StatementCounts;
@@ -40,6 +38,7 @@ pub use statement_counts::StatementCounts;
 use crate::changelog::{ChangeBatch, Changelog};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::options::OptionReader;
 use crate::places::Places;
 use crate::waits::Waits;
 

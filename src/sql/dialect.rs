@@ -20,8 +20,8 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan
 
 use super::statements::Statement;
 use super::{balance, repetition, statement_size};
-use crate::connectors::options::parse_duration;
 use crate::error::{Error, Result};
+use crate::options::parse_duration;
 
 /// Postgres' expressions and Flink's backticks and table versions.
 #[derive(Debug, Default)]

@@ -41,11 +41,12 @@ use super::user_function::SqlFunction;
 use crate::catalog::{DEFAULT_DATABASE, DEFAULT_SCHEMA, FunctionEntry, TableEntry, ViewEntry};
 use crate::clock::{Clock, ManualClock};
 use crate::connectors::table_provider::ConnectorTable;
-use crate::connectors::{ColumnKind, OptionValue, TableDeclaration};
+use crate::connectors::{ColumnKind, TableDeclaration};
 use crate::data_type;
 use crate::engine::lookup_function::LookupFunction;
 use crate::error::{Error, Result};
 use crate::functions::{self, coercion};
+use crate::options::OptionValue;
 use crate::threads::Deep;
 
 /// Functions that DataFusion's planner knows without a name in its lists.

@@ -16,7 +16,19 @@ const LAYERS: &[&[&str]] = &[
     &["functions"],
     &["connectors"],
     &["formats"],
-    &["changelog", "error", "fault", "nearest", "places", "clock", "data_type", "telemetry", "threads", "waits"],
+    &[
+        "changelog",
+        "error",
+        "fault",
+        "nearest",
+        "options",
+        "places",
+        "clock",
+        "data_type",
+        "telemetry",
+        "threads",
+        "waits",
+    ],
 ];
 
 /// Knows none of the others; only these know it.

@@ -3,11 +3,10 @@
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::{
-    Connector, ConnectorMetrics, OptionReader, Sink, SinkContext, SinkKind, SinkWriter, Table, TableDeclaration,
-};
+use super::{Connector, ConnectorMetrics, Sink, SinkContext, SinkKind, SinkWriter, Table, TableDeclaration};
 use crate::changelog::ChangeBatch;
 use crate::error::Result;
+use crate::options::OptionReader;
 
 /// The connector `blackhole`.
 pub struct BlackholeConnector;

@@ -17,11 +17,12 @@ use tokio::time::Instant;
 use generate::Generator;
 
 use super::{
-    Connector, ConnectorMetrics, OptionReader, Position, RowOffsets, Scan, ScanPartition, ScanPlan, ScanRequest,
-    Source, SourceBatch, Split, SplitReader, SplitRequest, Table, TableDeclaration,
+    Connector, ConnectorMetrics, Position, RowOffsets, Scan, ScanPartition, ScanPlan, ScanRequest, Source, SourceBatch,
+    Split, SplitReader, SplitRequest, Table, TableDeclaration,
 };
 use crate::changelog::ChangeBatch;
 use crate::error::{Error, Result};
+use crate::options::OptionReader;
 
 /// The connector `datagen`.
 pub struct DatagenConnector;

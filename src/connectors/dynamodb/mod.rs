@@ -31,8 +31,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::lookup_cache::CachedLookup;
-use super::{Advice, ColumnKind, Connector, ConnectorDefaults, Lookup, OptionReader, Table, TableDeclaration};
+use super::{Advice, ColumnKind, Connector, ConnectorDefaults, Lookup, Table, TableDeclaration};
 use crate::error::{Error, Result};
+use crate::options::OptionReader;
 use client::ClientCache;
 use key::KeySchema;
 use options::DynamoDbOptions;

@@ -4,8 +4,9 @@ use super::*;
 use crate::changelog::{ChangeBatch, RowKind};
 use crate::clock::ManualClock;
 use crate::connectors::{
-    ColumnDeclaration, ConnectorMetrics, LookupRequest, OptionValue, ScanRequest, SinkContext, SinkKind, SinkWriter,
+    ColumnDeclaration, ConnectorMetrics, LookupRequest, ScanRequest, SinkContext, SinkKind, SinkWriter,
 };
+use crate::options::OptionValue;
 use datafusion::arrow::array::*;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::arrow::util::pretty::pretty_format_batches;

@@ -34,9 +34,10 @@ use rdkafka::consumer::Consumer as _;
 pub use options::KafkaOptions;
 use statement_producers::StatementProducers;
 
-use super::{Advice, Connector, ConnectorDefaults, OptionReader, Table, TableDeclaration};
+use super::{Advice, Connector, ConnectorDefaults, Table, TableDeclaration};
 use crate::changelog::Changelog;
 use crate::error::{Error, ErrorKind, Result};
+use crate::options::OptionReader;
 
 /// Options whose values are secrets: kept apart from the catalog and never shown.
 pub const SECRET_OPTIONS: &[&str] = &[

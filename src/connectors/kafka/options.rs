@@ -9,9 +9,10 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef,
 
 use super::client;
 use crate::changelog::Changelog;
-use crate::connectors::{ColumnKind, ConnectorDefaults, OptionReader, TableDeclaration};
+use crate::connectors::{ColumnKind, ConnectorDefaults, TableDeclaration};
 use crate::error::{Error, Result};
 use crate::formats::{self, Format};
+use crate::options::OptionReader;
 
 /// `transaction.timeout.ms` unless the table says otherwise: what a dead job's transaction may hold readers back.
 const TRANSACTION_TIMEOUT_MS: u64 = 60_000;

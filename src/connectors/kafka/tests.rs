@@ -14,8 +14,9 @@ use super::*;
 use crate::changelog::{ChangeBatch, RowKind};
 use crate::clock::ManualClock;
 use crate::connectors::{
-    ColumnDeclaration, ColumnKind, ConnectorMetrics, OptionValue, ScanRequest, SinkContext, SourceBatch, SplitRequest,
+    ColumnDeclaration, ColumnKind, ConnectorMetrics, ScanRequest, SinkContext, SourceBatch, SplitRequest,
 };
+use crate::options::OptionValue;
 
 pub(super) const COLUMNS: &[(&str, &str)] = &[("id", "INT"), ("name", "STRING")];
 

@@ -8,11 +8,10 @@ use async_trait::async_trait;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use tokio::sync::watch;
 
-use super::{
-    Connector, ConnectorMetrics, OptionReader, Sink, SinkContext, SinkKind, SinkWriter, Table, TableDeclaration,
-};
+use super::{Connector, ConnectorMetrics, Sink, SinkContext, SinkKind, SinkWriter, Table, TableDeclaration};
 use crate::changelog::{ChangeBatch, RowKind};
 use crate::error::{Error, Result};
+use crate::options::OptionReader;
 
 /// The connector `print`.
 pub struct PrintConnector;

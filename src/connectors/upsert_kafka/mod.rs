@@ -7,8 +7,9 @@ use futures::future::BoxFuture;
 
 use super::kafka::statement_producers::StatementProducers;
 use super::kafka::{self, KafkaConnector, KafkaOptions};
-use super::{Advice, Connector, ConnectorDefaults, OptionReader, Table, TableDeclaration};
+use super::{Advice, Connector, ConnectorDefaults, Table, TableDeclaration};
 use crate::error::Result;
+use crate::options::OptionReader;
 
 /// The connector `upsert-kafka`.
 pub struct UpsertKafkaConnector {

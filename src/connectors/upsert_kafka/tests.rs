@@ -17,8 +17,9 @@ use crate::changelog::{ChangeBatch, Changelog, RowKind};
 use crate::clock::ManualClock;
 use crate::connectors::kafka::KafkaConnector;
 use crate::connectors::{
-    ColumnDeclaration, ColumnKind, ConnectorMetrics, OptionValue, ScanRequest, SinkContext, SinkKind, SplitRequest,
+    ColumnDeclaration, ColumnKind, ConnectorMetrics, ScanRequest, SinkContext, SinkKind, SplitRequest,
 };
+use crate::options::OptionValue;
 
 use RowKind::{Delete as D, Insert as I, UpdateAfter as UA, UpdateBefore as UB};
 

@@ -12,9 +12,10 @@ use super::super::session::{Outcome, Session};
 use super::done;
 use crate::catalog::table::{TableColumn, Watermark};
 use crate::catalog::{Change, TableEntry};
-use crate::connectors::{Advice, ColumnDeclaration, ColumnKind, OptionReader, OptionValue, TableDeclaration};
+use crate::connectors::{Advice, ColumnDeclaration, ColumnKind, TableDeclaration};
 use crate::data_type;
 use crate::error::{Error, Result};
+use crate::options::{OptionReader, OptionValue};
 use crate::places;
 
 #[derive(Debug, Clone, PartialEq)]

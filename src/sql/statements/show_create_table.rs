@@ -10,8 +10,9 @@ use super::super::secret_options::{MASK, is_secret};
 use super::super::session::{Outcome, Session};
 use super::text_rows;
 use crate::catalog::TableEntry;
-use crate::connectors::{ColumnKind, OptionValue};
+use crate::connectors::ColumnKind;
 use crate::error::{Error, Result};
+use crate::options::OptionValue;
 
 /// SHOW CREATE TABLE | VIEW t
 #[derive(Debug, Clone)]

@@ -27,3 +27,14 @@ fn an_option_not_there_yet_is_refused_unless_it_states_the_default() {
     reader(&[("a", "NONE")]).refuse(&[("a", "none")]).unwrap();
     assert_eq!(reader(&[("a", "FULL")]).refuse(&[("a", "none")]).unwrap_err().sqlstate(), "0A000");
 }
+
+#[test]
+fn sizes_are_read_as_flink_writes_them() {
+    let read = |text: &str| parse_memory_size(text).ok();
+    for (text, bytes) in [("512 mb", 512 << 20), ("1g", 1 << 30), ("65536", 65536), (" 3 KB ", 3072), ("7 bytes", 7)] {
+        assert_eq!(read(text), Some(bytes), "{text}");
+    }
+    for text in ["", "mb", "-1 mb", "0", "1.5 gb", "5 pb", "99999999999 tb"] {
+        assert_eq!(read(text), None, "{text}");
+    }
+}

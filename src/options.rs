@@ -1,12 +1,24 @@
-//! Options of WITH, taken one by one; what is left over is an error that names the nearest known option.
+//! How options are taken: those of WITH one by one, where what is left over is an error that names the nearest known option; and
+//! how durations and sizes are read wherever they stand. Knows no option by its name, but `connector`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::declaration::OptionValue;
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
+
+/// An option's value: plain, or the reference of a secret that is kept apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OptionValue {
+    /// As it was written.
+    Plain(String),
+    /// Reference into the secret store.
+    Secret(String),
+}
 
 /// Hands out a table's options; remembers which were asked for.
 pub struct OptionReader {
@@ -173,6 +185,30 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
         _ => return Err(bad()),
     };
     number.checked_mul(nanos).map(Duration::from_nanos).ok_or_else(bad)
+}
+
+/// Bytes of a size as Flink writes it: `512 mb`, `1g`, `65536`; units are powers of 1024.
+///
+/// # Errors
+/// It is no such text, zero, or too large.
+pub fn parse_memory_size(text: &str) -> Result<u64> {
+    let wrong = || {
+        Error::invalid(format!("\"{text}\" is no memory size"))
+            .hint("Write a number and a unit, as '512 mb' or '2 gb'.")
+    };
+    let trimmed = text.trim();
+    let digits = trimmed.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(trimmed.len());
+    let (number, unit) = trimmed.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let shift = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" | "bytes" => 0,
+        "k" | "kb" | "kibibytes" => 10,
+        "m" | "mb" | "mebibytes" => 20,
+        "g" | "gb" | "gibibytes" => 30,
+        "t" | "tb" | "tebibytes" => 40,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(1 << shift).filter(|bytes| *bytes > 0).ok_or_else(wrong)
 }
 
 #[cfg(test)]
