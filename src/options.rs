@@ -21,6 +21,7 @@ pub enum OptionValue {
 }
 
 /// Hands out a table's options; remembers which were asked for.
+#[derive(Default)]
 pub struct OptionReader {
     left: BTreeMap<String, String>,
     asked: BTreeSet<String>,

@@ -323,7 +323,7 @@ impl KafkaOptions {
             partitioner: Partitioner::Default,
             transaction,
             columns: Vec::new(),
-            value_format: formats::open("json", &BTreeMap::new())?,
+            value_format: formats::open("json", "", &mut OptionReader::default())?,
             value_fields: Fields::empty(),
             value_columns: Vec::new(),
             key_format: None,
@@ -566,13 +566,7 @@ fn take_format(
         (None, Some(name)) => (name, prefix),
         (None, None) => return Ok(None),
     };
-    let mut given = BTreeMap::new();
-    for option in formats::option_names(name.trim())? {
-        if let Some(value) = options.take(&format!("{prefix}{}.{option}", name.trim().to_ascii_lowercase())) {
-            given.insert(*option, value);
-        }
-    }
-    formats::open(name.trim(), &given).map(Some)
+    formats::open(name.trim(), prefix, options).map(Some)
 }
 
 fn take_startup(options: &mut OptionReader, reset: Option<&str>) -> Result<Startup> {
