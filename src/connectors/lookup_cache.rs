@@ -15,7 +15,8 @@ use datafusion::arrow::row::{RowConverter, Rows, SortField};
 use hashlink::LruCache;
 use parking_lot::Mutex;
 
-use super::{ConnectorMetrics, Lookup, LookupRequest, LookupResponse};
+use super::lookup::{Lookup, LookupRequest, LookupResponse};
+use super::metrics::ConnectorMetrics;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::options::OptionReader;

@@ -3,7 +3,10 @@
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::{Connector, ConnectorMetrics, Sink, SinkContext, SinkKind, SinkWriter, Table, TableDeclaration};
+use super::connector::{Connector, Table};
+use super::declaration::TableDeclaration;
+use super::metrics::ConnectorMetrics;
+use super::sink::{Sink, SinkContext, SinkKind, SinkWriter};
 use crate::changelog::ChangeBatch;
 use crate::error::Result;
 use crate::options::OptionReader;

@@ -16,10 +16,13 @@ use tokio::time::Instant;
 
 use generate::Generator;
 
-use super::{
-    Connector, ConnectorMetrics, Position, RowOffsets, Scan, ScanPartition, ScanPlan, ScanRequest, Source, SourceBatch,
-    Split, SplitReader, SplitRequest, Table, TableDeclaration,
-};
+use super::connector::{Connector, Table};
+use super::declaration::TableDeclaration;
+use super::metrics::ConnectorMetrics;
+use super::scan::{Scan, ScanPartition, ScanPlan, ScanRequest};
+use super::skipped_records::RowOffsets;
+use super::source::{Source, SourceBatch, SplitReader, SplitRequest};
+use super::split::{Position, Split};
 use crate::changelog::ChangeBatch;
 use crate::error::{Error, Result};
 use crate::options::OptionReader;

@@ -18,7 +18,8 @@ use super::remote_table::RemoteTable;
 use super::ttl::epoch_seconds;
 use crate::changelog::{ChangeBatch, RowKind};
 use crate::connectors::bad_rows::row_text;
-use crate::connectors::{ConnectorMetrics, SinkContext};
+use crate::connectors::metrics::ConnectorMetrics;
+use crate::connectors::sink::SinkContext;
 use crate::error::{Error, Result};
 
 /// An item may have at most 400 KB.

@@ -8,8 +8,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeyType, TableDescription};
 use super::encode::Encoded;
 use super::item::{Item, key_attribute_type};
 use super::number::{Number, SIGNIFICANT_DIGITS_MAX};
-use crate::connectors::TableDeclaration;
 use crate::connectors::bad_rows::shortened;
+use crate::connectors::declaration::TableDeclaration;
 use crate::error::{Error, Result};
 
 /// Bytes of a partition key's value at most, as DynamoDB's limits say.

@@ -16,7 +16,8 @@ use super::key::{Key, KeySchema};
 use super::predicate::key_condition;
 use super::remote_table::{Projection, RemoteTable};
 use super::scan::GET_KEYS_MAX;
-use crate::connectors::{ConnectorMetrics, Lookup, LookupRequest, LookupResponse};
+use crate::connectors::lookup::{Lookup, LookupRequest, LookupResponse};
+use crate::connectors::metrics::ConnectorMetrics;
 use crate::error::{Error, Result};
 
 /// Requests of one batch that are on their way at the same time.

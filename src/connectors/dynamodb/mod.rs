@@ -30,8 +30,11 @@ use datafusion::arrow::datatypes::DataType;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use super::connector::{Advice, Connector, Table};
+use super::declaration::{ColumnKind, TableDeclaration};
+use super::defaults::ConnectorDefaults;
+use super::lookup::Lookup;
 use super::lookup_cache::CachedLookup;
-use super::{Advice, ColumnKind, Connector, ConnectorDefaults, Lookup, Table, TableDeclaration};
 use crate::error::{Error, Result};
 use crate::options::OptionReader;
 use client::ClientCache;

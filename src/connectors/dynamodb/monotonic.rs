@@ -28,7 +28,7 @@ use super::client::{Failure, FailureKind, send_once};
 use super::item::Item;
 use super::key::Key;
 use super::remote_table::RemoteTable;
-use crate::connectors::ConnectorMetrics;
+use crate::connectors::metrics::ConnectorMetrics;
 use crate::error::{Error, Result};
 
 /// Attribute that marks the item of a deleted key.

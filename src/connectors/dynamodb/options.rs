@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::connectors::ConnectorDefaults;
+use crate::connectors::defaults::ConnectorDefaults;
 use crate::connectors::lookup_cache::CacheOptions;
 use crate::error::{Error, Result};
 use crate::options::OptionReader;

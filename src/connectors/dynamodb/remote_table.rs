@@ -17,7 +17,8 @@ use super::monotonic::DELETED_ATTRIBUTE;
 use super::options::DynamoDbOptions;
 use super::ttl::is_expired;
 use crate::clock::Clock;
-use crate::connectors::{ConnectorMetrics, TableDeclaration};
+use crate::connectors::declaration::TableDeclaration;
+use crate::connectors::metrics::ConnectorMetrics;
 use crate::error::{Error, Result};
 
 /// How often a request about the table (not its items) is tried again.

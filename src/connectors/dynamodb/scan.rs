@@ -27,7 +27,8 @@ use super::predicate::{
     is_answered_by_key, is_evaluable, key_condition,
 };
 use super::remote_table::{Projection, RemoteTable};
-use crate::connectors::{ConnectorMetrics, Scan, ScanPartition, ScanPlan, ScanRequest};
+use crate::connectors::metrics::ConnectorMetrics;
+use crate::connectors::scan::{Scan, ScanPartition, ScanPlan, ScanRequest};
 use crate::error::Result;
 
 /// Parts of a Scan that are read at the same time.

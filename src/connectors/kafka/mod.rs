@@ -34,7 +34,9 @@ use rdkafka::consumer::Consumer as _;
 pub use options::KafkaOptions;
 use statement_producers::StatementProducers;
 
-use super::{Advice, Connector, ConnectorDefaults, Table, TableDeclaration};
+use super::connector::{Advice, Connector, Table};
+use super::declaration::TableDeclaration;
+use super::defaults::ConnectorDefaults;
 use crate::changelog::Changelog;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::OptionReader;

@@ -13,7 +13,7 @@ use super::client::REQUEST_TIMEOUT;
 use super::consumer::Consumer;
 use super::options::{Bounded, Startup};
 use super::topic_ids;
-use crate::connectors::{LogIdentity, SplitLog};
+use crate::connectors::log_identity::{LogIdentity, SplitLog};
 use crate::error::{Error, Result};
 
 /// How long a partition may be without a leader, and how often it is asked for again.

@@ -9,7 +9,8 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef,
 
 use super::client;
 use crate::changelog::Changelog;
-use crate::connectors::{ColumnKind, ConnectorDefaults, TableDeclaration};
+use crate::connectors::declaration::{ColumnKind, TableDeclaration};
+use crate::connectors::defaults::ConnectorDefaults;
 use crate::error::{Error, Result};
 use crate::formats::{self, Format};
 use crate::options::OptionReader;

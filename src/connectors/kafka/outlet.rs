@@ -12,8 +12,9 @@ use tokio::sync::watch;
 
 use super::tickets::{Room, Ticket, Tickets};
 use super::transactions::{KafkaTransactions, Open};
-use crate::connectors::bad_rows::shortened;
-use crate::connectors::{BadRows, SinkContext, Transactions};
+use crate::connectors::bad_rows::{BadRows, shortened};
+use crate::connectors::sink::SinkContext;
+use crate::connectors::transactions::Transactions;
 use crate::error::{Error, Result};
 use crate::fault;
 

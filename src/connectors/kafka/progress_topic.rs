@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::client::{self, Context, REQUEST_TIMEOUT};
 use super::options::KafkaOptions;
-use crate::connectors::Decision;
+use crate::connectors::transactions::Decision;
 use crate::error::{Error, Result};
 
 /// Records looked at from the end first; further back only when no decision is among them.

@@ -10,7 +10,9 @@ use tokio::sync::mpsc;
 
 use super::consumer::{Event, PartitionQueue};
 use super::rows::RowReader;
-use crate::connectors::{ConnectorMetrics, SkippedRecords, SourceBatch};
+use crate::connectors::metrics::ConnectorMetrics;
+use crate::connectors::skipped_records::SkippedRecords;
+use crate::connectors::source::SourceBatch;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A batch is handed over when it holds this much.

@@ -15,8 +15,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use super::options::{ColumnSource, KafkaOptions, Metadata};
 use super::outlet::Outgoing;
 use crate::changelog::{ChangeBatch, Changelog, RowKind};
-use crate::connectors::BadRows;
-use crate::connectors::bad_rows::row_text;
+use crate::connectors::bad_rows::{BadRows, row_text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::{EncodedRows, Encoder};
 

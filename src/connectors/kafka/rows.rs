@@ -11,7 +11,7 @@ use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use super::consumer::Record;
 use super::options::{ColumnSource, KafkaOptions, Metadata};
 use crate::changelog::{ChangeBatch, Changelog, RowKind};
-use crate::connectors::RowOffsets;
+use crate::connectors::skipped_records::RowOffsets;
 use crate::error::Result;
 use crate::formats::columns::{Column, Values};
 use crate::formats::{Decoded, Decoder};

@@ -22,7 +22,8 @@ use super::reader::{self, Batches, Read};
 use super::rows::RowReader;
 use super::{offsets, pushdown};
 use crate::changelog::Changelog;
-use crate::connectors::{ConnectorMetrics, Scan, ScanPartition, ScanPlan, ScanRequest};
+use crate::connectors::metrics::ConnectorMetrics;
+use crate::connectors::scan::{Scan, ScanPartition, ScanPlan, ScanRequest};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long a record within the pinned ends is waited for.

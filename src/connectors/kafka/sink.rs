@@ -20,9 +20,10 @@ use super::statement_producers::{StatementProducer, StatementProducers};
 use super::tickets::{Room, Ticket, Tickets};
 use super::transactions::KafkaTransactional;
 use crate::changelog::{ChangeBatch, Changelog};
-use crate::connectors::{
-    BadRows, ConnectorMetrics, FailureTeller, Sink, SinkContext, SinkKind, SinkWriter, Transactional,
-};
+use crate::connectors::bad_rows::BadRows;
+use crate::connectors::metrics::ConnectorMetrics;
+use crate::connectors::sink::{FailureTeller, Sink, SinkContext, SinkKind, SinkWriter};
+use crate::connectors::transactions::Transactional;
 use crate::error::{Error, Result};
 
 pub(super) struct KafkaSink {

@@ -17,7 +17,9 @@ use super::options::{Bounded, KafkaOptions};
 use super::reader::{self, Batches, Read};
 use super::rows::RowReader;
 use crate::changelog::Changelog;
-use crate::connectors::{Awaited, Position, Source, SourceBatch, Split, SplitLog, SplitReader, SplitRequest, ToldAs};
+use crate::connectors::log_identity::SplitLog;
+use crate::connectors::source::{Awaited, Source, SourceBatch, SplitReader, SplitRequest, ToldAs};
+use crate::connectors::split::{Position, Split};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long the broker may take to say which logs there are; it is asked again and again.

@@ -23,7 +23,8 @@ use super::owners::{MayOpen, Owners, may_open};
 use super::progress_topic::{ProgressRecord, ProgressTopic};
 use super::tickets::Ticket;
 use super::transactional_producer::{GroupOffsets, TransactionalProducer};
-use crate::connectors::{Decision, Position, Split, Transactional, Transactions};
+use crate::connectors::split::{Position, Split};
+use crate::connectors::transactions::{Decision, Transactional, Transactions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fault;
 

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
+use super::connector::{Advice, Connector, Table};
+use super::declaration::TableDeclaration;
+use super::defaults::ConnectorDefaults;
 use super::kafka::statement_producers::StatementProducers;
 use super::kafka::{self, KafkaConnector, KafkaOptions};
-use super::{Advice, Connector, ConnectorDefaults, Table, TableDeclaration};
 use crate::error::Result;
 use crate::options::OptionReader;
 

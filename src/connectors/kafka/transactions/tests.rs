@@ -14,7 +14,8 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::super::tests::{COLUMNS, open, project, rows, scan};
 use super::*;
 use crate::changelog::ChangeBatch;
-use crate::connectors::{Sink, SinkContext, SinkWriter, Table};
+use crate::connectors::connector::Table;
+use crate::connectors::sink::{Sink, SinkContext, SinkWriter};
 use crate::embedded::{KafkaBroker, KafkaBrokerOptions};
 
 const PATIENCE: Duration = Duration::from_secs(30);
