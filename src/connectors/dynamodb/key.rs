@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeyType, TableDescription};
 
-use super::encode::Encoded;
-use super::item::{Item, key_attribute_type};
-use super::number::{Number, SIGNIFICANT_DIGITS_MAX};
+use super::value::encode::Encoded;
+use super::value::item::{Item, key_attribute_type};
+use super::value::number::{Number, SIGNIFICANT_DIGITS_MAX};
 use crate::connectors::bad_rows::shortened;
 use crate::connectors::declaration::TableDeclaration;
 use crate::error::{Error, Result};

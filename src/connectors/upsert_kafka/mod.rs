@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use super::connector::{Advice, Connector, Table};
 use super::declaration::TableDeclaration;
 use super::defaults::ConnectorDefaults;
-use super::kafka::statement_producers::StatementProducers;
+use super::kafka::write::statement_producers::StatementProducers;
 use super::kafka::{self, KafkaConnector, KafkaOptions};
 use crate::error::Result;
 use crate::options::OptionReader;
