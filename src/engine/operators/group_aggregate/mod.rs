@@ -13,6 +13,7 @@ mod exact_float;
 mod extremes;
 mod float_sums;
 mod lists;
+mod make;
 mod output;
 mod retracted_extremes;
 mod spill;
@@ -32,7 +33,7 @@ use datafusion::arrow::compute::concat;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 
-use self::accumulator::{Accumulator, Fold, SKIPPED, ValueStore, accumulator};
+use self::accumulator::{Accumulator, Fold, SKIPPED, ValueStore};
 use super::{FLUSHED_KEYS_MAX, Operator, OperatorContext};
 use crate::changelog::{ChangeBatch, Changelog};
 use crate::clock::Clock;
@@ -44,6 +45,7 @@ use crate::engine::state::encoded::{Codec, EncodedRows};
 use crate::engine::state::key_table::KeyTable;
 use crate::engine::state::{Spill, Spillable, Spilling, StateSize, TableDelta};
 use crate::error::{Error, ErrorKind, Result};
+use make::accumulator;
 
 /// The group was in the output at the last flush.
 const EMITTED: u8 = 1;
