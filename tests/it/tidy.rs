@@ -1,4 +1,6 @@
-//! Reads the sources: imports point down, every file says what it is, nothing is left undone.
+//! Reads the sources: imports point down and not in circles, every file says what it is, nothing is left undone.
+
+mod circles;
 
 use std::fs;
 use std::path::{Path, PathBuf};
