@@ -1,5 +1,5 @@
 //! How options are taken: those of WITH one by one, where what is left over is an error that names the nearest known option; and
-//! how durations and sizes are read wherever they stand. Knows no option by its name, but `connector`.
+//! how words, lists, durations and sizes are read wherever they stand. Knows no option by its name, but `connector`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
@@ -210,6 +210,21 @@ pub fn parse_memory_size(text: &str) -> Result<u64> {
         _ => return Err(wrong()),
     };
     number.checked_mul(1 << shift).filter(|bytes| *bytes > 0).ok_or_else(wrong)
+}
+
+/// Enumerations are read without regard to case, `-` and `_` alike.
+pub(crate) fn normal(value: &str) -> String {
+    value.trim().to_ascii_lowercase().replace('_', "-")
+}
+
+/// The parts of a list that a semicolon separates; blank ones are none.
+pub(crate) fn list(text: &str) -> Vec<String> {
+    list_of(text, ';').into_iter().map(str::to_owned).collect()
+}
+
+/// As [`list`], with another separator.
+pub(crate) fn list_of(text: &str, separator: char) -> Vec<&str> {
+    text.split(separator).map(str::trim).filter(|part| !part.is_empty()).collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 mod client;
 mod options;
+mod range;
 mod read;
 mod topic_creation;
 pub(in crate::connectors) mod write;

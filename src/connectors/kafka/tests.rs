@@ -9,7 +9,8 @@ use futures::TryStreamExt;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
-use super::options::{Bounded, ColumnSource, Metadata, Partitioner, Startup};
+use super::options::{ColumnSource, Metadata, Partitioner};
+use super::range::{Bounded, Startup};
 use super::*;
 use crate::changelog::{ChangeBatch, RowKind};
 use crate::clock::ManualClock;

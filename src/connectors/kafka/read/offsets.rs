@@ -12,7 +12,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::consumer::Consumer;
 use super::topic_ids;
 use crate::connectors::kafka::client::REQUEST_TIMEOUT;
-use crate::connectors::kafka::options::{Bounded, Startup};
+use crate::connectors::kafka::range::{Bounded, Startup};
 use crate::connectors::log_identity::{LogIdentity, SplitLog};
 use crate::error::{Error, Result};
 

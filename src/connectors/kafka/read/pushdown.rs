@@ -9,7 +9,8 @@ use datafusion::scalar::ScalarValue;
 
 use super::consumer::Consumer;
 use super::offsets::{self, Offsets};
-use crate::connectors::kafka::options::{ColumnSource, KafkaOptions, Metadata, Startup};
+use crate::connectors::kafka::options::{ColumnSource, KafkaOptions, Metadata};
+use crate::connectors::kafka::range::Startup;
 use crate::error::Result;
 
 /// `metadata operator value`.
