@@ -1,12 +1,12 @@
 //! Formats: how the bytes of a record become columns and back. The registry is here.
 //! Knows nothing of topics, offsets or tables; whoever calls adds where a bad record was.
 
-pub mod canal_json;
+mod canal_json;
 mod change_json;
 pub mod columns;
-pub mod debezium_json;
-pub mod json;
-pub mod maxwell_json;
+mod debezium_json;
+mod json;
+mod maxwell_json;
 mod options;
 pub mod time_text;
 
