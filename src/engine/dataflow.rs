@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::aggregate::GroupAggregateSpec;
 use super::expression::StoredExpression;
 use super::key_group::KEY_GROUPS;
-use super::lookup_function::StoredLookupFunction;
+use super::lookup::StoredLookupFunction;
 use super::state::budget::DEFAULT_BYTES;
 use crate::changelog::Changelog;
 use crate::connectors::{LengthEnforcer, TableDeclaration};

@@ -11,7 +11,7 @@ pub mod expression;
 pub mod key_group;
 pub mod layout;
 mod ledger;
-pub mod lookup_function;
+pub mod lookup;
 pub mod metrics;
 pub mod operators;
 pub mod planner;

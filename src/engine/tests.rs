@@ -12,7 +12,7 @@ use super::checkpoint::CheckpointStore;
 use super::checkpoint::coordinator::{Ended, Wanted, stopped_before_running};
 use super::dataflow::{Dataflow, JobSettings, NodeKind, OperatorKind};
 use super::expression::ExpressionScope;
-use super::lookup_function::{LookupEvaluator, LookupFunction, for_query};
+use super::lookup::{LookupEvaluator, LookupFunction, for_query};
 use super::metrics::JobMetrics;
 use super::planner::{PlannedInsert, plan_job};
 use super::progress::{ProgressBoard, ReadBehind};

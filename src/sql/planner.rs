@@ -43,7 +43,7 @@ use crate::clock::{Clock, ManualClock};
 use crate::connectors::table_provider::ConnectorTable;
 use crate::connectors::{ColumnKind, TableDeclaration};
 use crate::data_type;
-use crate::engine::lookup_function::LookupFunction;
+use crate::engine::lookup::LookupFunction;
 use crate::error::{Error, Result};
 use crate::functions::{self, coercion};
 use crate::options::OptionValue;

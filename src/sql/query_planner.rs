@@ -10,9 +10,9 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 
-use crate::engine::lookup_function;
+use crate::engine::lookup;
 
-/// DataFusion's physical planner behind [`lookup_function::for_query`].
+/// DataFusion's physical planner behind [`lookup::for_query`].
 #[derive(Debug)]
 pub struct LookUpQueryPlanner;
 
@@ -23,7 +23,7 @@ impl QueryPlanner for LookUpQueryPlanner {
         logical_plan: &LogicalPlan,
         session_state: &dyn Session,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = lookup_function::for_query(logical_plan.clone())?;
+        let plan = lookup::for_query(logical_plan.clone())?;
         DefaultPhysicalPlanner::default().create_physical_plan(&plan, session_state).await
     }
 }

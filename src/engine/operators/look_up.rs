@@ -14,7 +14,7 @@ use super::{Operator, OperatorContext};
 use crate::changelog::ChangeBatch;
 use crate::engine::dataflow::LookUpCall;
 use crate::engine::expression::evaluate;
-use crate::engine::lookup_function::LookupEvaluator;
+use crate::engine::lookup::LookupEvaluator;
 use crate::engine::metrics::NodeMetrics;
 use crate::error::Result;
 

@@ -14,7 +14,7 @@ use super::Planner;
 use super::fragment::Fragment;
 use crate::engine::dataflow::{LookUpCall, OperatorKind};
 use crate::engine::expression::StoredExpression;
-use crate::engine::lookup_function::LookupFunction;
+use crate::engine::lookup::LookupFunction;
 use crate::error::{Error, Result};
 
 /// Expressions without look-up calls, over a schema that has a column for each of the calls.

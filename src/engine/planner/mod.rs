@@ -16,7 +16,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use super::dataflow::{Dataflow, FORMAT_VERSION, JobSettings, Node, NodeKind, OperatorKind};
 use super::expression::StoredExpression;
-use super::lookup_function::operator_name;
+use super::lookup::operator_name;
 use crate::changelog::Changelog;
 use crate::connectors::table_provider::ConnectorTable;
 use crate::error::{Error, Result};
