@@ -2,23 +2,27 @@
 //! Knows connectors and formats; knows neither the catalog nor SQL text.
 
 pub mod aggregate;
+mod build;
 pub mod checkpoint;
 pub mod dataflow;
 mod deferred;
 mod exchange;
 mod explain;
 pub mod expression;
+pub(crate) mod job;
 pub mod key_group;
-pub mod layout;
+pub(crate) mod layout;
 mod ledger;
-pub mod lookup;
+pub(crate) mod lookup;
 pub mod metrics;
+mod muted;
 pub mod operators;
 pub mod planner;
 pub mod progress;
-pub mod run;
+mod resume;
+pub(crate) mod run;
 pub mod state;
-pub mod task;
+pub(crate) mod task;
 
 #[cfg(test)]
 mod oracle;

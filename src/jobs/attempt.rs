@@ -5,8 +5,9 @@ use tokio::sync::watch;
 
 use super::starts::{self, Starts};
 use crate::engine::checkpoint::coordinator::{Ended, SAVEPOINT_TIMEOUT, Wanted, stopped_before_running};
+use crate::engine::job::JobContext;
 use crate::engine::metrics::AWAITED;
-use crate::engine::run::{self, JobContext};
+use crate::engine::run;
 use crate::error::{Error, Result};
 use crate::threads::panic_text;
 

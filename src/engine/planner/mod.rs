@@ -73,7 +73,7 @@ pub async fn plan_job(inserts: &[PlannedInsert<'_>], settings: JobSettings) -> R
         planner.plan_sink(fragment, table, &sink).await?;
         sinks.push(sink);
     }
-    super::run::transactional(sinks.iter())?;
+    super::job::transactional(sinks.iter())?;
     let mut dataflow = Dataflow { version: FORMAT_VERSION, settings: settings.clone(), nodes: planner.nodes };
     assign_ids(&mut dataflow);
     sources::refuse_own_look_ups(&dataflow, inserts)?;

@@ -1,0 +1,382 @@
+//! Builds what a job runs as: channels between its tasks, their nodes with the state that operators and sinks go on with, and the
+//! coordinator. Nothing runs before all of it is built.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::record_batch::RecordBatch;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::checkpoint::coordinator::{Coordinator, SourceState};
+use super::checkpoint::{Logs, Manifest, Positions};
+use super::dataflow::{Dataflow, NodeKind, RowErrors, SinkNode};
+use super::deferred::Deferred;
+use super::exchange::{self, Inputs, Output};
+use super::expression::ExpressionScope;
+use super::job::{JobContext, Tables};
+use super::key_group::range_of;
+use super::layout::Layout;
+use super::ledger::Ledger;
+use super::metrics::{JobMetrics, NodeMetrics};
+use super::muted::Muted;
+use super::operators::{self, OperatorContext};
+use super::state::budget::MemoryBudget;
+use super::task::{self, Command, Report, TaskNode, TaskParts, TaskSink, Work};
+use crate::connectors::{
+    BadRows, Decision, Lookup, SinkConstraints, SinkContext, SinkWriter, Source, TableDeclaration, Transactions,
+    short_table_name,
+};
+use crate::error::{Error, Result};
+
+/// Commands that wait for a task at most.
+const COMMANDS_MAX: usize = 64;
+
+/// What a coordinator begins with.
+pub(super) struct Start<'a> {
+    /// The checkpoint; absent: nothing was decided yet.
+    pub at: Option<&'a Manifest>,
+    /// What is computed again, up to which the sinks are muted.
+    pub rebuild: Option<&'a Decision>,
+    /// What decides epochs; absent: the checkpoint itself does.
+    pub transactions: Option<Arc<dyn Transactions>>,
+}
+
+/// Edges to other tasks by node and number of the task that gives rows.
+type Outputs = BTreeMap<(usize, usize), Vec<Output>>;
+
+/// Builds the tasks of a job, starts them, and gives what coordinates them.
+///
+/// # Errors
+/// The stored job does not fit this build, its state cannot be read, or a sink does not open.
+pub(super) async fn build(context: &JobContext, tables: &Tables, start: Start<'_>) -> Result<Coordinator> {
+    let dataflow = &context.dataflow;
+    let parallelism = dataflow.settings.parallelism()?;
+    let layout = Layout::of(dataflow, parallelism);
+    let task_count = layout.stages.len() * parallelism;
+    let has_deferred = dataflow.sinks().any(|(_, sink)| sink.deferred);
+    let is_one_task = task_count == 1 && !has_deferred && start.rebuild.is_none();
+    let ledger = is_one_task.then(|| {
+        Arc::new(Ledger::new(tables.sinks.len(), Arc::clone(&context.progress), Arc::clone(&context.metrics)))
+    });
+    let epoch = start.at.map_or(0, |manifest| manifest.epoch);
+    let (reports, reports_seen) = mpsc::channel(task_count.max(1) * 2);
+    let activity = Arc::new(AtomicU64::new(0));
+    let budget = MemoryBudget::new(dataflow.settings.memory_budget()?);
+    let builder = Builder {
+        context,
+        tables,
+        start: &start,
+        layout: &layout,
+        parallelism,
+        epoch,
+        budget: &budget,
+        bad_rows: bad_rows(context)?,
+        ledger: &ledger,
+        activity: &activity,
+    };
+    let (parts_of_tasks, tasks) = builder.tasks(&reports).await?;
+    let sources = builder.sources()?;
+    let interval = dataflow.settings.checkpoint_interval()?;
+    let logs = logs_of(&start);
+    // From here on nothing fails: a task that was begun is always ended.
+    let mut running = JoinSet::new();
+    for parts in parts_of_tasks {
+        if let Some(ledger) = &ledger {
+            follow(&parts, ledger, &mut running);
+        }
+        running.spawn(task::run(parts));
+    }
+    Ok(Coordinator {
+        job: context.job.clone(),
+        store: context.checkpoints.clone(),
+        transactions: start.transactions,
+        sources,
+        tasks,
+        reports: reports_seen,
+        running,
+        interval,
+        activity,
+        positions: start.at.map_or_else(Positions::new, |manifest| manifest.positions.clone()),
+        logs,
+        epoch,
+        rebuild: start.rebuild.cloned(),
+        skips: Arc::clone(&context.skips),
+        has_deferred: has_deferred && start.rebuild.is_none(),
+        metrics: Arc::clone(&context.metrics),
+        progress: Arc::clone(&context.progress),
+        ledger,
+        clock: Arc::clone(&context.clock),
+        budget,
+    })
+}
+
+/// The logs in which the positions count, that a job begins with; of what is recomputed also those of its end.
+fn logs_of(start: &Start<'_>) -> Logs {
+    let mut logs = start.at.map_or_else(Logs::new, |manifest| manifest.logs.clone());
+    if let Some(decision) = start.rebuild {
+        for (source, decided) in &decision.logs {
+            logs.entry(source.clone()).or_default().extend(decided.clone());
+        }
+    }
+    logs
+}
+
+/// Takes the writers' acknowledgements to the ledger for as long as the job runs.
+fn follow(parts: &TaskParts, ledger: &Arc<Ledger>, running: &mut JoinSet<Result<()>>) {
+    let sinks = parts.nodes.iter().filter_map(|node| match &node.work {
+        Work::Sink(sink) => Some(sink.writer.acknowledged()),
+        _ => None,
+    });
+    for (writer, mut acknowledged) in sinks.enumerate() {
+        let ledger = Arc::clone(ledger);
+        running.spawn(async move {
+            loop {
+                ledger.acknowledge(writer, *acknowledged.borrow_and_update());
+                if acknowledged.changed().await.is_err() {
+                    // The writer has failed, which its task says.
+                    std::future::pending::<()>().await;
+                }
+            }
+        });
+    }
+}
+
+fn place_in(layout: &Layout, node: usize) -> usize {
+    let stage = &layout.stages[layout.stage_of(node)];
+    stage.nodes.iter().position(|known| *known == node).unwrap_or_default()
+}
+
+fn node_metrics(metrics: &JobMetrics, id: &str) -> Result<Arc<NodeMetrics>> {
+    metrics.node(id).cloned().ok_or_else(|| Error::internal(format!("dataflow has no node \"{id}\"")))
+}
+
+fn bad_rows(context: &JobContext) -> Result<Arc<BadRows>> {
+    Ok(match context.dataflow.settings.row_errors()? {
+        RowErrors::Fail => BadRows::fail(),
+        RowErrors::Skip => BadRows::leave_out(format!("job {}", context.job), Arc::clone(&context.metrics.left_out)),
+    })
+}
+
+/// One channel for each edge and pair of tasks: the inputs of each stage's tasks, and the outputs.
+fn channels(layout: &Layout, parallelism: usize) -> (Vec<Vec<Inputs>>, Outputs) {
+    let mut inputs: Vec<Vec<Inputs>> = (0..layout.stages.len()).map(|_| Vec::new()).collect();
+    for stage in &mut inputs {
+        stage.resize_with(parallelism, Inputs::default);
+    }
+    let mut outputs: Outputs = BTreeMap::new();
+    for edge in &layout.exchanges {
+        let to = layout.stage_of(edge.to);
+        let place = place_in(layout, edge.to);
+        for from_task in 0..parallelism {
+            let mut senders = Vec::new();
+            for input in &mut inputs[to] {
+                let (sender, receiver) = exchange::channel();
+                input.add(place, receiver);
+                senders.push(sender);
+            }
+            outputs.entry((edge.from, from_task)).or_default().push(Output::new(edge.keys.clone(), senders));
+        }
+    }
+    (inputs, outputs)
+}
+
+struct Builder<'a> {
+    context: &'a JobContext,
+    tables: &'a Tables,
+    start: &'a Start<'a>,
+    layout: &'a Layout,
+    parallelism: usize,
+    epoch: u64,
+    budget: &'a MemoryBudget,
+    bad_rows: Arc<BadRows>,
+    ledger: &'a Option<Arc<Ledger>>,
+    activity: &'a Arc<AtomicU64>,
+}
+
+impl Builder<'_> {
+    /// All tasks, and where each takes its commands from.
+    async fn tasks(&self, reports: &mpsc::Sender<Report>) -> Result<(Vec<TaskParts>, Vec<mpsc::Sender<Command>>)> {
+        let (context, dataflow) = (self.context, &self.context.dataflow);
+        let (inputs, mut outputs) = channels(self.layout, self.parallelism);
+        let (mut parts_of_tasks, mut tasks) = (Vec::new(), Vec::new());
+        for (stage, stage_inputs) in inputs.into_iter().enumerate() {
+            for (number, inputs) in stage_inputs.into_iter().enumerate() {
+                let (commands, commands_seen) = mpsc::channel(COMMANDS_MAX);
+                parts_of_tasks.push(TaskParts {
+                    job: context.job.clone(),
+                    nodes: self.nodes(stage, number, &mut outputs).await?,
+                    inputs,
+                    reads: self.layout.reads(stage, dataflow),
+                    bad_rows: Arc::clone(&self.bad_rows),
+                    hold_back_max: dataflow.settings.mini_batch_latency()?,
+                    feeds_state: dataflow.has_state_behind_state(),
+                    read_behind: context.read_behind.clone(),
+                    // What is recomputed has one checkpoint, at its end, for which nobody can wait.
+                    budget: match self.start.rebuild {
+                        Some(_) => MemoryBudget::default(),
+                        None => self.budget.clone(),
+                    },
+                    ledger: self.ledger.clone(),
+                    metrics: Arc::clone(&context.metrics),
+                    activity: Arc::clone(self.activity),
+                    commands: commands_seen,
+                    reports: reports.clone(),
+                });
+                tasks.push(commands);
+            }
+        }
+        Ok((parts_of_tasks, tasks))
+    }
+
+    /// The sources as the coordinator knows them.
+    fn sources(&self) -> Result<Vec<SourceState>> {
+        let source = |(index, source): (&usize, &Arc<dyn Source>)| {
+            let node = &self.context.dataflow.nodes[*index];
+            let NodeKind::Source(stored) = &node.kind else {
+                return Err(Error::internal("a source that is none"));
+            };
+            let stage = self.layout.stage_of(*index);
+            Ok(SourceState {
+                id: node.id.clone(),
+                table: stored.table.name.clone(),
+                source: Arc::clone(source),
+                projection: stored.projection.clone(),
+                metrics: node_metrics(&self.context.metrics, &node.id)?,
+                tasks: (stage * self.parallelism..(stage + 1) * self.parallelism).collect(),
+                place: place_in(self.layout, *index),
+                splits: Vec::new(),
+            })
+        };
+        self.tables.sources.iter().map(source).collect()
+    }
+
+    /// The nodes of one task, with their state.
+    async fn nodes(&self, stage: usize, task: usize, outputs: &mut Outputs) -> Result<Vec<TaskNode>> {
+        let dataflow = &self.context.dataflow;
+        let scope = ExpressionScope::new(&dataflow.settings.time_zone, &self.context.clock);
+        let open_table = Arc::clone(&self.context.open_table);
+        let open_lookup = move |table: &TableDeclaration| -> Result<Arc<dyn Lookup>> {
+            open_table(table)?
+                .lookup
+                .ok_or_else(|| Error::unsupported(format!("table \"{}\" cannot be looked up", table.name)))
+        };
+        let gate = self.context.read_behind.clone();
+        let operator_context = OperatorContext {
+            scope: &scope,
+            open_lookup: &open_lookup,
+            consistent: Arc::new(move || !gate.writers().is_empty()),
+            bad_rows: Arc::clone(&self.bad_rows),
+            clock: Arc::clone(&self.context.clock),
+            budget: self.budget.clone(),
+            spill_folder: self.context.spill_folder.join(format!("{stage}-{task}")),
+        };
+        let schemas = schemas(dataflow, &operator_context, &self.context.metrics)?;
+        let members = &self.layout.stages[stage].nodes;
+        let mut nodes = Vec::new();
+        for index in members {
+            let node = &dataflow.nodes[*index];
+            let metrics = node_metrics(&self.context.metrics, &node.id)?;
+            let work = match &node.kind {
+                NodeKind::Source(_) => Work::Source,
+                NodeKind::Operator(kind) => {
+                    let input = &schemas[node.inputs[0]];
+                    let mut operator = operators::build(kind, input, &metrics, &operator_context)?;
+                    self.restore(&node.id, task, &mut |table, rows| operator.restore(table, rows)).await?;
+                    Work::Operator(operator)
+                }
+                NodeKind::Sink(sink) => Work::Sink(Box::new(self.sink(*index, &node.id, sink, task, &metrics).await?)),
+            };
+            let locals = members
+                .iter()
+                .enumerate()
+                .filter(|(_, other)| {
+                    dataflow.nodes[**other].inputs.contains(index)
+                        && !self.layout.exchanges.iter().any(|edge| edge.from == *index && edge.to == **other)
+                })
+                .map(|(place, _)| place)
+                .collect();
+            let outputs = outputs.remove(&(*index, task)).unwrap_or_default().into();
+            nodes.push(TaskNode { id: node.id.clone(), metrics, work, locals, outputs });
+        }
+        Ok(nodes)
+    }
+
+    async fn restore(
+        &self,
+        id: &str,
+        task: usize,
+        take: &mut (dyn FnMut(&str, &RecordBatch) -> Result<()> + Send),
+    ) -> Result<()> {
+        let Some(manifest) = self.start.at else { return Ok(()) };
+        let groups = range_of(task, self.parallelism);
+        self.context.checkpoints.read_state(manifest, id, groups, take).await
+    }
+
+    async fn sink(
+        &self,
+        index: usize,
+        id: &str,
+        stored: &SinkNode,
+        task: usize,
+        metrics: &Arc<NodeMetrics>,
+    ) -> Result<TaskSink> {
+        let settings = &self.context.dataflow.settings;
+        let sink = &self.tables.sinks[&index];
+        let declared = stored.table.schema()?;
+        let mut fields: Vec<Field> =
+            declared.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+        if sink.wants_version() {
+            fields.push(Field::new("_version", DataType::Int64, true));
+        }
+        let schema: SchemaRef = Arc::new(Schema::new(fields));
+        let writer: Box<dyn SinkWriter> = match self.start.rebuild {
+            Some(_) => Box::new(Muted::default()),
+            None => {
+                let context = SinkContext {
+                    owner: self.context.job.clone(),
+                    job_id: self.context.id.clone(),
+                    is_of_job: true,
+                    transactions: sink.transactional().and_then(|_| self.start.transactions.clone()),
+                    epoch: self.epoch + 1,
+                    metrics: Arc::clone(&metrics.connector),
+                    bad_rows: Arc::clone(&self.bad_rows),
+                    time_zone: settings.zone()?,
+                };
+                let reason = || format!("table \"{}\" to be opened for writing", short_table_name(&stored.table.name));
+                metrics.connector.waits.during(reason, sink.open(context)).await?
+            }
+        };
+        let deferred = match (&stored.key, stored.deferred) {
+            (Some(key), true) => {
+                let mut deferred = Deferred::new(&schema, key)?.counted_in(self.budget);
+                self.restore(id, task, &mut |table, rows| deferred.restore(table, rows)).await?;
+                deferred.restored()?;
+                Some(deferred)
+            }
+            _ => None,
+        };
+        let in_transaction = sink.transactional().is_some() && self.start.transactions.is_some();
+        let constraints = SinkConstraints::of(&stored.table, settings.length_enforcer()?);
+        let table = stored.table.name.clone();
+        Ok(TaskSink { writer, in_transaction, deferred, table, schema, constraints, ticket: 0 })
+    }
+}
+
+/// The columns that each node gives; sinks give none.
+fn schemas(dataflow: &Dataflow, context: &OperatorContext<'_>, metrics: &JobMetrics) -> Result<Vec<SchemaRef>> {
+    let mut schemas: Vec<SchemaRef> = Vec::new();
+    for node in &dataflow.nodes {
+        schemas.push(match &node.kind {
+            NodeKind::Source(source) => Arc::new(source.table.schema()?.project(&source.projection)?),
+            NodeKind::Operator(kind) => {
+                let metrics = node_metrics(metrics, &node.id)?;
+                operators::build(kind, &schemas[node.inputs[0]], &metrics, context)?.schema()
+            }
+            NodeKind::Sink(_) => Arc::new(Schema::empty()),
+        });
+    }
+    Ok(schemas)
+}
