@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 
 /// A planned lookup function: its stored form and the opened table.
 #[derive(Clone)]
-pub struct LookupFunction {
+pub(crate) struct LookupFunction {
     pub(super) stored: StoredLookupFunction,
     pub(super) lookup: Arc<dyn Lookup>,
     pub(super) return_type: DataType,

@@ -21,7 +21,7 @@ use crate::engine::expression::{ExpressionScope, evaluate, positional_schema};
 use crate::error::{Error, Result};
 
 /// A lookup function, compiled for a job or a query.
-pub struct LookupEvaluator {
+pub(crate) struct LookupEvaluator {
     function: StoredLookupFunction,
     lookup: Arc<dyn Lookup>,
     key_schema: SchemaRef,
@@ -84,11 +84,6 @@ impl LookupEvaluator {
     /// Type of the result column.
     pub fn return_type(&self) -> &DataType {
         &self.return_type
-    }
-
-    /// Name of the outside table that is read.
-    pub fn resource(&self) -> String {
-        self.lookup.resource()
     }
 
     /// One result for each row of the arguments; asks once for each distinct key without NULLs.

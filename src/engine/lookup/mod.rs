@@ -7,8 +7,8 @@ mod evaluator;
 mod stored;
 mod udf;
 
-pub use body::LookupFunction;
+pub(crate) use body::LookupFunction;
 pub(super) use body::operator_name;
-pub use evaluator::LookupEvaluator;
+pub(crate) use evaluator::LookupEvaluator;
 pub use stored::StoredLookupFunction;
-pub use udf::for_query;
+pub(crate) use udf::for_query;

@@ -39,7 +39,7 @@ impl LookupFunction {
 ///
 /// # Errors
 /// Never for plans that DataFusion made; the signature is its.
-pub fn for_query(plan: LogicalPlan) -> Result<LogicalPlan> {
+pub(crate) fn for_query(plan: LogicalPlan) -> Result<LogicalPlan> {
     let transformed = plan.transform_up_with_subqueries(|node| {
         node.map_expressions(|expression| {
             expression.transform_up(|node| match node {
