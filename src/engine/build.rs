@@ -24,7 +24,7 @@ use super::metrics::{JobMetrics, NodeMetrics};
 use super::muted::Muted;
 use super::operators::{self, OperatorContext};
 use super::state::budget::MemoryBudget;
-use super::task::{self, Command, Report, TaskNode, TaskParts, TaskSink, Work};
+use super::task::{self, Command, Nodes, Report, TaskNode, TaskParts, TaskSink, Work};
 use crate::connectors::{
     BadRows, Decision, Lookup, SinkConstraints, SinkContext, SinkWriter, Source, TableDeclaration, Transactions,
     short_table_name,
@@ -126,7 +126,7 @@ fn logs_of(start: &Start<'_>) -> Logs {
 
 /// Takes the writers' acknowledgements to the ledger for as long as the job runs.
 fn follow(parts: &TaskParts, ledger: &Arc<Ledger>, running: &mut JoinSet<Result<()>>) {
-    let sinks = parts.nodes.iter().filter_map(|node| match &node.work {
+    let sinks = parts.nodes.all.iter().filter_map(|node| match &node.work {
         Work::Sink(sink) => Some(sink.writer.acknowledged()),
         _ => None,
     });
@@ -207,10 +207,12 @@ impl Builder<'_> {
                 let (commands, commands_seen) = mpsc::channel(COMMANDS_MAX);
                 parts_of_tasks.push(TaskParts {
                     job: context.job.clone(),
-                    nodes: self.nodes(stage, number, &mut outputs).await?,
+                    nodes: Nodes {
+                        all: self.nodes(stage, number, &mut outputs).await?,
+                        bad_rows: Arc::clone(&self.bad_rows),
+                    },
                     inputs,
                     reads: self.layout.reads(stage, dataflow),
-                    bad_rows: Arc::clone(&self.bad_rows),
                     hold_back_max: dataflow.settings.mini_batch_latency()?,
                     feeds_state: dataflow.has_state_behind_state(),
                     read_behind: context.read_behind.clone(),

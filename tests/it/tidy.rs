@@ -43,7 +43,7 @@ struct Source {
 }
 
 impl Source {
-    /// `engine` of src/engine/task.rs.
+    /// `engine` of src/engine/layout.rs.
     fn module(&self) -> String {
         let relative = self.path.strip_prefix(root().join("src")).unwrap();
         let first = relative.components().next().unwrap().as_os_str().to_string_lossy().into_owned();

@@ -56,7 +56,7 @@ pub enum Ended {
 }
 
 /// A source as the coordinator knows it.
-pub struct SourceState {
+pub(crate) struct SourceState {
     /// Id of its node.
     pub id: String,
     /// The table, for messages.
@@ -76,7 +76,7 @@ pub struct SourceState {
 }
 
 /// What a coordinator is made of.
-pub struct Coordinator {
+pub(crate) struct Coordinator {
     /// Name of the job.
     pub job: String,
     /// Its checkpoints.
@@ -602,7 +602,7 @@ impl Coordinator {
         self.epoch = manifest.epoch;
         self.metrics.note_checkpoint(facts);
         if self.has_deferred {
-            self.tell(|| Command::Decided(facts.epoch)).await?;
+            self.tell(|| Command::Decided).await?;
         }
         if self.ledger.is_none() {
             // Deferred writes of this epoch are on their way only now: those of the epoch before are acknowledged.

@@ -4,6 +4,7 @@
 mod aggregates;
 mod fragment;
 mod look_ups;
+mod shared_sources;
 mod sinks;
 mod sources;
 
@@ -22,7 +23,7 @@ use crate::connectors::table_provider::ConnectorTable;
 use crate::error::{Error, Result};
 
 use fragment::Fragment;
-use sources::SharedSources;
+use shared_sources::SharedSources;
 
 /// One INSERT of a job: its optimised query, whose columns are the sink's in order and type, and the sink, a [`ConnectorTable`].
 pub struct PlannedInsert<'a> {
@@ -58,7 +59,11 @@ pub fn is_unbounded(plan: &LogicalPlan) -> Result<bool> {
 /// what the query gives.
 pub async fn plan_job(inserts: &[PlannedInsert<'_>], settings: JobSettings) -> Result<Dataflow> {
     settings.check()?;
-    let mut planner = Planner { settings: &settings, nodes: Vec::new(), shared: SharedSources::of(inserts)? };
+    let mut planner = Planner {
+        settings: &settings,
+        nodes: Vec::new(),
+        shared: SharedSources::of(inserts.iter().map(|insert| insert.query))?,
+    };
     let mut sinks = Vec::new();
     for insert in inserts {
         let table = ConnectorTable::from_provider(insert.sink.as_ref())
@@ -76,7 +81,9 @@ pub async fn plan_job(inserts: &[PlannedInsert<'_>], settings: JobSettings) -> R
     super::job::transactional(sinks.iter())?;
     let mut dataflow = Dataflow { version: FORMAT_VERSION, settings: settings.clone(), nodes: planner.nodes };
     assign_ids(&mut dataflow);
-    sources::refuse_own_look_ups(&dataflow, inserts)?;
+    if inserts.len() > 1 {
+        sources::refuse_own_look_ups(&dataflow)?;
+    }
     Ok(dataflow)
 }
 

@@ -3,87 +3,17 @@
 use std::sync::Arc;
 
 use datafusion::common::DFSchema;
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
+use datafusion::logical_expr::{Expr, TableScan};
 
+use super::Planner;
 use super::fragment::Fragment;
-use super::{PlannedInsert, Planner};
+use super::shared_sources::needed_columns;
 use crate::changelog::Changelog;
 use crate::connectors::TableDeclaration;
 use crate::connectors::table_provider::ConnectorTable;
 use crate::engine::dataflow::{Dataflow, NodeKind, OperatorKind, SourceNode};
 use crate::engine::expression::StoredExpression;
 use crate::error::{Error, Result};
-
-/// Tables that several scans of a job read: each is read once, with the columns that all of them need.
-pub(super) struct SharedSources(Vec<SharedSource>);
-
-struct SharedSource {
-    table: TableDeclaration,
-    projection: Vec<usize>,
-    /// The node, once a scan has made it.
-    node: Option<usize>,
-}
-
-impl SharedSources {
-    /// Finds them in the INSERTs' queries.
-    pub fn of(inserts: &[PlannedInsert<'_>]) -> Result<Self> {
-        let mut scans: Vec<(SharedSource, usize)> = Vec::new();
-        for insert in inserts {
-            insert.query.apply_with_subqueries(|node| {
-                if let LogicalPlan::TableScan(scan) = node
-                    && let Some(provider) = ConnectorTable::of(&scan.source)
-                    && let Some(table) = ConnectorTable::from_provider(provider.as_ref())
-                {
-                    let needed = needed_columns(scan, table)?;
-                    let declaration = table.declaration().as_ref();
-                    match scans.iter_mut().find(|(shared, _)| shared.table == *declaration) {
-                        Some((shared, count)) => {
-                            *count += 1;
-                            for column in needed {
-                                if !shared.projection.contains(&column) {
-                                    shared.projection.push(column);
-                                }
-                            }
-                        }
-                        None => {
-                            let table = declaration.clone();
-                            scans.push((SharedSource { table, projection: needed, node: None }, 1));
-                        }
-                    }
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })?;
-        }
-        Ok(Self(scans.into_iter().filter(|(_, count)| *count > 1).map(|(shared, _)| shared).collect()))
-    }
-}
-
-/// Columns that a scan gives, then those that only its filters or its key need.
-fn needed_columns(scan: &TableScan, table: &ConnectorTable) -> datafusion::error::Result<Vec<usize>> {
-    let declaration = table.declaration();
-    let mut needed = scan.projection.clone().unwrap_or_else(|| (0..declaration.columns.len()).collect());
-    let full = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?;
-    let mut add = |column: usize| {
-        if !needed.contains(&column) {
-            needed.push(column);
-        }
-    };
-    for filter in &scan.filters {
-        for column in filter.column_refs() {
-            add(full.index_of_column(column)?);
-        }
-    }
-    let is_keyed = table.table().source.as_ref().is_some_and(|source| source.changelog() != Changelog::Append);
-    if is_keyed {
-        for name in &declaration.primary_key {
-            if let Some(column) = declaration.column_index(name) {
-                add(column);
-            }
-        }
-    }
-    Ok(needed)
-}
 
 impl Planner<'_> {
     pub(super) fn plan_scan(&mut self, scan: &TableScan) -> Result<Fragment> {
@@ -188,11 +118,9 @@ impl Planner<'_> {
     }
 }
 
-/// A job must not look up what it writes itself: reading behind one's own writes would wait for ever or see old rows.
-pub(super) fn refuse_own_look_ups(dataflow: &Dataflow, inserts: &[PlannedInsert<'_>]) -> Result<()> {
-    if inserts.len() < 2 {
-        return Ok(());
-    }
+/// One of several INSERTs of a job must not look up what another one writes: reading behind the job's own writes would wait for ever
+/// or see old rows.
+pub(super) fn refuse_own_look_ups(dataflow: &Dataflow) -> Result<()> {
     for function in dataflow.lookups() {
         if let Some((_, sink)) = dataflow.sinks().find(|(_, sink)| sink.table == function.table) {
             return Err(Error::unsupported(format!(

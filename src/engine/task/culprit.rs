@@ -3,19 +3,12 @@
 
 use std::collections::VecDeque;
 
-use super::{Task, TaskSink, Work};
+use super::nodes::{Nodes, Work};
+use super::readers::ReadBatch;
 use crate::changelog::ChangeBatch;
-use crate::connectors::{BadRows, RowOffsets, Split};
 use crate::error::{Error, ErrorKind, Result};
 
-/// What was read of one split in one turn.
-pub(super) struct ReadBatch {
-    pub split: Split,
-    pub changes: ChangeBatch,
-    pub offsets: RowOffsets,
-}
-
-impl Task {
+impl Nodes {
     /// The error, with the record that it is about, if that is one of those just read into the source at `place`.
     pub(super) async fn with_record(&mut self, place: usize, read: &[ReadBatch], error: Error) -> Error {
         if error.kind() != ErrorKind::Row || error.record().is_some() {
@@ -57,10 +50,10 @@ impl Task {
     }
 
     async fn try_rows(&mut self, place: usize, batch: ChangeBatch) -> Result<()> {
-        let locals = |task: &Self, place: usize| task.parts.nodes[place].locals.clone();
+        let locals = |nodes: &Self, place: usize| nodes.all[place].locals.clone();
         let mut queue: VecDeque<_> = locals(self, place).into_iter().map(|local| (local, batch.clone())).collect();
         while let Some((place, batch)) = queue.pop_front() {
-            let given = match &mut self.parts.nodes[place].work {
+            let given = match &mut self.all[place].work {
                 Work::Operator(operator) if operator.keeps_nothing() => operator.process(batch).await?,
                 Work::Sink(sink) => {
                     sink.check(&batch)?;
@@ -71,12 +64,5 @@ impl Task {
             queue.extend(locals(self, place).into_iter().map(|local| (local, given.clone())));
         }
         Ok(())
-    }
-}
-
-impl TaskSink {
-    fn check(&mut self, batch: &ChangeBatch) -> Result<()> {
-        let batch = self.constraints.admit(self.named(batch)?, &BadRows::fail())?;
-        self.writer.check(&batch)
     }
 }

@@ -1,0 +1,371 @@
+//! The loop of one task: takes rows from its splits and from other tasks, passes them through its nodes, answers barriers.
+//! It owns waiting and time; operators are passive. At a barrier everything held back is given out, state is copied, writers
+//! are told, and the task runs on: what makes the epoch durable happens elsewhere (`checkpoint::coordinator`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use tokio::sync::mpsc;
+
+use super::messages::{BarrierReport, Command, Report};
+use super::nodes::{Nodes, Work};
+use super::readers::{ReaderTurn, Readers, Taken};
+use super::sinks::failed;
+use crate::changelog::ChangeBatch;
+use crate::connectors::{Position, Split};
+use crate::engine::checkpoint::OperatorDelta;
+use crate::engine::exchange::{Inputs, Message, Received};
+use crate::engine::ledger::{Ledger, SourcePositions};
+use crate::engine::metrics::JobMetrics;
+use crate::engine::progress::ReadBehind;
+use crate::engine::state::{MemoryBudget, StateSize};
+use crate::error::{Error, Result};
+use crate::fault;
+use crate::waits::Waiting;
+
+/// What the sources of a job wait for when so much has changed that nothing more may be read before it is in a checkpoint.
+const BUDGET_FULL: &str = "a checkpoint of what has changed, which takes half of state.memory.budget";
+
+/// Batches from other tasks that are taken before the task looks at its commands again.
+const TAKEN_IN_A_ROW_MAX: usize = 16;
+
+/// What a task is made of.
+pub(crate) struct TaskParts {
+    /// Name of the job.
+    pub job: String,
+    /// Its nodes.
+    pub nodes: Nodes,
+    /// Channels from other tasks.
+    pub inputs: Inputs,
+    /// Whether the coordinator gives it splits, or may give it more.
+    pub reads: bool,
+    /// How long results may be held back while input keeps coming.
+    pub hold_back_max: Option<Duration>,
+    /// Whether what operators hold back becomes state of others in the job.
+    pub feeds_state: bool,
+    /// Holds records back behind the writers of what the job looks up.
+    pub read_behind: ReadBehind,
+    /// Nothing is read while too much of the job's state waits for the next checkpoint.
+    pub budget: MemoryBudget,
+    /// Shows acknowledged positions, if the job is one task.
+    pub ledger: Option<Arc<Ledger>>,
+    /// The job's counters.
+    pub metrics: Arc<JobMetrics>,
+    /// Grows whenever something was read, so that an idle job writes no checkpoints.
+    pub activity: Arc<AtomicU64>,
+    /// From the coordinator.
+    pub commands: mpsc::Receiver<Command>,
+    /// To the coordinator.
+    pub reports: mpsc::Sender<Report>,
+}
+
+struct Task {
+    parts: TaskParts,
+    readers: Readers,
+    /// By place of the source and split id: what was passed on.
+    positions: BTreeMap<(usize, String), (Split, Position)>,
+    /// Passed on since everything held back was given out.
+    unnoted: Vec<SourcePositions>,
+    /// Whether operators may hold results back.
+    holds_back: bool,
+    /// When the oldest result that is held back must go out.
+    flush_at: Option<tokio::time::Instant>,
+    /// The barrier that the coordinator asked for.
+    epoch: Option<u64>,
+    has_said_end: bool,
+    /// What was last shown of each node's state.
+    state_sizes: Vec<StateSize>,
+    /// Gives the place of a sink whose writer has failed for good.
+    failures: FuturesUnordered<BoxFuture<'static, usize>>,
+}
+
+/// Runs a task until the coordinator ends it, or something fails.
+///
+/// # Errors
+/// Whatever fails; its kind says whether a restart can help.
+pub(crate) async fn run(parts: TaskParts) -> Result<()> {
+    let holds_back = parts.nodes.all.iter().any(|node| match &node.work {
+        Work::Operator(operator) => operator.holds_back(),
+        _ => false,
+    });
+    let state_sizes = vec![StateSize::default(); parts.nodes.all.len()];
+    let failures = parts
+        .nodes
+        .all
+        .iter()
+        .enumerate()
+        .filter_map(|(place, node)| match &node.work {
+            Work::Sink(sink) => Some(failed(place, sink.writer.acknowledged())),
+            _ => None,
+        })
+        .collect();
+    let mut task = Task {
+        readers: Readers::new(&parts.job, &parts.read_behind, &parts.metrics),
+        parts,
+        positions: BTreeMap::new(),
+        unnoted: Vec::new(),
+        holds_back,
+        flush_at: None,
+        epoch: None,
+        has_said_end: false,
+        state_sizes,
+        failures,
+    };
+    task.show_state_sizes();
+    task.run().await
+}
+
+impl Task {
+    async fn run(&mut self) -> Result<()> {
+        self.parts.nodes.send_deferred().await?;
+        // Said while its sources wait for room in the budget.
+        let mut waiting_for_room: Option<Waiting> = None;
+        loop {
+            if let Some(epoch) = self.epoch
+                && self.parts.inputs.are_aligned(epoch)
+            {
+                self.barrier(epoch).await?;
+                continue;
+            }
+            if !self.has_said_end && self.has_ended() {
+                self.flush().await?;
+                for output in self.parts.nodes.outputs() {
+                    output.broadcast(|| Message::End).await?;
+                }
+                self.has_said_end = true;
+                self.report(Report::Ended).await?;
+            }
+            // Whatever was asked comes before the next rows; a source waits while a barrier is on its way.
+            let is_full = self.parts.budget.is_full();
+            let reads = self.epoch.is_none() && !is_full;
+            if !is_full {
+                waiting_for_room = None;
+            } else if waiting_for_room.is_none() && self.parts.reads {
+                waiting_for_room = Some(self.parts.metrics.waits.begin(BUDGET_FULL.to_owned()));
+            }
+            if reads && let Some(turn) = self.readers.carried.take() {
+                match self.parts.commands.try_recv() {
+                    Ok(command) => {
+                        self.readers.carried = Some(turn);
+                        if !self.obey(command).await? {
+                            return Ok(());
+                        }
+                    }
+                    Err(mpsc::error::TryRecvError::Disconnected) => return Ok(()),
+                    Err(mpsc::error::TryRecvError::Empty) => self.take_turns(turn).await?,
+                }
+                continue;
+            }
+            let (flush_at, budget) = (self.flush_at, self.parts.budget.clone());
+            let flush_time = async {
+                match flush_at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                command = self.parts.commands.recv() => match command {
+                    Some(command) => if !self.obey(command).await? { return Ok(()) },
+                    None => return Ok(()),
+                },
+                Some(turn) = self.readers.turns.next(), if reads => self.take_turns(turn).await?,
+                () = budget.room(), if is_full => {}
+                received = self.parts.inputs.next() => self.take_received(received?).await?,
+                Some(place) = self.failures.next() => {
+                    if let Work::Sink(sink) = &mut self.parts.nodes.all[place].work {
+                        sink.writer.flush().await?;
+                    }
+                    return Err(Error::unavailable("the sink's writer has ended"));
+                }
+                () = flush_time => self.flush().await?,
+            }
+        }
+    }
+
+    /// Does what the coordinator says; false at the end.
+    async fn obey(&mut self, command: Command) -> Result<bool> {
+        match command {
+            Command::Read { node, split, reader } => {
+                self.positions.insert((node, split.id.clone()), (split.clone(), reader.position()));
+                self.readers.read_next(node, split, reader);
+            }
+            Command::NoMoreSplits => self.parts.reads = false,
+            Command::Barrier(epoch) => self.epoch = Some(epoch),
+            Command::Decided => self.parts.nodes.send_deferred().await?,
+            Command::End => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    async fn report(&mut self, report: Report) -> Result<()> {
+        self.parts.reports.send(report).await.map_err(|_| Error::unavailable("the job's coordinator has ended"))
+    }
+
+    /// Whether no more rows will come.
+    fn has_ended(&self) -> bool {
+        !self.parts.reads && self.readers.have_ended() && self.parts.inputs.have_ended()
+    }
+
+    /// Takes what a reader has read, and what more of them have ready, and passes it on.
+    async fn take_turns(&mut self, turn: ReaderTurn) -> Result<()> {
+        let Taken { ready, failure } = self.readers.take(turn);
+        for (place, (batches, positions)) in ready {
+            let node = &self.parts.nodes.all[place];
+            let changes = match batches.as_slice() {
+                [one] => one.changes.clone(),
+                several => {
+                    let several: Vec<_> = several.iter().map(|part| part.changes.clone()).collect();
+                    ChangeBatch::concat(&several[0].rows().schema(), &several)?
+                }
+            };
+            node.metrics.rows_out.fetch_add(changes.len() as u64, Ordering::Relaxed);
+            let source = node.id.clone();
+            if let Err(error) = self.parts.nodes.pass_on(place, vec![changes]).await {
+                return Err(self.parts.nodes.with_record(place, &batches, error).await);
+            }
+            for (split, position) in &positions {
+                self.positions.insert((place, split.id.clone()), (split.clone(), *position));
+            }
+            self.unnoted.push((source, positions));
+        }
+        self.parts.activity.fetch_add(1, Ordering::Relaxed);
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        if self.holds_back {
+            self.readers.carry();
+        }
+        self.settle().await
+    }
+
+    /// Takes rows from other tasks, and what more of them have sent.
+    async fn take_received(&mut self, received: Received) -> Result<()> {
+        let mut next = Some(received);
+        let mut taken = 0;
+        while let Some(received) = next.take() {
+            if let Received::Rows(place, batch) = received {
+                self.parts.activity.fetch_add(1, Ordering::Relaxed);
+                self.parts.nodes.enter(vec![(place, batch)]).await?;
+            }
+            taken += 1;
+            let waits = self.epoch.is_some_and(|epoch| self.parts.inputs.are_aligned(epoch));
+            if taken < TAKEN_IN_A_ROW_MAX && !waits {
+                next = self.parts.inputs.next().now_or_never().transpose()?;
+            }
+        }
+        if taken < TAKEN_IN_A_ROW_MAX || self.wants_results() { self.settle().await } else { Ok(()) }
+    }
+
+    /// Whether results are not to be held back though more input is ready.
+    fn wants_results(&self) -> bool {
+        self.holds_back && self.parts.feeds_state && self.parts.budget.wants_results()
+    }
+
+    /// After rows were passed on: gives out what is held back when no more input is ready, else notes until when it may wait.
+    async fn settle(&mut self) -> Result<()> {
+        if self.holds_back && self.readers.carried.is_some() && !self.wants_results() {
+            if self.flush_at.is_none() {
+                self.flush_at = self.parts.hold_back_max.map(|most| tokio::time::Instant::now() + most);
+            }
+            if self.flush_at.is_none_or(|at| tokio::time::Instant::now() < at) {
+                return Ok(());
+            }
+        }
+        self.flush().await
+    }
+
+    /// Gives out everything that is held back; then all rows that were read are with the writers or with other tasks.
+    async fn flush(&mut self) -> Result<()> {
+        self.flush_at = None;
+        if self.holds_back {
+            for place in 0..self.parts.nodes.all.len() {
+                while let Some(part) = self.parts.nodes.flush_part(place)? {
+                    self.parts.nodes.pass_on(place, vec![part]).await?;
+                }
+            }
+        }
+        let positions = std::mem::take(&mut self.unnoted);
+        if let Some(ledger) = &self.parts.ledger
+            && !positions.is_empty()
+        {
+            let tickets = self.parts.nodes.all.iter().filter_map(|node| match &node.work {
+                Work::Sink(sink) => Some(sink.ticket),
+                _ => None,
+            });
+            ledger.note(tickets.collect(), positions);
+        }
+        Ok(())
+    }
+
+    /// Ends the epoch in this task.
+    async fn barrier(&mut self, epoch: u64) -> Result<()> {
+        fault::point("K0");
+        let begun = Instant::now();
+        self.flush().await?;
+        let mut deltas = Vec::new();
+        let mut tickets = Vec::new();
+        for node in &mut self.parts.nodes.all {
+            match &mut node.work {
+                Work::Source => {}
+                Work::Operator(operator) => {
+                    let changed = operator.snapshot().map_err(|error| error.context(&node.id))?;
+                    deltas.extend(changed.into_iter().map(|delta| OperatorDelta { operator: node.id.clone(), delta }));
+                }
+                Work::Sink(sink) => {
+                    if let Some(deferred) = &mut sink.deferred
+                        && let Some(delta) = deferred.seal()?
+                    {
+                        deltas.push(OperatorDelta { operator: node.id.clone(), delta });
+                    }
+                }
+            }
+        }
+        let stall = begun.elapsed();
+        for node in &mut self.parts.nodes.all {
+            if let Work::Sink(sink) = &mut node.work {
+                tickets.push(sink.barrier(epoch, &node.metrics).await?);
+            }
+        }
+        if !self.has_said_end {
+            for output in self.parts.nodes.outputs() {
+                output.broadcast(|| Message::Barrier(epoch)).await?;
+            }
+        }
+        let mut positions: BTreeMap<usize, Vec<(Split, Position)>> = BTreeMap::new();
+        for ((place, _), position) in &self.positions {
+            positions.entry(*place).or_default().push(position.clone());
+        }
+        let positions = positions
+            .into_iter()
+            .map(|(place, positions)| (self.parts.nodes.all[place].id.clone(), positions))
+            .collect();
+        self.parts.inputs.resume();
+        self.epoch = None;
+        self.show_state_sizes();
+        self.report(Report::Barrier(BarrierReport { epoch, positions, deltas, tickets, stall })).await
+    }
+
+    /// Brings the nodes' counters of state up to date.
+    fn show_state_sizes(&mut self) {
+        for (node, shown) in self.parts.nodes.all.iter().zip(&mut self.state_sizes) {
+            if let Work::Operator(operator) = &node.work {
+                let size = operator.state_size();
+                node.metrics.change_state(*shown, size);
+                *shown = size;
+            }
+        }
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        for (node, shown) in self.parts.nodes.all.iter().zip(&self.state_sizes) {
+            node.metrics.change_state(*shown, StateSize::default());
+        }
+    }
+}
