@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tokio::sync::watch;
 
 use super::build::{Start, build};
-use super::checkpoint::coordinator::{Ended, SAVEPOINT_TIMEOUT, Wanted, stopped_before_running};
+use super::checkpoint::ending::{Ended, SAVEPOINT_TIMEOUT, Wanted, stopped_before_running};
 use super::job::{JobContext, Tables};
 use super::resume::{GoOn, open};
 use crate::error::{Error, Result};

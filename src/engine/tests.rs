@@ -9,7 +9,7 @@ use datafusion::logical_expr::LogicalPlan;
 use tokio::sync::watch;
 
 use super::checkpoint::CheckpointStore;
-use super::checkpoint::coordinator::{Ended, Wanted, stopped_before_running};
+use super::checkpoint::ending::{Ended, Wanted, stopped_before_running};
 use super::dataflow::{Dataflow, JobSettings, NodeKind, OperatorKind};
 use super::expression::ExpressionScope;
 use super::job::JobContext;

@@ -4,7 +4,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::starts::{self, Starts};
-use crate::engine::checkpoint::coordinator::{Ended, SAVEPOINT_TIMEOUT, Wanted, stopped_before_running};
+use crate::engine::checkpoint::ending::{Ended, SAVEPOINT_TIMEOUT, Wanted, stopped_before_running};
 use crate::engine::job::JobContext;
 use crate::engine::metrics::AWAITED;
 use crate::engine::run;

@@ -23,7 +23,7 @@ use crate::catalog::{Catalog, Change, DesiredState, JobEntry};
 use crate::clock::Clock;
 use crate::connectors::{Position, Registry, Split, TableDeclaration, ToldAs};
 use crate::engine::checkpoint::CheckpointStore;
-use crate::engine::checkpoint::coordinator::{Ended, Wanted};
+use crate::engine::checkpoint::ending::{Ended, Wanted};
 use crate::engine::dataflow::Dataflow;
 use crate::engine::job::{JobContext, OpenTable, transactional};
 use crate::engine::metrics::JobMetrics;

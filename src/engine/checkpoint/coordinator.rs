@@ -1,59 +1,33 @@
-//! Makes epochs durable: asks the tasks for a barrier, collects what they report, waits for the sinks, writes the checkpoint,
-//! decides it, and tells everyone. One epoch at a time is on its way; the tasks run on meanwhile.
+//! Runs a job's epochs: asks the tasks for a barrier, collects what they report, has it made durable and decided (`durable`), and tells
+//! everyone. When an epoch begins and when the job has ended, `epochs` says; here that is done. The tasks run on meanwhile.
 //! Opens and assigns splits too, because positions belong to checkpoints. What is decided after a crash is in `protocol`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
 
+use super::durable::{Completed, Epoch, Rim};
+use super::ending::{Ended, SAVEPOINT_TIMEOUT, Wanted, stopped, stopped_before_running};
+use super::epochs::{self, Epochs, Event, Step};
 use super::log_watch::{self, After, Verdict, Watch, Watched};
-use super::{CheckpointStore, Logs, Manifest, OperatorDelta, Place, Positions};
+use super::timers::{Timers, if_any};
+use super::{CheckpointStore, Logs, Positions};
 use crate::clock::Clock;
 use crate::connectors::{
     Decision, LogIdentity, Position, SkippedRecords, Source, Split, SplitReader, SplitRequest, Transactions,
     short_table_name,
 };
 use crate::engine::ledger::Ledger;
-use crate::engine::metrics::{AWAITED, CheckpointFacts, JobMetrics, NodeMetrics, SplitProgress};
+use crate::engine::metrics::{AWAITED, JobMetrics, NodeMetrics, SplitProgress};
 use crate::engine::progress::JobProgress;
-use crate::engine::state::budget::{MemoryBudget, MemorySlot};
-use crate::engine::task::{BarrierReport, Command, Report, SinkTicket};
+use crate::engine::state::budget::MemoryBudget;
+use crate::engine::task::{Command, Report};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fault;
-
-/// How long a stopping job waits for its sink before it leaves the rest to the next start.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a topic that is not there yet is looked for.
-const AWAITED_INTERVAL: Duration = Duration::from_millis(500);
-
-/// How long a job that stops with a savepoint may take for it.
-pub const SAVEPOINT_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// What is wanted of a running job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
-    /// Run.
-    Run,
-    /// End, with a last checkpoint if the sinks let it.
-    Stop,
-    /// End with a savepoint in this folder.
-    StopWithSavepoint(String),
-}
-
-/// Why a job ended without an error.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ended {
-    /// It was told to; where the savepoint is, if one was asked for.
-    Stopped(Option<String>),
-    /// All its sources have ended.
-    Finished,
-}
 
 /// A source as the coordinator knows it.
 pub(crate) struct SourceState {
@@ -119,27 +93,6 @@ pub(crate) struct Coordinator {
     pub budget: MemoryBudget,
 }
 
-/// An epoch between barrier and decision.
-struct Epoch {
-    number: u64,
-    begun: Instant,
-    missing: usize,
-    positions: Positions,
-    splits: BTreeMap<String, Vec<(Split, Position)>>,
-    deltas: Vec<OperatorDelta>,
-    /// Room that those take.
-    room: MemorySlot,
-    tickets: Vec<SinkTicket>,
-    stall: Duration,
-}
-
-/// What came of an epoch.
-struct Completed {
-    manifest: Manifest,
-    facts: CheckpointFacts,
-    splits: BTreeMap<String, Vec<(Split, Position)>>,
-}
-
 impl Coordinator {
     /// Runs the job until `wanted` changes, its sources end, or something fails. No task of it is left then.
     ///
@@ -161,6 +114,12 @@ impl Coordinator {
 
     async fn run_tasks(&mut self, mut wanted: watch::Receiver<Wanted>) -> Result<Ended> {
         let is_fresh = self.positions.is_empty();
+        let mut epochs = Epochs::new(epochs::Facts {
+            tasks: self.tasks.len(),
+            first: self.rebuild.as_ref().map_or(self.epoch + 1, |decision| decision.epoch),
+            checkpoints: self.rebuild.is_none(),
+            has_deferred: self.has_deferred,
+        });
         let opened = tokio::select! {
             // Opening asks outside systems, which may take long to say that they are away.
             opened = self.discover() => opened?,
@@ -168,7 +127,7 @@ impl Coordinator {
         };
         if is_fresh && self.rebuild.is_none() {
             // Where a start-up mode led is kept before anything is read: "latest" means the time of the first start.
-            self.first_epoch().await?;
+            self.first_epoch(&mut epochs).await?;
         }
         self.assign(opened).await?;
         let discovers_nothing = self.sources.iter().all(|source| source.source.discovery_interval().is_none());
@@ -183,146 +142,104 @@ impl Coordinator {
             self.progress.advance(self.by_resource(&self.split_positions()));
         }
         self.metrics.note_opened();
-        self.run_epochs(&mut wanted).await
+        self.run_epochs(&mut wanted, epochs).await
     }
 
-    async fn run_epochs(&mut self, wanted: &mut watch::Receiver<Wanted>) -> Result<Ended> {
-        let mut ticks = tokio::time::interval(self.interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticks.tick().await;
-        let discovery_interval = self.sources.iter().filter_map(|source| source.source.discovery_interval()).min();
-        // Without an interval the timer is never asked; it must have one all the same.
-        let mut discovery = tokio::time::interval(discovery_interval.unwrap_or(Duration::from_secs(3600)));
-        discovery.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        discovery.tick().await;
-        let discovers = discovery_interval.is_some() && self.rebuild.is_none();
-        // What was never there is looked for more often than what may be new.
-        let mut first_look = tokio::time::interval(AWAITED_INTERVAL);
-        first_look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        first_look.tick().await;
-        let checkpoints = self.rebuild.is_none();
-
-        let transactions = self.transactions.clone();
+    async fn run_epochs(&mut self, wanted: &mut watch::Receiver<Wanted>, mut epochs: Epochs) -> Result<Ended> {
+        let discovery = self.sources.iter().filter_map(|source| source.source.discovery_interval()).min();
+        let mut timers = Timers::begin(self.interval, discovery.filter(|_| self.rebuild.is_none())).await;
+        let (transactions, budget) = (self.transactions.clone(), self.budget.clone());
         let mut watch = Watch::default();
         let mut looking = self.look();
-
-        let mut ended = 0;
-        let mut epoch: Option<Epoch> = None;
+        let mut open: Option<Epoch> = None;
         let mut completing: Option<BoxFuture<'static, Result<Completed>>> = None;
-        let mut seen_activity = 0;
-        // Deferred writes of a last epoch are acknowledged with one more.
-        let mut last_epochs = None;
-        let mut ending: Option<(Wanted, tokio::time::Instant)> = None;
-        let budget = self.budget.clone();
+        let mut deadline = None;
+        let mut step = epochs.step();
         loop {
-            let is_idle = epoch.is_none() && completing.is_none();
-            let finishing = ended == self.tasks.len();
-            if is_idle && (ending.is_some() || finishing) {
-                let left = last_epochs.get_or_insert(if self.has_deferred { 2 } else { 1 });
-                if *left == 0 {
-                    return self.finish(ending.map(|(wanted, _)| wanted)).await;
-                }
-                *left -= 1;
-                epoch = Some(self.begin_epoch().await?);
-                continue;
+            match step {
+                Step::Wait => {}
+                Step::Begin(number) => open = Some(self.begin_epoch(number).await?),
+                Step::Complete => completing = open.take().map(|whole| self.complete(whole)),
+                Step::Finish(wanted) => return self.finish(wanted).await,
+                Step::GiveUp => return Ok(self.give_up()),
+                Step::Fail(error) => return Err(error),
             }
-            let deadline = ending.as_ref().map(|(_, deadline)| *deadline);
-            tokio::select! {
+            let (may_begin, runs) = (epochs.may_begin(), !epochs.is_ending());
+            let event = tokio::select! {
                 biased;
-                ended_task = self.running.join_next() => {
-                    return Err(task_error(ended_task));
-                }
+                ended_task = self.running.join_next() => Event::Failed(task_error(ended_task)),
                 report = self.reports.recv() => match report {
                     Some(Report::Barrier(report)) => {
-                        if let Some(open) = &mut epoch {
+                        let number = report.epoch;
+                        if let Some(open) = &mut open {
                             open.add(report);
-                            if open.missing == 0
-                                && let Some(whole) = epoch.take()
-                            {
-                                completing = Some(self.complete(whole));
-                            }
                         }
+                        Event::Passed(number)
                     }
-                    Some(Report::Ended) => ended += 1,
+                    Some(Report::Ended) => Event::Ended,
                     // The last task is gone before its outcome is there.
-                    None => return Err(task_error(self.running.join_next().await)),
+                    None => Event::Failed(task_error(self.running.join_next().await)),
                 },
-                completed = async {
-                    match &mut completing {
-                        Some(completing) => completing.await,
-                        None => std::future::pending().await,
-                    }
-                } => {
+                completed = if_any(completing.as_mut()) => {
                     completing = None;
                     match completed {
-                        Ok(completed) => self.completed(completed).await?,
-                        Err(error) => return Err(self.cause_of(error).await),
+                        Ok(completed) => {
+                            self.completed(completed).await?;
+                            Event::Decided
+                        }
+                        Err(error) => Event::Failed(self.cause_of(error).await),
                     }
                 }
-                () = async {
-                    match deadline {
-                        Some(deadline) => tokio::time::sleep_until(deadline).await,
-                        None => std::future::pending().await,
-                    }
-                } => {
-                    let (wanted, _) = ending.take().unwrap_or((Wanted::Stop, tokio::time::Instant::now()));
-                    if let Wanted::StopWithSavepoint(_) = wanted {
-                        return Err(Error::unavailable("the sinks did not acknowledge in time, so that there is no savepoint"));
-                    }
-                    tracing::warn!(job = self.job, "the sink did not acknowledge in time; its rows are written again at the next start");
-                    return Ok(Ended::Stopped(None));
-                }
-                now_wanted = stopped(wanted), if ending.is_none() => {
-                    ending = Some(ending_of(now_wanted));
-                }
-                _ = ticks.tick(), if is_idle && checkpoints => {
-                    let activity = self.activity.load(Ordering::Relaxed);
-                    if activity != seen_activity {
-                        seen_activity = activity;
-                        epoch = Some(self.begin_epoch().await?);
-                    }
-                }
-                () = async {
-                    match &transactions {
-                        Some(transactions) => transactions.full().await,
-                        None => std::future::pending().await,
-                    }
-                }, if is_idle && checkpoints && ending.is_none() => {
-                    epoch = Some(self.begin_epoch().await?);
-                }
+                () = if_any(deadline.map(tokio::time::sleep_until)) => Event::Late,
+                now_wanted = stopped(wanted), if runs => Event::Wanted(now_wanted),
+                _ = timers.ticks.tick(), if may_begin => Event::Tick(self.activity.load(Ordering::Relaxed)),
+                () = if_any(transactions.as_ref().map(|transactions| transactions.full())), if may_begin => Event::Full,
                 looked = &mut looking => {
-                    let verdict = looked.map(|found| log_watch::judge(&self.logs, &self.positions, &found));
-                    match watch.after(verdict) {
-                        After::Well(learned) => {
-                            self.learn(learned);
-                            if self.metrics.trouble.end() {
-                                tracing::info!(job = self.job, "the job's sources answer again");
-                            }
-                        }
-                        After::Waits(error) => {
-                            let text = error.to_string();
-                            if self.metrics.trouble.begin(error) {
-                                tracing::warn!(job = self.job, error = text, "the job waits for its sources");
-                            }
-                        }
-                        After::Fails(error) => return Err(error),
-                    }
+                    self.looked(looked, &mut watch)?;
                     looking = self.look();
+                    Event::Looked
                 }
-                () = budget.barrier_wanted(), if is_idle && checkpoints => epoch = Some(self.begin_epoch().await?),
-                _ = first_look.tick(), if ending.is_none() && !self.metrics.awaits.lock().is_empty() => {
-                    tokio::select! {
-                        // The broker may be away as well, and a job that is told to end does not wait for it.
-                        opened = self.discover() => self.take_up(opened).await?,
-                        now_wanted = stopped(wanted) => ending = Some(ending_of(now_wanted)),
+                () = budget.barrier_wanted(), if may_begin => Event::Full,
+                _ = timers.first_look.tick(), if runs && !self.metrics.awaits.lock().is_empty() => tokio::select! {
+                    // The broker may be away as well, and a job that is told to end does not wait for it.
+                    opened = self.discover() => {
+                        self.take_up(opened).await?;
+                        Event::Looked
                     }
-                }
-                _ = discovery.tick(), if discovers && ending.is_none() => {
+                    now_wanted = stopped(wanted) => Event::Wanted(now_wanted),
+                },
+                _ = if_any(timers.discovery.as_mut().map(|timer| timer.tick())), if runs => {
                     let opened = self.discover().await;
                     self.take_up(opened).await?;
+                    Event::Looked
+                }
+            };
+            if let Event::Wanted(wanted) = &event {
+                deadline = Some(tokio::time::Instant::now() + wanted.patience());
+            }
+            step = epochs.on(event);
+        }
+    }
+
+    /// Heeds what a look at the logs has found.
+    fn looked(&mut self, looked: Result<Vec<log_watch::Found>>, watch: &mut Watch) -> Result<()> {
+        let verdict = looked.map(|found| log_watch::judge(&self.logs, &self.positions, &found));
+        match watch.after(verdict) {
+            After::Well(learned) => {
+                self.learn(learned);
+                if self.metrics.trouble.end() {
+                    tracing::info!(job = self.job, "the job's sources answer again");
                 }
             }
+            After::Waits(error) => {
+                let text = error.to_string();
+                if self.metrics.trouble.begin(error) {
+                    tracing::warn!(job = self.job, error = text, "the job waits for its sources");
+                }
+            }
+            After::Fails(error) => return Err(error),
         }
+        Ok(())
     }
 
     /// The open splits, by source.
@@ -383,14 +300,20 @@ impl Coordinator {
     }
 
     /// An epoch like any other, but without rows: the writers must count it too.
-    async fn first_epoch(&mut self) -> Result<()> {
-        let mut epoch = self.begin_epoch().await?;
-        while epoch.missing > 0 {
+    async fn first_epoch(&mut self, epochs: &mut Epochs) -> Result<()> {
+        let mut epoch = self.begin_epoch(epochs.begin()).await?;
+        loop {
             tokio::select! {
                 biased;
                 ended_task = self.running.join_next() => return Err(task_error(ended_task)),
                 report = self.reports.recv() => match report {
-                    Some(Report::Barrier(report)) => epoch.add(report),
+                    Some(Report::Barrier(report)) => {
+                        let number = report.epoch;
+                        epoch.add(report);
+                        if epochs.passed(number) {
+                            break;
+                        }
+                    }
                     Some(Report::Ended) | None => return Err(Error::internal("a task has ended before it was given its splits")),
                 },
             }
@@ -399,7 +322,9 @@ impl Coordinator {
             Ok(completed) => completed,
             Err(error) => return Err(self.cause_of(error).await),
         };
-        self.completed(completed).await
+        self.completed(completed).await?;
+        epochs.decided();
+        Ok(())
     }
 
     async fn tell(&self, command: impl Fn() -> Command) -> Result<()> {
@@ -410,10 +335,9 @@ impl Coordinator {
         Ok(())
     }
 
-    async fn begin_epoch(&mut self) -> Result<Epoch> {
-        let number = self.rebuild.as_ref().map_or(self.epoch + 1, |decision| decision.epoch);
+    async fn begin_epoch(&mut self, number: u64) -> Result<Epoch> {
         self.tell(|| Command::Barrier(number)).await?;
-        Ok(Epoch::new(number, self.tasks.len(), self.split_positions(), self.budget.loan()))
+        Ok(Epoch::new(number, self.split_positions(), self.budget.loan()))
     }
 
     /// Opens splits that are not open yet, at their stored position or where the options say: all that there are, or none, so that
@@ -534,65 +458,15 @@ impl Coordinator {
 
     /// Makes an epoch durable and decides it. Runs beside the tasks.
     fn complete(&self, epoch: Epoch) -> BoxFuture<'static, Result<Completed>> {
-        let store = self.store.clone();
-        let transactions = self.transactions.clone();
-        let is_rebuild = self.rebuild.is_some();
-        let clock = Arc::clone(&self.clock);
-        let (watched, logs) = (self.watched(), self.logs.clone());
-        let waits = self.metrics.waits.clone();
-        Box::pin(async move {
-            let Epoch { number, begun, positions, splits, deltas, tickets, stall, room, .. } = epoch;
-            // Whatever the sinks take meanwhile: what was read for this epoch must be of the logs in which its positions count.
-            let verified = log_watch::verify(&watched, &logs, &positions);
-            let verified = waits.during(|| "its sources to say that they are the same".to_owned(), verified);
-            let sunk = async {
-                // Sinks outside of transactions: all writes up to the barrier are durable first. What was held back for that long
-                // goes into the transaction then.
-                let is_waited_for = !fault::is_mutant("skip-sink-wait") && !fault::is_mutant("commit-before-flush");
-                let (inside, outside): (Vec<_>, Vec<_>) = tickets.into_iter().partition(|ticket| ticket.in_transaction);
-                if is_waited_for {
-                    acknowledged(outside).await?;
-                }
-                let taken = || format!("Kafka to take epoch {number}");
-                if let Some(transactions) = &transactions {
-                    waits.during(taken, transactions.release(number)).await?;
-                }
-                if is_waited_for {
-                    acknowledged(inside).await?;
-                }
-                match &transactions {
-                    Some(transactions) => waits.during(taken, transactions.flush(number)).await,
-                    None => Ok(()),
-                }
-            };
-            tokio::try_join!(verified, sunk)?;
-            let rows = deltas.iter().map(|delta| delta.delta.rows.num_rows() as u64).sum();
-            let bytes = room.bytes();
-            let place = Place { positions, logs };
-            let written = async {
-                match is_rebuild {
-                    true => store.write_rebuilt(number, place, deltas).await,
-                    false => store.write(number, place, deltas).await,
-                }
-            };
-            let manifest = waits.during(|| format!("checkpoint {number} to be stored"), written).await?;
-            drop(room);
-            if let Some(transactions) = &transactions {
-                let decision = Decision {
-                    epoch: number,
-                    positions: manifest.positions.clone(),
-                    checksum: manifest.checksum(),
-                    logs: manifest.logs.clone(),
-                };
-                let committed: Vec<(Split, Position)> = splits.values().flatten().cloned().collect();
-                let commits = transactions.commit(&decision, &committed);
-                waits.during(|| format!("Kafka to commit epoch {number}"), commits).await?;
-            }
-            fault::point("K9");
-            let facts =
-                CheckpointFacts { epoch: number, at_ms: clock.now_ms(), duration: begun.elapsed(), stall, rows, bytes };
-            Ok(Completed { manifest, facts, splits })
-        })
+        Box::pin(epoch.complete(Rim {
+            store: self.store.clone(),
+            transactions: self.transactions.clone(),
+            is_rebuild: self.rebuild.is_some(),
+            clock: Arc::clone(&self.clock),
+            watched: self.watched(),
+            logs: self.logs.clone(),
+            waits: self.metrics.waits.clone(),
+        }))
     }
 
     /// An epoch is decided: everyone learns of it.
@@ -645,6 +519,14 @@ impl Coordinator {
         }
     }
 
+    fn give_up(&self) -> Ended {
+        tracing::warn!(
+            job = self.job,
+            "the sink did not acknowledge in time; its rows are written again at the next start"
+        );
+        Ended::Stopped(None)
+    }
+
     async fn finish(&mut self, wanted: Option<Wanted>) -> Result<Ended> {
         self.tell(|| Command::End).await?;
         match wanted {
@@ -658,52 +540,6 @@ impl Coordinator {
             Some(_) => Ok(Ended::Stopped(None)),
             None => Ok(Ended::Finished),
         }
-    }
-}
-
-impl Epoch {
-    fn new(number: u64, tasks: usize, splits: BTreeMap<String, Vec<(Split, Position)>>, room: MemorySlot) -> Self {
-        let mut epoch = Self {
-            number,
-            begun: Instant::now(),
-            missing: tasks,
-            positions: Positions::new(),
-            splits: BTreeMap::new(),
-            deltas: Vec::new(),
-            room,
-            tickets: Vec::new(),
-            stall: Duration::ZERO,
-        };
-        for (source, positions) in splits {
-            epoch.take(source, positions);
-        }
-        epoch
-    }
-
-    fn take(&mut self, source: String, positions: Vec<(Split, Position)>) {
-        let known = self.positions.entry(source.clone()).or_default();
-        let splits = self.splits.entry(source).or_default();
-        for (split, position) in positions {
-            known.insert(split.id.clone(), position);
-            splits.retain(|(other, _)| *other != split);
-            splits.push((split, position));
-        }
-    }
-
-    fn add(&mut self, report: BarrierReport) {
-        if report.epoch != self.number {
-            return;
-        }
-        self.missing -= 1;
-        for (source, positions) in report.positions {
-            self.take(source, positions);
-        }
-        let bytes = |delta: &OperatorDelta| delta.delta.rows.get_array_memory_size() as u64;
-        let more: u64 = report.deltas.iter().map(bytes).sum();
-        self.room.set(self.room.bytes() + more, 0);
-        self.deltas.extend(report.deltas);
-        self.tickets.extend(report.tickets);
-        self.stall = self.stall.max(report.stall);
     }
 }
 
@@ -721,58 +557,8 @@ fn at_positions(
         .collect()
 }
 
-/// Waits until writers have everything of an epoch acknowledged.
-///
-/// # Errors
-/// Why one of them never will.
-async fn acknowledged(tickets: Vec<SinkTicket>) -> Result<()> {
-    for SinkTicket { table, mut acknowledged, ticket, waits, failure, .. } in tickets {
-        let reason = || format!("acknowledgements of table \"{}\"", short_table_name(&table));
-        let is_acknowledged = waits.during(reason, acknowledged.wait_for(|shown| *shown >= ticket)).await.is_ok();
-        if !is_acknowledged {
-            let ended = || Error::unavailable(format!("the writer of table \"{table}\" has ended"));
-            return Err(failure().unwrap_or_else(ended));
-        }
-        fault::point("K1");
-    }
-    Ok(())
-}
-
-/// Waits until something else than running is wanted.
-pub async fn stopped(wanted: &mut watch::Receiver<Wanted>) -> Wanted {
-    match wanted.wait_for(|wanted| *wanted != Wanted::Run).await {
-        Ok(wanted) => wanted.clone(),
-        // Nobody is left to want anything.
-        Err(_) => Wanted::Stop,
-    }
-}
-
-/// Ends a job that does not run yet: at once, but for a savepoint, which it may still give before the limit.
-///
-/// # Errors
-/// It took too long to be asked for a savepoint.
-pub async fn stopped_before_running(wanted: &mut watch::Receiver<Wanted>, limit: Duration) -> Result<Ended> {
-    if let Wanted::StopWithSavepoint(_) = stopped(wanted).await {
-        let other = wanted.wait_for(|wanted| matches!(wanted, Wanted::Stop));
-        if tokio::time::timeout(limit, other).await.is_err() {
-            let message = "the job still waits for its tables or its last state, so that there is no savepoint";
-            return Err(Error::unavailable(message));
-        }
-    }
-    Ok(Ended::Stopped(None))
-}
-
 /// A split with the number of its source and what reads it.
 type OpenedSplit = (usize, Split, Box<dyn SplitReader>);
-
-/// What ends a job, and when it is not waited for any longer.
-fn ending_of(wanted: Wanted) -> (Wanted, tokio::time::Instant) {
-    let time = match wanted {
-        Wanted::StopWithSavepoint(_) => SAVEPOINT_TIMEOUT,
-        _ => DRAIN_TIMEOUT,
-    };
-    (wanted, tokio::time::Instant::now() + time)
-}
 
 /// Why a task has ended that was to run on.
 fn task_error(ended: Option<std::result::Result<Result<()>, tokio::task::JoinError>>) -> Error {

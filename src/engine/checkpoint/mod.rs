@@ -1,5 +1,6 @@
 //! Checkpoints of a job, numbered by epoch: positions of its sources and the state of its operators at a barrier.
-//! `protocol` decides what a restart goes on from, what is kept and what is folded, and does no I/O. `manifest` and `state_file`
+//! `protocol` decides what a restart goes on from, what is kept and what is folded, `epochs` when an epoch begins and when a job has ended;
+//! neither does I/O. `coordinator` acts, `durable` makes an epoch durable and decides it. `manifest` and `state_file`
 //! are the forms of what is stored, `storage` is the place, `stored` what is found there, `store` writes and drops, `read` reads; `fold` compacts, `savepoint` copies.
 //!
 //! ```text
@@ -10,7 +11,10 @@
 //! A state file counts only when a manifest names it, and a manifest is all or nothing. Neither is ever changed.
 
 mod contents;
-pub mod coordinator;
+pub(crate) mod coordinator;
+mod durable;
+pub(crate) mod ending;
+mod epochs;
 mod fold;
 mod log_watch;
 pub mod manifest;
@@ -21,6 +25,7 @@ mod state_file;
 mod storage;
 pub mod store;
 mod stored;
+mod timers;
 
 pub use manifest::{Logs, Manifest, Origin, Place, Positions};
 pub use protocol::{Facts, Lost, Resume, resume_from};

@@ -19,7 +19,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::connectors::{ColumnDeclaration, ColumnKind, Position, TableDeclaration};
 use crate::data_type;
 use crate::engine::checkpoint::CheckpointStore;
-use crate::engine::checkpoint::coordinator::{Ended, Wanted};
+use crate::engine::checkpoint::ending::{Ended, Wanted};
 use crate::engine::dataflow::{Dataflow, JobSettings};
 use crate::engine::job::JobContext;
 use crate::engine::metrics::JobMetrics;
