@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::checkpoint::coordinator::{Coordinator, SourceState};
 use super::checkpoint::{Logs, Manifest, Positions};
-use super::dataflow::{Dataflow, NodeKind, RowErrors, SinkNode};
+use super::dataflow::{NodeKind, RowErrors, SinkNode};
 use super::deferred::Deferred;
 use super::exchange::{self, Inputs, Output};
 use super::expression::ExpressionScope;
@@ -70,6 +70,7 @@ pub(super) async fn build(context: &JobContext, tables: &Tables, start: Start<'_
         tables,
         start: &start,
         layout: &layout,
+        schemas: &schemas(context)?,
         parallelism,
         epoch,
         budget: &budget,
@@ -188,6 +189,8 @@ struct Builder<'a> {
     tables: &'a Tables,
     start: &'a Start<'a>,
     layout: &'a Layout,
+    /// The columns that each node gives.
+    schemas: &'a [SchemaRef],
     parallelism: usize,
     epoch: u64,
     budget: &'a MemoryBudget,
@@ -275,7 +278,6 @@ impl Builder<'_> {
             budget: self.budget.clone(),
             spill_folder: self.context.spill_folder.join(format!("{stage}-{task}")),
         };
-        let schemas = schemas(dataflow, &operator_context, &self.context.metrics)?;
         let members = &self.layout.stages[stage].nodes;
         let mut nodes = Vec::new();
         for index in members {
@@ -284,8 +286,9 @@ impl Builder<'_> {
             let work = match &node.kind {
                 NodeKind::Source(_) => Work::Source,
                 NodeKind::Operator(kind) => {
-                    let input = &schemas[node.inputs[0]];
+                    let input = &self.schemas[node.inputs[0]];
                     let mut operator = operators::build(kind, input, &metrics, &operator_context)?;
+                    debug_assert_eq!(operator.schema(), self.schemas[*index], "columns of {}", node.id);
                     self.restore(&node.id, task, &mut |table, rows| operator.restore(table, rows)).await?;
                     Work::Operator(operator)
                 }
@@ -368,15 +371,14 @@ impl Builder<'_> {
 }
 
 /// The columns that each node gives; sinks give none.
-fn schemas(dataflow: &Dataflow, context: &OperatorContext<'_>, metrics: &JobMetrics) -> Result<Vec<SchemaRef>> {
+fn schemas(context: &JobContext) -> Result<Vec<SchemaRef>> {
+    let dataflow = &context.dataflow;
+    let scope = ExpressionScope::new(&dataflow.settings.time_zone, &context.clock);
     let mut schemas: Vec<SchemaRef> = Vec::new();
     for node in &dataflow.nodes {
         schemas.push(match &node.kind {
             NodeKind::Source(source) => Arc::new(source.table.schema()?.project(&source.projection)?),
-            NodeKind::Operator(kind) => {
-                let metrics = node_metrics(metrics, &node.id)?;
-                operators::build(kind, &schemas[node.inputs[0]], &metrics, context)?.schema()
-            }
+            NodeKind::Operator(kind) => operators::output_schema(kind, &schemas[node.inputs[0]], &scope)?,
             NodeKind::Sink(_) => Arc::new(Schema::empty()),
         });
     }

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
@@ -215,6 +215,24 @@ async fn a_job_gives_what_the_same_query_gives() {
 
     let checkpoint = run.context.checkpoints.load().await.unwrap().manifests.pop().unwrap();
     assert_eq!(checkpoint.positions["source-0"]["orders/0"], 5);
+}
+
+#[tokio::test]
+async fn a_looked_up_table_is_opened_by_the_task_that_asks_it_and_not_to_learn_its_columns() {
+    let (orders, detail) = (orders(), detail());
+    let sink = Memory::new(declare("out", "user_id INT, total STRING", 1), "");
+    let context = context_with_function(&[&orders, &detail, &sink]).await;
+    let sql = "SELECT user_id, total(user_id) FROM orders";
+    let mut run = prepare(dataflow(&context, sql, &sink).await, vec![orders, detail, Arc::clone(&sink)]);
+    let (opened, open_table) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&run.context.open_table));
+    let count = Arc::clone(&opened);
+    run.context.open_table = Arc::new(move |table: &TableDeclaration| {
+        count.fetch_add(usize::from(table.name == "detail"), Ordering::Relaxed);
+        open_table(table)
+    });
+    let (_keep, stop) = watch::channel(Wanted::Run);
+    assert_eq!(run::run(run.context, stop).await.unwrap(), Ended::Finished);
+    assert_eq!(opened.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]

@@ -26,6 +26,11 @@ pub(crate) struct LookupEvaluator {
     lookup: Arc<dyn Lookup>,
     key_schema: SchemaRef,
     predicate: Option<Arc<dyn PhysicalExpr>>,
+    computation: Computation,
+}
+
+/// What a function computes over the rows of a key.
+struct Computation {
     aggregates: Vec<CompiledAggregate>,
     aggregate_schema: SchemaRef,
     result: Arc<dyn PhysicalExpr>,
@@ -37,17 +42,18 @@ struct CompiledAggregate {
     filter: Option<Arc<dyn PhysicalExpr>>,
 }
 
-impl LookupEvaluator {
-    /// Compiles a stored function over its opened table.
-    ///
-    /// # Errors
-    /// The stored form does not fit this build.
-    pub fn new(function: StoredLookupFunction, lookup: Arc<dyn Lookup>, scope: &ExpressionScope) -> Result<Self> {
-        let declared = function.table.schema()?;
-        let fetched = Arc::new(declared.project(&function.projection)?);
-        let key_schema = Arc::new(declared.project(&function.key_columns)?);
-        let predicate = function.predicate.as_ref().map(|predicate| predicate.compile(&fetched, scope)).transpose()?;
-        let positional = positional_schema(&fetched)?;
+/// Type of a stored function's result; its table is not opened for that.
+///
+/// # Errors
+/// The stored form does not fit this build.
+pub(crate) fn return_type(function: &StoredLookupFunction, scope: &ExpressionScope) -> Result<DataType> {
+    let fetched = function.table.schema()?.project(&function.projection)?;
+    Ok(Computation::of(function, &fetched, scope)?.return_type)
+}
+
+impl Computation {
+    fn of(function: &StoredLookupFunction, fetched: &Schema, scope: &ExpressionScope) -> Result<Self> {
+        let positional = positional_schema(fetched)?;
         let mut aggregates = Vec::new();
         let mut fields = Vec::new();
         for (index, stored) in function.aggregates.iter().enumerate() {
@@ -78,12 +84,27 @@ impl LookupEvaluator {
             &PhysicalPlanningContext::default(),
         )?;
         let return_type = result.data_type(&aggregate_schema)?;
-        Ok(Self { function, lookup, key_schema, predicate, aggregates, aggregate_schema, result, return_type })
+        Ok(Self { aggregates, aggregate_schema, result, return_type })
+    }
+}
+
+impl LookupEvaluator {
+    /// Compiles a stored function over its opened table.
+    ///
+    /// # Errors
+    /// The stored form does not fit this build.
+    pub fn new(function: StoredLookupFunction, lookup: Arc<dyn Lookup>, scope: &ExpressionScope) -> Result<Self> {
+        let declared = function.table.schema()?;
+        let fetched = Arc::new(declared.project(&function.projection)?);
+        let key_schema = Arc::new(declared.project(&function.key_columns)?);
+        let predicate = function.predicate.as_ref().map(|predicate| predicate.compile(&fetched, scope)).transpose()?;
+        let computation = Computation::of(&function, &fetched, scope)?;
+        Ok(Self { function, lookup, key_schema, predicate, computation })
     }
 
     /// Type of the result column.
     pub fn return_type(&self) -> &DataType {
-        &self.return_type
+        &self.computation.return_type
     }
 
     /// One result for each row of the arguments; asks once for each distinct key without NULLs.
@@ -174,8 +195,8 @@ impl LookupEvaluator {
 
     fn aggregate(&self, rows: &RecordBatch, groups_of_rows: &UInt32Array, groups: usize) -> Result<ArrayRef> {
         let group_indices: Vec<usize> = groups_of_rows.values().iter().map(|group| *group as usize).collect();
-        let mut columns = Vec::with_capacity(self.aggregates.len());
-        for aggregate in &self.aggregates {
+        let mut columns = Vec::with_capacity(self.computation.aggregates.len());
+        for aggregate in &self.computation.aggregates {
             let mut accumulator: Box<dyn GroupsAccumulator> = if aggregate.function.groups_accumulator_supported() {
                 aggregate.function.create_groups_accumulator()?
             } else {
@@ -203,8 +224,9 @@ impl LookupEvaluator {
                 .map_err(Error::of_evaluation)?;
         }
         let options = RecordBatchOptions::new().with_row_count(Some(groups));
-        let aggregates = RecordBatch::try_new_with_options(Arc::clone(&self.aggregate_schema), columns, &options)?;
-        evaluate(self.result.as_ref(), &aggregates)
+        let aggregates =
+            RecordBatch::try_new_with_options(Arc::clone(&self.computation.aggregate_schema), columns, &options)?;
+        evaluate(self.computation.result.as_ref(), &aggregates)
     }
 }
 

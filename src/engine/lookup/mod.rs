@@ -9,6 +9,6 @@ mod udf;
 
 pub(crate) use body::LookupFunction;
 pub(super) use body::operator_name;
-pub(crate) use evaluator::LookupEvaluator;
+pub(crate) use evaluator::{LookupEvaluator, return_type};
 pub use stored::StoredLookupFunction;
 pub(crate) use udf::for_query;

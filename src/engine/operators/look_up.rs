@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::array::ArrayRef;
-use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::physical_expr::PhysicalExpr;
 use futures::future::try_join_all;
@@ -13,8 +13,8 @@ use futures::future::try_join_all;
 use super::{Operator, OperatorContext};
 use crate::changelog::ChangeBatch;
 use crate::engine::dataflow::LookUpCall;
-use crate::engine::expression::evaluate;
-use crate::engine::lookup::LookupEvaluator;
+use crate::engine::expression::{ExpressionScope, evaluate};
+use crate::engine::lookup::{LookupEvaluator, return_type};
 use crate::engine::metrics::NodeMetrics;
 use crate::error::Result;
 
@@ -55,17 +55,26 @@ impl LookUp {
                 Ok(Call { evaluator, arguments })
             })
             .collect::<Result<Vec<_>>>()?;
-        let mut fields: Vec<Field> = input.fields().iter().map(|field| field.as_ref().clone()).collect();
-        for call in &calls {
-            fields.push(Field::new(format!("#{}", fields.len()), call.evaluator.return_type().clone(), true));
-        }
-        Ok(Self {
-            calls,
-            schema: Arc::new(Schema::new(fields)),
-            metrics: Arc::clone(metrics),
-            consistent: Arc::clone(&context.consistent),
-        })
+        let schema = extended(input, calls.iter().map(|call: &Call| call.evaluator.return_type().clone()));
+        Ok(Self { calls, schema, metrics: Arc::clone(metrics), consistent: Arc::clone(&context.consistent) })
     }
+}
+
+/// Columns that come out for those of `input`: these, and one for each call. No table is opened.
+///
+/// # Errors
+/// A stored function does not fit this build.
+pub(super) fn output_schema(calls: &[LookUpCall], input: &Schema, scope: &ExpressionScope) -> Result<SchemaRef> {
+    let types = calls.iter().map(|call| return_type(&call.function, scope)).collect::<Result<Vec<_>>>()?;
+    Ok(extended(input, types.into_iter()))
+}
+
+fn extended(input: &Schema, types: impl Iterator<Item = DataType>) -> SchemaRef {
+    let mut fields: Vec<Field> = input.fields().iter().map(|field| field.as_ref().clone()).collect();
+    for data_type in types {
+        fields.push(Field::new(format!("#{}", fields.len()), data_type, true));
+    }
+    Arc::new(Schema::new(fields))
 }
 
 #[async_trait]

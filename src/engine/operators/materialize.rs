@@ -90,6 +90,16 @@ struct Slot {
     touched: bool,
 }
 
+/// Columns that come out for those of `input`: these, and the version if there is one.
+pub(super) fn output_schema(input: &Schema, version: bool) -> SchemaRef {
+    let mut fields: Vec<Field> =
+        input.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+    if version {
+        fields.push(Field::new(format!("#{}", fields.len()), DataType::Int64, true));
+    }
+    Arc::new(Schema::new(fields))
+}
+
 impl Materialize {
     /// One for batches of `input` and a sink with these key columns. `version` appends an Int64 column that counts the input
     /// changes of a key, also over a delete; a key that no row touched for `state_ttl_ms` is forgotten.
@@ -126,13 +136,8 @@ impl Materialize {
         let types = |columns: &[usize]| -> Vec<DataType> {
             columns.iter().map(|column| input.field(*column).data_type().clone()).collect()
         };
-        let mut fields: Vec<Field> =
-            input.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
-        if version {
-            fields.push(Field::new(format!("#{}", fields.len()), DataType::Int64, true));
-        }
         Ok(Self {
-            schema: Arc::new(Schema::new(fields)),
+            schema: output_schema(input, version),
             input: Arc::clone(input),
             key_columns: keys.to_vec(),
             key_codec: Codec::new(&types(keys))?,

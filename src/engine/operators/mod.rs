@@ -126,6 +126,20 @@ pub struct OperatorContext<'a> {
     pub spill_folder: PathBuf,
 }
 
+/// Columns that a stored operator gives for those of `input`. Nothing is built or opened for that.
+///
+/// # Errors
+/// Its stored form does not fit this build or its input.
+pub(super) fn output_schema(kind: &OperatorKind, input: &SchemaRef, scope: &ExpressionScope) -> Result<SchemaRef> {
+    match kind {
+        OperatorKind::Filter { .. } | OperatorKind::ChangelogNormalize { .. } => Ok(Arc::clone(input)),
+        OperatorKind::Project { expressions } => project::output_schema(expressions, input, scope),
+        OperatorKind::LookUp { calls } => look_up::output_schema(calls, input, scope),
+        OperatorKind::GroupAggregate(spec) => group_aggregate::output_schema(spec, input),
+        OperatorKind::Materialize { version, .. } => Ok(materialize::output_schema(input, *version)),
+    }
+}
+
 /// Builds a stored operator for batches of `input`.
 ///
 /// # Errors

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::physical_expr::PhysicalExpr;
 
 use super::{Operator, OperatorContext};
 use crate::changelog::ChangeBatch;
-use crate::engine::expression::{StoredExpression, evaluate, output_schema};
+use crate::engine::expression::{self, ExpressionScope, StoredExpression, evaluate};
 use crate::error::Result;
 
 /// See the module.
@@ -24,13 +24,30 @@ impl Project {
     /// # Errors
     /// An expression does not fit the input.
     pub fn new(expressions: &[StoredExpression], input: &SchemaRef, context: &OperatorContext<'_>) -> Result<Self> {
-        let expressions = expressions
-            .iter()
-            .map(|expression| expression.compile(input, context.scope))
-            .collect::<Result<Vec<_>>>()?;
-        let schema = output_schema(&expressions, input)?;
+        let expressions = compiled(expressions, input, context.scope)?;
+        let schema = expression::output_schema(&expressions, input)?;
         Ok(Self { expressions, schema })
     }
+}
+
+/// Columns that come out for those of `input`.
+///
+/// # Errors
+/// An expression does not fit the input.
+pub(super) fn output_schema(
+    expressions: &[StoredExpression],
+    input: &Schema,
+    scope: &ExpressionScope,
+) -> Result<SchemaRef> {
+    expression::output_schema(&compiled(expressions, input, scope)?, input)
+}
+
+fn compiled(
+    expressions: &[StoredExpression],
+    input: &Schema,
+    scope: &ExpressionScope,
+) -> Result<Vec<Arc<dyn PhysicalExpr>>> {
+    expressions.iter().map(|expression| expression.compile(input, scope)).collect()
 }
 
 #[async_trait]

@@ -139,6 +139,29 @@ struct Scratch {
     retracted: Vec<bool>,
 }
 
+/// Columns that come out for those of `input`: the keys, the aggregates, and the version if there is one.
+///
+/// # Errors
+/// The stored form does not fit the input.
+pub(super) fn output_schema(spec: &GroupAggregateSpec, input: &Schema) -> Result<SchemaRef> {
+    let mut types = key_types(spec, input)?;
+    types.extend(spec.aggregates.iter().map(|stored| stored.data_type.clone()));
+    if spec.version {
+        types.push(DataType::Int64);
+    }
+    let field = |(index, data_type)| Field::new(format!("#{index}"), data_type, true);
+    Ok(Arc::new(Schema::new(types.into_iter().enumerate().map(field).collect::<Vec<_>>())))
+}
+
+fn key_types(spec: &GroupAggregateSpec, input: &Schema) -> Result<Vec<DataType>> {
+    let key_type = |key: &usize| input.fields().get(*key).map(|field| field.data_type().clone()).ok_or_else(misfit);
+    spec.keys.iter().map(key_type).collect()
+}
+
+fn misfit() -> Error {
+    Error::corrupt("a stored group aggregate names columns that its input has not")
+}
+
 impl GroupAggregate {
     /// One for batches of `input`.
     ///
@@ -159,13 +182,8 @@ impl GroupAggregate {
             return Err(Error::internal("a group aggregate needs an append or retract input"));
         }
         let types: Vec<DataType> = input.fields().iter().map(|field| field.data_type().clone()).collect();
-        let misfit = || Error::corrupt("a stored group aggregate names columns that its input has not");
-        let keys = spec
-            .keys
-            .iter()
-            .map(|key| types.get(*key).cloned().ok_or_else(misfit))
-            .collect::<Result<Vec<DataType>>>()?;
-        let mut output = keys.clone();
+        let keys = key_types(spec, input)?;
+        let schema = output_schema(spec, input)?;
         let mut aggregates = Vec::new();
         for stored in &spec.aggregates {
             let columns: Vec<usize> =
@@ -186,13 +204,7 @@ impl GroupAggregate {
                 filter: stored.filter,
                 stores,
             });
-            output.push(stored.data_type.clone());
         }
-        if spec.version {
-            output.push(DataType::Int64);
-        }
-        let field = |(index, data_type)| Field::new(format!("#{index}"), data_type, true);
-        let schema = Arc::new(Schema::new(output.into_iter().enumerate().map(field).collect::<Vec<_>>()));
         let codec = Codec::new(&keys)?;
         let mut operator = Self {
             spec: spec.clone(),
