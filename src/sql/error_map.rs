@@ -3,8 +3,8 @@
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 
-use super::dialect::Places;
 use crate::error::Error;
+use crate::sql::parser::dialect::Places;
 
 /// Translates a planning error; the place comes from DataFusion's diagnostics.
 pub fn refine(error: DataFusionError, places: Option<&Places>) -> Error {

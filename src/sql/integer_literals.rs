@@ -10,8 +10,8 @@ use datafusion::sql::sqlparser::ast::{
     SetExpr, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 
-use super::dialect::fold;
 use crate::functions::operator_chain;
+use crate::sql::parser::dialect::fold;
 
 /// Functions whose results show the type of their arguments.
 const SHOW_TYPES: [&str; 25] = [

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::Ident;
 
-use super::dialect::fold;
 use super::shipped;
 use crate::catalog::Snapshot;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
+use crate::sql::parser::dialect::fold;
 
 /// Schema of a session's temporary tables; never stored.
 pub const TEMPORARY_SCHEMA: &str = "pg_temp";

@@ -25,17 +25,14 @@ use parking_lot::Mutex;
 use super::array_parameters;
 use super::assignment;
 use super::constant_row::ConstantRow;
-use super::dialect::{self, Cursor, Hints, Places};
 use super::error_map::refine;
 use super::job_plan::PlannedJob;
 use super::missing_functions;
 use super::names::{Names, TEMPORARY_SCHEMA, Target};
 use super::plan_size::Size;
 use super::resolver::{Parameter, Resolver, placeholder};
-use super::secret_options::is_secret;
 use super::session::{SessionView, SqlServer};
 use super::shipped;
-use super::statement_size;
 use super::statements::insert::Insert;
 use super::user_function::SqlFunction;
 use crate::catalog::{DEFAULT_DATABASE, DEFAULT_SCHEMA, FunctionEntry, TableEntry, ViewEntry};
@@ -46,6 +43,9 @@ use crate::data_type;
 use crate::engine::lookup_function::LookupFunction;
 use crate::error::{Error, Result};
 use crate::functions::{self, coercion};
+use crate::sql::parser::dialect::{self, Cursor, Hints, Places};
+use crate::sql::parser::secret_options::is_secret;
+use crate::sql::parser::statement_size;
 use crate::threads::Deep;
 
 /// Functions that DataFusion's planner knows without a name in its lists.

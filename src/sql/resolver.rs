@@ -28,11 +28,11 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 
 pub use self::column_names::column_name;
 use self::merged::{Before, Kept, Merged};
-use super::dialect::{Hints, Places, fold};
 use super::plan_size::{COLUMNS_MAX, Size, WITH_QUERIES_MAX, check_grouping};
 use super::planner::Planner;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
+use crate::sql::parser::dialect::{Hints, Places, fold};
 
 /// A relation in FROM: how it is called, and its columns where they are known.
 #[derive(Debug, Clone)]

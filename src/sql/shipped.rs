@@ -7,10 +7,10 @@ use std::sync::LazyLock;
 
 use datafusion::sql::sqlparser::ast::Ident;
 
-use super::dialect::{self, fold};
 use super::statements::Statement;
 use crate::catalog::{DEFAULT_SCHEMA, FunctionEntry};
 use crate::error::{Error, Result};
+use crate::sql::parser::dialect::{self, fold};
 
 /// Files below `sql/functions`.
 const FUNCTION_SCRIPTS: [&str; 2] = [

@@ -8,9 +8,9 @@ use datafusion::sql::sqlparser::ast::{
     Expr, GroupByExpr, Ident, Select, SetExpr, TableAlias, TableFactor, Visit, Visitor,
 };
 
-use super::dialect::{self, StateTtl};
 use crate::engine::planner::state_ttl_alias;
 use crate::error::{Error, Result};
+use crate::sql::parser::dialect::{self, StateTtl};
 
 /// Applies a hint to a block whose relations are resolved. `is_aggregate` knows the names of aggregate functions.
 ///

@@ -1,5 +1,5 @@
 use super::*;
-use crate::sql::dialect;
+use crate::sql::parser::dialect;
 
 fn cast(text: &str) -> String {
     let (mut query, _) = dialect::parse_query(text).unwrap();

@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::functions::{nulls, operator_chain, patterns};
-use crate::sql::dialect::fold;
+use crate::sql::parser::dialect::fold;
 
 /// The name that Postgres gives a result column without alias.
 pub fn column_name(expr: &Expr) -> String {

@@ -5,7 +5,7 @@ use super::{Notice, Session, Severity};
 use crate::catalog::{Change, DesiredState, JobEntry};
 use crate::engine::dataflow::Dataflow;
 use crate::error::{Error, Result};
-use crate::sql::dialect;
+use crate::sql::parser::dialect;
 
 /// What happens when a job of the wanted name, or one of the same statement, is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

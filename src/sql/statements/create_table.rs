@@ -6,8 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::dialect::{Cursor, option_list};
-use super::super::secret_options::is_secret;
 use super::super::session::{Outcome, Session};
 use super::done;
 use crate::catalog::table::{TableColumn, Watermark};
@@ -16,6 +14,8 @@ use crate::connectors::{Advice, ColumnDeclaration, ColumnKind, OptionReader, Opt
 use crate::data_type;
 use crate::error::{Error, Result};
 use crate::places;
+use crate::sql::parser::dialect::{Cursor, option_list};
+use crate::sql::parser::secret_options::is_secret;
 
 #[derive(Debug, Clone, PartialEq)]
 enum DeclaredKind {

@@ -10,7 +10,6 @@ use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::displayable;
 
 use super::super::background_stream;
-use super::super::dialect::Cursor;
 use super::super::interruptible::{self, interruptible};
 use super::super::planner::Planned;
 use super::super::queries::Interrupt;
@@ -21,6 +20,7 @@ use super::query::Query;
 use super::statement_set::{Purpose, StatementSet};
 use super::{Statement, text_rows, text_schema};
 use crate::error::{Error, Result};
+use crate::sql::parser::dialect::Cursor;
 
 /// What is explained.
 #[derive(Debug, Clone)]

@@ -1,11 +1,11 @@
 //! EXPLAIN [ANALYZE] JOB: a submitted job's dataflow with what each of its nodes did so far. DESCRIBE JOB shows the same.
 
-use super::super::dialect::Cursor;
 use super::super::session::{Outcome, Session};
 use super::{explain, job_control};
 use crate::engine::dataflow::{Dataflow, Node, NodeKind};
 use crate::error::Result;
 use crate::jobs::{JobStatus, NodeStatus};
+use crate::sql::parser::dialect::Cursor;
 
 /// EXPLAIN [ANALYZE] JOB name
 #[derive(Debug, Clone)]

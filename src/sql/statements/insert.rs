@@ -3,9 +3,9 @@
 use datafusion::sql::sqlparser::ast::{self, Ident};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::dialect::{Cursor, Hints};
-use super::super::secret_options::mask;
 use crate::error::{Error, Result};
+use crate::sql::parser::dialect::{Cursor, Hints};
+use crate::sql::parser::secret_options::mask;
 
 /// INSERT INTO t [(columns)] query
 #[derive(Debug, Clone)]

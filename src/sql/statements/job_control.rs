@@ -3,7 +3,6 @@
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::dialect::Cursor;
 use super::super::session::{Outcome, Session};
 use super::explain_job::{self, rfc3339};
 use super::resume_skip::Skip;
@@ -13,6 +12,7 @@ use crate::connectors::SkippedRecords;
 use crate::engine::dataflow::Dataflow;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jobs::JobStatus;
+use crate::sql::parser::dialect::Cursor;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {

@@ -35,9 +35,9 @@ use datafusion::physical_plan::memory::MemoryStream;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::dialect::Cursor;
 use super::session::{Outcome, Session};
 use crate::error::Result;
+use crate::sql::parser::dialect::Cursor;
 
 /// A statement of either dialect.
 #[derive(Debug, Clone)]

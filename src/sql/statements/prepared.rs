@@ -2,11 +2,11 @@
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::dialect::{Cursor, fold};
 use super::super::session::{Outcome, Session, StatementText};
 use super::done;
 use crate::data_type;
 use crate::error::{Error, Result};
+use crate::sql::parser::dialect::{Cursor, fold};
 
 /// PREPARE | EXECUTE | DEALLOCATE
 #[derive(Debug, Clone)]

@@ -2,8 +2,8 @@
 
 use datafusion::sql::sqlparser::ast;
 
-use super::super::dialect::{Cursor, Hints};
 use crate::error::Result;
+use crate::sql::parser::dialect::{Cursor, Hints};
 
 /// A query as it was read.
 #[derive(Debug, Clone)]

@@ -2,10 +2,10 @@
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::dialect::Cursor;
 use super::super::session::{Outcome, Session, TransactionStatus};
 use super::done;
 use crate::error::{Error, Result};
+use crate::sql::parser::dialect::Cursor;
 
 /// SET
 #[derive(Debug, Clone)]

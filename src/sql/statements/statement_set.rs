@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::dialect::Cursor;
 use super::super::session::{Existing, Outcome, Session};
 use super::done;
 use super::insert::Insert;
 use crate::error::{Error, Result};
+use crate::sql::parser::dialect::Cursor;
 
 /// What becomes of a set.
 #[derive(Debug, Clone, PartialEq, Eq)]

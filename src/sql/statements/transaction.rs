@@ -1,11 +1,11 @@
 //! BEGIN, COMMIT, ROLLBACK and savepoints: DDL and jobs of a block take effect together at COMMIT, where its INSERTs that do not
 //! end become one job. Rows written by bounded INSERTs do not take part: they go to outside systems at once.
 
-use super::super::dialect::{Cursor, fold};
 use super::super::session::{Outcome, Session, TransactionStatus};
 use super::done;
 use super::set::{DEFAULT_READ_ONLY, Modes, READ_ONLY, modes};
 use crate::error::{Error, Result};
+use crate::sql::parser::dialect::{Cursor, fold};
 
 /// Transaction control.
 #[derive(Debug, Clone, PartialEq, Eq)]

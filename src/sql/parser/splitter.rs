@@ -1,8 +1,8 @@
 //! Splits a message into statements: at semicolons outside of quotes, comments, dollar quotes and statement sets.
 //! Knows no grammar beyond that; an unterminated quote or comment is the only thing it refuses.
 
-use super::session::StatementText;
 use crate::error::{Error, Result};
+use crate::sql::session::StatementText;
 
 /// Splits a message; empty statements are left out.
 ///

@@ -18,10 +18,10 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Whitespace};
 
-use super::statements::Statement;
 use super::{balance, repetition, statement_size};
 use crate::connectors::options::parse_duration;
 use crate::error::{Error, Result};
+use crate::sql::statements::Statement;
 
 /// Postgres' expressions and Flink's backticks and table versions.
 #[derive(Debug, Default)]
