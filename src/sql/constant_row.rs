@@ -15,9 +15,9 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Operator};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 
 use super::error_map::refine;
-use super::queries::defect;
 use crate::error::Result;
 use crate::functions::integers;
+use crate::sql::execution::queries::defect;
 
 /// The columns of the one row.
 #[derive(Clone, Debug)]

@@ -3,13 +3,12 @@
 
 pub mod array_parameters;
 pub mod assignment;
-pub mod background_stream;
 mod cast_names;
 mod constant_row;
 pub mod error_map;
+pub mod execution;
 mod field_access;
 mod integer_literals;
-pub mod interruptible;
 pub mod job_plan;
 pub mod job_relations;
 mod literals;
@@ -19,8 +18,6 @@ mod own_expressions;
 pub mod parser;
 pub mod plan_size;
 pub mod planner;
-pub mod queries;
-pub mod query_memory;
 pub mod query_planner;
 pub mod resolver;
 pub mod result_names;

@@ -9,10 +9,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::displayable;
 
-use super::super::background_stream;
-use super::super::interruptible::{self, interruptible};
 use super::super::planner::Planned;
-use super::super::queries::Interrupt;
 use super::super::session::{Outcome, Session};
 use super::explain_job::ExplainJob;
 use super::insert::Insert;
@@ -20,6 +17,9 @@ use super::query::Query;
 use super::statement_set::{Purpose, StatementSet};
 use super::{Statement, text_rows, text_schema};
 use crate::error::{Error, Result};
+use crate::sql::execution::background_stream;
+use crate::sql::execution::interruptible::{self, interruptible};
+use crate::sql::execution::queries::Interrupt;
 use crate::sql::parser::dialect::Cursor;
 
 /// What is explained.

@@ -192,7 +192,7 @@ impl Queries {
 }
 
 /// The error of work that panicked.
-pub(super) fn defect() -> Error {
+pub(crate) fn defect() -> Error {
     Error::internal("the statement was ended by a defect of the server")
 }
 
