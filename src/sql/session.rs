@@ -28,11 +28,6 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
 use futures::{StreamExt, stream};
 
-use super::error_map::refine;
-use super::job_plan::PlannedJob;
-use super::names::{Names, TEMPORARY_SCHEMA, Target};
-use super::planner::{Planned, Planner};
-use super::result_names::{MARK, without_mark};
 use super::settings::Settings;
 use super::statements::Statement;
 use crate::catalog::{Change, DEFAULT_DATABASE, Snapshot, TableEntry};
@@ -43,6 +38,11 @@ use crate::functions::memory::ValueLimit;
 use crate::sql::execution::query_memory::frugal;
 use crate::sql::execution::{background_stream, query_memory};
 use crate::sql::parser::splitter;
+use crate::sql::planning::error_map::refine;
+use crate::sql::planning::job_plan::PlannedJob;
+use crate::sql::planning::names::{Names, TEMPORARY_SCHEMA, Target};
+use crate::sql::planning::planner::{Planned, Planner};
+use crate::sql::planning::result_names::{MARK, without_mark};
 use crate::threads::Deep;
 pub use existing_jobs::Existing;
 pub use held::HELD_BYTES_MAX;
@@ -222,12 +222,13 @@ impl Session {
     pub fn open(server: Arc<SqlServer>, options: SessionOptions) -> Result<Self> {
         let database = if options.database.is_empty() { options.user.clone() } else { options.database };
         let snapshot = server.catalog.snapshot();
-        let database = super::names::pick(&database, snapshot.databases.keys()).cloned().ok_or_else(|| {
-            let names = snapshot.databases.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            Error::not_found(format!("database \"{database}\" does not exist"))
-                .code("3D000")
-                .hint(format!("There is: {names}. Connect with psql … {DEFAULT_DATABASE}."))
-        })?;
+        let database =
+            crate::sql::planning::names::pick(&database, snapshot.databases.keys()).cloned().ok_or_else(|| {
+                let names = snapshot.databases.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+                Error::not_found(format!("database \"{database}\" does not exist"))
+                    .code("3D000")
+                    .hint(format!("There is: {names}. Connect with psql … {DEFAULT_DATABASE}."))
+            })?;
         let mut settings = Settings::default();
         for (name, value) in &server.defaults {
             settings.set_initial(name, value)?;

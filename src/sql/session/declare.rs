@@ -7,9 +7,9 @@ use super::Session;
 use crate::catalog::Change;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
-use crate::sql::names::{Target, missing_text};
 use crate::sql::parser::dialect::{self, fold};
-use crate::sql::shipped;
+use crate::sql::planning::names::{Target, missing_text};
+use crate::sql::planning::shipped;
 use crate::sql::statements::Statement;
 
 impl Session {

@@ -14,10 +14,10 @@ use crate::catalog::{Change, DesiredState, JobEntry};
 use crate::engine::checkpoint::CheckpointStore;
 use crate::engine::dataflow::JobSettings;
 use crate::error::{Error, Result};
-use crate::sql::error_map::refine;
-use crate::sql::job_plan::{self, JobInsert, PlannedJob};
 use crate::sql::parser::dialect::Places;
-use crate::sql::planner::{Planned, SharedPlan};
+use crate::sql::planning::error_map::refine;
+use crate::sql::planning::job_plan::{self, JobInsert, PlannedJob};
+use crate::sql::planning::planner::{Planned, SharedPlan};
 use crate::sql::statements::insert::Insert;
 use crate::threads::Deep;
 

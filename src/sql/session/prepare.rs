@@ -12,12 +12,12 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use super::{CachedPlan, Prepared, PreparedInner, Session, StatementText, dml, rename};
 use crate::error::Result;
-use crate::sql::constant_row::ConstantRow;
-use crate::sql::error_map::refine;
 use crate::sql::parser::dialect::{self, Places};
 use crate::sql::parser::splitter;
 use crate::sql::parser::statement_size;
-use crate::sql::planner::{Planned, Planner, SharedPlan};
+use crate::sql::planning::constant_row::ConstantRow;
+use crate::sql::planning::error_map::refine;
+use crate::sql::planning::planner::{Planned, Planner, SharedPlan};
 use crate::sql::statements::Statement;
 use crate::sql::statements::explain::Explained;
 use crate::sql::statements::insert::Insert;

@@ -21,9 +21,9 @@ use crate::functions::{bounded, coercion, distinct_lists, exact_sums, extremes};
 use crate::jobs::Jobs;
 use crate::sql::execution::queries::Queries;
 use crate::sql::execution::query_memory::{BoundedValues, QueryMemory};
-use crate::sql::query_planner::LookUpQueryPlanner;
-use crate::sql::rules::{analyzer_rules, optimizer_rules, physical_rules};
-use crate::sql::unnest_relation;
+use crate::sql::planning::query_planner::LookUpQueryPlanner;
+use crate::sql::planning::rules::{analyzer_rules, optimizer_rules, physical_rules};
+use crate::sql::planning::unnest_relation;
 
 /// Opened tables kept for the next statement; beyond that many all are opened anew.
 const OPENED_TABLES_MAX: usize = 1024;

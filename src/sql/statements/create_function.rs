@@ -4,12 +4,12 @@ use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::super::session::{Outcome, Session};
-use super::super::shipped;
 use super::done;
 use crate::catalog::{Change, DEFAULT_SCHEMA, FunctionEntry};
 use crate::data_type;
 use crate::error::{Error, Result};
 use crate::sql::parser::dialect::{Cursor, fold};
+use crate::sql::planning::shipped;
 
 /// CREATE [OR REPLACE] FUNCTION [IF NOT EXISTS] f(a T, …) RETURNS R LANGUAGE SQL AS '…'
 #[derive(Debug, Clone)]

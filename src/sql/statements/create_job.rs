@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::super::planner::Planned;
 use super::super::session::{Existing, Outcome, Session};
 use super::insert::Insert;
 use super::statement_set::{Purpose, StatementSet};
 use super::{Statement, done};
 use crate::error::{Error, Result};
 use crate::sql::parser::dialect::Cursor;
+use crate::sql::planning::planner::Planned;
 
 /// CREATE [OR REPLACE] JOB [IF NOT EXISTS] name [IF NOT EXISTS] AS INSERT …
 #[derive(Debug, Clone)]

@@ -298,7 +298,7 @@ impl CreateTable {
             if self.name.len() > 1 {
                 return Err(Error::invalid("a temporary table has no schema").code("42P16"));
             }
-            target.schema = super::super::names::TEMPORARY_SCHEMA.to_owned();
+            target.schema = crate::sql::planning::names::TEMPORARY_SCHEMA.to_owned();
         }
         if session.has_relation(&target)? {
             let exists = format!("relation \"{}\" already exists", target.name);
@@ -347,7 +347,7 @@ impl CreateTable {
     async fn declare(
         &self,
         session: &mut Session,
-        target: &super::super::names::Target,
+        target: &crate::sql::planning::names::Target,
         staged: &mut Vec<String>,
     ) -> Result<TableEntry> {
         let server = session.server().clone();

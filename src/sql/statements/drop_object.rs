@@ -4,11 +4,11 @@ use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::super::session::{Outcome, Session};
-use super::super::shipped;
 use super::{done, refused};
 use crate::catalog::Change;
 use crate::error::{Error, Result};
 use crate::sql::parser::dialect::{Cursor, fold};
+use crate::sql::planning::shipped;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {

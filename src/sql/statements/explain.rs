@@ -9,7 +9,6 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::displayable;
 
-use super::super::planner::Planned;
 use super::super::session::{Outcome, Session};
 use super::explain_job::ExplainJob;
 use super::insert::Insert;
@@ -21,6 +20,7 @@ use crate::sql::execution::background_stream;
 use crate::sql::execution::interruptible::{self, interruptible};
 use crate::sql::execution::queries::Interrupt;
 use crate::sql::parser::dialect::Cursor;
+use crate::sql::planning::planner::Planned;
 
 /// What is explained.
 #[derive(Debug, Clone)]

@@ -8,8 +8,9 @@ use datafusion::arrow::datatypes::DataType;
 use super::relation::{self, RelationShape};
 use crate::catalog::{FunctionEntry, Snapshot};
 use crate::data_type;
+use crate::sql::SystemSchema;
+use crate::sql::planning::shipped;
 use crate::sql::session::SessionView;
-use crate::sql::{SystemSchema, shipped};
 use crate::wire::pg_type;
 
 /// Oid of the only role.

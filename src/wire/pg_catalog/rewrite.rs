@@ -17,8 +17,8 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::{is_always_empty, relation};
-use crate::sql::resolver::column_name;
-use crate::sql::result_names::MARK;
+use crate::sql::planning::resolver::column_name;
+use crate::sql::planning::result_names::MARK;
 use crate::wire::encode::UNNAMED_COLUMN;
 
 /// Rewrites a statement in place.

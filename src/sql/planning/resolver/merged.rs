@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Ident, JoinConstrain
 
 use super::{Relation, Scope};
 use crate::error::{Error, Result};
-use crate::sql::names::pick;
+use crate::sql::planning::names::pick;
 
 /// Which rows a join keeps without a match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

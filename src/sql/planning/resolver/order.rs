@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use datafusion::sql::sqlparser::ast::{Expr, GroupByExpr, Ident, OrderByExpr, SelectItem, SetExpr};
 
 use super::{Relation, Scope};
-use crate::sql::own_expressions;
-use crate::sql::result_names::MARK;
+use crate::sql::planning::own_expressions;
+use crate::sql::planning::result_names::MARK;
 
 /// Whether results may have other names within: a SELECT without GROUP BY and DISTINCT.
 pub(super) fn can_rename(body: &SetExpr) -> bool {

@@ -31,9 +31,7 @@ use super::missing_functions;
 use super::names::{Names, TEMPORARY_SCHEMA, Target};
 use super::plan_size::Size;
 use super::resolver::{Parameter, Resolver, placeholder};
-use super::session::{SessionView, SqlServer};
 use super::shipped;
-use super::statements::insert::Insert;
 use super::user_function::SqlFunction;
 use crate::catalog::{DEFAULT_DATABASE, DEFAULT_SCHEMA, FunctionEntry, TableEntry, ViewEntry};
 use crate::clock::{Clock, ManualClock};
@@ -46,6 +44,8 @@ use crate::functions::{self, coercion};
 use crate::sql::parser::dialect::{self, Cursor, Hints, Places};
 use crate::sql::parser::secret_options::is_secret;
 use crate::sql::parser::statement_size;
+use crate::sql::session::{SessionView, SqlServer};
+use crate::sql::statements::insert::Insert;
 use crate::threads::Deep;
 
 /// Functions that DataFusion's planner knows without a name in its lists.

@@ -7,22 +7,22 @@ use std::sync::LazyLock;
 
 use datafusion::sql::sqlparser::ast::Ident;
 
-use super::statements::Statement;
 use crate::catalog::{DEFAULT_SCHEMA, FunctionEntry};
 use crate::error::{Error, Result};
 use crate::sql::parser::dialect::{self, fold};
+use crate::sql::statements::Statement;
 
 /// Files below `sql/functions`.
 const FUNCTION_SCRIPTS: [&str; 2] = [
-    include_str!("../../sql/functions/latest_month_order_sum.sql"),
-    include_str!("../../sql/functions/latest_year_order_sum.sql"),
+    include_str!("../../../sql/functions/latest_month_order_sum.sql"),
+    include_str!("../../../sql/functions/latest_year_order_sum.sql"),
 ];
 
 /// Files below `sql/tables`, by the name that each declares.
 const TABLE_SCRIPTS: [(&str, &str); 3] = [
-    ("dynamodb_orders", include_str!("../../sql/tables/dynamodb_orders.sql")),
-    ("order_sum_monthly", include_str!("../../sql/tables/order_sum_monthly.sql")),
-    ("user_features", include_str!("../../sql/tables/user_features.sql")),
+    ("dynamodb_orders", include_str!("../../../sql/tables/dynamodb_orders.sql")),
+    ("order_sum_monthly", include_str!("../../../sql/tables/order_sum_monthly.sql")),
+    ("user_features", include_str!("../../../sql/tables/user_features.sql")),
 ];
 
 static FUNCTIONS: LazyLock<BTreeMap<String, FunctionEntry>> =

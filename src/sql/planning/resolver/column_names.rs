@@ -42,7 +42,7 @@ pub fn column_name(expr: &Expr) -> String {
         Expr::Interval(_) => "interval".to_owned(),
         Expr::Value(ValueWithSpan { value: Value::Boolean(_), .. }) => "bool".to_owned(),
         Expr::CompoundFieldAccess { root, access_chain } => {
-            crate::sql::field_access::name(access_chain).unwrap_or_else(|| column_name(root))
+            crate::sql::planning::field_access::name(access_chain).unwrap_or_else(|| column_name(root))
         }
         Expr::TypedString(typed) => type_name(&typed.data_type),
         Expr::Subquery(query) => match query.body.as_ref() {
