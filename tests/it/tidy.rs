@@ -9,6 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["server"],
     &["config"],
     &["wire", "web"],
+    &["pg_catalog"],
     &["sql"],
     &["jobs"],
     &["catalog"],

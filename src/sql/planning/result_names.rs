@@ -11,6 +11,14 @@ use super::resolver::column_name;
 /// Begins what makes a planned name unique; cut off before the client sees it.
 pub const MARK: char = '\u{1}';
 
+/// What Postgres calls a column without a name. DataFusion wants names to differ, so they carry a number behind it inside.
+pub const UNNAMED_COLUMN: &str = "?column?";
+
+/// The name of a result's column as the client sees it.
+pub fn shown_name(name: &str) -> &str {
+    if name.starts_with(UNNAMED_COLUMN) { UNNAMED_COLUMN } else { name }
+}
+
 /// A planned name as the client sees it.
 pub fn without_mark(name: &str) -> &str {
     name.split(MARK).next().unwrap_or(name)

@@ -15,7 +15,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::scalar::ScalarValue;
 
-use crate::wire::pg_type::TYPE_KEY;
+use crate::pg_catalog::pg_type::TYPE_KEY;
 
 /// Name, oid and columns of a relation.
 pub struct RelationShape {

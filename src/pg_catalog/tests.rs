@@ -124,7 +124,7 @@ async fn check(sql: &str, expected: Expect) {
 async fn all_that_psql_sends_runs() {
     let (context, pg_catalog) = context();
     let mut failures = Vec::new();
-    for sql in include_str!("../../../tests/clients/psql_15.sql").split(";\n") {
+    for sql in include_str!("../../tests/clients/psql_15.sql").split(";\n") {
         if sql.lines().any(|line| !line.starts_with("--") && !line.trim().is_empty())
             && let Err(error) = run(&context, &pg_catalog, sql).await
         {
@@ -138,7 +138,7 @@ async fn all_that_psql_sends_runs() {
 async fn drivers_find_types() {
     let (context, pg_catalog) = context();
     let mut failures = Vec::new();
-    for sql in include_str!("../../../tests/clients/drivers.sql").split(";\n") {
+    for sql in include_str!("../../tests/clients/drivers.sql").split(";\n") {
         if sql.lines().any(|line| !line.starts_with("--") && !line.trim().is_empty())
             && let Err(error) = run(&context, &pg_catalog, sql).await
         {

@@ -15,8 +15,8 @@ use super::model::{Function, Model, Relation, quoted};
 use super::relation::list;
 use super::{Source, keys, procedures, types};
 use crate::error::Error;
+use crate::pg_catalog::pg_type::{self, TYPE_KEY};
 use crate::sql::session::SessionView;
-use crate::wire::pg_type::{self, TYPE_KEY};
 
 /// What a function may look at.
 struct Context {

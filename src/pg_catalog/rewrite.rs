@@ -18,8 +18,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 
 use super::{is_always_empty, relation};
 use crate::sql::planning::resolver::column_name;
-use crate::sql::planning::result_names::MARK;
-use crate::wire::encode::UNNAMED_COLUMN;
+use crate::sql::planning::result_names::{MARK, UNNAMED_COLUMN};
 
 /// Rewrites a statement in place.
 pub fn rewrite(statement: &mut Statement) {

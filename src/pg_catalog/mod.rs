@@ -11,6 +11,7 @@ mod information;
 mod keys;
 mod model;
 mod namespaces;
+pub(crate) mod pg_type;
 mod procedures;
 mod relation;
 mod rewrite;

@@ -8,10 +8,10 @@ use datafusion::arrow::datatypes::DataType;
 use super::relation::{self, RelationShape};
 use crate::catalog::{FunctionEntry, Snapshot};
 use crate::data_type;
+use crate::pg_catalog::pg_type;
 use crate::sql::SystemSchema;
 use crate::sql::planning::shipped;
 use crate::sql::session::SessionView;
-use crate::wire::pg_type;
 
 /// Oid of the only role.
 pub const OWNER: u32 = 10;
