@@ -17,8 +17,7 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::{is_always_empty, relation};
-use crate::sql::planning::resolver::column_name;
-use crate::sql::planning::result_names::{MARK, UNNAMED_COLUMN};
+use crate::sql::planning::result_names::{MARK, UNNAMED_COLUMN, column_name};
 
 /// Rewrites a statement in place.
 pub fn rewrite(statement: &mut Statement) {

@@ -3,7 +3,6 @@
 
 mod any;
 mod calendar;
-mod column_names;
 mod doubles;
 mod intervals;
 mod merged;
@@ -26,10 +25,10 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-pub use self::column_names::column_name;
 use self::merged::{Before, Kept, Merged};
 use super::plan_size::{COLUMNS_MAX, Size, WITH_QUERIES_MAX, check_grouping};
 use super::planner::Planner;
+use super::result_names::column_name;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
 use crate::sql::parser::dialect::{Hints, Places, fold};

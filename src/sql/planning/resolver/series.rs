@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{Expr, Function, Ident, Query, SelectItem, VisitMut, VisitorMut};
 
-use super::column_name;
+use crate::sql::planning::result_names::column_name;
 
 /// A function that gives rows.
 const SERIES: &str = "generate_series";
