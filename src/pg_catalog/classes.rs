@@ -3,7 +3,7 @@
 use super::model::{Model, OWNER, Relation};
 use super::relation::Row;
 use super::types;
-use crate::sql::session::SessionView;
+use crate::sql::SessionView;
 
 /// Tables, views, indexes.
 pub fn pg_class(model: &Model, _view: &SessionView) -> Vec<Row> {

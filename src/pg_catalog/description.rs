@@ -2,7 +2,7 @@
 
 use super::model::Model;
 use super::relation::Row;
-use crate::sql::session::SessionView;
+use crate::sql::SessionView;
 
 /// Oid of pg_class.
 pub const PG_CLASS: u32 = 1259;

@@ -16,7 +16,7 @@ use super::relation::list;
 use super::{Source, keys, procedures, types};
 use crate::error::Error;
 use crate::pg_catalog::pg_type::{self, TYPE_KEY};
-use crate::sql::session::SessionView;
+use crate::sql::SessionView;
 
 /// What a function may look at.
 struct Context {

@@ -3,7 +3,7 @@
 use super::model::{Attribute, Model, Relation};
 use super::relation::Row;
 use super::types;
-use crate::sql::session::SessionView;
+use crate::sql::SessionView;
 
 /// The database.
 pub fn catalog_name(model: &Model, _view: &SessionView) -> Vec<Row> {

@@ -5,7 +5,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::model::{Model, Relation, constraint_oid, quoted};
 use super::relation::{Row, list};
-use crate::sql::session::SessionView;
+use crate::sql::SessionView;
 
 fn numbers(key: &[i16]) -> ScalarValue {
     let values: Vec<ScalarValue> = key.iter().map(|&number| number.into()).collect();

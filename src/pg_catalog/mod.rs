@@ -27,8 +27,7 @@ use datafusion::sql::sqlparser::ast::Statement;
 use parking_lot::Mutex;
 
 use crate::catalog::{Catalog, Snapshot};
-use crate::sql::SystemSchema;
-use crate::sql::session::SessionView;
+use crate::sql::{SessionView, SystemSchema};
 use model::Model;
 use relation::{LazyRelation, RelationShape, Row};
 

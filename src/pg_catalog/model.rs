@@ -9,9 +9,9 @@ use super::relation::{self, RelationShape};
 use crate::catalog::{FunctionEntry, Snapshot};
 use crate::data_type;
 use crate::pg_catalog::pg_type;
+use crate::sql::SessionView;
 use crate::sql::SystemSchema;
 use crate::sql::planning::shipped;
-use crate::sql::session::SessionView;
 
 /// Oid of the only role.
 pub const OWNER: u32 = 10;

@@ -2,7 +2,7 @@
 
 use super::model::{Model, OWNER};
 use super::relation::Row;
-use crate::sql::session::SessionView;
+use crate::sql::SessionView;
 
 /// Schemas.
 pub fn pg_namespace(model: &Model, _view: &SessionView) -> Vec<Row> {

@@ -7,7 +7,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::model::{Function, Model, OWNER, PG_CATALOG};
 use super::relation::{Row, list};
-use crate::sql::session::SessionView;
+use crate::sql::SessionView;
 
 /// Oid of language `sql`.
 const SQL: u32 = 14;

@@ -2,7 +2,7 @@
 
 use super::model::{Model, OWNER};
 use super::relation::Row;
-use crate::sql::session::SessionView;
+use crate::sql::SessionView;
 
 const RIGHTS: &[&str] =
     &["rolsuper", "rolinherit", "rolcreaterole", "rolcreatedb", "rolcanlogin", "rolreplication", "rolbypassrls"];

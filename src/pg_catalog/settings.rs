@@ -2,7 +2,7 @@
 
 use super::model::Model;
 use super::relation::Row;
-use crate::sql::session::SessionView;
+use crate::sql::SessionView;
 
 /// All settings with their values.
 pub fn pg_settings(_model: &Model, view: &SessionView) -> Vec<Row> {

@@ -15,8 +15,7 @@ use crate::catalog::database::{DatabaseEntry, SchemaEntry};
 use crate::catalog::table::TableColumn;
 use crate::catalog::{FunctionEntry, Snapshot, TableEntry, ViewEntry};
 use crate::connectors::declaration::{ColumnDeclaration, ColumnKind, TableDeclaration};
-use crate::sql::SystemSchema;
-use crate::sql::session::SessionView;
+use crate::sql::{SessionView, SystemSchema};
 
 fn snapshot() -> Snapshot {
     let columns = [("user_id", "INT"), ("order_id", "BIGINT"), ("Name", "VARCHAR(20)"), ("at", "TIMESTAMP(3)")];

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use super::model::{Model, OWNER, PG_CATALOG};
 use super::relation::Row;
-use crate::sql::session::SessionView;
+use crate::sql::SessionView;
 
 /// A built-in type.
 pub struct BaseType {

@@ -5,11 +5,11 @@ pub mod execution;
 pub mod job_relations;
 pub mod parser;
 pub mod planning;
+pub mod server;
 pub mod session;
 pub mod settings;
 pub mod statements;
 
-pub use session::{
-    Notice, Outcome, Prepared, Session, SessionOptions, SessionView, Severity, SqlServer, StatementText, SystemSchema,
-    TransactionStatus,
-};
+pub use parser::splitter::StatementText;
+pub use server::{SessionView, SqlServer, SystemSchema};
+pub use session::{Notice, Outcome, Prepared, Session, SessionOptions, Severity, TransactionStatus};

@@ -8,7 +8,6 @@ mod existing_jobs;
 mod held;
 mod inserts;
 mod prepare;
-mod server;
 mod statement_set;
 mod transaction;
 
@@ -28,6 +27,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
 use futures::{StreamExt, stream};
 
+use super::server::{SessionView, SqlServer, SystemFunctions};
 use super::settings::Settings;
 use super::statements::Statement;
 use crate::catalog::{Change, DEFAULT_DATABASE, Snapshot, TableEntry};
@@ -37,7 +37,7 @@ use crate::error::{Error, Result};
 use crate::functions::memory::ValueLimit;
 use crate::sql::execution::query_memory::frugal;
 use crate::sql::execution::{background_stream, query_memory};
-use crate::sql::parser::splitter;
+use crate::sql::parser::splitter::{self, StatementText};
 use crate::sql::planning::error_map::refine;
 use crate::sql::planning::job_plan::PlannedJob;
 use crate::sql::planning::names::{Names, TEMPORARY_SCHEMA, Target};
@@ -46,24 +46,8 @@ use crate::sql::planning::result_names::{MARK, without_mark};
 use crate::threads::Deep;
 pub use existing_jobs::Existing;
 pub use held::HELD_BYTES_MAX;
-pub use server::{SqlServer, SystemSchema};
 use statement_set::OpenSet;
 use transaction::Savepoint;
-
-/// What a system relation may know of the session that asks.
-#[derive(Clone)]
-pub struct SessionView {
-    /// The connected user.
-    pub user: String,
-    /// The connected database.
-    pub database: String,
-    /// Schemas searched for unqualified names, in order.
-    pub search_path: Vec<String>,
-    /// Process id of the session, for pg_backend_pid().
-    pub process_id: i32,
-    /// All settings with their values.
-    pub settings: Vec<(String, String)>,
-}
 
 /// Start-up parameters of a session.
 #[derive(Debug, Clone, Default)]
@@ -109,15 +93,6 @@ pub struct Notice {
     pub detail: Option<String>,
     /// A sentence.
     pub hint: Option<String>,
-}
-
-/// One statement of a message, with the place where it begins.
-#[derive(Debug, Clone)]
-pub struct StatementText {
-    /// The statement without its semicolon.
-    pub text: String,
-    /// Characters before it in the message; added to error positions.
-    pub offset: usize,
 }
 
 /// A statement analysed once; executed with parameters as often as wanted. Cheap to clone.
@@ -180,6 +155,7 @@ pub enum Outcome {
 struct Derived {
     state: Arc<SessionState>,
     view: Arc<SessionView>,
+    functions: Arc<SystemFunctions>,
 }
 
 /// One client's session.
@@ -554,7 +530,11 @@ impl Session {
     fn derived_now(&self) -> Derived {
         match &self.derived {
             Some((generation, derived)) if *generation == self.settings.generation => derived.clone(),
-            _ => Derived { state: Arc::new(self.state_now()), view: Arc::new(self.view_now()) },
+            _ => Derived {
+                state: Arc::new(self.state_now()),
+                view: Arc::new(self.view_now()),
+                functions: Arc::default(),
+            },
         }
     }
 
@@ -647,7 +627,14 @@ impl Session {
             let options = Arc::make_mut(&mut state).config_mut().options_mut();
             options.sql_parser.enable_subquery_sort_elimination = true;
         }
-        Ok(Planner::new(self.server.clone(), names, self.temporary.clone(), state, derived.view, volatile))
+        Ok(Planner::new(
+            self.server.clone(),
+            names,
+            self.temporary.clone(),
+            state,
+            (derived.view, derived.functions),
+            volatile,
+        ))
     }
 
     /// Whether a relation of that very name exists.

@@ -2,7 +2,15 @@
 //! Knows no grammar beyond that; an unterminated quote or comment is the only thing it refuses.
 
 use crate::error::{Error, Result};
-use crate::sql::session::StatementText;
+
+/// One statement of a message, with the place where it begins.
+#[derive(Debug, Clone)]
+pub struct StatementText {
+    /// The statement without its semicolon.
+    pub text: String,
+    /// Characters before it in the message; added to error positions.
+    pub offset: usize,
+}
 
 /// Splits a message; empty statements are left out.
 ///

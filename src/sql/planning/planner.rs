@@ -44,7 +44,7 @@ use crate::functions::{self, coercion};
 use crate::sql::parser::dialect::{self, Cursor, Hints, Places};
 use crate::sql::parser::secret_options::is_secret;
 use crate::sql::parser::statement_size;
-use crate::sql::session::{SessionView, SqlServer};
+use crate::sql::server::{SessionView, SqlServer, SystemFunctions};
 use crate::sql::statements::insert::Insert;
 use crate::threads::Deep;
 
@@ -84,7 +84,8 @@ pub struct Planner {
     names: Names,
     temporary: Arc<BTreeMap<String, TableEntry>>,
     state: Arc<SessionState>,
-    view: Arc<SessionView>,
+    /// What the computed schemas show and can do.
+    system: (Arc<SessionView>, Arc<SystemFunctions>),
     volatile: bool,
     /// Stands at the statement's start, unless the plan is to read the time by itself.
     clock: Arc<dyn Clock>,
@@ -108,7 +109,7 @@ impl Planner {
         names: Names,
         temporary: Arc<BTreeMap<String, TableEntry>>,
         state: Arc<SessionState>,
-        view: Arc<SessionView>,
+        system: (Arc<SessionView>, Arc<SystemFunctions>),
         volatile: bool,
     ) -> Self {
         let clock: Arc<dyn Clock> =
@@ -119,7 +120,7 @@ impl Planner {
             names,
             temporary,
             state,
-            view,
+            system,
             volatile,
             depth: 0,
             tables: Mutex::default(),
@@ -149,7 +150,7 @@ impl Planner {
             names,
             self.temporary.clone(),
             self.state.clone(),
-            self.view.clone(),
+            self.system.clone(),
             volatile,
         );
         nested.depth = self.depth + 1;
@@ -335,7 +336,7 @@ impl Planner {
             .system_schemas
             .iter()
             .find(|schema| schema.name() == target.schema)
-            .and_then(|schema| schema.relation(&target.name, &self.view))
+            .and_then(|schema| schema.relation(&target.name, &self.system.0))
             .ok_or_else(|| Error::not_found(format!("relation \"{}\" does not exist", target.name)).code("42P01"))
     }
 
@@ -468,14 +469,8 @@ impl Planner {
         if let Some(function) = functions::by_name(name, self.server.clock.clone()) {
             return Some(function);
         }
-        for schema in &self.server.system_schemas {
-            for function in schema.functions(&self.view) {
-                if function.name().eq_ignore_ascii_case(name)
-                    || function.aliases().iter().any(|alias| alias.eq_ignore_ascii_case(name))
-                {
-                    return Some(Arc::new(function));
-                }
-            }
+        if let Some(function) = self.system.1.find(name, &self.server, &self.system.0) {
+            return Some(function);
         }
         self.state.scalar_functions().get(name).cloned()
     }

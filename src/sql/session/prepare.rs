@@ -10,10 +10,10 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
-use super::{CachedPlan, Prepared, PreparedInner, Session, StatementText, dml, rename};
+use super::{CachedPlan, Prepared, PreparedInner, Session, dml, rename};
 use crate::error::Result;
 use crate::sql::parser::dialect::{self, Places};
-use crate::sql::parser::splitter;
+use crate::sql::parser::splitter::{self, StatementText};
 use crate::sql::parser::statement_size;
 use crate::sql::planning::constant_row::ConstantRow;
 use crate::sql::planning::error_map::refine;

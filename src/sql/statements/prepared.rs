@@ -2,11 +2,12 @@
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::session::{Outcome, Session, StatementText};
+use super::super::session::{Outcome, Session};
 use super::done;
 use crate::data_type;
 use crate::error::{Error, Result};
 use crate::sql::parser::dialect::{Cursor, fold};
+use crate::sql::parser::splitter::StatementText;
 
 /// PREPARE | EXECUTE | DEALLOCATE
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! What all sessions share: the parts behind them, opened tables, and the schemas that are computed.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use datafusion::catalog::TableProvider;
 use datafusion::execution::FunctionRegistry;
@@ -11,7 +11,6 @@ use datafusion::optimizer::Optimizer;
 use datafusion::prelude::SessionConfig;
 use parking_lot::Mutex;
 
-use super::SessionView;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::connectors::table_provider::ConnectorTable;
@@ -27,6 +26,21 @@ use crate::sql::planning::unnest_relation;
 
 /// Opened tables kept for the next statement; beyond that many all are opened anew.
 const OPENED_TABLES_MAX: usize = 1024;
+
+/// What a system relation may know of the session that asks.
+#[derive(Clone)]
+pub struct SessionView {
+    /// The connected user.
+    pub user: String,
+    /// The connected database.
+    pub database: String,
+    /// Schemas searched for unqualified names, in order.
+    pub search_path: Vec<String>,
+    /// Process id of the session, for pg_backend_pid().
+    pub process_id: i32,
+    /// All settings with their values.
+    pub settings: Vec<(String, String)>,
+}
 
 /// What all sessions share.
 pub struct SqlServer {
@@ -193,4 +207,27 @@ pub trait SystemSchema: Send + Sync {
     fn functions(&self, session: &SessionView) -> Vec<ScalarUDF>;
     /// Rewrites what clients send and DataFusion cannot plan (`OPERATOR(pg_catalog.~)`, `::regclass` …).
     fn rewrite(&self, _statement: &mut datafusion::sql::sqlparser::ast::Statement) {}
+}
+
+/// The functions of the computed schemas as one session sees them, by name in lower case; made when the first one is looked up.
+#[derive(Default)]
+pub struct SystemFunctions {
+    by_name: OnceLock<HashMap<String, Arc<ScalarUDF>>>,
+}
+
+impl SystemFunctions {
+    /// The function of that name, or of that alias.
+    pub fn find(&self, name: &str, server: &SqlServer, view: &SessionView) -> Option<Arc<ScalarUDF>> {
+        let by_name = self.by_name.get_or_init(|| {
+            let mut by_name = HashMap::new();
+            for function in server.system_schemas.iter().flat_map(|schema| schema.functions(view)) {
+                let function = Arc::new(function);
+                for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
+                    by_name.entry(name.to_ascii_lowercase()).or_insert_with(|| Arc::clone(&function));
+                }
+            }
+            by_name
+        });
+        by_name.get(&name.to_ascii_lowercase()).cloned()
+    }
 }
