@@ -17,12 +17,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use datafusion::catalog::TableProvider;
-use datafusion::datasource::provider_as_source;
 use datafusion::execution::session_state::SessionState;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::dml::InsertOp;
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
 use futures::{StreamExt, stream};
@@ -31,7 +27,7 @@ use super::server::{SessionView, SqlServer, SystemFunctions};
 use super::settings::Settings;
 use super::statements::Statement;
 use crate::catalog::{Change, DEFAULT_DATABASE, Snapshot, TableEntry};
-use crate::connectors::table_provider::{ConnectorTable, ScanNotices};
+use crate::connectors::table_provider::ScanNotices;
 use crate::connectors::{LengthEnforcer, OptionValue, StatementCounts};
 use crate::error::{Error, Result};
 use crate::functions::memory::ValueLimit;
@@ -41,7 +37,8 @@ use crate::sql::parser::splitter::{self, StatementText};
 use crate::sql::planning::error_map::refine;
 use crate::sql::planning::job_plan::PlannedJob;
 use crate::sql::planning::names::{Names, TEMPORARY_SCHEMA, Target};
-use crate::sql::planning::planner::{Planned, Planner};
+use crate::sql::planning::planned::Planned;
+use crate::sql::planning::planner::Planner;
 use crate::sql::planning::result_names::{MARK, without_mark};
 use crate::threads::Deep;
 pub use existing_jobs::Existing;
@@ -738,11 +735,6 @@ fn secrets_of(entry: &TableEntry) -> Vec<String> {
         OptionValue::Plain(_) => None,
     });
     references.collect()
-}
-
-fn dml(plan: LogicalPlan, table: &Arc<ConnectorTable>, target: &Target) -> Result<LogicalPlan> {
-    let source = provider_as_source(table.clone() as Arc<dyn TableProvider>);
-    Ok(LogicalPlanBuilder::insert_into(plan, target.name.as_str(), source, InsertOp::Append)?.build()?)
 }
 
 fn rename(schema: &SchemaRef, names: Option<&[String]>) -> SchemaRef {

@@ -21,7 +21,6 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan
 use super::{balance, repetition, statement_size};
 use crate::connectors::options::parse_duration;
 use crate::error::{Error, Result};
-use crate::sql::statements::Statement;
 
 /// Postgres' expressions and Flink's backticks and table versions.
 #[derive(Debug, Default)]
@@ -207,21 +206,10 @@ impl Places {
     }
 }
 
-/// Reads a statement.
-///
-/// # Errors
-/// A syntax error (42601 with position), or a statement that is refused (0A000).
-pub fn parse(text: &str) -> Result<Statement> {
-    let mut cursor = Cursor::new(text)?;
-    let statement = Statement::parse(&mut cursor)?;
-    cursor.end()?;
-    Ok(statement)
-}
-
 /// Reads a query alone: the text of a view or of a function's body.
 ///
 /// # Errors
-/// As [`parse`].
+/// A syntax error (42601 with position), or a construct that is refused (0A000).
 pub fn parse_query(text: &str) -> Result<(Box<ast::Query>, Hints)> {
     let mut cursor = Cursor::new(text)?;
     let query = cursor.query()?;

@@ -3,6 +3,7 @@
 
 pub mod balance;
 pub mod dialect;
+pub mod function_declaration;
 mod repetition;
 pub mod secret_options;
 pub mod splitter;

@@ -14,6 +14,7 @@ mod missing_functions;
 pub mod names;
 mod own_expressions;
 pub mod plan_size;
+pub mod planned;
 pub mod planner;
 pub mod query_planner;
 pub mod resolver;

@@ -8,9 +8,9 @@ use std::sync::LazyLock;
 use datafusion::sql::sqlparser::ast::Ident;
 
 use crate::catalog::{DEFAULT_SCHEMA, FunctionEntry};
-use crate::error::{Error, Result};
-use crate::sql::parser::dialect::{self, fold};
-use crate::sql::statements::Statement;
+use crate::error::Result;
+use crate::sql::parser::dialect::{Cursor, fold};
+use crate::sql::parser::function_declaration::FunctionDeclaration;
 
 /// Files below `sql/functions`.
 const FUNCTION_SCRIPTS: [&str; 2] = [
@@ -30,10 +30,10 @@ static FUNCTIONS: LazyLock<BTreeMap<String, FunctionEntry>> =
 
 fn read(script: &str) -> Result<(String, FunctionEntry)> {
     let script = statement(script);
-    match dialect::parse(script.trim_end().trim_end_matches(';'))? {
-        Statement::CreateFunction(function) => Ok(function.into_entry()),
-        _ => Err(Error::internal("a script of sql/functions does not create a function")),
-    }
+    let mut cursor = Cursor::new(script.trim_end().trim_end_matches(';'))?;
+    let FunctionDeclaration { name, parameters, returns, body, .. } = FunctionDeclaration::parse(&mut cursor)?;
+    cursor.end()?;
+    Ok((name.last().map(fold).unwrap_or_default(), FunctionEntry { oid: 0, parameters, returns, body }))
 }
 
 /// The functions, by name.

@@ -7,10 +7,10 @@ use super::Session;
 use crate::catalog::Change;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
-use crate::sql::parser::dialect::{self, fold};
+use crate::sql::parser::dialect::fold;
 use crate::sql::planning::names::{Target, missing_text};
 use crate::sql::planning::shipped;
-use crate::sql::statements::Statement;
+use crate::sql::statements::{self, Statement};
 
 impl Session {
     /// Where a new object with that name goes. A schema that is not there yet is made, unless its name looks like a slip of the pen.
@@ -65,7 +65,9 @@ impl Session {
 
     async fn declare_shipped(&mut self, table: &str) -> Result<bool> {
         let Some(text) = shipped::declaration(table) else { return Ok(false) };
-        let Statement::CreateTable(statement) = dialect::parse(text.trim_end_matches(';'))? else { return Ok(false) };
+        let Statement::CreateTable(statement) = statements::parse(text.trim_end_matches(';'))? else {
+            return Ok(false);
+        };
         if !statement.is_there(self).await? {
             return Ok(false);
         }

@@ -9,7 +9,7 @@ use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
 
 use super::existing_jobs::Existing;
-use super::{Outcome, Session, TransactionStatus, background_stream, dml};
+use super::{Outcome, Session, TransactionStatus, background_stream};
 use crate::catalog::{Change, DesiredState, JobEntry};
 use crate::engine::checkpoint::CheckpointStore;
 use crate::engine::dataflow::JobSettings;
@@ -17,7 +17,8 @@ use crate::error::{Error, Result};
 use crate::sql::parser::dialect::Places;
 use crate::sql::planning::error_map::refine;
 use crate::sql::planning::job_plan::{self, JobInsert, PlannedJob};
-use crate::sql::planning::planner::{Planned, SharedPlan};
+use crate::sql::planning::planned::{Planned, SharedPlan};
+use crate::sql::planning::planner::dml;
 use crate::sql::statements::insert::Insert;
 use crate::threads::Deep;
 
@@ -55,12 +56,12 @@ impl Session {
         let settings = JobSettings { time_zone: self.settings.time_zone(), options: self.settings.of_jobs() };
         let pipeline_name = self.settings.get("pipeline.name").ok().filter(|name| !name.is_empty());
         let work = async move {
-            let (plan, table, target) = planner.plan_insert(&insert, &given, &places)?;
+            let (plan, table, target) = planner.plan_insert(&insert.into, &given, &places)?;
             let optimised = state.optimize(&plan).map_err(|error| refine(error, Some(&places)))?;
             if !crate::engine::planner::is_unbounded(&optimised)? {
                 return Ok(Planned::BoundedInsert { plan: planner.share(dml(plan, &table, &target)?) });
             }
-            let (plan, table, target) = volatile.plan_insert(&insert, &given, &places)?;
+            let (plan, table, target) = volatile.plan_insert(&insert.into, &given, &places)?;
             let query = server.optimize_for_jobs(&plan, &state).map_err(|error| refine(error, Some(&places)))?;
             let query = Arc::new(Deep::new(query));
             let insert = JobInsert { query, sink: table, table: target.name, text: insert.text.clone() };

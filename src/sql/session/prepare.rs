@@ -10,19 +10,20 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
-use super::{CachedPlan, Prepared, PreparedInner, Session, dml, rename};
+use super::{CachedPlan, Prepared, PreparedInner, Session, rename};
 use crate::error::Result;
-use crate::sql::parser::dialect::{self, Places};
+use crate::sql::parser::dialect::Places;
 use crate::sql::parser::splitter::{self, StatementText};
 use crate::sql::parser::statement_size;
 use crate::sql::planning::constant_row::ConstantRow;
 use crate::sql::planning::error_map::refine;
-use crate::sql::planning::planner::{Planned, Planner, SharedPlan};
-use crate::sql::statements::Statement;
+use crate::sql::planning::planned::{Planned, SharedPlan};
+use crate::sql::planning::planner::{Planner, dml};
 use crate::sql::statements::explain::Explained;
 use crate::sql::statements::insert::Insert;
 use crate::sql::statements::prepared::PreparedControl;
 use crate::sql::statements::query::Query;
+use crate::sql::statements::{self, Statement};
 use crate::threads::Deep;
 
 /// What planning gives.
@@ -85,12 +86,12 @@ impl Session {
     /// Reads a statement.
     async fn read(&mut self, text: &str) -> Result<Arc<Deep<Statement>>> {
         let read = if statement_size::is_small(text) {
-            dialect::parse(text).map(|statement| Arc::new(Deep::shallow(statement)))
+            statements::parse(text).map(|statement| Arc::new(Deep::shallow(statement)))
         } else {
             let text = text.to_owned();
             self.server
                 .queries
-                .compute(move || dialect::parse(&text).map(|statement| Arc::new(Deep::new(statement))))
+                .compute(move || statements::parse(&text).map(|statement| Arc::new(Deep::new(statement))))
                 .await
         };
         read.and_then(|statement| self.refuse_in_failed_block(&statement).map(|()| statement)).inspect_err(|_| {
@@ -151,7 +152,7 @@ impl Session {
     ) -> Result<Option<Analysed>> {
         let (insert, given, text) = (insert.clone(), given.to_vec(), text.to_owned());
         self.plan(false, move |planner| {
-            let (plan, table, target) = planner.plan_insert(&insert, &given, &Places::new(&text))?;
+            let (plan, table, target) = planner.plan_insert(&insert.into, &given, &Places::new(&text))?;
             if plan.get_parameter_names()?.is_empty() {
                 return Ok(None);
             }

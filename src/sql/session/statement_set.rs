@@ -4,7 +4,7 @@
 use super::existing_jobs::Existing;
 use super::{Outcome, Session, TransactionStatus};
 use crate::error::{Error, Result};
-use crate::sql::planning::planner::Planned;
+use crate::sql::planning::planned::Planned;
 use crate::sql::statements::statement_set::Purpose;
 use crate::sql::statements::transaction::Transaction;
 use crate::sql::statements::{Statement, done, explain};

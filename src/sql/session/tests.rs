@@ -8,6 +8,7 @@ use crate::catalog::Catalog;
 use crate::clock::{Clock, ManualClock};
 use crate::connectors::{ConnectorDefaults, Registry};
 use crate::jobs::Jobs;
+use crate::sql::SystemSchema;
 use crate::sql::job_relations::JobRelations;
 
 struct Harness {

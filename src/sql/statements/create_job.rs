@@ -8,7 +8,7 @@ use super::statement_set::{Purpose, StatementSet};
 use super::{Statement, done};
 use crate::error::{Error, Result};
 use crate::sql::parser::dialect::Cursor;
-use crate::sql::planning::planner::Planned;
+use crate::sql::planning::planned::Planned;
 
 /// CREATE [OR REPLACE] JOB [IF NOT EXISTS] name [IF NOT EXISTS] AS INSERT …
 #[derive(Debug, Clone)]

@@ -20,7 +20,7 @@ use crate::sql::execution::background_stream;
 use crate::sql::execution::interruptible::{self, interruptible};
 use crate::sql::execution::queries::Interrupt;
 use crate::sql::parser::dialect::Cursor;
-use crate::sql::planning::planner::Planned;
+use crate::sql::planning::planned::Planned;
 
 /// What is explained.
 #[derive(Debug, Clone)]

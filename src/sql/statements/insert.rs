@@ -1,27 +1,17 @@
 //! INSERT INTO: bounded sources run now and are counted; an unbounded source becomes a job.
 
-use datafusion::sql::sqlparser::ast::{self, Ident};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use crate::error::{Error, Result};
-use crate::sql::parser::dialect::{Cursor, Hints};
+use crate::sql::parser::dialect::Cursor;
 use crate::sql::parser::secret_options::mask;
+use crate::sql::planning::planner::InsertInto;
 
 /// INSERT INTO t [(columns)] query
 #[derive(Debug, Clone)]
 pub struct Insert {
-    /// The table.
-    pub table: Vec<Ident>,
-    /// Where its name stands.
-    pub position: usize,
-    /// OPTIONS hint of the table.
-    pub options: Vec<(String, String)>,
-    /// The columns that the query gives, if listed.
-    pub columns: Vec<(Ident, usize)>,
-    /// The query.
-    pub source: Box<ast::Query>,
-    /// Hints of the query's tables.
-    pub hints: Hints,
+    /// What it writes, and where.
+    pub into: InsertInto,
     /// The statement's text with its secrets masked.
     pub text: String,
 }
@@ -84,6 +74,7 @@ impl Insert {
         // A hint may stand after the last token.
         let to = cursor.position();
         let text = mask(cursor.slice(from, to).trim_end());
-        Ok(Self { table, position, options, columns, source, hints: cursor.hints.between(from, to), text })
+        let hints = cursor.hints.between(from, to);
+        Ok(Self { into: InsertInto { table, position, options, columns, source, hints }, text })
     }
 }

@@ -39,6 +39,17 @@ use super::session::{Outcome, Session};
 use crate::error::Result;
 use crate::sql::parser::dialect::Cursor;
 
+/// Reads a statement.
+///
+/// # Errors
+/// A syntax error (42601 with position), or a statement that is refused (0A000).
+pub fn parse(text: &str) -> Result<Statement> {
+    let mut cursor = Cursor::new(text)?;
+    let statement = Statement::parse(&mut cursor)?;
+    cursor.end()?;
+    Ok(statement)
+}
+
 /// A statement of either dialect.
 #[derive(Debug, Clone)]
 pub enum Statement {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::sql::statements::{Statement, parse};
 
 fn statements(script: &str) -> Vec<Result<Statement>> {
     super::super::splitter::split(script).unwrap().iter().map(|statement| parse(&statement.text)).collect()

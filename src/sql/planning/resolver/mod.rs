@@ -26,8 +26,8 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use self::merged::{Before, Kept, Merged};
+use super::names::{Names, Target};
 use super::plan_size::{COLUMNS_MAX, Size, WITH_QUERIES_MAX, check_grouping};
-use super::planner::Planner;
 use super::result_names::column_name;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
@@ -73,9 +73,23 @@ pub struct Parameter {
     pub cast: Option<SqlType>,
 }
 
+/// What the resolver asks of whoever knows the relations and the functions.
+pub trait Relations {
+    /// What names mean.
+    fn names(&self) -> &Names;
+    /// Makes a relation known to the plan under a name of its own where it has hints; gives the schema part of that name.
+    fn register(&self, target: &Target, options: &[(String, String)]) -> Result<(String, Arc<dyn TableProvider>)>;
+    /// What a reference to a relation costs.
+    fn size_of(&self, schema: &str, name: &str) -> Size;
+    /// Whether a name is an aggregate function's.
+    fn is_aggregate(&self, name: &str) -> bool;
+    /// Plans the user's function behind a call, so that its errors are told and not taken for a missing function.
+    fn note_function(&self, function: &mut Function) -> Result<()>;
+}
+
 /// Resolves one query.
 pub struct Resolver<'p> {
-    planner: &'p Planner,
+    relations: &'p dyn Relations,
     hints: Hints,
     places: Option<&'p Places>,
     ctes: Vec<WithQuery>,
@@ -104,9 +118,9 @@ struct WithQuery {
 
 impl<'p> Resolver<'p> {
     /// Makes a resolver for a text whose hints and places are given.
-    pub fn new(planner: &'p Planner, hints: Hints, places: Option<&'p Places>) -> Self {
+    pub fn new(relations: &'p dyn Relations, hints: Hints, places: Option<&'p Places>) -> Self {
         Self {
-            planner,
+            relations,
             hints,
             places,
             ctes: Vec::new(),
@@ -339,7 +353,7 @@ impl<'p> Resolver<'p> {
         }
         let place = self.places.and_then(|places| places.of(select.select_token.0.span));
         if let Some(hint) = place.and_then(|place| self.hints.state_ttl.remove(&place)) {
-            let is_aggregate = |name: &str| self.planner.is_aggregate(name);
+            let is_aggregate = |name: &str| self.relations.is_aggregate(name);
             super::state_ttl_hint::apply(select, &hint, &is_aggregate)?;
         }
         let mut scopes = outer.to_vec();
@@ -665,16 +679,16 @@ impl<'p> Resolver<'p> {
         }
         self.reads_relations = true;
         let target = self
-            .planner
+            .relations
             .names()
             .find_relation(&idents)
             .map_err(|error| self.place(error, idents[0].span))?
-            .ok_or_else(|| self.place(self.planner.names().missing_relation(&idents), idents[0].span))?;
+            .ok_or_else(|| self.place(self.relations.names().missing_relation(&idents), idents[0].span))?;
         let (schema, provider) = self
-            .planner
+            .relations
             .register(&target, &options.unwrap_or_default())
             .map_err(|error| if error.position().is_some() { error } else { self.place(error, last.span) })?;
-        self.count(self.planner.size_of(&schema, &target.name), last.span)?;
+        self.count(self.relations.size_of(&schema, &target.name), last.span)?;
         *name = ObjectName::from(vec![
             Ident { value: schema, quote_style: Some('"'), span: idents[0].span },
             Ident { value: target.name.clone(), quote_style: Some('"'), span: last.span },
@@ -987,7 +1001,7 @@ impl VisitorMut for Exprs<'_, '_> {
             }
             Expr::Function(function) => {
                 let span = function.name.0.last().and_then(|part| part.as_ident()).map(|ident| ident.span);
-                let noted = self.resolver.planner.note_function(function);
+                let noted = self.resolver.relations.note_function(function);
                 noted.map(|()| None).map_err(|error| self.resolver.place(error, span.unwrap_or_else(Span::empty)))
             }
             Expr::Collate { collation, .. } => refuse_collation(collation).map(|()| None),

@@ -1,0 +1,33 @@
+//! A statement's plan, as whoever runs it takes it.
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::LogicalPlan;
+
+use super::constant_row::ConstantRow;
+use super::job_plan::PlannedJob;
+use crate::threads::Deep;
+
+/// A plan that may be deep and that several hold.
+pub type SharedPlan = Arc<Deep<LogicalPlan>>;
+
+/// A statement's plan.
+#[derive(Clone)]
+pub enum Planned {
+    /// Rows for the client.
+    Query {
+        /// As DataFusion's SQL planner gives it: neither analysed nor optimised.
+        plan: SharedPlan,
+        /// The names of the result's columns, where they differ from the plan's.
+        names: Option<Vec<String>>,
+        /// If it reads nothing.
+        constant: Option<ConstantRow>,
+    },
+    /// An INSERT that ends by itself.
+    BoundedInsert {
+        /// The write over its input.
+        plan: SharedPlan,
+    },
+    /// An INSERT that does not.
+    Job(Box<PlannedJob>),
+}
