@@ -5,9 +5,9 @@ pub mod execution;
 pub mod job_relations;
 pub mod parser;
 pub mod planning;
+pub mod runner;
 pub mod server;
 pub mod session;
-pub mod settings;
 pub mod statements;
 
 pub use parser::splitter::StatementText;

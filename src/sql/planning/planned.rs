@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::scalar::ScalarValue;
 
 use super::constant_row::ConstantRow;
+use super::error_map::refine;
 use super::job_plan::PlannedJob;
+use crate::error::Result;
 use crate::threads::Deep;
 
 /// A plan that may be deep and that several hold.
@@ -30,4 +33,13 @@ pub enum Planned {
     },
     /// An INSERT that does not.
     Job(Box<PlannedJob>),
+}
+
+/// A plan with the values of its parameters.
+pub fn bound(plan: &SharedPlan, parameters: Vec<ScalarValue>) -> Result<LogicalPlan> {
+    let plan = LogicalPlan::clone(plan);
+    if parameters.is_empty() {
+        return Ok(plan);
+    }
+    plan.with_param_values(parameters).map_err(|error| refine(error, None))
 }

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast::{
     DataType as SqlType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, SelectItem,
     SetExpr, TrimWhereField, Value, ValueWithSpan, VisitMut, VisitorMut,
@@ -90,6 +92,26 @@ pub fn name_results(body: &mut SetExpr) -> Option<Vec<String>> {
             name_results(left)
         }
         _ => None,
+    }
+}
+
+/// The columns of a result as the client sees them.
+pub fn rename(schema: &SchemaRef, names: Option<&[String]>) -> SchemaRef {
+    match names {
+        Some(names) if names.len() == schema.fields().len() => {
+            let fields: Vec<Field> =
+                schema.fields().iter().zip(names).map(|(field, name)| field.as_ref().clone().with_name(name)).collect();
+            Arc::new(Schema::new(fields))
+        }
+        _ if schema.fields().iter().any(|field| field.name().contains(MARK)) => {
+            let fields: Vec<Field> = schema
+                .fields()
+                .iter()
+                .map(|field| field.as_ref().clone().with_name(without_mark(field.name())))
+                .collect();
+            Arc::new(Schema::new(fields))
+        }
+        _ => schema.clone(),
     }
 }
 

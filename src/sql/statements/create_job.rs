@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::super::session::{Existing, Outcome, Session};
-use super::insert::Insert;
-use super::statement_set::{Purpose, StatementSet};
+use super::super::session::{Existing, Outcome, Purpose, Session};
+use super::insert::{self, Insert};
+use super::statement_set::StatementSet;
 use super::{Statement, done};
 use crate::error::{Error, Result};
 use crate::sql::parser::dialect::Cursor;
@@ -60,7 +60,7 @@ impl CreateJob {
     /// The name is taken, the INSERT is bounded, or it cannot run as a job.
     pub async fn execute(&self, session: &mut Session) -> Result<Outcome> {
         if session.may_create_job(&self.name, self.existing)? {
-            match session.plan_insert(&self.insert, &[], &self.text).await? {
+            match insert::plan(session, &self.insert, &[], &self.text).await? {
                 Planned::Job(job) => session.submit(&job, Some(self.name.clone()), self.existing)?,
                 Planned::BoundedInsert { .. } | Planned::Query { .. } => return Err(needs_unbounded()),
             }

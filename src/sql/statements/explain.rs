@@ -9,11 +9,11 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::displayable;
 
-use super::super::session::{Outcome, Session};
+use super::super::session::{Outcome, Purpose, Session};
 use super::explain_job::ExplainJob;
 use super::insert::Insert;
 use super::query::Query;
-use super::statement_set::{Purpose, StatementSet};
+use super::statement_set::StatementSet;
 use super::{Statement, text_rows, text_schema};
 use crate::error::{Error, Result};
 use crate::sql::execution::background_stream;

@@ -1,15 +1,17 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::compute::cast;
+use futures::StreamExt;
 
 use super::*;
 use crate::catalog::Catalog;
 use crate::clock::{Clock, ManualClock};
 use crate::connectors::{ConnectorDefaults, Registry};
 use crate::jobs::Jobs;
-use crate::sql::SystemSchema;
 use crate::sql::job_relations::JobRelations;
+use crate::sql::{SessionOptions, SqlServer, SystemSchema};
 
 struct Harness {
     session: Session,

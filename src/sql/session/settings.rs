@@ -9,6 +9,11 @@ use crate::engine::state::budget::parse_memory_size;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
 
+/// Whether transactions only read unless they say otherwise.
+pub const DEFAULT_READ_ONLY: &str = "default_transaction_read_only";
+/// Whether the transaction only reads.
+pub const READ_ONLY: &str = "transaction_read_only";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// Any text.

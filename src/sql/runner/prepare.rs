@@ -10,17 +10,18 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
-use super::{CachedPlan, Prepared, PreparedInner, Session, rename};
 use crate::error::Result;
 use crate::sql::parser::dialect::Places;
 use crate::sql::parser::splitter::{self, StatementText};
 use crate::sql::parser::statement_size;
 use crate::sql::planning::constant_row::ConstantRow;
 use crate::sql::planning::error_map::refine;
-use crate::sql::planning::planned::{Planned, SharedPlan};
+use crate::sql::planning::planned::Planned;
 use crate::sql::planning::planner::{Planner, dml};
+use crate::sql::planning::result_names::rename;
+use crate::sql::session::{CachedPlan, Prepared, PreparedInner, Session};
 use crate::sql::statements::explain::Explained;
-use crate::sql::statements::insert::Insert;
+use crate::sql::statements::insert::{self as inserts, Insert};
 use crate::sql::statements::prepared::PreparedControl;
 use crate::sql::statements::query::Query;
 use crate::sql::statements::{self, Statement};
@@ -71,7 +72,7 @@ impl Session {
             other => result.or_else(|| other.result(self)),
         };
         let snapshot = self.snapshot()?;
-        let generation = self.settings.generation;
+        let generation = self.settings().generation;
         let plan = planned.map(|(planned, once)| CachedPlan {
             planned,
             snapshot,
@@ -94,24 +95,11 @@ impl Session {
                 .compute(move || statements::parse(&text).map(|statement| Arc::new(Deep::new(statement))))
                 .await
         };
-        read.and_then(|statement| self.refuse_in_failed_block(&statement).map(|()| statement)).inspect_err(|_| {
+        read.and_then(|statement| self.admit(statement.as_ref()).map(|()| statement)).inspect_err(|_| {
             if splitter::opens_statement_set(text) {
                 self.open_failed_set();
             }
         })
-    }
-
-    /// Plans with a planner of this session, on the threads of queries.
-    ///
-    /// # Errors
-    /// As [`Self::planner`], and what the work gives.
-    pub async fn plan<T: Send + 'static>(
-        &mut self,
-        volatile: bool,
-        work: impl FnOnce(Planner) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let planner = self.planner(volatile)?;
-        self.server.queries.compute(move || work(planner)).await
     }
 
     async fn analyse_query(&mut self, query: &Arc<Query>, text: &str, given: &[Option<DataType>]) -> Result<Analysed> {
@@ -130,14 +118,14 @@ impl Session {
         text: &str,
         given: &[Option<DataType>],
     ) -> Result<Analysed> {
-        let planned = self.plan_insert(insert, given, text).await?;
+        let planned = inserts::plan(self, insert, given, text).await?;
         let parameter_types = match &planned {
             Planned::Query { .. } | Planned::Job(_) => {
                 given.iter().map(|given| given.clone().unwrap_or(DataType::Utf8)).collect()
             }
             Planned::BoundedInsert { plan } => {
                 let (plan, given) = (plan.clone(), given.to_vec());
-                self.server.queries.compute(move || parameter_types(&plan, &given)).await?
+                self.server().queries.compute(move || parameter_types(&plan, &given)).await?
             }
         };
         Ok(Analysed { planned, parameter_types, result: None, once: true })
@@ -162,15 +150,6 @@ impl Session {
             Ok(Some(Analysed { planned, parameter_types, result: None, once: true }))
         })
         .await
-    }
-
-    /// A plan with the values of its parameters.
-    pub(super) fn bound(plan: &SharedPlan, parameters: Vec<datafusion::scalar::ScalarValue>) -> Result<LogicalPlan> {
-        let plan = LogicalPlan::clone(plan);
-        if parameters.is_empty() {
-            return Ok(plan);
-        }
-        plan.with_param_values(parameters).map_err(|error| refine(error, None))
     }
 }
 

@@ -1,49 +1,39 @@
-//! One session: its settings, its transaction, its statements. The wire layer drives it; every result is a stream.
-//!
-//! A statement is read and planned by `prepare`, and run by `execute`. The plan made by `prepare` is good for the first execution;
-//! later ones plan again when the catalog, the settings or the time may have changed.
+//! One session: its settings, its transaction, what it holds between its statements. Knows plans; what statements are, it does not
+//! know (`runner` reads and runs them).
 
-mod declare;
 mod existing_jobs;
 mod held;
 mod inserts;
-mod prepare;
+mod prepared;
+pub mod settings;
 mod statement_set;
+mod target;
 mod transaction;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::session_state::SessionState;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::scalar::ScalarValue;
-use futures::{StreamExt, stream};
 
-use super::server::{SessionView, SqlServer, SystemFunctions};
-use super::settings::Settings;
-use super::statements::Statement;
 use crate::catalog::{Change, DEFAULT_DATABASE, Snapshot, TableEntry};
 use crate::connectors::table_provider::ScanNotices;
 use crate::connectors::{LengthEnforcer, OptionValue, StatementCounts};
 use crate::error::{Error, Result};
 use crate::functions::memory::ValueLimit;
-use crate::sql::execution::query_memory::frugal;
-use crate::sql::execution::{background_stream, query_memory};
-use crate::sql::parser::splitter::{self, StatementText};
-use crate::sql::planning::error_map::refine;
+use crate::sql::execution::query_memory;
 use crate::sql::planning::job_plan::PlannedJob;
 use crate::sql::planning::names::{Names, TEMPORARY_SCHEMA, Target};
-use crate::sql::planning::planned::Planned;
 use crate::sql::planning::planner::Planner;
-use crate::sql::planning::result_names::{MARK, without_mark};
-use crate::threads::Deep;
+use crate::sql::server::{SessionView, SqlServer, SystemFunctions};
 pub use existing_jobs::Existing;
 pub use held::HELD_BYTES_MAX;
+pub(super) use prepared::{CachedPlan, PreparedInner};
+pub use prepared::{InSet, Prepared, Runnable, Running};
+use settings::Settings;
 use statement_set::OpenSet;
+pub use statement_set::Purpose;
 use transaction::Savepoint;
 
 /// Start-up parameters of a session.
@@ -92,41 +82,6 @@ pub struct Notice {
     pub hint: Option<String>,
 }
 
-/// A statement analysed once; executed with parameters as often as wanted. Cheap to clone.
-#[derive(Clone)]
-pub struct Prepared {
-    /// Types of `$1 …`.
-    pub parameter_types: Vec<DataType>,
-    /// Columns of the result; `None` for statements without rows.
-    pub result: Option<SchemaRef>,
-    inner: Arc<PreparedInner>,
-}
-
-struct PreparedInner {
-    text: StatementText,
-    statement: Arc<Deep<Statement>>,
-    /// What the client said of the parameters.
-    given_types: Vec<Option<DataType>>,
-    plan: Option<CachedPlan>,
-}
-
-struct CachedPlan {
-    planned: Planned,
-    snapshot: Arc<Snapshot>,
-    generation: u64,
-    /// Whether the plan is good for one execution only.
-    once: bool,
-    used: AtomicBool,
-}
-
-impl CachedPlan {
-    fn is_good(&self, snapshot: &Arc<Snapshot>, generation: u64) -> bool {
-        Arc::ptr_eq(&self.snapshot, snapshot)
-            && self.generation == generation
-            && !(self.used.swap(true, Ordering::Relaxed) && self.once)
-    }
-}
-
 /// What execution gives.
 pub enum Outcome {
     /// Rows, then the tag: `SELECT`, `SHOW`, `EXPLAIN`, … to which the wire layer adds the count where Postgres does (`SELECT n`).
@@ -157,29 +112,29 @@ struct Derived {
 
 /// One client's session.
 pub struct Session {
-    server: Arc<SqlServer>,
+    pub(super) server: Arc<SqlServer>,
     user: String,
     process_id: i32,
     database: String,
-    settings: Settings,
+    pub(super) settings: Settings,
     /// With the generation of the settings that it follows from.
     derived: Option<(u64, Derived)>,
     temporary: Arc<BTreeMap<String, TableEntry>>,
-    prepared: BTreeMap<String, Prepared>,
+    pub(super) prepared: BTreeMap<String, Prepared>,
     /// Of prepared statements and portals.
     held_bytes: usize,
-    notices: Vec<Notice>,
+    pub(super) notices: Vec<Notice>,
     /// What the last query or INSERT has left out.
     counts: Option<Arc<StatementCounts>>,
-    block: TransactionStatus,
+    pub(super) block: TransactionStatus,
     /// A statement of this message failed; what the message changed is rolled back at its end.
     message_failed: bool,
-    pending: Vec<Change>,
+    pub(super) pending: Vec<Change>,
     savepoints: Vec<Savepoint>,
     /// INSERTs of the block that do not end: a job at COMMIT.
     inserts: Vec<PlannedJob>,
     /// A statement set that comes in parts.
-    set: Option<OpenSet>,
+    pub(super) set: Option<OpenSet>,
     /// The catalog with the pending changes, over which snapshot and of how many changes.
     overlay: Option<(Arc<Snapshot>, usize, Arc<Snapshot>)>,
     settings_before: Option<Box<Settings>>,
@@ -237,149 +192,6 @@ impl Session {
         })
     }
 
-    /// Splits a message into statements: at semicolons outside of quotes, comments, dollar quotes and `BEGIN STATEMENT SET … END`.
-    ///
-    /// # Errors
-    /// An unterminated quote or comment (42601 with its position).
-    pub fn split(&self, message: &str) -> Result<Vec<StatementText>> {
-        splitter::split(message)
-    }
-
-    /// Analyses a statement. `parameter_types`: what the client said of `$1 …`, `None` where it left the type to us.
-    ///
-    /// # Errors
-    /// Syntax, unknown names, types; with SQLSTATE and position. The caller reports the error; the session then fails its block by itself.
-    pub async fn prepare(
-        &mut self,
-        statement: &StatementText,
-        parameter_types: &[Option<DataType>],
-    ) -> Result<Prepared> {
-        let mut result = self.prepare_inner(statement, parameter_types).await;
-        while let Err(error) = &result
-            && self.declare_missing(error).await
-        {
-            result = self.prepare_inner(statement, parameter_types).await;
-        }
-        self.note_failure(result)
-    }
-
-    fn note_failure<T>(&mut self, result: Result<T>) -> Result<T> {
-        if result.is_err() {
-            self.fail();
-        }
-        result
-    }
-
-    fn refuse_in_failed_block(&self, statement: &Statement) -> Result<()> {
-        if let Some(set) = &self.set {
-            return set.admit(statement);
-        }
-        if self.block == TransactionStatus::Failed && !statement.ends_block() {
-            return Err(Error::invalid(
-                "current transaction is aborted, commands ignored until end of transaction block",
-            )
-            .code("25P02"));
-        }
-        Ok(())
-    }
-
-    /// Runs a prepared statement. Cancel safe: dropping the future (CancelRequest, time-out) ends the work.
-    ///
-    /// # Errors
-    /// Whatever the statement may raise.
-    pub async fn execute(&mut self, prepared: &Prepared, parameters: Vec<ScalarValue>) -> Result<Outcome> {
-        let result = self.execute_inner(prepared, parameters).await;
-        self.note_failure(result)
-    }
-
-    async fn execute_inner(&mut self, prepared: &Prepared, parameters: Vec<ScalarValue>) -> Result<Outcome> {
-        let inner = prepared.inner.clone();
-        self.refuse_in_failed_block(&inner.statement)?;
-        if let Some(what) = inner.statement.writes() {
-            self.refuse_read_only(what)?;
-        }
-        if !matches!(**inner.statement, Statement::Query(_) | Statement::Insert(_) | Statement::Explain(_)) {
-            return inner.statement.execute(self).await;
-        }
-        if parameters.len() != prepared.parameter_types.len() {
-            return Err(Error::invalid(format!(
-                "bind message supplies {} parameters, but prepared statement requires {}",
-                parameters.len(),
-                prepared.parameter_types.len()
-            ))
-            .code("08P01"));
-        }
-        let snapshot = self.snapshot()?;
-        if let Some(cached) = &inner.plan
-            && cached.is_good(&snapshot, self.settings.generation)
-        {
-            return self.run(&inner.statement, &cached.planned, prepared.result.clone(), parameters).await;
-        }
-        let given: Vec<Option<DataType>> = if inner.given_types.iter().any(Option::is_some) || parameters.is_empty() {
-            inner.given_types.clone()
-        } else {
-            Vec::new()
-        };
-        let again = self.prepare_inner(&inner.text, &given).await?;
-        if again.result.as_ref().map(|schema| schema.fields().len())
-            != prepared.result.as_ref().map(|schema| schema.fields().len())
-        {
-            return Err(Error::stale_plan());
-        }
-        let plan = again.inner.plan.as_ref().ok_or_else(|| Error::internal("a query has no plan"))?;
-        self.run(&inner.statement, &plan.planned, again.result.clone(), parameters).await
-    }
-
-    async fn run(
-        &mut self,
-        statement: &Statement,
-        planned: &Planned,
-        result: Option<SchemaRef>,
-        parameters: Vec<ScalarValue>,
-    ) -> Result<Outcome> {
-        if let Statement::Explain(explain) = statement {
-            return explain.execute(self, planned).await;
-        }
-        match planned {
-            Planned::Query { constant: Some(row), .. } => {
-                let schema = result.ok_or_else(|| Error::internal("a query has no columns"))?;
-                let batch = row.compute(&schema)?;
-                let stream = stream::iter([Ok(batch)]);
-                let stream = Box::pin(RecordBatchStreamAdapter::new(schema.clone(), stream));
-                Ok(Outcome::Rows { verb: "SELECT", schema, stream })
-            }
-            Planned::Query { plan, names, constant: None } => {
-                let plan = plan.clone();
-                let (mut state, told) = self.telling_state();
-                self.count_into(&mut state);
-                let context = self.task_context(&state);
-                let made = async move {
-                    let plan = Self::bound(&plan, parameters)?;
-                    let physical = state.create_physical_plan(&plan).await.map_err(|error| refine(error, None))?;
-                    let again = frugal::plan_again(&physical, &plan, &state, &context);
-                    Ok((physical, context, again))
-                };
-                let stream = background_stream::start(&self.server.queries, made).await?;
-                told.take().into_iter().for_each(|notice| self.notice(notice));
-                let schema = rename(&stream.schema(), names.as_deref());
-                Ok(Outcome::Rows { verb: "SELECT", schema: schema.clone(), stream: renamed(stream, schema) })
-            }
-            Planned::BoundedInsert { plan } => {
-                let plan =
-                    if parameters.is_empty() { plan.clone() } else { self.bind_insert(plan, parameters).await? };
-                if let Some(collected) = self.collect(|| Planned::BoundedInsert { plan: plan.clone() }) {
-                    return Ok(collected);
-                }
-                let count = self.run_bounded(&plan).await?;
-                Ok(Outcome::Done { tag: format!("INSERT 0 {count}") })
-            }
-            Planned::Job(job) => match self.collect(|| planned.clone()) {
-                Some(collected) => Ok(collected),
-                None => self.submit_insert(job),
-            },
-        }
-    }
-
     /// Tells the session that its statement failed outside of `execute` (while streaming rows, or cancelled): a block becomes failed.
     pub fn fail(&mut self) {
         if self.block == TransactionStatus::Open {
@@ -425,14 +237,14 @@ impl Session {
     }
 
     /// Notices of what was left out since the last ones.
-    fn tell_counts(&mut self) {
+    pub(super) fn tell_counts(&mut self) {
         for (message, detail) in self.counts.as_ref().map(|counts| counts.take_told()).unwrap_or_default() {
             self.notice_with(message, detail);
         }
     }
 
     /// Has the tables of one execution count what they leave out.
-    fn count_into(&mut self, state: &mut SessionState) {
+    pub(super) fn count_into(&mut self, state: &mut SessionState) {
         let leaves_out = self.settings.get("error-handling.mode").is_ok_and(|mode| mode == "log");
         let enforcer = self.settings.get("table.exec.sink.type-length-enforcer").unwrap_or_default();
         let counts = StatementCounts::new(leaves_out, LengthEnforcer::of(Some(&enforcer)).unwrap_or_default());
@@ -516,7 +328,7 @@ impl Session {
     }
 
     /// The same for one execution, with what its scans have to tell the client.
-    fn telling_state(&self) -> (SessionState, Arc<ScanNotices>) {
+    pub(super) fn telling_state(&self) -> (SessionState, Arc<ScanNotices>) {
         let mut state = self.derived_now().state.as_ref().clone();
         let told = Arc::<ScanNotices>::default();
         state.config_mut().set_extension(Arc::clone(&told));
@@ -634,6 +446,19 @@ impl Session {
         ))
     }
 
+    /// Plans with a planner of this session, on the threads of queries.
+    ///
+    /// # Errors
+    /// As [`Self::planner`], and what the work gives.
+    pub async fn plan<T: Send + 'static>(
+        &mut self,
+        volatile: bool,
+        work: impl FnOnce(Planner) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let planner = self.planner(volatile)?;
+        self.server.queries.compute(move || work(planner)).await
+    }
+
     /// Whether a relation of that very name exists.
     ///
     /// # Errors
@@ -678,48 +503,6 @@ impl Session {
             self.drop_temporary(&name);
         }
     }
-
-    /// Keeps a statement under a name (PREPARE).
-    ///
-    /// # Errors
-    /// The name is taken, or the session holds too much.
-    pub fn add_prepared(&mut self, name: String, prepared: Prepared) -> Result<()> {
-        if self.prepared.contains_key(&name) {
-            return Err(Error::invalid(format!("prepared statement \"{name}\" already exists")).code("42P05"));
-        }
-        self.hold_bytes(prepared.held_bytes())?;
-        self.prepared.insert(name, prepared);
-        Ok(())
-    }
-
-    /// A statement kept by PREPARE.
-    ///
-    /// # Errors
-    /// There is none.
-    pub fn prepared(&self, name: &str) -> Result<Prepared> {
-        self.prepared
-            .get(name)
-            .cloned()
-            .ok_or_else(|| Error::not_found(format!("prepared statement \"{name}\" does not exist")).code("26000"))
-    }
-
-    /// Forgets a statement kept by PREPARE.
-    ///
-    /// # Errors
-    /// There is none.
-    pub fn remove_prepared(&mut self, name: &str) -> Result<()> {
-        let prepared = self.prepared(name)?;
-        self.release_bytes(prepared.held_bytes());
-        self.prepared.remove(name);
-        Ok(())
-    }
-
-    /// Forgets all statements kept by PREPARE.
-    pub fn forget_prepared(&mut self) {
-        for prepared in std::mem::take(&mut self.prepared).into_values() {
-            self.release_bytes(prepared.held_bytes());
-        }
-    }
 }
 
 impl Drop for Session {
@@ -736,40 +519,3 @@ fn secrets_of(entry: &TableEntry) -> Vec<String> {
     });
     references.collect()
 }
-
-fn rename(schema: &SchemaRef, names: Option<&[String]>) -> SchemaRef {
-    match names {
-        Some(names) if names.len() == schema.fields().len() => {
-            let fields: Vec<Field> =
-                schema.fields().iter().zip(names).map(|(field, name)| field.as_ref().clone().with_name(name)).collect();
-            Arc::new(Schema::new(fields))
-        }
-        _ if schema.fields().iter().any(|field| field.name().contains(MARK)) => {
-            let fields: Vec<Field> = schema
-                .fields()
-                .iter()
-                .map(|field| field.as_ref().clone().with_name(without_mark(field.name())))
-                .collect();
-            Arc::new(Schema::new(fields))
-        }
-        _ => schema.clone(),
-    }
-}
-
-fn renamed(stream: SendableRecordBatchStream, schema: SchemaRef) -> SendableRecordBatchStream {
-    if stream.schema() == schema {
-        return stream;
-    }
-    let of_batches = schema.clone();
-    let stream = stream.map(move |batch| {
-        let batch = batch?;
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        Ok(RecordBatch::try_new_with_options(of_batches.clone(), batch.columns().to_vec(), &options)?)
-    });
-    Box::pin(RecordBatchStreamAdapter::new(schema, stream))
-}
-
-#[cfg(test)]
-mod memory_connector;
-#[cfg(test)]
-mod tests;
