@@ -3,7 +3,7 @@
 use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::dialect::Cursor;
+use super::cursor::Cursor;
 use crate::data_type;
 use crate::error::{Error, Result};
 

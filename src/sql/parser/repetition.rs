@@ -4,7 +4,7 @@
 
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use super::dialect::Places;
+use super::places::Places;
 use crate::error::{Error, Result};
 
 /// Levels that double what they hold: four thousand copies of the innermost one.

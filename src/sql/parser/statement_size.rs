@@ -4,7 +4,7 @@
 
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use super::dialect::Places;
+use super::places::Places;
 use crate::error::{Error, Result};
 
 /// Calls of the parser that stand within each other: two or three for a level of brackets or of sub-queries.

@@ -4,7 +4,7 @@ use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 
 use crate::error::Error;
-use crate::sql::parser::dialect::Places;
+use crate::sql::parser::Places;
 
 /// Translates a planning error; the place comes from DataFusion's diagnostics.
 pub fn refine(error: DataFusionError, places: Option<&Places>) -> Error {

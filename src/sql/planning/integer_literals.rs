@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::functions::operator_chain;
-use crate::sql::parser::dialect::fold;
+use crate::sql::parser::fold;
 
 /// Functions whose results show the type of their arguments.
 const SHOW_TYPES: [&str; 25] = [

@@ -11,7 +11,7 @@ use super::shipped;
 use crate::catalog::Snapshot;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
-use crate::sql::parser::dialect::fold;
+use crate::sql::parser::fold;
 
 /// Schema of a session's temporary tables; never stored.
 pub const TEMPORARY_SCHEMA: &str = "pg_temp";

@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::{cast_names, field_access};
 use crate::functions::{nulls, operator_chain, patterns};
-use crate::sql::parser::dialect::fold;
+use crate::sql::parser::fold;
 
 /// Begins what makes a planned name unique; cut off before the client sees it.
 pub const MARK: char = '\u{1}';

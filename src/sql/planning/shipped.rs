@@ -9,8 +9,8 @@ use datafusion::sql::sqlparser::ast::Ident;
 
 use crate::catalog::{DEFAULT_SCHEMA, FunctionEntry};
 use crate::error::Result;
-use crate::sql::parser::dialect::{Cursor, fold};
 use crate::sql::parser::function_declaration::FunctionDeclaration;
+use crate::sql::parser::{Cursor, fold};
 
 /// Files below `sql/functions`.
 const FUNCTION_SCRIPTS: [&str; 2] = [

@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::engine::planner::state_ttl_alias;
 use crate::error::{Error, Result};
-use crate::sql::parser::dialect::{self, StateTtl};
+use crate::sql::parser::{self, StateTtl};
 
 /// Applies a hint to a block whose relations are resolved. `is_aggregate` knows the names of aggregate functions.
 ///
@@ -78,7 +78,7 @@ fn mark(factor: &mut TableFactor, ttl: Duration) -> Result<()> {
     };
     let own = TableAlias { name: Ident::with_quote('"', name), ..marker.clone() };
     let own = alias.replace(marker).unwrap_or(own);
-    let (mut query, _) = dialect::parse_query("SELECT * FROM t")?;
+    let (mut query, _) = parser::parse_query("SELECT * FROM t")?;
     let SetExpr::Select(select) = query.body.as_mut() else { return Err(Error::internal("a SELECT that is none")) };
     let Some(from) = select.from.first_mut() else { return Err(Error::internal("a SELECT without FROM")) };
     std::mem::swap(&mut from.relation, factor);

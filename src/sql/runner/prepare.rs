@@ -11,7 +11,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use crate::error::Result;
-use crate::sql::parser::dialect::Places;
+use crate::sql::parser::Places;
 use crate::sql::parser::splitter::{self, StatementText};
 use crate::sql::parser::statement_size;
 use crate::sql::planning::constant_row::ConstantRow;

@@ -6,7 +6,7 @@ use super::Session;
 use crate::catalog::Change;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
-use crate::sql::parser::dialect::fold;
+use crate::sql::parser::fold;
 use crate::sql::planning::names::Target;
 
 impl Session {

@@ -4,7 +4,7 @@ use super::super::session::{Outcome, Session};
 use super::done;
 use crate::catalog::{Change, DEFAULT_SCHEMA, FunctionEntry};
 use crate::error::{Error, Result};
-use crate::sql::parser::dialect::Cursor;
+use crate::sql::parser::Cursor;
 use crate::sql::parser::function_declaration::FunctionDeclaration;
 use crate::sql::planning::shipped;
 

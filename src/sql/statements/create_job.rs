@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::super::session::{Existing, Outcome, Purpose, Session};
 use super::insert::{self, Insert};
-use super::statement_set::StatementSet;
+use super::statement_set::{StatementSet, needs_unbounded};
 use super::{Statement, done};
 use crate::error::{Error, Result};
-use crate::sql::parser::dialect::Cursor;
+use crate::sql::parser::Cursor;
 use crate::sql::planning::planned::Planned;
 
 /// CREATE [OR REPLACE] JOB [IF NOT EXISTS] name [IF NOT EXISTS] AS INSERT …
@@ -17,12 +17,6 @@ pub struct CreateJob {
     existing: Existing,
     insert: Arc<Insert>,
     text: String,
-}
-
-/// Bounded INSERTs are no jobs.
-pub fn needs_unbounded() -> Error {
-    Error::invalid("CREATE JOB needs an INSERT that reads an unbounded table")
-        .hint("A bounded INSERT runs at once: submit it without CREATE JOB.")
 }
 
 impl CreateJob {

@@ -14,8 +14,8 @@ use crate::connectors::{Advice, ColumnDeclaration, ColumnKind, OptionReader, Opt
 use crate::data_type;
 use crate::error::{Error, Result};
 use crate::places;
-use crate::sql::parser::dialect::{Cursor, option_list};
 use crate::sql::parser::secret_options::is_secret;
+use crate::sql::parser::{Cursor, option_list};
 
 #[derive(Debug, Clone, PartialEq)]
 enum DeclaredKind {

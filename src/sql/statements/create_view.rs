@@ -8,7 +8,7 @@ use super::done;
 use crate::catalog::{Change, ViewEntry};
 use crate::data_type;
 use crate::error::{Error, Result};
-use crate::sql::parser::dialect::Cursor;
+use crate::sql::parser::Cursor;
 
 /// CREATE [OR REPLACE] VIEW [IF NOT EXISTS] v [(columns)] [COMMENT '…'] AS query
 #[derive(Debug, Clone)]

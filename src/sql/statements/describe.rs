@@ -8,7 +8,7 @@ use super::{text_rows, text_schema};
 use crate::catalog::TableEntry;
 use crate::connectors::ColumnKind;
 use crate::error::{Error, Result};
-use crate::sql::parser::dialect::{Cursor, fold};
+use crate::sql::parser::{Cursor, fold};
 
 /// DESCRIBE | DESC t
 #[derive(Debug, Clone)]

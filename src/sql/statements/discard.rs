@@ -3,7 +3,7 @@
 use super::super::session::{Outcome, Session, TransactionStatus};
 use super::done;
 use crate::error::{Error, Result};
-use crate::sql::parser::dialect::Cursor;
+use crate::sql::parser::Cursor;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {

@@ -7,7 +7,7 @@ use super::super::session::{Outcome, Session};
 use super::{done, refused};
 use crate::catalog::Change;
 use crate::error::{Error, Result};
-use crate::sql::parser::dialect::{Cursor, fold};
+use crate::sql::parser::{Cursor, fold};
 use crate::sql::planning::shipped;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

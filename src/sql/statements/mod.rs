@@ -12,6 +12,8 @@ pub mod explain;
 pub mod explain_job;
 pub mod insert;
 pub mod job_control;
+mod job_text;
+mod plan_text;
 pub mod prepared;
 pub mod query;
 pub mod refused;
@@ -38,7 +40,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::session::{InSet, Outcome, Purpose, Session};
 use crate::error::Result;
-use crate::sql::parser::dialect::Cursor;
+use crate::sql::parser::Cursor;
 
 /// Reads a statement.
 ///
@@ -178,10 +180,10 @@ impl Statement {
     /// The columns that the statement gives; queries are planned for that elsewhere.
     pub fn result(&self, session: &Session) -> Option<SchemaRef> {
         match self {
-            Self::Explain(_) | Self::ExplainJob(_) => Some(explain::schema()),
-            Self::StatementSet(set) => set.is_explained().then(explain::schema),
+            Self::Explain(_) | Self::ExplainJob(_) => Some(plan_text::schema()),
+            Self::StatementSet(set) => set.is_explained().then(plan_text::schema),
             Self::Transaction(transaction::Transaction::End) => {
-                matches!(session.set_purpose(), Some(Purpose::Explain { .. })).then(explain::schema)
+                matches!(session.set_purpose(), Some(Purpose::Explain { .. })).then(plan_text::schema)
             }
             Self::Show(show) => Some(show.schema()),
             Self::ShowCreateTable(show) => Some(show.schema()),

@@ -11,7 +11,7 @@ use futures::{StreamExt, stream};
 use crate::error::{Error, Result};
 use crate::sql::execution::background_stream;
 use crate::sql::execution::query_memory::frugal;
-use crate::sql::parser::dialect::{Cursor, Hints};
+use crate::sql::parser::{Cursor, Hints};
 use crate::sql::planning::error_map::refine;
 use crate::sql::planning::planned::{Planned, bound};
 use crate::sql::planning::result_names::rename;

@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use super::super::session::{Outcome, Session};
 use super::done;
 use crate::error::Result;
-use crate::sql::parser::dialect::Cursor;
+use crate::sql::parser::Cursor;
 
 /// RESET [name | ALL]
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use super::super::session::{Outcome, Session, TransactionStatus};
 use super::done;
 use crate::error::{Error, Result};
-use crate::sql::parser::dialect::Cursor;
+use crate::sql::parser::Cursor;
 use crate::sql::session::settings::{DEFAULT_READ_ONLY, READ_ONLY};
 
 /// SET

@@ -2,7 +2,7 @@
 
 use super::create_table::CreateTable;
 use crate::error::{Error, Result};
-use crate::sql::parser::dialect::Cursor;
+use crate::sql::parser::Cursor;
 use crate::sql::planning::names::missing_text;
 use crate::sql::planning::shipped;
 use crate::sql::session::Session;

@@ -11,7 +11,7 @@ use super::super::session::{Outcome, Session};
 use super::{batch_rows, show_jobs, text_rows};
 use crate::error::{Error, Result};
 use crate::functions;
-use crate::sql::parser::dialect::{Cursor, fold};
+use crate::sql::parser::{Cursor, fold};
 use crate::sql::planning::shipped;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

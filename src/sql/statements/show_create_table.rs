@@ -10,8 +10,8 @@ use super::text_rows;
 use crate::catalog::TableEntry;
 use crate::connectors::{ColumnKind, OptionValue};
 use crate::error::{Error, Result};
-use crate::sql::parser::dialect::{Cursor, fold};
 use crate::sql::parser::secret_options::{MASK, is_secret};
+use crate::sql::parser::{Cursor, fold};
 
 /// SHOW CREATE TABLE | VIEW t
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use super::super::session::{Outcome, Session};
 use super::{text_rows, text_schema};
 use crate::error::Result;
-use crate::sql::parser::dialect::Cursor;
+use crate::sql::parser::Cursor;
 
 /// Shows how many cancelled statements compute on, since they do not come to a pause.
 const UNSTOPPABLE: &str = "streamgate.unstoppable_queries";

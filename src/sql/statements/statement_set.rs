@@ -7,9 +7,9 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::super::session::{Existing, Outcome, Purpose, Session};
 use super::insert::{self, Insert};
-use super::{create_job, done, explain};
+use super::{done, plan_text};
 use crate::error::{Error, Result};
-use crate::sql::parser::dialect::Cursor;
+use crate::sql::parser::Cursor;
 use crate::sql::planning::planned::Planned;
 
 /// `EXECUTE STATEMENT SET BEGIN … END`, `BEGIN STATEMENT SET; … END`, `EXPLAIN STATEMENT SET BEGIN … END`, also behind CREATE JOB … AS
@@ -140,17 +140,17 @@ pub async fn run(session: &mut Session, purpose: &Purpose, members: Vec<Planned>
             let mut lines = Vec::new();
             if !jobs.is_empty() {
                 let job = Planned::Job(Box::new(session.join(jobs).await?));
-                lines = explain::lines(session, &job, false, *verbose).await?;
+                lines = plan_text::lines(session, &job, false, *verbose).await?;
             }
             for plan in bounded {
                 let planned = Planned::BoundedInsert { plan };
-                lines.extend(explain::lines(session, &planned, false, *verbose).await?);
+                lines.extend(plan_text::lines(session, &planned, false, *verbose).await?);
             }
-            explain::rows(lines)
+            plan_text::rows(lines)
         }
         Purpose::CreateJob { name, existing } => {
             if !bounded.is_empty() {
-                return Err(create_job::needs_unbounded());
+                return Err(needs_unbounded());
             }
             if session.may_create_job(name, *existing)? {
                 let job = session.join(jobs).await?;
@@ -171,4 +171,10 @@ pub async fn run(session: &mut Session, purpose: &Purpose, members: Vec<Planned>
             Ok(done("INSERT 0 0"))
         }
     }
+}
+
+/// Bounded INSERTs are no jobs.
+pub fn needs_unbounded() -> Error {
+    Error::invalid("CREATE JOB needs an INSERT that reads an unbounded table")
+        .hint("A bounded INSERT runs at once: submit it without CREATE JOB.")
 }

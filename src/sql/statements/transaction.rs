@@ -5,7 +5,7 @@ use super::super::session::{Outcome, Session, TransactionStatus};
 use super::set::{Modes, modes};
 use super::{done, statement_set};
 use crate::error::{Error, Result};
-use crate::sql::parser::dialect::{Cursor, fold};
+use crate::sql::parser::{Cursor, fold};
 use crate::sql::session::settings::{DEFAULT_READ_ONLY, READ_ONLY};
 
 /// Transaction control.

@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::ast::Ident;
 use super::super::session::{Outcome, Session};
 use super::done;
 use crate::error::{Error, Result};
-use crate::sql::parser::dialect::{Cursor, fold};
+use crate::sql::parser::{Cursor, fold};
 
 /// USE [CATALOG] name
 #[derive(Debug, Clone)]

@@ -1,4 +1,4 @@
-use crate::sql::parser::dialect::Cursor;
+use crate::sql::parser::Cursor;
 
 fn refused(text: &str) -> Option<String> {
     Cursor::new(text).err().map(|error| format!("{} {}", error.sqlstate(), error.message()))

@@ -1,8 +1,8 @@
 use super::*;
-use crate::sql::parser::dialect;
+use crate::sql::parser;
 
 fn cast(text: &str) -> String {
-    let (mut query, _) = dialect::parse_query(text).unwrap();
+    let (mut query, _) = parser::parse_query(text).unwrap();
     of_query(&mut query);
     query.to_string()
 }

@@ -13,7 +13,7 @@ use crate::data_type;
 use crate::engine::lookup_function::LookupFunction;
 use crate::error::{Error, Result};
 use crate::functions;
-use crate::sql::parser::dialect::{self, Places};
+use crate::sql::parser::{self, Places};
 use crate::sql::planning::error_map::refine;
 use crate::sql::planning::resolver::{Parameter, Resolver};
 use crate::sql::planning::user_function::SqlFunction;
@@ -107,7 +107,7 @@ impl Planner {
     pub fn function(&self, name: &str, schema: &str, entry: &FunctionEntry) -> Result<Arc<ScalarUDF>> {
         let nested = self.nested(schema, true)?;
         self.note_text(entry.body.len());
-        let (query, hints) = dialect::parse_query(&entry.body)?;
+        let (query, hints) = parser::parse_query(&entry.body)?;
         let places = Places::new(&entry.body);
         let plain: Vec<Parameter> =
             entry.parameters.iter().map(|(name, _)| Parameter { name: name.clone(), cast: None }).collect();

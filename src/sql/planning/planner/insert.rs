@@ -17,7 +17,7 @@ use crate::connectors::table_provider::ConnectorTable;
 use crate::connectors::{ColumnKind, TableDeclaration};
 use crate::data_type;
 use crate::error::{Error, Result};
-use crate::sql::parser::dialect::{self, Hints, Places};
+use crate::sql::parser::{self, Hints, Places};
 use crate::sql::planning::assignment;
 use crate::sql::planning::error_map::refine;
 use crate::sql::planning::names::Target;
@@ -51,7 +51,7 @@ impl Planner {
         parameter_types: &[Option<DataType>],
         places: &Places,
     ) -> Result<(LogicalPlan, Arc<ConnectorTable>, Target)> {
-        let written = insert.table.iter().map(dialect::fold).collect::<Vec<_>>().join(".");
+        let written = insert.table.iter().map(parser::fold).collect::<Vec<_>>().join(".");
         let target = self
             .names
             .find_relation(&insert.table)?
@@ -135,7 +135,7 @@ impl Planner {
                 let mut error = Error::not_found(format!(
                     "column \"{}\" of relation \"{}\" does not exist",
                     ident.value,
-                    insert.table.last().map(dialect::fold).unwrap_or_default()
+                    insert.table.last().map(parser::fold).unwrap_or_default()
                 ))
                 .code("42703")
                 .at(*position);

@@ -36,8 +36,8 @@ use crate::clock::{Clock, ManualClock};
 use crate::data_type;
 use crate::error::{Error, Result};
 use crate::functions::{aggregates, coercion};
-use crate::sql::parser::dialect::{self, Cursor, Hints, Places};
 use crate::sql::parser::statement_size;
+use crate::sql::parser::{self, Cursor, Hints, Places};
 use crate::sql::server::{SessionView, SqlServer, SystemFunctions};
 use crate::threads::Deep;
 
@@ -199,7 +199,7 @@ impl Planner {
     }
 
     fn plan_text_counted(&self, text: &str) -> Result<(LogicalPlan, Size)> {
-        let (query, hints) = dialect::parse_query(text)?;
+        let (query, hints) = parser::parse_query(text)?;
         let (plan, _, size) = self.plan_counted(&query, &hints, Some(&Places::new(text)), &[])?;
         Ok((plan, size))
     }

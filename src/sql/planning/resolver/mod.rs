@@ -31,7 +31,7 @@ use super::plan_size::{COLUMNS_MAX, Size, WITH_QUERIES_MAX, check_grouping};
 use super::result_names::column_name;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
-use crate::sql::parser::dialect::{Hints, Places, fold};
+use crate::sql::parser::{Hints, Places, fold};
 
 /// A relation in FROM: how it is called, and its columns where they are known.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use super::Places;
+use super::places::Places;
 use crate::error::{Error, Result};
 
 /// Reads such numbers in a statement's tokens.
