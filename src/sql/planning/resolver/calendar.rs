@@ -3,6 +3,7 @@
 
 use datafusion::sql::sqlparser::ast::{BinaryOperator, DateTimeField, Expr, Interval, Value};
 
+use super::written::call;
 use crate::functions::intervals;
 
 /// Marks such an operand; and a minus before an interval is that of all of it.
@@ -20,7 +21,7 @@ pub(super) fn mark(expr: &mut Expr) {
             && is_of_days(interval)
         {
             let interval = std::mem::replace(side.as_mut(), Expr::value(Value::Null));
-            **side = super::call(intervals::CALENDAR, vec![interval]);
+            **side = call(intervals::CALENDAR, vec![interval]);
         }
     }
 }

@@ -3,7 +3,8 @@
 
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Ident, JoinConstraint, SelectItem, Value};
 
-use super::{Relation, Scope};
+use super::scope::{Merged, Relation, Scope};
+use super::written::call;
 use crate::error::{Error, Result};
 use crate::sql::planning::names::pick;
 
@@ -14,26 +15,6 @@ pub(super) enum Kept {
     Left,
     Right,
     Both,
-}
-
-/// A column that two sides of a join share.
-#[derive(Debug, Clone)]
-pub(super) struct Merged {
-    name: String,
-    value: Expr,
-    /// The first relation of its item of FROM, before whose columns it is shown.
-    first: usize,
-    /// Relations whose columns of that name it stands for.
-    of: Vec<usize>,
-}
-
-impl Merged {
-    /// In a scope that has so many relations before.
-    pub(super) fn moved(mut self, by: usize) -> Self {
-        self.first += by;
-        self.of.iter_mut().for_each(|of| *of += by);
-        self
-    }
 }
 
 /// What a scope had before the right side of a join.
@@ -186,5 +167,5 @@ fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
 }
 
 fn coalesce(left: Expr, right: Expr) -> Expr {
-    super::call("coalesce", vec![left, right])
+    call("coalesce", vec![left, right])
 }

@@ -3,66 +3,39 @@
 
 mod any;
 mod calendar;
+mod columns;
 mod doubles;
+mod exprs;
+mod from;
 mod intervals;
 mod merged;
 mod moments;
 mod multiset;
 mod operators;
 mod order;
+mod scope;
 mod series;
+mod written;
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::sql::sqlparser::ast::{
-    ArrayElemTypeDef, CastKind, Cte, DataType as SqlType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, LimitClause,
-    ObjectName, ObjectNamePart, OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
-    TableAlias, TableFactor, TableWithJoins, Value, ValueWithSpan, Values, VisitMut, VisitorMut,
+    ArrayElemTypeDef, Cte, DataType as SqlType, Expr, Function, GroupByExpr, Ident, LimitClause, ObjectName,
+    OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Value, ValueWithSpan, Values,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use self::merged::{Before, Kept, Merged};
-use super::names::{Names, Target};
-use super::plan_size::{COLUMNS_MAX, Size, WITH_QUERIES_MAX, check_grouping};
-use super::result_names::column_name;
+use self::scope::{Output, Relation, Scope, find_relation, first_branch_columns, ident_mut, renamed_columns};
 use crate::error::{Error, Result};
-use crate::nearest::nearest;
 use crate::sql::parser::{Hints, Places, fold};
+use crate::sql::planning::names::{Names, Target, pick};
+use crate::sql::planning::plan_size::{COLUMNS_MAX, Size, WITH_QUERIES_MAX, check_grouping};
+use crate::sql::planning::result_names::column_name;
+use crate::sql::planning::state_ttl_hint;
 
-/// A relation in FROM: how it is called, and its columns where they are known.
-#[derive(Debug, Clone)]
-struct Relation {
-    alias: String,
-    columns: Option<Vec<String>>,
-}
-
-/// What names mean at a place: the relations of a SELECT, and the aliases of its list.
-#[derive(Debug, Clone, Default)]
-struct Scope {
-    relations: Vec<Relation>,
-    aliases: Vec<String>,
-    /// Those that are written with AS.
-    explicit: Vec<String>,
-    /// Columns that USING and NATURAL merge; the newest first.
-    merged: Vec<Merged>,
-}
-
-/// Columns of a query's result; `None` where they cannot be told.
-type Output = Option<Vec<String>>;
-
-/// What a name of several parts is.
-enum Compound {
-    /// A column, by so many parts; fields of it follow.
-    Column(usize),
-    /// A parameter of a function.
-    Parameter(Box<Expr>),
-    /// It may be a column of a relation whose columns are not known.
-    Unknown,
-}
+pub use self::written::placeholder;
 
 /// How a parameter of a function's body is written into its tree.
 #[derive(Debug, Clone)]
@@ -354,7 +327,7 @@ impl<'p> Resolver<'p> {
         let place = self.places.and_then(|places| places.of(select.select_token.0.span));
         if let Some(hint) = place.and_then(|place| self.hints.state_ttl.remove(&place)) {
             let is_aggregate = |name: &str| self.relations.is_aggregate(name);
-            super::state_ttl_hint::apply(select, &hint, &is_aggregate)?;
+            state_ttl_hint::apply(select, &hint, &is_aggregate)?;
         }
         let mut scopes = outer.to_vec();
         scopes.push(scope.clone());
@@ -407,11 +380,7 @@ impl<'p> Resolver<'p> {
             self.expr(&mut expr.expr, &with_aliases)?;
         }
         for window in &mut select.named_window {
-            let mut visitor = Exprs { resolver: self, scopes: &with_aliases, depth: 0, error: None };
-            let _ = VisitMut::visit(window, &mut visitor);
-            if let Some(error) = visitor.error {
-                return Err(error);
-            }
+            self.expr(window, &with_aliases)?;
         }
         Ok((output, scope))
     }
@@ -463,251 +432,6 @@ impl<'p> Resolver<'p> {
         }
     }
 
-    fn table_with_joins(&mut self, from: &mut TableWithJoins, outer: &[Scope], scope: &mut Scope) -> Result<()> {
-        let first = scope.relations.len();
-        // Those of this item stand behind those of the items before it only while it is read.
-        let earlier = std::mem::take(&mut scope.merged);
-        self.table_factor(&mut from.relation, outer, scope)?;
-        for Join { relation, join_operator, .. } in &mut from.joins {
-            let before = Before { relations: scope.relations.len(), merged: scope.merged.len(), first };
-            self.table_factor(relation, outer, scope)?;
-            let kept = match join_operator {
-                JoinOperator::Right(_) | JoinOperator::RightOuter(_) => Some(Kept::Right),
-                JoinOperator::FullOuter(_) => Some(Kept::Both),
-                JoinOperator::Join(_) | JoinOperator::Inner(_) | JoinOperator::Left(_) | JoinOperator::LeftOuter(_) => {
-                    Some(Kept::Left)
-                }
-                _ => None,
-            };
-            let constraint = match join_operator {
-                JoinOperator::Join(constraint)
-                | JoinOperator::Inner(constraint)
-                | JoinOperator::Left(constraint)
-                | JoinOperator::LeftOuter(constraint)
-                | JoinOperator::Right(constraint)
-                | JoinOperator::RightOuter(constraint)
-                | JoinOperator::FullOuter(constraint)
-                | JoinOperator::CrossJoin(constraint)
-                | JoinOperator::Semi(constraint)
-                | JoinOperator::LeftSemi(constraint)
-                | JoinOperator::RightSemi(constraint)
-                | JoinOperator::Anti(constraint)
-                | JoinOperator::LeftAnti(constraint)
-                | JoinOperator::RightAnti(constraint) => constraint,
-                _ => return Err(Error::unsupported("this kind of join is not supported")),
-            };
-            match constraint {
-                JoinConstraint::On(expr) => {
-                    let mut scopes = outer.to_vec();
-                    scopes.push(scope.clone());
-                    self.expr(expr, &scopes)?;
-                }
-                JoinConstraint::Using(names) => {
-                    for name in names {
-                        if let Some(ident) = name.0.last_mut().and_then(ident_mut) {
-                            let known = scope.relations[..before.relations].iter();
-                            let known = known.filter_map(|relation| relation.columns.as_ref()).flatten();
-                            if let Some(exact) = super::names::pick(&ident.value, known) {
-                                ident.value.clone_from(exact);
-                            }
-                        }
-                    }
-                }
-                JoinConstraint::Natural | JoinConstraint::None => {}
-            }
-            if let Some(kept) = kept {
-                merged::merge(constraint, kept, scope, before)?;
-            }
-        }
-        scope.merged.extend(earlier);
-        Ok(())
-    }
-
-    fn table_factor(&mut self, factor: &mut TableFactor, outer: &[Scope], scope: &mut Scope) -> Result<()> {
-        if !matches!(factor, TableFactor::Table { args: None, .. } | TableFactor::NestedJoin { .. }) {
-            self.count(Size::default(), Span::empty())?;
-        }
-        match factor {
-            TableFactor::Table {
-                name,
-                alias,
-                args,
-                with_hints,
-                version,
-                with_ordinality,
-                partitions,
-                json_path,
-                sample,
-                index_hints,
-            } => {
-                let span = name.0.last().and_then(|part| part.as_ident()).map_or(Span::empty(), |ident| ident.span);
-                if version.is_some() {
-                    let error = Error::unsupported("FOR SYSTEM_TIME AS OF is not supported yet")
-                        .hint("Write a look-up function: CREATE FUNCTION … LANGUAGE SQL.");
-                    return Err(self.place(error, span));
-                }
-                let unsupported = !with_hints.is_empty()
-                    || *with_ordinality
-                    || !partitions.is_empty()
-                    || json_path.is_some()
-                    || sample.is_some()
-                    || !index_hints.is_empty();
-                if unsupported {
-                    return Err(self.place(Error::unsupported("this clause after a table is not supported"), span));
-                }
-                if let Some(args) = args {
-                    for arg in &mut args.args {
-                        let (FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
-                        | FunctionArg::Named { arg: FunctionArgExpr::Expr(expr), .. }) = arg
-                        else {
-                            continue;
-                        };
-                        let mut scopes = outer.to_vec();
-                        scopes.push(scope.clone());
-                        self.expr(expr, &scopes)?;
-                    }
-                    let function = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
-                    let columns = columns_of_alias(alias.as_mut());
-                    let alias = alias.as_ref().map_or(function, |alias| alias.name.value.clone());
-                    scope.relations.push(Relation { alias, columns });
-                    return Ok(());
-                }
-                let (bare, provider) = self.relation(name)?;
-                let columns = match provider {
-                    Some(provider) => {
-                        Some(provider.schema().fields().iter().map(|field| field.name().clone()).collect())
-                    }
-                    None => self.with_query(&bare).and_then(|with| with.output.clone()),
-                };
-                let renamed = columns_of_alias(alias.as_mut());
-                let alias = alias.as_ref().map_or(bare, |alias| alias.name.value.clone());
-                scope.relations.push(Relation { alias, columns: renamed_columns(columns, renamed) });
-            }
-            TableFactor::Derived { lateral, subquery, alias, sample } => {
-                if sample.is_some() {
-                    return Err(Error::unsupported("TABLESAMPLE is not supported"));
-                }
-                let output = if *lateral {
-                    let mut scopes = outer.to_vec();
-                    scopes.push(scope.clone());
-                    self.query(subquery, &scopes)?
-                } else {
-                    self.query(subquery, outer)?
-                };
-                let renamed = columns_of_alias(alias.as_mut());
-                let name = alias.as_ref().map_or_else(String::new, |alias| alias.name.value.clone());
-                scope.relations.push(Relation { alias: name, columns: renamed_columns(output, renamed) });
-            }
-            TableFactor::NestedJoin { table_with_joins, alias } => {
-                let mut inner = Scope::default();
-                self.table_with_joins(table_with_joins, outer, &mut inner)?;
-                match alias {
-                    None => {
-                        let moved = scope.relations.len();
-                        scope.merged.extend(inner.merged.into_iter().map(|merged| merged.moved(moved)));
-                        scope.relations.extend(inner.relations);
-                    }
-                    Some(_) if !inner.merged.is_empty() => {
-                        return Err(Error::unsupported("an alias of a join by USING or NATURAL is not supported yet")
-                            .hint("Write (SELECT * FROM a JOIN b USING (c)) AS alias."));
-                    }
-                    Some(alias) => {
-                        let columns = inner.relations.into_iter().map(|relation| relation.columns);
-                        let columns = columns.collect::<Option<Vec<_>>>().map(|columns| columns.concat());
-                        scope.relations.push(Relation { alias: alias.name.value.clone(), columns });
-                    }
-                }
-            }
-            TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } => {
-                if *with_ordinality {
-                    return Err(Error::unsupported("WITH ORDINALITY is not supported"));
-                }
-                let mut scopes = outer.to_vec();
-                scopes.push(scope.clone());
-                for expr in array_exprs {
-                    self.expr(expr, &scopes)?;
-                }
-                let columns = columns_of_alias(alias.as_mut());
-                let name = alias.as_ref().map_or_else(|| "unnest".to_owned(), |alias| alias.name.value.clone());
-                scope.relations.push(Relation { alias: name, columns });
-            }
-            TableFactor::Function { name, args, alias, .. } => {
-                for arg in args {
-                    if let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg {
-                        let mut scopes = outer.to_vec();
-                        scopes.push(scope.clone());
-                        self.expr(expr, &scopes)?;
-                    }
-                }
-                let function = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
-                let columns = columns_of_alias(alias.as_mut());
-                let alias = alias.as_ref().map_or(function, |alias| alias.name.value.clone());
-                scope.relations.push(Relation { alias, columns });
-            }
-            TableFactor::TableFunction { .. } => {
-                return Err(Error::unsupported("TABLE(…) in FROM is not supported yet"));
-            }
-            TableFactor::MatchRecognize { .. } => {
-                return Err(Error::unsupported("MATCH_RECOGNIZE is not supported yet"));
-            }
-            _ => return Err(Error::unsupported("this kind of table in FROM is not supported")),
-        }
-        Ok(())
-    }
-
-    /// Finds a relation and writes its exact name; gives the name it is called by, and the provider unless it is a CTE.
-    fn relation(&mut self, name: &mut ObjectName) -> Result<(String, Option<Arc<dyn TableProvider>>)> {
-        let idents: Vec<Ident> = name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
-        let Some(last) = idents.last().cloned().filter(|_| idents.len() == name.0.len()) else {
-            return Err(Error::unsupported("this name of a table is not supported"));
-        };
-        let options = self
-            .places
-            .and_then(|places| places.of(last.span))
-            .and_then(|position| self.hints.options.remove(&position));
-        if idents.len() == 1 {
-            let names = self.ctes.iter().rev().map(|with| &with.name);
-            if let Some(cte) = super::names::pick(&fold(&last), names).cloned() {
-                let size = self.with_query(&cte).map(|with| with.size).unwrap_or_default();
-                self.count(size, last.span)?;
-                if options.is_some() {
-                    return Err(self.place(Error::invalid("hint OPTIONS needs a declared table"), last.span));
-                }
-                *name = ObjectName::from(vec![Ident { value: cte.clone(), quote_style: Some('"'), span: last.span }]);
-                return Ok((cte.clone(), None));
-            }
-        }
-        self.reads_relations = true;
-        let target = self
-            .relations
-            .names()
-            .find_relation(&idents)
-            .map_err(|error| self.place(error, idents[0].span))?
-            .ok_or_else(|| self.place(self.relations.names().missing_relation(&idents), idents[0].span))?;
-        let (schema, provider) = self
-            .relations
-            .register(&target, &options.unwrap_or_default())
-            .map_err(|error| if error.position().is_some() { error } else { self.place(error, last.span) })?;
-        self.count(self.relations.size_of(&schema, &target.name), last.span)?;
-        *name = ObjectName::from(vec![
-            Ident { value: schema, quote_style: Some('"'), span: idents[0].span },
-            Ident { value: target.name.clone(), quote_style: Some('"'), span: last.span },
-        ]);
-        Ok((target.name, Some(provider)))
-    }
-
-    fn with_query(&self, name: &str) -> Option<&WithQuery> {
-        self.ctes.iter().rev().find(|with| with.name == name)
-    }
-
-    /// A relation of that size is named here.
-    fn count(&mut self, of: Size, span: Span) -> Result<()> {
-        self.size.relations = self.size.relations.saturating_add(of.relations.max(1));
-        self.size.nested = self.size.nested.max(self.within + of.nested);
-        self.size.depth = self.size.depth.max(of.depth + 1);
-        self.size.check().map_err(|error| self.place(error, span))
-    }
-
     /// A query in an expression.
     fn sub_query(&mut self, query: &mut Query, scopes: &[Scope]) -> Result<()> {
         self.within += 1;
@@ -750,162 +474,13 @@ impl<'p> Resolver<'p> {
     fn order_expr(&mut self, expr: &mut Expr, scopes: &[Scope]) -> Result<()> {
         if let Expr::Identifier(ident) = expr
             && let Some(scope) = scopes.last()
-            && let Some(exact) = super::names::pick(&ident.value, scope.aliases.iter())
+            && let Some(exact) = pick(&ident.value, scope.aliases.iter())
         {
             ident.value.clone_from(exact);
             ident.quote_style = Some('"');
             return Ok(());
         }
         self.expr(expr, scopes)
-    }
-
-    fn expr(&mut self, expr: &mut Expr, scopes: &[Scope]) -> Result<()> {
-        let mut visitor = Exprs { resolver: self, scopes, depth: 0, error: None };
-        let _ = VisitMut::visit(expr, &mut visitor);
-        visitor.error.map_or(Ok(()), Err)
-    }
-
-    fn column(&self, ident: &Ident, scopes: &[Scope]) -> Result<Option<String>> {
-        for scope in scopes.iter().rev() {
-            let columns = || scope.relations.iter().filter_map(|relation| relation.columns.as_ref()).flatten();
-            if columns().any(|column| *column == ident.value) || scope.aliases.contains(&ident.value) {
-                return Ok(Some(ident.value.clone()));
-            }
-            let mut similar: Vec<&String> =
-                columns().filter(|column| column.to_lowercase() == ident.value.to_lowercase()).collect();
-            similar.dedup();
-            match similar[..] {
-                [] => {}
-                [column] => return Ok(Some(column.clone())),
-                _ => {
-                    let error = Error::invalid(format!("column reference \"{}\" is ambiguous", ident.value))
-                        .hint("Write it in double quotes, in the case in which it was declared.");
-                    return Err(self.place(error.code("42702"), ident.span));
-                }
-            }
-            if let Some(alias) = super::names::pick(&ident.value, scope.aliases.iter()) {
-                return Ok(Some(alias.clone()));
-            }
-            if scope.relations.iter().any(|relation| relation.columns.is_none()) {
-                return Ok(Some(ident.value.clone())); // it may be one of the unknown columns
-            }
-        }
-        Ok(None)
-    }
-
-    fn identifier(&mut self, ident: &mut Ident, scopes: &[Scope]) -> Result<Option<Expr>> {
-        if let Some((name, value)) = self.merged_column(ident, scopes) {
-            ident.value = name;
-            return Ok(Some(value));
-        }
-        if let Some(exact) = self.column(ident, scopes)? {
-            ident.value = exact;
-            ident.quote_style = Some('"');
-            return Ok(None);
-        }
-        if let Some(placeholder) = self.parameter(&ident.value) {
-            return Ok(Some(placeholder));
-        }
-        // A whole row as a value (SELECT t FROM t) is not there.
-        let known = scopes
-            .iter()
-            .flat_map(|scope| &scope.relations)
-            .filter_map(|relation| relation.columns.as_ref())
-            .flatten()
-            .map(String::as_str);
-        let mut error = Error::not_found(format!("column \"{}\" does not exist", ident.value)).code("42703");
-        if let Some(near) = nearest(&ident.value, known) {
-            error = error.hint(format!("Perhaps you meant to reference the column \"{near}\"."));
-        }
-        Err(self.place(error, ident.span))
-    }
-
-    /// What a name means that is a merged column's in the innermost scope that knows it.
-    fn merged_column(&self, ident: &Ident, scopes: &[Scope]) -> Option<(String, Expr)> {
-        if scopes.iter().all(|scope| scope.merged.is_empty()) {
-            return None;
-        }
-        for scope in scopes.iter().rev() {
-            if let Some((name, value)) = scope.merged_column(&ident.value) {
-                return Some((name.to_owned(), value.clone()));
-            }
-            let mut columns = scope.relations.iter().filter_map(|relation| relation.columns.as_ref()).flatten();
-            if columns.any(|column| column.eq_ignore_ascii_case(&ident.value)) {
-                return None;
-            }
-        }
-        None
-    }
-
-    fn parameter(&self, name: &str) -> Option<Expr> {
-        let index = self.parameters.iter().position(|parameter| parameter.name.eq_ignore_ascii_case(name))?;
-        Some(placeholder(index, self.parameters[index].cast.clone()))
-    }
-
-    fn compound(&mut self, idents: &mut Vec<Ident>, scopes: &[Scope]) -> Result<Option<Expr>> {
-        let columns = self.column_of_compound(idents, scopes)?;
-        if let Compound::Parameter(parameter) = columns {
-            return Ok(Some(*parameter));
-        }
-        let Compound::Column(length) = columns else { return Ok(None) };
-        // What follows the column is a field of it, field by field.
-        let fields = idents.split_off(length.min(idents.len()));
-        if fields.is_empty() {
-            return Ok(None);
-        }
-        let root = match &idents[..] {
-            [column] => Expr::Identifier(column.clone()),
-            _ => Expr::CompoundIdentifier(std::mem::take(idents)),
-        };
-        let access_chain = fields.into_iter().map(super::field_access::of_field).collect();
-        Ok(Some(Expr::CompoundFieldAccess { root: Box::new(root), access_chain }))
-    }
-
-    /// Finds what the parts of a name mean, and writes its exact names.
-    fn column_of_compound(&mut self, idents: &mut Vec<Ident>, scopes: &[Scope]) -> Result<Compound> {
-        // The longest qualifier first: schema.table.column, table.column, column.field.
-        for qualifier in (1..idents.len()).rev() {
-            let table = idents[qualifier - 1].clone();
-            if qualifier > 2 {
-                continue;
-            }
-            let found = scopes.iter().rev().find_map(|scope| find_relation(&scope.relations, &table));
-            let Some(relation) = found.cloned() else { continue };
-            let column = &mut idents[qualifier];
-            if let Some(columns) = &relation.columns {
-                let Some(exact) = super::names::pick(&column.value, columns.iter()) else {
-                    let mut error =
-                        Error::not_found(format!("column {}.{} does not exist", relation.alias, column.value))
-                            .code("42703");
-                    if let Some(near) = nearest(&column.value, columns.iter().map(String::as_str)) {
-                        error = error
-                            .hint(format!("Perhaps you meant to reference the column \"{}.{near}\".", relation.alias));
-                    }
-                    return Err(self.place(error, table.span));
-                };
-                column.value.clone_from(exact);
-                column.quote_style = Some('"');
-            }
-            let mut rewritten = vec![Ident { value: relation.alias, quote_style: Some('"'), span: table.span }];
-            rewritten.extend(idents[qualifier..].iter().cloned());
-            *idents = rewritten;
-            return Ok(if relation.columns.is_some() { Compound::Column(2) } else { Compound::Unknown });
-        }
-        if let Some(exact) = self.column(&idents[0], scopes)? {
-            let is_known = scopes.iter().flat_map(|scope| &scope.relations).all(|relation| relation.columns.is_some());
-            idents[0].value = exact;
-            idents[0].quote_style = Some('"');
-            return Ok(if is_known { Compound::Column(1) } else { Compound::Unknown });
-        }
-        // A parameter qualified by the function's name.
-        if let [_, parameter] = &idents[..]
-            && let Some(placeholder) = self.parameter(&parameter.value)
-        {
-            return Ok(Compound::Parameter(Box::new(placeholder)));
-        }
-        let table = &idents[idents.len().saturating_sub(2)];
-        let error = Error::not_found(format!("missing FROM-clause entry for table \"{}\"", fold(table))).code("42P01");
-        Err(self.place(error, table.span))
     }
 }
 
@@ -920,212 +495,4 @@ fn write_out_wildcards(projection: &mut Vec<SelectItem>, scope: &Scope) {
         .into_iter()
         .flat_map(|item| if is_plain(&item) { columns.clone() } else { vec![item] })
         .collect();
-}
-
-/// A parameter's expression, cast to its type where that is known.
-pub fn placeholder(index: usize, cast: Option<SqlType>) -> Expr {
-    let value = Value::Placeholder(format!("${}", index + 1));
-    let expr = Expr::Value(ValueWithSpan { value, span: Span::empty() });
-    match cast {
-        Some(data_type) => {
-            Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
-        }
-        None => expr,
-    }
-}
-
-/// A call of a function.
-fn call(name: &str, arguments: Vec<Expr>) -> Expr {
-    let args = arguments.into_iter().map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))).collect();
-    Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new(name)]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
-}
-
-/// Visits the expressions of a tree; nested queries are resolved in their own scopes.
-struct Exprs<'r, 'p> {
-    resolver: &'r mut Resolver<'p>,
-    scopes: &'r [Scope],
-    depth: usize,
-    error: Option<Error>,
-}
-
-impl VisitorMut for Exprs<'_, '_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        if self.depth == 0
-            && let Err(error) = self.resolver.sub_query(query, self.scopes)
-        {
-            self.error = Some(error);
-            return ControlFlow::Break(());
-        }
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if self.depth > 0 {
-            return ControlFlow::Continue(());
-        }
-        let is_column = |name: &str| {
-            let ident = Ident::new(name);
-            self.resolver.column(&ident, self.scopes).is_ok_and(|found| found.is_some())
-                || self.resolver.parameter(name).is_some()
-        };
-        if let Err(error) = operators::before(expr, is_column) {
-            self.error = Some(error);
-            return ControlFlow::Break(());
-        }
-        // Before an interval is written out.
-        calendar::mark(expr);
-        any::write_out(expr);
-        let result = match expr {
-            Expr::Identifier(ident) => self.resolver.identifier(ident, self.scopes),
-            Expr::CompoundIdentifier(idents) => self.resolver.compound(idents, self.scopes),
-            Expr::CompoundFieldAccess { root, access_chain } => {
-                super::field_access::normalize(root, access_chain);
-                Ok(None)
-            }
-            Expr::Function(function) => {
-                let span = function.name.0.last().and_then(|part| part.as_ident()).map(|ident| ident.span);
-                let noted = self.resolver.relations.note_function(function);
-                noted.map(|()| None).map_err(|error| self.resolver.place(error, span.unwrap_or_else(Span::empty)))
-            }
-            Expr::Collate { collation, .. } => refuse_collation(collation).map(|()| None),
-            Expr::AtTimeZone { .. } => Err(Error::unsupported("AT TIME ZONE is not supported yet")
-                .hint("SET TimeZone, then CAST between TIMESTAMP and TIMESTAMP_LTZ.")),
-            Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => {
-                self.resolver.array_parameter(right);
-                Ok(None)
-            }
-            _ => Ok(None),
-        };
-        match result {
-            Ok(None) => ControlFlow::Continue(()),
-            Ok(Some(replacement)) => {
-                *expr = replacement;
-                ControlFlow::Continue(())
-            }
-            Err(error) => {
-                self.error = Some(error);
-                ControlFlow::Break(())
-            }
-        }
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if self.depth > 0 {
-            return ControlFlow::Continue(());
-        }
-        operators::after(expr);
-        let index = match expr {
-            Expr::Interval(interval) => {
-                let span = match interval.value.as_ref() {
-                    Expr::Value(ValueWithSpan { span, .. }) => *span,
-                    _ => Span::empty(),
-                };
-                if let Err(error) = intervals::write_out(interval) {
-                    self.error = Some(self.resolver.place(error, span));
-                    return ControlFlow::Break(());
-                }
-                None
-            }
-            Expr::Value(ValueWithSpan { value: Value::Placeholder(name), .. }) => {
-                name.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok())
-            }
-            Expr::Value(ValueWithSpan { value: Value::Number(..), .. })
-            | Expr::SimilarTo { .. }
-            | Expr::Like { .. }
-            | Expr::ILike { .. } => {
-                if let Err(error) = super::literals::write_out(expr) {
-                    self.error = Some(error);
-                    return ControlFlow::Break(());
-                }
-                None
-            }
-            _ => None,
-        };
-        if let Some(index) = index.and_then(|index| index.checked_sub(1))
-            && let Some(Some(sql_type)) = self.resolver.parameter_types.get(index)
-        {
-            *expr = placeholder(index, Some(sql_type.clone()));
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-/// Strings are compared by their bytes, so that no other collation can be asked for.
-fn refuse_collation(collation: &ObjectName) -> Result<()> {
-    let name = collation.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.as_str());
-    match name {
-        Some("C" | "POSIX" | "default" | "ucs_basic") => Ok(()),
-        _ => Err(Error::unsupported(format!(
-            "collation {collation} is not supported: strings are compared by their bytes"
-        ))),
-    }
-}
-
-fn ident_mut(part: &mut ObjectNamePart) -> Option<&mut Ident> {
-    match part {
-        ObjectNamePart::Identifier(ident) => Some(ident),
-        ObjectNamePart::Function(_) => None,
-    }
-}
-
-fn find_relation<'s>(relations: &'s [Relation], ident: &Ident) -> Option<&'s Relation> {
-    relations
-        .iter()
-        .find(|relation| relation.alias == ident.value)
-        .or_else(|| relations.iter().find(|relation| relation.alias.eq_ignore_ascii_case(&ident.value)))
-}
-
-fn columns_of_alias(alias: Option<&mut TableAlias>) -> Option<Vec<String>> {
-    let alias = alias?;
-    (!alias.columns.is_empty()).then(|| alias.columns.iter().map(|column| column.name.value.clone()).collect())
-}
-
-fn renamed_columns(output: Output, renamed: Option<Vec<String>>) -> Output {
-    match (output, renamed) {
-        (output, None) => output,
-        (None, Some(renamed)) => Some(renamed),
-        (Some(mut output), Some(renamed)) => {
-            for (name, new) in output.iter_mut().zip(renamed) {
-                *name = new;
-            }
-            Some(output)
-        }
-    }
-}
-
-fn first_branch_columns(query: &Query) -> Output {
-    fn of(body: &SetExpr) -> Output {
-        match body {
-            SetExpr::Select(select) => select
-                .projection
-                .iter()
-                .map(|item| match item {
-                    SelectItem::ExprWithAlias { alias, .. } => Some(alias.value.clone()),
-                    SelectItem::UnnamedExpr(Expr::Identifier(ident)) => Some(ident.value.clone()),
-                    _ => None,
-                })
-                .collect(),
-            SetExpr::SetOperation { left, .. } => of(left),
-            SetExpr::Query(query) => of(&query.body),
-            _ => None,
-        }
-    }
-    of(&query.body)
 }

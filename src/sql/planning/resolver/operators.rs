@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::ast::{
     ValueWithSpan,
 };
 
-use super::call;
+use super::written::call;
 use crate::error::{Error, Result};
 use crate::functions::nulls::ANY_EQUAL;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use datafusion::sql::sqlparser::ast::{Expr, GroupByExpr, Ident, OrderByExpr, SelectItem, SetExpr};
 
-use super::{Relation, Scope};
+use super::scope::{Relation, Scope};
 use crate::sql::planning::own_expressions;
 use crate::sql::planning::result_names::MARK;
 

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{Expr, Function, Ident, Query, SelectItem, VisitMut, VisitorMut};
 
+use super::written::call;
 use crate::sql::planning::result_names::column_name;
 
 /// A function that gives rows.
@@ -77,5 +78,5 @@ impl VisitorMut for Series {
 }
 
 fn unnest(array: Expr) -> Expr {
-    super::call(ROWS, vec![array])
+    call(ROWS, vec![array])
 }
