@@ -125,7 +125,11 @@ async fn plan_once(
         if !crate::engine::planner::is_unbounded(&optimised)? {
             return Ok(Planned::BoundedInsert { plan: planner.share(dml(plan, &table, &target)?) });
         }
-        let (plan, table, target) = volatile.plan_insert(&insert.into, &given, &places)?;
+        let (plan, table, target) = if planner.is_good_for_jobs() {
+            (plan, table, target)
+        } else {
+            volatile.plan_insert(&insert.into, &given, &places)?
+        };
         let query = server.optimize_for_jobs(&plan, &state).map_err(|error| refine(error, Some(&places)))?;
         let query = Arc::new(Deep::new(query));
         let insert = JobInsert { query, sink: table, table: target.name, text: insert.text.clone() };

@@ -114,6 +114,7 @@ impl Planner {
         let mut tree = query.clone();
         let mut resolver = Resolver::new(&nested, hints.clone(), Some(&places)).with_parameters(plain);
         resolver.resolve(&mut tree).map_err(without_position)?;
+        self.has_order.fetch_or(resolver.has_order, Ordering::Relaxed);
         if resolver.reads_relations {
             let plan = nested.plan_tree(*tree)?;
             let plan = nested.analyze(&plan).map_err(|error| without_position(refine(error, None)))?;

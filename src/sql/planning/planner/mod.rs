@@ -66,8 +66,10 @@ pub struct Planner {
     hinted: AtomicUsize,
     /// Bytes of views and functions that were read for the plan.
     read: Arc<AtomicUsize>,
-    /// Whether a time function was asked for: such a plan is good for one execution.
-    pub uses_time: AtomicBool,
+    /// Whether a time function was asked for, here or in a view: such a plan is good for one execution.
+    pub uses_time: Arc<AtomicBool>,
+    /// Whether rows are ordered somewhere, here or in a view.
+    has_order: Arc<AtomicBool>,
 }
 
 impl Planner {
@@ -97,7 +99,8 @@ impl Planner {
             failed: Mutex::default(),
             hinted: AtomicUsize::new(0),
             read: Arc::default(),
-            uses_time: AtomicBool::new(false),
+            uses_time: Arc::default(),
+            has_order: Arc::default(),
         }
     }
 
@@ -118,6 +121,11 @@ impl Planner {
         );
         nested.depth = self.depth + 1;
         nested.read = self.read.clone();
+        // The body of a function reads the clock when it runs, so that the plan is good for more than one execution.
+        if volatile == self.volatile {
+            nested.uses_time = self.uses_time.clone();
+        }
+        nested.has_order = self.has_order.clone();
         Ok(nested)
     }
 
@@ -175,6 +183,7 @@ impl Planner {
         let mut resolver = Resolver::new(self, hints.clone(), places).with_parameter_types(types);
         resolver.resolve(query)?;
         let (size, has_array_parameters) = (resolver.size, resolver.has_array_parameters);
+        self.has_order.fetch_or(resolver.has_order, Ordering::Relaxed);
         if let Some(error) = self.failed.lock().take() {
             return Err(error);
         }
@@ -188,6 +197,11 @@ impl Planner {
             plan = array_parameters::take_types(plan).map_err(|error| refine(error, places))?;
         }
         Ok((plan, names, size))
+    }
+
+    /// Whether a planner for jobs would make the same plans: they read no clock, and have no order that it would leave out.
+    pub fn is_good_for_jobs(&self) -> bool {
+        !self.uses_time.load(Ordering::Relaxed) && !self.has_order.load(Ordering::Relaxed)
     }
 
     /// Plans the text of a query (of a view).

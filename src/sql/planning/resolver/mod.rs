@@ -73,6 +73,8 @@ pub struct Resolver<'p> {
     pub reads_relations: bool,
     /// Whether a parameter was taken for an array of text.
     pub has_array_parameters: bool,
+    /// Whether a query orders its rows.
+    pub has_order: bool,
     /// What was met so far.
     pub size: Size,
     /// Sub-queries of expressions around the place.
@@ -101,6 +103,7 @@ impl<'p> Resolver<'p> {
             parameter_types: Vec::new(),
             reads_relations: false,
             has_array_parameters: false,
+            has_order: false,
             size: Size::default(),
             within: 0,
             is_top: false,
@@ -157,6 +160,7 @@ impl<'p> Resolver<'p> {
     fn query(&mut self, query: &mut Query, outer: &[Scope]) -> Result<Output> {
         let is_top = std::mem::take(&mut self.is_top);
         let ctes_before = self.ctes.len();
+        self.has_order |= query.order_by.is_some();
         if !query.locks.is_empty() {
             return Err(Error::unsupported("FOR UPDATE and FOR SHARE are not supported: there are no row locks"));
         }
