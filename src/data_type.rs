@@ -143,12 +143,12 @@ impl TypeLength {
     }
 }
 
-/// The digits of a second that a timestamp's type says, where its Arrow type has more: `TIMESTAMP(0)`, `TIMESTAMP(4)`.
-pub fn timestamp_digits(text: &str) -> Option<u8> {
+/// The digits of a second that the type of a timestamp or a time says, where its Arrow type has more: `TIMESTAMP(0)`, `TIME(4)`.
+pub fn second_digits(text: &str) -> Option<u8> {
     let tokens = tokenize(text).ok()?;
     let [TypeToken::Word(word), TypeToken::Sign('('), TypeToken::Number(digits), ..] = &tokens[..] else { return None };
-    let is_timestamp = word.get(..9).is_some_and(|start| start.eq_ignore_ascii_case("TIMESTAMP"));
-    if !is_timestamp || matches!(tokens.last(), Some(TypeToken::Sign(']'))) {
+    let has_seconds = word.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("TIME"));
+    if !has_seconds || matches!(tokens.last(), Some(TypeToken::Sign(']'))) {
         return None;
     }
     u8::try_from(*digits).ok().filter(|digits| !matches!(digits, 3 | 6 | 9))

@@ -32,6 +32,7 @@ pub mod data_type;
 pub mod error;
 pub mod fault;
 pub mod nearest;
+pub mod options;
 pub mod places;
 pub mod telemetry;
 pub mod threads;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::store::{read_checked, write_checked};
+use super::checked_file::{read_checked, write_checked};
 use crate::error::{Error, Result};
 
 const LOCK_FILE: &str = "catalog.lock";

@@ -12,7 +12,7 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 
-use super::store::{read_checked, write_checked};
+use super::checked_file::{read_checked, write_checked};
 use crate::error::{Error, Result};
 
 const FILE: &str = "secrets.json";

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::engine::state::budget::parse_memory_size;
+use crate::options::parse_memory_size;
 
 /// A number of bytes: `64 mb`, `2 gb`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

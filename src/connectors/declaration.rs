@@ -9,16 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data_type;
 use crate::error::Result;
-
-/// An option's value: plain, or the reference of a secret that is kept apart.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OptionValue {
-    /// As it was written.
-    Plain(String),
-    /// Reference into the secret store.
-    Secret(String),
-}
+use crate::options::OptionValue;
 
 /// Where a column's values come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

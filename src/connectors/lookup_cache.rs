@@ -15,10 +15,11 @@ use datafusion::arrow::row::{RowConverter, Rows, SortField};
 use hashlink::LruCache;
 use parking_lot::Mutex;
 
-use super::options::OptionReader;
-use super::{ConnectorMetrics, Lookup, LookupRequest, LookupResponse};
+use super::lookup::{Lookup, LookupRequest, LookupResponse};
+use super::metrics::ConnectorMetrics;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::options::OptionReader;
 
 /// Rows that are kept unless the options say otherwise.
 const MAX_ROWS: usize = 100_000;

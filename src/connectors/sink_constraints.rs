@@ -8,8 +8,8 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::record_batch::RecordBatch;
 
-use super::bad_rows::row_text;
-use super::{BadRows, TableDeclaration};
+use super::bad_rows::{BadRows, row_text};
+use super::declaration::TableDeclaration;
 use crate::changelog::ChangeBatch;
 use crate::data_type::TypeLength;
 use crate::error::{Error, Result};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Position;
+use super::split::Position;
 
 /// Records of a split that are not read: from an offset on, up to another one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::{BadRows, ConnectorMetrics, LeftOut, LengthEnforcer};
+use super::bad_rows::{BadRows, LeftOut};
+use super::metrics::ConnectorMetrics;
+use super::sink_constraints::LengthEnforcer;
 
 /// Counters of the tables of one statement.
 #[derive(Debug)]

@@ -27,10 +27,13 @@ use datafusion::physical_plan::{
 use futures::StreamExt;
 use parking_lot::Mutex;
 
-use super::{
-    ConnectorMetrics, LengthEnforcer, ScanPartition, ScanRequest, Sink, SinkConstraints, SinkContext, StatementCounts,
-    Table, TableDeclaration,
-};
+use super::connector::Table;
+use super::declaration::TableDeclaration;
+use super::metrics::ConnectorMetrics;
+use super::scan::{ScanPartition, ScanRequest};
+use super::sink::{Sink, SinkContext};
+use super::sink_constraints::{LengthEnforcer, SinkConstraints};
+use super::statement_counts::StatementCounts;
 use crate::changelog::ChangeBatch;
 use crate::error::{Error, Result};
 

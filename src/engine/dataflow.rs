@@ -10,11 +10,12 @@ use super::aggregate::GroupAggregateSpec;
 use super::expression::StoredExpression;
 use super::key_group::KEY_GROUPS;
 use super::lookup_function::StoredLookupFunction;
-use super::state::budget::{DEFAULT_BYTES, parse_memory_size};
+use super::state::budget::DEFAULT_BYTES;
 use crate::changelog::Changelog;
-use crate::connectors::options::parse_duration;
 use crate::connectors::{LengthEnforcer, TableDeclaration};
 use crate::error::{Error, Result};
+use crate::options::parse_duration;
+use crate::options::parse_memory_size;
 
 /// The version of the stored form that this build writes; a higher one is refused.
 pub const FORMAT_VERSION: u32 = 2;

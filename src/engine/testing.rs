@@ -22,6 +22,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::connectors::table_provider::ConnectorTable;
 use crate::connectors::*;
 use crate::error::{Error, Result};
+use crate::options::OptionValue;
 
 /// A table declaration from `name type, …`; the first `keys` columns are the primary key.
 pub fn declare(name: &str, columns: &str, keys: usize) -> TableDeclaration {

@@ -2,7 +2,6 @@
 //! an update changed. Records about definitions (`"isDdl":true`) and of other databases and tables are passed over.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Fields;
@@ -10,28 +9,15 @@ use regex::Regex;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::change_json::{
-    ChangeDecoder, ChangeEncoder, Envelope, Push, RowText, Wrapping, bad, parse, take_pattern, unknown_kind,
-};
+use super::change_json::{ChangeDecoder, ChangeEncoder, Envelope, Push, RowText, Wrapping, bad, parse, unknown_kind};
 use super::json::Options;
+use super::options::FormatOptions;
 use super::{Decoder, Encoder, Format};
 use crate::changelog::{Changelog, RowKind};
 use crate::error::Result;
 
 /// As in `'format' = 'canal-json'`.
 pub(super) const NAME: &str = "canal-json";
-
-/// Names of the options, without the prefix.
-pub(super) const OPTION_NAMES: &[&str] = &[
-    "ignore-parse-errors",
-    "timestamp-format.standard",
-    "map-null-key.mode",
-    "map-null-key.literal",
-    "encode.decimal-as-plain-number",
-    "encode.ignore-null-fields",
-    "database.include",
-    "table.include",
-];
 
 const WRAPPING: Wrapping =
     Wrapping { insert: (r#"{"data":["#, r#"],"type":"INSERT"}"#), delete: (r#"{"data":["#, r#"],"type":"DELETE"}"#) };
@@ -40,12 +26,12 @@ const WRAPPING: Wrapping =
 ///
 /// # Errors
 /// An option has a value that it cannot have.
-pub(super) fn open(options: &BTreeMap<&'static str, String>) -> Result<Arc<dyn Format>> {
+pub(super) fn open(mut options: FormatOptions<'_>) -> Result<Arc<dyn Format>> {
     Ok(Arc::new(CanalJson {
-        options: Options::read(NAME, options)?,
+        options: Options::take(&mut options)?,
         envelope: CanalEnvelope {
-            database_include: take_pattern(NAME, options, "database.include")?,
-            table_include: take_pattern(NAME, options, "table.include")?,
+            database_include: options.pattern("database.include")?,
+            table_include: options.pattern("table.include")?,
         },
     }))
 }

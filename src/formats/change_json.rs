@@ -2,8 +2,6 @@
 //! file says which rows with which kinds; here they become rows of the same columns as plain JSON, and are written back.
 //! A record is taken as a whole or not at all, and `ignore-parse-errors` covers nothing but the reading of it.
 
-use std::collections::BTreeMap;
-
 use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::Fields;
 
@@ -170,21 +168,4 @@ impl Encoder for ChangeEncoder {
         }
         Ok(encoded)
     }
-}
-
-/// Reads a regular expression that a whole name must match.
-pub(super) fn take_pattern(
-    format: &str,
-    options: &BTreeMap<&'static str, String>,
-    name: &str,
-) -> Result<Option<regex::Regex>> {
-    options
-        .get(name)
-        .map(|pattern| {
-            regex::Regex::new(&format!("^(?:{pattern})$")).map_err(|error| {
-                Error::invalid(format!("option \"{format}.{name}\": '{pattern}' is no regular expression"))
-                    .detail(format!("{error}."))
-            })
-        })
-        .transpose()
 }

@@ -1,7 +1,6 @@
 //! `debezium-json`: `{"before":…,"after":…,"op":"c|r|u|d"}`, with `schema-include` inside `{"schema":…,"payload":…}`.
 //! An update or delete without `before` is an error: without the old row nothing can be taken back.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Fields;
@@ -9,24 +8,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::change_json::{ChangeDecoder, ChangeEncoder, Envelope, Push, RowText, Wrapping, bad, parse, unknown_kind};
-use super::json::{self, Options};
+use super::json::Options;
+use super::options::FormatOptions;
 use super::{Decoder, Encoder, Format};
 use crate::changelog::{Changelog, RowKind};
 use crate::error::{Error, Result};
 
 /// As in `'format' = 'debezium-json'`.
 pub(super) const NAME: &str = "debezium-json";
-
-/// Names of the options, without the prefix.
-pub(super) const OPTION_NAMES: &[&str] = &[
-    "schema-include",
-    "ignore-parse-errors",
-    "timestamp-format.standard",
-    "map-null-key.mode",
-    "map-null-key.literal",
-    "encode.decimal-as-plain-number",
-    "encode.ignore-null-fields",
-];
 
 const WRAPPING: Wrapping = Wrapping {
     insert: (r#"{"before":null,"after":"#, r#","op":"c"}"#),
@@ -40,10 +29,10 @@ const WRAPPING_WITHOUT_NULLS: Wrapping =
 ///
 /// # Errors
 /// An option has a value that it cannot have.
-pub(super) fn open(options: &BTreeMap<&'static str, String>) -> Result<Arc<dyn Format>> {
+pub(super) fn open(mut options: FormatOptions<'_>) -> Result<Arc<dyn Format>> {
     Ok(Arc::new(DebeziumJson {
-        options: Options::read(NAME, options)?,
-        schema_include: json::flag(NAME, options, "schema-include", false)?,
+        options: Options::take(&mut options)?,
+        schema_include: options.flag("schema-include", false)?,
     }))
 }
 

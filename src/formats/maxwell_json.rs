@@ -1,7 +1,6 @@
 //! `maxwell-json`: `{"data":{…},"old":{…},"type":"insert|update|delete"}`; `old` has only the fields that an update changed.
 //! `bootstrap-insert` is an insert; the start and the end of a bootstrap are passed over.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Fields;
@@ -10,22 +9,13 @@ use serde_json::value::RawValue;
 
 use super::change_json::{ChangeDecoder, ChangeEncoder, Envelope, Push, RowText, Wrapping, bad, parse, unknown_kind};
 use super::json::Options;
+use super::options::FormatOptions;
 use super::{Decoder, Encoder, Format};
 use crate::changelog::{Changelog, RowKind};
 use crate::error::Result;
 
 /// As in `'format' = 'maxwell-json'`.
 pub(super) const NAME: &str = "maxwell-json";
-
-/// Names of the options, without the prefix.
-pub(super) const OPTION_NAMES: &[&str] = &[
-    "ignore-parse-errors",
-    "timestamp-format.standard",
-    "map-null-key.mode",
-    "map-null-key.literal",
-    "encode.decimal-as-plain-number",
-    "encode.ignore-null-fields",
-];
 
 const WRAPPING: Wrapping =
     Wrapping { insert: (r#"{"data":"#, r#","type":"insert"}"#), delete: (r#"{"data":"#, r#","type":"delete"}"#) };
@@ -34,8 +24,8 @@ const WRAPPING: Wrapping =
 ///
 /// # Errors
 /// An option has a value that it cannot have.
-pub(super) fn open(options: &BTreeMap<&'static str, String>) -> Result<Arc<dyn Format>> {
-    Ok(Arc::new(MaxwellJson { options: Options::read(NAME, options)? }))
+pub(super) fn open(mut options: FormatOptions<'_>) -> Result<Arc<dyn Format>> {
+    Ok(Arc::new(MaxwellJson { options: Options::take(&mut options)? }))
 }
 
 /// The format with its options.

@@ -1,15 +1,15 @@
 //! Formats: how the bytes of a record become columns and back. The registry is here.
 //! Knows nothing of topics, offsets or tables; whoever calls adds where a bad record was.
 
-pub mod canal_json;
+mod canal_json;
 mod change_json;
 pub mod columns;
-pub mod debezium_json;
-pub mod json;
-pub mod maxwell_json;
+mod debezium_json;
+mod json;
+mod maxwell_json;
+mod options;
 pub mod time_text;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::ArrayRef;
@@ -17,6 +17,8 @@ use datafusion::arrow::datatypes::Fields;
 
 use crate::changelog::{ChangeBatch, Changelog, RowKind};
 use crate::error::{Error, Result};
+use crate::options::OptionReader;
+use options::FormatOptions;
 
 /// A way to write rows as bytes, with its options.
 pub trait Format: Send + Sync {
@@ -145,45 +147,37 @@ impl EncodedRows {
 const NOT_YET: &[&str] =
     &["csv", "avro", "avro-confluent", "raw", "protobuf", "debezium-avro-confluent", "ogg-json", "parquet", "orc"];
 
-/// A format's name, the names of its options, and how it is opened.
-type Entry = (&'static str, &'static [&'static str], fn(&BTreeMap<&'static str, String>) -> Result<Arc<dyn Format>>);
+/// A format's name, and how it is opened.
+type Entry = (&'static str, fn(FormatOptions<'_>) -> Result<Arc<dyn Format>>);
 
 /// The formats there are.
 const FORMATS: &[Entry] = &[
-    ("json", json::OPTION_NAMES, |options| Ok(Arc::new(json::Json::open(options)?))),
-    (debezium_json::NAME, debezium_json::OPTION_NAMES, debezium_json::open),
-    (canal_json::NAME, canal_json::OPTION_NAMES, canal_json::open),
-    (maxwell_json::NAME, maxwell_json::OPTION_NAMES, maxwell_json::open),
+    (json::NAME, json::open),
+    (debezium_json::NAME, debezium_json::open),
+    (canal_json::NAME, canal_json::open),
+    (maxwell_json::NAME, maxwell_json::open),
 ];
 
 fn entry(format: &str) -> Result<&'static Entry> {
     let name = format.to_ascii_lowercase();
-    FORMATS.iter().find(|(known, ..)| *known == name).ok_or_else(|| {
+    FORMATS.iter().find(|(known, _)| *known == name).ok_or_else(|| {
         let error = if NOT_YET.contains(&name.as_str()) {
             Error::unsupported(format!("format \"{name}\" is not supported yet"))
         } else {
             Error::invalid(format!("unknown format \"{format}\""))
         };
-        let known: Vec<_> = FORMATS.iter().map(|(known, ..)| *known).collect();
+        let known: Vec<_> = FORMATS.iter().map(|(known, _)| *known).collect();
         error.hint(format!("Known formats: {}.", known.join(", ")))
     })
 }
 
-/// Names of the options of a format, without its prefix.
+/// Opens a format, with those of a table's options that stand behind `prefix` and its name.
 ///
 /// # Errors
-/// The format is unknown, or not there yet (SQLSTATE 0A000).
-pub fn option_names(format: &str) -> Result<&'static [&'static str]> {
-    entry(format).map(|(_, names, _)| *names)
-}
-
-/// Opens a format with its options (named as in [`option_names`]).
-///
-/// # Errors
-/// As [`option_names`]; an option cannot be read.
-pub fn open(format: &str, options: &BTreeMap<&'static str, String>) -> Result<Arc<dyn Format>> {
-    let (_, _, open) = entry(format)?;
-    open(options)
+/// The format is unknown, or not there yet (SQLSTATE 0A000); an option cannot be read.
+pub fn open(format: &str, prefix: &str, options: &mut OptionReader) -> Result<Arc<dyn Format>> {
+    let (name, open) = entry(format)?;
+    open(FormatOptions::new(options, prefix, name))
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use super::{
     text_number, time, timestamp_precision, value_text,
 };
 use crate::data_type::{
-    TypeLength, is_unconstrained_numeric, list_of, timestamp_digits, to_postgres, unconstrained_numeric,
+    TypeLength, is_unconstrained_numeric, list_of, second_digits, to_postgres, unconstrained_numeric,
 };
 use crate::error::Error;
 
@@ -383,7 +383,7 @@ pub fn with_length(field: Field, length: Option<TypeLength>) -> Field {
 /// Key of a cast's field that has fewer digits of a second than its Arrow type.
 const DIGITS_KEY: &str = "streamgate.digits";
 
-/// A timestamp type of a cast with its precision; the cast then rounds.
+/// The type of a cast to a timestamp or a time with its precision; the cast then rounds.
 pub fn with_digits(field: Field, digits: Option<u8>) -> Field {
     let Some(digits) = digits else { return field };
     field.with_metadata(HashMap::from([(DIGITS_KEY.to_owned(), digits.to_string())]))
@@ -404,7 +404,7 @@ const WRITTEN_KEY: &str = "streamgate.written";
 pub fn field_of(data_type: DataType, text: &str) -> Field {
     if by_place::is_nested(&data_type) {
         let upper = text.to_ascii_uppercase();
-        let says_more = ["CHAR", "TIMESTAMP", "BYTEA"].iter().any(|word| upper.contains(word));
+        let says_more = ["CHAR", "TIME", "BYTEA"].iter().any(|word| upper.contains(word));
         let field = Field::new("", data_type, true);
         return match says_more {
             true => field.with_metadata(HashMap::from([(WRITTEN_KEY.to_owned(), text.to_owned())])),
@@ -415,7 +415,7 @@ pub fn field_of(data_type: DataType, text: &str) -> Field {
         return as_bytea(Field::new("", data_type, true));
     }
     let length = TypeLength::of(text).filter(|_| data_type == DataType::Utf8);
-    let digits = timestamp_digits(text).filter(|_| matches!(data_type, DataType::Timestamp(..)));
+    let digits = second_digits(text).filter(|_| second_unit(&data_type).is_some());
     with_digits(with_length(Field::new("", data_type, true), length), digits)
 }
 
@@ -425,15 +425,36 @@ fn take_digits(field: &Field) -> Option<(u8, FieldRef)> {
     Some((digits, Arc::new(field.clone().with_metadata(HashMap::new()))))
 }
 
-/// A cast to a timestamp of fewer digits than its argument has or may have, rounded before.
+/// The unit in which a timestamp or a time counts.
+fn second_unit(data_type: &DataType) -> Option<TimeUnit> {
+    match data_type {
+        DataType::Timestamp(unit, _) | DataType::Time32(unit) | DataType::Time64(unit) => Some(*unit),
+        _ => None,
+    }
+}
+
+/// The type of the same kind with another unit.
+fn with_unit(data_type: &DataType, unit: TimeUnit) -> DataType {
+    match data_type {
+        DataType::Timestamp(_, zone) => DataType::Timestamp(unit, zone.clone()),
+        _ if matches!(unit, TimeUnit::Second | TimeUnit::Millisecond) => DataType::Time32(unit),
+        _ => DataType::Time64(unit),
+    }
+}
+
+/// A cast to a timestamp or a time of fewer digits than its argument has or may have, rounded before.
 fn rounded(expr: &Expr, schema: &DFSchema, zone: &Arc<str>) -> Result<Option<Expr>> {
     let (inner, field, is_try) = match expr {
         Expr::Cast(cast) => (&cast.expr, &cast.field, false),
         Expr::TryCast(cast) => (&cast.expr, &cast.field, true),
         _ => return Ok(None),
     };
-    let DataType::Timestamp(unit, _) = field.data_type() else { return Ok(None) };
+    let Some(unit) = second_unit(field.data_type()) else { return Ok(None) };
     let Ok(from) = inner.get_type(schema) else { return Ok(None) };
+    let is_rounded = matches!(inner.as_ref(), Expr::ScalarFunction(call) if call.name() == timestamp_precision::ROUND);
+    if is_rounded {
+        return Ok(None);
+    }
     let digits = take_digits(field);
     let natural = match unit {
         TimeUnit::Second => 0,
@@ -441,21 +462,30 @@ fn rounded(expr: &Expr, schema: &DFSchema, zone: &Arc<str>) -> Result<Option<Exp
         TimeUnit::Microsecond => 6,
         TimeUnit::Nanosecond => 9,
     };
-    let source_unit = match &from {
-        DataType::Timestamp(source, _) => *source,
-        // Text may have as many as it likes.
-        text if is_string(text) => TimeUnit::Microsecond,
-        _ if digits.is_some() => *unit,
+    let is_time = !matches!(field.data_type(), DataType::Timestamp(..));
+    let source_unit = match (second_unit(&from), &from) {
+        (Some(source), _) => source,
+        // Text may have as many as it likes; as a time it is rounded when it is read.
+        (None, text) if is_string(text) && !(is_time && digits.is_none()) => TimeUnit::Microsecond,
+        _ if digits.is_some() => unit,
         _ => return Ok(None),
     };
-    let is_finer = timestamp_precision::per_second(source_unit) > timestamp_precision::per_second(*unit);
+    let is_finer = timestamp_precision::per_second(source_unit) > timestamp_precision::per_second(unit);
     if digits.is_none() && !is_finer {
         return Ok(None);
     }
     let (digits, plain) = digits.unwrap_or_else(|| (natural, field.clone()));
-    let fine = if is_finer { source_unit } else { *unit };
-    let DataType::Timestamp(_, to_zone) = plain.data_type() else { return Ok(None) };
-    let fine = DataType::Timestamp(fine, to_zone.clone());
+    let to = plain.data_type();
+    if is_time && matches!(from, DataType::Timestamp(..)) {
+        // The time of the rounded timestamp, in its zone.
+        let rounded = timestamp_precision::call_round(inner.as_ref().clone(), digits);
+        let time = match is_try {
+            true => Expr::TryCast(TryCast::new_from_field(Box::new(rounded), plain)),
+            false => Expr::Cast(Cast::new_from_field(Box::new(rounded), plain)),
+        };
+        return Ok(Some(rewrite(time, schema, zone)?.data));
+    }
+    let fine = with_unit(to, if is_finer { source_unit } else { unit });
     let source = if from == fine {
         inner.as_ref().clone()
     } else {
@@ -467,7 +497,7 @@ fn rounded(expr: &Expr, schema: &DFSchema, zone: &Arc<str>) -> Result<Option<Exp
         rewrite(source, schema, zone)?.data
     };
     let rounded = timestamp_precision::call_round(source, digits);
-    Ok(Some(if fine == *plain.data_type() { rounded } else { cast(rounded, plain.data_type().clone()) }))
+    Ok(Some(if fine == *to { rounded } else { cast(rounded, to.clone()) }))
 }
 
 /// The length of a cast's type, and the type without it.

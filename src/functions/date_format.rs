@@ -183,9 +183,10 @@ pub(super) fn parse_pattern(pattern: &str) -> Result<Vec<Item>> {
         } else if c.is_ascii_alphabetic() {
             let count = chars[at..].iter().take_while(|other| **other == c).count();
             if count > FIELD_LETTERS_MAX {
-                return Err(Error::invalid(format!(
+                return Err(Error::row(format!(
                     "date pattern with {count} letters '{c}' in a row: at most {FIELD_LETTERS_MAX} are possible"
                 ))
+                .code("22023")
                 .into());
             }
             if !"yuMLdDHhkKmsSaEeQ".contains(c) {

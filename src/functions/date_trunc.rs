@@ -53,7 +53,7 @@ impl Unit {
             "century" | "centuries" => Self::Years(100),
             "millennium" | "millenniums" | "millennia" => Self::Years(1_000),
             _ => {
-                return Err(Error::invalid(format!("unit \"{text}\" not recognized for type timestamp"))
+                return Err(Error::row(format!("unit \"{text}\" not recognized for type timestamp"))
                     .code("22023")
                     .hint("Known are microsecond, millisecond, second, minute, hour, day, week, month, quarter, year, decade, century, millennium.")
                     .into());

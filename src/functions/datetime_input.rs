@@ -265,7 +265,8 @@ fn value(text: &str, to: &DataType, zone: chrono_tz::Tz) -> Result<i64> {
                 i64::try_from(i128::from(seconds) * per_second + units.rem_euclid(per_second)).ok()
             }
             DataType::Timestamp(..) => i64::try_from(units).ok(),
-            _ => (nanos < NANOS_OF_A_DAY).then_some(i64::try_from(units).ok()?),
+            // The last half of a unit before midnight is midnight.
+            _ => (nanos < NANOS_OF_A_DAY).then_some(i64::try_from(units % (NANOS_OF_A_DAY / per_unit)).ok()?),
         }
     };
     fits().ok_or_else(out_of_range)

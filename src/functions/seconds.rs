@@ -104,7 +104,7 @@ pub fn check(part: &str, of: &DataType) -> std::result::Result<(), Error> {
         let message = format!("EXTRACT({} …) is not supported yet", name.to_ascii_uppercase());
         return Err(Error::unsupported(message));
     }
-    Err(Error::invalid(format!("unit \"{name}\" not recognized for type timestamp"))
+    Err(Error::row(format!("unit \"{name}\" not recognized for type timestamp"))
         .code("22023")
         .hint("Known are year, quarter, month, week, day, hour, minute, second, dow, doy, isoyear, epoch, century …"))
 }

@@ -1,4 +1,4 @@
-//! Timestamps of several precisions: rounded to fewer digits, as CAST does, and brought to nanoseconds for a comparison with such ones,
+//! Timestamps and times of several precisions: rounded to fewer digits, as CAST does, and timestamps brought to nanoseconds for a comparison with such ones,
 //! which reach from 1677 to 2262 only: what is before or after that is the first or the last of them.
 
 use std::sync::Arc;
@@ -14,12 +14,14 @@ use datafusion::scalar::ScalarValue;
 
 use crate::error::Error;
 
+const SECONDS_OF_A_DAY: i64 = 86_400;
+
 /// The name of [`round`].
 pub const ROUND: &str = "timestamp_round";
 /// The name of [`nanoseconds`].
 pub const NANOSECONDS: &str = "timestamp_nanoseconds";
 
-/// `timestamp_round(timestamp, digits)`: so many digits of the second, halves up.
+/// `timestamp_round(timestamp or time, digits)`: so many digits of the second, halves up; a time that reaches midnight is midnight.
 pub fn round() -> Arc<ScalarUDF> {
     udf(Kind::Round)
 }
@@ -75,7 +77,9 @@ impl ScalarUDFImpl for Precision {
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
         match (self.kind, arguments) {
-            (Kind::Round, [timestamp @ DataType::Timestamp(..), _]) => Ok(timestamp.clone()),
+            (Kind::Round, [value @ (DataType::Timestamp(..) | DataType::Time32(_) | DataType::Time64(_)), _]) => {
+                Ok(value.clone())
+            }
             (Kind::Nanoseconds, [DataType::Timestamp(_, zone)]) => {
                 Ok(DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()))
             }
@@ -107,20 +111,27 @@ impl ScalarUDFImpl for Precision {
 }
 
 fn rounded(values: &ArrayRef, digits: u32) -> Result<ArrayRef> {
-    let DataType::Timestamp(unit, _) = values.data_type() else {
-        return Err(Error::internal("timestamp_round needs a timestamp").into());
+    // What Arrow casts numbers to and from, and the units of a day, after which a time is midnight again.
+    let (numbers, unit, wraps) = match values.data_type() {
+        DataType::Timestamp(unit, _) => (DataType::Int64, *unit, false),
+        DataType::Time32(unit) => (DataType::Int32, *unit, true),
+        DataType::Time64(unit) => (DataType::Int64, *unit, true),
+        _ => return Err(Error::internal("timestamp_round needs a timestamp or a time").into()),
     };
-    let step = per_second(*unit) / 10_i64.pow(digits.min(9)).min(per_second(*unit));
+    let per_second = per_second(unit);
+    let step = per_second / 10_i64.pow(digits.min(9)).min(per_second);
     if step <= 1 {
         return Ok(values.clone());
     }
-    // The number of units, whatever they are.
-    let units = cast(values, &DataType::Int64)?;
+    let per_day = SECONDS_OF_A_DAY * per_second;
+    let units = cast(&cast(values, &numbers)?, &DataType::Int64)?;
     let rounded = units.as_primitive::<Int64Type>().unary::<_, Int64Type>(|value| {
         let down = value.div_euclid(step) * step;
-        if value - down >= step - step / 2 { down.saturating_add(step) } else { down }
+        let nearest = if value - down >= step - step / 2 { down.saturating_add(step) } else { down };
+        if wraps { nearest.rem_euclid(per_day) } else { nearest }
     });
-    Ok(cast(&(Arc::new(rounded) as ArrayRef), values.data_type())?)
+    let rounded = cast(&(Arc::new(rounded) as ArrayRef), &numbers)?;
+    Ok(cast(&rounded, values.data_type())?)
 }
 
 fn saturated(values: &ArrayRef) -> Result<ArrayRef> {

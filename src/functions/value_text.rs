@@ -1,4 +1,4 @@
-//! Values as text where the text is not Arrow's: floats, arrays, rows and maps, as results show them (Postgres' forms):
+//! Values as text where the text is not Arrow's: floats, times, arrays, rows and maps, as results show them (Postgres' forms):
 //! `1e+20`, `Infinity`, `{1,NULL,"a b"}`, `{"a": 1}`. CAST, `||` and CONCAT_WS go through `value_text`.
 
 use std::fmt::Write;
@@ -38,6 +38,8 @@ pub fn is_ours(data_type: &DataType) -> bool {
         data_type,
         DataType::Float32
             | DataType::Float64
+            | DataType::Time32(_)
+            | DataType::Time64(_)
             | DataType::List(_)
             | DataType::LargeList(_)
             | DataType::FixedSizeList(..)
@@ -56,6 +58,11 @@ fn texts(array: &ArrayRef, zone: &str) -> Result<StringArray> {
         })
     });
     Ok(texts.collect())
+}
+
+/// `10:00:00.500` has one digit of a second.
+fn without_zeros_at_the_end(time: &str) -> &str {
+    if time.contains('.') { time.trim_end_matches('0').trim_end_matches('.') } else { time }
 }
 
 /// An array whose values can be written.
@@ -108,6 +115,11 @@ impl Written {
                 let map = array.as_map();
                 let (keys, values) = (Self::new(map.keys(), zone)?, Self::new(map.values(), zone)?);
                 Self::Map(array.clone(), Box::new(keys), Box::new(values))
+            }
+            DataType::Time32(_) | DataType::Time64(_) => {
+                let texts = cast(array, &DataType::LargeUtf8)?;
+                let texts = texts.as_string::<i64>().iter().map(|text| text.map(without_zeros_at_the_end));
+                Self::Text(texts.collect())
             }
             _ => Self::Text(cast(array, &DataType::LargeUtf8)?.as_string::<i64>().clone()),
         })

@@ -66,6 +66,7 @@ impl JobStatus {
             (null_keys, "NULL keys"),
             (self.row_errors, "rows that do not fit"),
             (total(|node| node.nulled), "values read as NULL"),
+            (total(|node| node.unmatched), "changes without their row"),
         ];
         let told: Vec<String> =
             told.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{what} {count}")).collect();
@@ -113,6 +114,8 @@ pub struct NodeStatus {
     pub null_keys: u64,
     /// Values that could not be read and became NULL.
     pub nulled: u64,
+    /// Changes that take back a row which is not there.
+    pub unmatched: u64,
     /// Requests to the outside system.
     pub requests: u64,
     /// Requests or items sent again.
@@ -157,6 +160,7 @@ impl NodeStatus {
             skipped: load(&node.connector.skipped),
             null_keys: load(&node.connector.null_keys),
             nulled: load(&node.connector.nulled),
+            unmatched: load(&node.connector.unmatched),
             requests: load(&node.connector.requests),
             retries: load(&node.connector.retries),
             rows_per_second: rates.rows_per_second,

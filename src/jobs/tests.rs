@@ -19,6 +19,7 @@ use crate::connectors::*;
 use crate::engine::dataflow::{Dataflow, FORMAT_VERSION, JobSettings, Node, NodeKind, SinkNode, SourceNode};
 use crate::engine::testing::declare;
 use crate::error::{Error, Result};
+use crate::options::OptionReader;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
     Array, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentClause, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, JoinOperator, ObjectName,
     ObjectNamePart, OrderByKind, Query, Select, SelectItem, SetExpr, Statement, TableFactor, TableWithJoins, Value,
-    VisitMut, Visitor, VisitorMut, visit_expressions_mut,
+    VisitMut, Visitor, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -48,7 +48,6 @@ impl VisitorMut for Rewriter {
         let names: Vec<Option<Ident>> = select.projection.iter().map(shown_name).collect();
         for item in &mut select.projection {
             show_registered(item, &names);
-            count_instead_of_exists(item);
         }
         name_duplicates(&mut select.projection);
         ControlFlow::Continue(())
@@ -373,32 +372,6 @@ fn show_registered(item: &mut SelectItem, names: &[Option<Ident>]) {
             *item = SelectItem::ExprWithAlias { expr: shown, alias };
         }
     }
-}
-
-/// DataFusion plans EXISTS in predicates only; elsewhere rows are counted.
-fn count_instead_of_exists(item: &mut SelectItem) {
-    if let SelectItem::UnnamedExpr(expr @ Expr::Exists { negated: false, .. }) = item {
-        *item = SelectItem::ExprWithAlias { expr: take(expr), alias: Ident::new("exists") };
-    }
-    let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { return };
-    let _ = visit_expressions_mut(expr, |expr| {
-        if let Expr::Exists { subquery, negated } = expr
-            && let SetExpr::Select(select) = subquery.body.as_ref()
-            && !is_aggregate(select)
-        {
-            let mut counted = subquery.clone();
-            if let SetExpr::Select(select) = counted.body.as_mut() {
-                let one = Expr::Value(Value::Number("1".to_owned(), false).into());
-                select.projection = vec![SelectItem::UnnamedExpr(call("count", one))];
-            }
-            *expr = Expr::BinaryOp {
-                left: Box::new(Expr::Subquery(counted)),
-                op: if *negated { BinaryOperator::Eq } else { BinaryOperator::Gt },
-                right: Box::new(Expr::Value(Value::Number("0".to_owned(), false).into())),
-            };
-        }
-        ControlFlow::<()>::Continue(())
-    });
 }
 
 /// Postgres lets columns of a result have one name (`select 1, 1`), DataFusion does not. What makes it another one is not shown.

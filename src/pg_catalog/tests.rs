@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::catalog::CatalogProvider;
 use datafusion::catalog::{MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider};
+use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -15,6 +16,7 @@ use crate::catalog::database::{DatabaseEntry, SchemaEntry};
 use crate::catalog::table::TableColumn;
 use crate::catalog::{FunctionEntry, Snapshot, TableEntry, ViewEntry};
 use crate::connectors::declaration::{ColumnDeclaration, ColumnKind, TableDeclaration};
+use crate::sql::planning::rules::analyzer_rules;
 use crate::sql::{SessionView, SystemSchema};
 
 fn snapshot() -> Snapshot {
@@ -76,8 +78,11 @@ fn context() -> (SessionContext, super::PgCatalog) {
     };
     let snapshot = Arc::new(snapshot());
     let (pg_catalog, information_schema) = super::over(Box::new(move || Arc::clone(&snapshot)), Vec::new());
-    let context =
-        SessionContext::new_with_config(SessionConfig::new().with_default_catalog_and_schema("streamgate", "public"));
+    let state = SessionStateBuilder::new_with_default_features()
+        .with_config(SessionConfig::new().with_default_catalog_and_schema("streamgate", "public"))
+        .with_analyzer_rules(analyzer_rules())
+        .build();
+    let context = SessionContext::new_with_state(state);
     let catalog = MemoryCatalogProvider::new();
     for schema in [&pg_catalog as &dyn SystemSchema, &information_schema] {
         let provider = MemorySchemaProvider::new();
@@ -225,7 +230,7 @@ async fn describing_a_table_shows_columns_and_its_key() {
 async fn duplicate_and_registered_columns_are_named() {
     check("SELECT 1, 1, EXISTS (SELECT 1 FROM pg_class WHERE relname = 't'), ARRAY(SELECT nspname FROM pg_namespace WHERE nspname = 's')", expect![[r#"
         +----------+-----------+--------+-------------------------------------------------------------------+
-        | Int64(1) | ?column?2 | exists | coalesce(array_agg(pg_catalog.pg_namespace.nspname),make_array()) |
+        | Int64(1) | ?column?2 | EXISTS | coalesce(array_agg(pg_catalog.pg_namespace.nspname),make_array()) |
         +----------+-----------+--------+-------------------------------------------------------------------+
         | 1        | 1         | true   | [s]                                                               |
         +----------+-----------+--------+-------------------------------------------------------------------+"#]]).await;

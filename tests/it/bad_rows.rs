@@ -458,6 +458,139 @@ async fn a_delete_that_has_the_key_only_is_counted_and_told() {
 }
 
 #[tokio::test]
+async fn a_job_counts_deletes_that_have_the_key_only_and_goes_over_definitions_of_canal() {
+    let world = World::start().await;
+    world
+        .send(&[
+            r#"{"before":null,"after":{"id":1,"name":"a"},"op":"c"}"#,
+            r#"{"before":null,"after":{"id":2,"name":"b"},"op":"c"}"#,
+            r#"{"before":{"id":1},"after":null,"op":"d"}"#,
+            r#"{"before":{"id":2,"name":"b"},"after":null,"op":"d"}"#,
+            r#"{"before":null,"after":{"id":3,"name":"c"},"op":"c"}"#,
+        ])
+        .await;
+    world
+        .execute(
+            "CREATE TABLE changes (id INT, name STRING) WITH ('connector' = 'kafka', 'topic' = 'bad_rows', \
+             'format' = 'debezium-json', 'scan.startup.mode' = 'earliest-offset');
+             CREATE TABLE counted (name STRING, n BIGINT, PRIMARY KEY (name) NOT ENFORCED) WITH ('connector' = 'dynamodb', \
+             'table-name' = 'bad_rows_items', 'table.create' = 'if-not-exists');
+             CREATE JOB j AS INSERT INTO counted SELECT COALESCE(name, '-'), COUNT(*) FROM changes GROUP BY name",
+        )
+        .await;
+    // The delete of 1 names no row that is there: the row stays, and the delete is counted.
+    world.until("SELECT name, n FROM counted ORDER BY name", &["a|1", "c|1"]).await;
+    // A sink by key finds no row to delete either.
+    world
+        .execute(
+            "CREATE TABLE names (id INT, name STRING, PRIMARY KEY (name) NOT ENFORCED) WITH ('connector' = 'dynamodb', \
+             'table-name' = 'bad_rows_names', 'table.create' = 'if-not-exists');
+             CREATE JOB by_name AS INSERT INTO names SELECT id, COALESCE(name, '-') FROM changes",
+        )
+        .await;
+    let of_operators = "SELECT max(unmatched_changes) FROM streamgate.job_operators WHERE job = 'by_name'";
+    world.until(of_operators, &["1"]).await;
+    let shown = world.query("SHOW JOBS").await.join(" ").replace('\n', " ");
+    assert!(shown.contains("changes without their row 1"), "{shown}");
+    world.execute("DROP JOB by_name").await;
+    world.until("SELECT rows_in, skipped, unmatched_changes FROM streamgate.jobs", &["5|0|1"]).await;
+
+    let canal = |kind: &str, data: &str, is_ddl: bool| {
+        format!(r#"{{"data":{data},"old":null,"database":"shop","table":"orders","type":"{kind}","isDdl":{is_ddl}}}"#)
+    };
+    let records = [
+        canal("CREATE", "null", true),
+        canal("INSERT", r#"[{"id":"1","name":"a"},{"id":"2","name":"b"}]"#, false),
+        canal("ALTER", "null", true),
+        canal("DELETE", r#"[{"id":"1","name":"a"}]"#, false),
+        canal("TRUNCATE", "null", true),
+    ];
+    let producer: ThreadedProducer<DefaultProducerContext> = world.back_ends.kafka().create().unwrap();
+    let topic = format!("{}_out", world.name);
+    for record in &records {
+        producer.send(BaseRecord::<(), _>::to(&topic).payload(record)).map_err(|(error, _)| error).unwrap();
+    }
+    tokio::task::spawn_blocking(move || producer.flush(JOB_PATIENCE)).await.unwrap().unwrap();
+    world
+        .execute(
+            "CREATE TABLE shop (id INT, name STRING) WITH ('connector' = 'kafka', 'topic' = 'bad_rows_out', \
+             'format' = 'canal-json', 'scan.startup.mode' = 'earliest-offset');
+             CREATE JOB canal AS INSERT INTO counted SELECT name || ' of canal', COUNT(*) FROM shop GROUP BY name",
+        )
+        .await;
+    assert_eq!(world.query("SELECT id, name FROM shop").await, ["2|b"]);
+    world.until("SELECT name, n FROM counted WHERE name LIKE '%canal'", &["b of canal|1"]).await;
+    assert_eq!(
+        world.query("SELECT state, last_error FROM streamgate.jobs WHERE name = 'canal'").await,
+        ["RUNNING|NULL"]
+    );
+}
+
+#[tokio::test]
+async fn another_declaration_is_for_the_next_job_also_where_one_has_failed() {
+    let world = World::start().await;
+    world.execute(ORDERS).await;
+    world.execute("CREATE JOB j AS INSERT INTO items SELECT id, amount, note FROM orders").await;
+    world.send(&[r#"{"id":"a","amount":1,"note":"x"}"#]).await;
+    world.until("SELECT acknowledged FROM streamgate.job_splits", &["1"]).await;
+    world.send(&["{broken", r#"{"id":"b","amount":2,"note":"x"}"#]).await;
+    let failed = world.until_failed("j").await;
+    let told = world.told("DROP TABLE orders").await;
+    assert!(told.iter().any(|told| told.contains("jobs go on with what is dropped: \"j\" (reads)")), "{told:?}");
+    let lenient = ORDERS.split(';').next().unwrap().replace("'json'", "'json', 'json.ignore-parse-errors' = 'true'");
+    world.execute(&lenient).await;
+    // The job is what it was when it was submitted.
+    world.execute("RESUME JOB j").await;
+    assert_eq!(world.until_failed("j").await, failed);
+    // A new one takes the declaration, and goes on where the old one rests.
+    let savepoint = world.query("STOP JOB j WITH SAVEPOINT").await.remove(0);
+    world
+        .execute(&format!(
+            "SET 'execution.savepoint.path' = '{savepoint}';
+             CREATE JOB k AS INSERT INTO items SELECT id, amount, note FROM orders"
+        ))
+        .await;
+    world.until("SELECT id FROM items ORDER BY id", &["a", "b"]).await;
+    world.until("SELECT state, skipped FROM streamgate.jobs WHERE name = 'k'", &["RUNNING|1"]).await;
+}
+
+#[tokio::test]
+async fn a_pattern_of_sixty_five_thousand_letters_is_a_row_in_error() {
+    let world = World::start().await;
+    world.execute(ORDERS).await;
+    let order = |id: &str, pattern: &str| format!(r#"{{"id":"{id}","amount":1,"note":"{pattern}"}}"#);
+    world.send(&[&order("a", "yyyy"), &order("wide", &"y".repeat(65_536)), &order("b", "MM")]).await;
+    let rows = "SELECT id, 1, DATE_FORMAT(TIMESTAMP '2024-02-03 00:00:00', note) FROM orders";
+    world
+        .execute(&format!(
+            "CREATE JOB strict AS INSERT INTO records SELECT id, 1, DATE '2024-02-03', DATE_FORMAT(TIMESTAMP \
+             '2024-02-03 00:00:00', note) FROM orders;
+             SET 'error-handling.mode' = 'log'; CREATE JOB j AS INSERT INTO items {rows}"
+        ))
+        .await;
+    world.until("SELECT id, note FROM items ORDER BY id", &["a|2024", "b|02"]).await;
+    world.until("SELECT state, row_errors FROM streamgate.jobs WHERE name = 'j'", &["RUNNING|1"]).await;
+    let failed = world.until_failed("strict").await;
+    assert!(failed.contains("record 1 of bad_rows/0") && failed.contains("64"), "{failed}");
+    assert!(failed.len() < 2000, "{} bytes", failed.len());
+}
+
+#[tokio::test]
+async fn records_of_megabytes_are_taken_some_at_a_time() {
+    let world = World::start().await;
+    world.execute(ORDERS).await;
+    let before = world.server.peak_bytes() >> 20;
+    let note = "n".repeat(900_000);
+    let records: Vec<String> = (0..600).map(|id| format!(r#"{{"id":"{id}","amount":{id},"note":"{note}"}}"#)).collect();
+    world.send(&records.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    world.execute("CREATE JOB j AS INSERT INTO items SELECT id, CHAR_LENGTH(note || note), 'x' FROM orders").await;
+    world.until("SELECT count(*) FROM items WHERE amount = 1800000", &["600"]).await;
+    let taken = (world.server.peak_bytes() >> 20) - before;
+    println!("{taken} MB");
+    assert!(taken < 500, "{taken} MB");
+}
+
+#[tokio::test]
 async fn a_record_that_wants_more_memory_than_there_is_is_a_row_in_error() {
     let world = World::start().await;
     world.execute(ORDERS).await;

@@ -90,6 +90,21 @@ async fn states(server: &ServerProcess) -> Vec<String> {
     server.query("SELECT state, last_error FROM streamgate.jobs ORDER BY name").await
 }
 
+/// What a job waits for is in every place where jobs are shown.
+async fn every_view_says_that_they_wait(server: &ServerProcess) {
+    let reason = "topic \"orders\"";
+    let name = server.query("SELECT name FROM streamgate.jobs ORDER BY name").await.remove(0);
+    let of_job = "SELECT waits_for FROM streamgate.jobs ORDER BY name";
+    for statement in [of_job, "SHOW JOBS", &format!("DESCRIBE JOB {name}"), &format!("EXPLAIN ANALYZE JOB {name}")] {
+        until(JOB_PATIENCE, &format!("{statement} names the topic"), async || {
+            // SHOW JOBS breaks what is too wide for its column.
+            let shown = server.query(statement).await.join("\n");
+            shown.split_whitespace().collect::<Vec<_>>().join(" ").contains(reason).then_some(())
+        })
+        .await;
+    }
+}
+
 #[tokio::test]
 async fn every_block_of_readme_runs_word_for_word() {
     if !Psql::is_there() {
@@ -140,6 +155,7 @@ async fn every_block_of_readme_runs_word_for_word() {
             // Nothing was made for them: the jobs wait for the topic, say so, and nothing has failed.
             let waits = "RETRYING|topic \"orders\" does not exist yet: the job waits for it and goes on by itself";
             until(JOB_PATIENCE, "the jobs wait", async || (states(server).await == [waits; 3]).then_some(())).await;
+            every_view_says_that_they_wait(server).await;
         }
         if block.contains("INSERT INTO kafka_orders") {
             // The topic came with the first record, and the jobs went on by themselves.

@@ -230,6 +230,35 @@ async fn a_kill_right_after_drop_job_leaves_nothing_for_ever() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_jobs_are_dropped_one_by_one() {
+    // Each has a reader, a checkpoint and a sink: the whole number takes a minute in builds like this one.
+    let jobs = if std::env::var("STREAMGATE_TEST_LONG").is_ok() { 200 } else { 30 };
+    let back_ends = BackEndsOfProcess::shared();
+    let topic = unique("many");
+    create_topic(&back_ends.kafka(), &topic, 1).await;
+    let folder = TempDir::new().unwrap();
+    let data_dir = folder.path().join("data");
+    let server = ServerProcess::start(&back_ends, &data_dir).await;
+    server.execute(&kafka_tables(&topic, "")).await;
+    for job in 0..jobs {
+        server.execute(&format!("CREATE JOB j{job} AS INSERT INTO copies SELECT n + {job} FROM numbers")).await;
+    }
+    let all_run = "SELECT count(*) FROM streamgate.jobs WHERE state = 'RUNNING' AND rows_out > 0";
+    until(JOB_PATIENCE, "all run", async || (server.query(all_run).await == [jobs.to_string()]).then_some(())).await;
+    let dropped = async {
+        for job in 0..jobs {
+            server.execute(&format!("DROP JOB j{job}")).await;
+        }
+    };
+    // A drop that waits for the interval of checkpoints, or for the patience of a sink, takes more than a second each.
+    tokio::time::timeout(JOB_PATIENCE, dropped).await.expect("all are dropped");
+    assert_eq!(server.query("SELECT count(*) FROM streamgate.jobs").await, ["0"]);
+    // Beside the jobs' folders lies what the server notes of its own end.
+    let folders = || std::fs::read_dir(data_dir.join("jobs")).unwrap().map(|entry| entry.unwrap().file_name());
+    until(JOB_PATIENCE, "nothing is left", async || folders().all(|name| name == "death").then_some(())).await;
+}
+
 #[tokio::test]
 async fn a_server_whose_data_directory_is_gone_ends_and_a_lost_catalog_is_missed() {
     let back_ends = BackEndsOfProcess::shared();

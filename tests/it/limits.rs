@@ -9,7 +9,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use crate::server::{BackEndsOfProcess, ServerProcess};
-use crate::wire::{code, message, parse, server, server_with};
+use crate::wire::{code, message, parse, resident_bytes, server, server_with};
 
 /// A statement of so many bytes.
 fn long_select(bytes: usize) -> String {
@@ -113,6 +113,19 @@ async fn prepared_statements_of_a_session_are_bounded_by_bytes() {
     };
     assert_eq!(code(&error), "53400");
     client.batch_execute("deallocate all; prepare p as select 1; execute p").await.unwrap();
+    // Small ones count with what their plans hold, not with their text alone.
+    let before = resident_bytes();
+    let mut names = 0;
+    let error = loop {
+        match client.batch_execute(&format!("prepare small{names} as select $1::int + 1, $2::text")).await {
+            Ok(()) => names += 1,
+            Err(error) => break error,
+        }
+        assert!(names < 20_000, "twenty thousand statements are held");
+    };
+    assert_eq!(code(&error), "53400");
+    let held = resident_bytes().saturating_sub(before) >> 20;
+    assert!(names > 1000 && held < 256, "{names} statements hold {held} MB");
 }
 
 #[tokio::test]
@@ -224,6 +237,44 @@ async fn no_statement_takes_the_servers_memory() {
     let peak = server.peak_bytes() >> 20;
     assert!(peak < 1000, "{peak} MB");
     assert_eq!(client.query_one("select 1::bigint", &[]).await.unwrap().get::<_, i64>(0), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_of_two_gigabytes_is_right_or_refused_where_the_limit_permits_it() {
+    // It takes some 8 GB for a moment.
+    if std::env::var("STREAMGATE_TEST_LONG").is_err() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let back_ends = BackEndsOfProcess::take().await;
+    let limits = [("STREAMGATE_QUERY_MEMORY", "16 gb".into())];
+    let mut server = ServerProcess::spawn(&back_ends, &directory.path().join("data"), &limits);
+    assert!(server.until_it_answers().await.is_none(), "{}", server.log());
+    let client = server.connect().await;
+    client.batch_execute("set 'query.memory.limit' = '16 gb'").await.unwrap();
+    let of_all = "string_agg(repeat('x', 1000000 + value % 2), ',')";
+    for statement in [
+        format!("select length({of_all}) from generate_series(1, 2300)"),
+        format!("select g, length({of_all}) from (select value % 1 as g, value from generate_series(1, 2300)) s group by g"),
+        format!("select {of_all} from generate_series(1, 2300)"),
+        "select length(string_agg(s, ',')) from (select repeat('x', 1000000 + value % 2) s from generate_series(1, 2300)) t".to_owned(),
+    ] {
+        match client.simple_query(&statement).await {
+            // Out of memory, or a row that no message can hold.
+            Err(error) => assert!(["53200", "54000"].contains(&code(&error).as_str()), "{statement}: {error:?}"),
+            Ok(messages) => {
+                let length = messages.iter().find_map(|message| match message {
+                    tokio_postgres::SimpleQueryMessage::Row(row) => row.get(row.len() - 1),
+                    _ => None,
+                });
+                // 2300 texts, of which every second has a letter more, and what is between them.
+                assert_eq!(length, Some("2300003449"), "{statement}");
+            }
+        }
+        println!("{} MB for {statement}", server.peak_bytes() >> 20);
+        assert_eq!(client.query_one("select 1::bigint", &[]).await.unwrap().get::<_, i64>(0), 1);
+    }
+    assert!(!server.log().contains("panicked"), "{}", server.log());
 }
 
 /// Calls of functions that take a number, or more than one.

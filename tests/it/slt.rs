@@ -4,6 +4,7 @@
 //! One file: `STREAMGATE_SLT=distinct cargo test --test it -- slt`.
 
 mod expressions;
+mod inserted;
 
 use std::env;
 use std::fmt;

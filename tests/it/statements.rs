@@ -38,6 +38,12 @@ const EXPRESSIONS: &[Kind] = &[
     ("+", |n| repeated(n, " + ", |_| "x".to_owned())),
     ("-", |n| repeated(n, " - ", |_| "x".to_owned())),
     ("*", |n| repeated(n, " * ", |_| "x".to_owned())),
+    ("/", |n| repeated(n, " / ", |_| "x".to_owned())),
+    ("%", |n| format!("x{}", " % 2".repeat(n))),
+    ("<", |n| format!("x < 2{}", " < true".repeat(n))),
+    ("LIKE", |n| repeated(n, " AND ", |i| format!("CAST(x AS STRING) NOT LIKE '%a{i}%'"))),
+    ("nested LIKE", |n| nested(n, "CAST(", "x", " AS STRING) LIKE '%'")),
+    ("~", |n| repeated(n, " AND ", |i| format!("CAST(x AS STRING) !~ 'a{i}'"))),
     ("||", |n| repeated(n, " || ", |_| "CAST(x AS STRING)".to_owned())),
     ("::", |n| format!("x{}", "::bigint".repeat(n))),
     ("IS NULL", |n| format!("x{}", " IS NULL".repeat(n))),
@@ -70,6 +76,7 @@ const QUERIES: &[Kind] = &[
     ("UNION ALL", |n| format!("SELECT count(*) FROM ({}) u", repeated(n, " UNION ALL ", |i| format!("SELECT {i}")))),
     ("UNION", |n| format!("SELECT count(*) FROM ({}) u", repeated(n, " UNION ", |i| format!("SELECT {i}")))),
     ("EXCEPT", |n| format!("SELECT count(*) FROM ({}) u", repeated(n, " EXCEPT ", |i| format!("SELECT {}", i + 1)))),
+    ("INTERSECT", |n| format!("SELECT count(*) FROM ({}) u", repeated(n, " INTERSECT ", |_| "SELECT 1".to_owned()))),
     ("VALUES", |n| {
         format!("SELECT count(*) FROM (VALUES {}) v(a, b)", repeated(n, ", ", |i| format!("({i}, 'a{i}')")))
     }),
@@ -184,6 +191,10 @@ async fn what_postgresql_takes_is_taken() {
         ("AND", 4_000, 10_000, "t"),
         ("+", 10_000, 10_000, ""),
         ("||", 10_000, 10_000, "1"),
+        ("/", 4_000, 10_000, "1"),
+        ("%", 4_000, 10_000, "1"),
+        ("LIKE", 1_000, 10_000, "t"),
+        ("~", 200, 1_000, "t"),
         ("IN", 10_000, 50_000, "t"),
         ("CASE", 1_000, 5_000, "1"),
         ("CASE x", 5_000, 5_000, "1"),
@@ -191,6 +202,7 @@ async fn what_postgresql_takes_is_taken() {
         ("VALUES", 5_000, 50_000, ""),
         ("JOIN", 150, 200, "1"),
         ("EXCEPT", 150, 900, "1"),
+        ("INTERSECT", 150, 900, "1"),
         ("functions of several arguments", 40, 90, "1"),
         ("WITH", 100, 100, "1"),
         ("EXISTS", 10, 12, "1"),
@@ -217,6 +229,12 @@ async fn what_is_beyond_is_refused_in_a_sentence_before_it_costs() {
         ("::", 20_000),
         ("IS NULL", 20_000),
         ("=", 20_000),
+        ("/", 100_000),
+        ("%", 100_000),
+        ("<", 20_000),
+        ("LIKE", 100_000),
+        ("nested LIKE", 5_000),
+        ("~", 100_000),
         ("NOT", 5_000),
         ("minus signs", 5_000),
         ("IN", 300_000),
@@ -239,6 +257,7 @@ async fn what_is_beyond_is_refused_in_a_sentence_before_it_costs() {
         ("a mistake within functions", 5_000),
         ("UNION ALL", 10_000),
         ("EXCEPT", 10_000),
+        ("INTERSECT", 10_000),
         ("relations", 5_000),
         ("JOIN", 5_000),
         ("queries in FROM", 1_000),
@@ -296,6 +315,12 @@ const DEEP: &[(&str, usize)] = &[
     ("+", 1_000),
     ("-", 100),
     ("*", 300),
+    ("/", 300),
+    ("%", 300),
+    ("<", 150),
+    ("LIKE", 300),
+    ("nested LIKE", 40),
+    ("~", 50),
     ("||", 500),
     ("::", 250),
     ("IS NULL", 250),
@@ -319,6 +344,7 @@ const DEEP: &[(&str, usize)] = &[
     ("a mistake within NOT", 60),
     ("UNION", 100),
     ("EXCEPT", 30),
+    ("INTERSECT", 30),
     ("relations", 60),
     ("queries in FROM", 60),
     ("scalar sub-queries", 9),
@@ -366,6 +392,10 @@ async fn every_kind_of_tree_by_every_way_is_answered_and_stored_objects_do_not_k
                 "CREATE JOB",
                 format!("CREATE JOB j{number} AS INSERT INTO sink SELECT CAST(({expression}) AS STRING) FROM source"),
             ));
+        } else {
+            // Jobs have no sub-queries yet; what refuses them goes through the whole tree.
+            let of_rows = format!("SELECT CAST(x AS STRING) FROM source WHERE EXISTS ({query})");
+            ways.push(("CREATE JOB", format!("CREATE JOB j{number} AS INSERT INTO sink {of_rows}")));
         }
         for (way, text) in &ways {
             if let Err((code, message)) = value(&client, text).await {
@@ -382,6 +412,13 @@ async fn every_kind_of_tree_by_every_way_is_answered_and_stored_objects_do_not_k
             }
         }
         println!("{size} {kind}: {:?}", begun.elapsed());
+    }
+    // A job may be a union.
+    let branches = |count| repeated(count, " UNION ALL ", |i| format!("SELECT CAST(x + {i} AS STRING) FROM source"));
+    for (size, expected) in [(100, None), (5_000, Some("54001"))] {
+        let job = format!("CREATE JOB union_of_{size} AS INSERT INTO sink {}", branches(size));
+        let refused = value(&client, &job).await.err();
+        assert_eq!(refused.as_ref().map(|(code, _)| code.as_str()), expected, "{size}: {refused:?}");
     }
     let other = instance.server.connect().await;
     assert_eq!(value(&other, "SELECT 1").await.unwrap(), "1");
@@ -500,8 +537,11 @@ async fn a_time_out_a_cancel_and_a_client_that_is_gone_end_every_computation() {
 async fn statements_that_cannot_be_stopped_hold_nobody_up_and_are_counted() {
     let instance = Instance::start().await;
     let server = &instance.server;
-    // A regular expression over one value does not pause.
-    let held = "SELECT repeat('ab', 3000000) ~ '([ab]{1,50}){40}[^ab]'";
+    // A regular expression over one value does not pause: in the planning of a query, and where EXPLAIN ANALYZE runs one.
+    let held = [
+        "SELECT repeat('ab', 3000000) ~ '([ab]{1,50}){40}[^ab]'",
+        "EXPLAIN ANALYZE SELECT repeat('ab', 3000000 + x) ~ '([ab]{1,50}){40}[^ab]' FROM generate_series(1, 1) g(x)",
+    ];
     let threads = 4 * std::thread::available_parallelism().map_or(2, usize::from).max(2);
     let mut clients = Vec::new();
     for _ in 0..threads {
@@ -509,7 +549,7 @@ async fn statements_that_cannot_be_stopped_hold_nobody_up_and_are_counted() {
         client.batch_execute("SET statement_timeout = '100ms'").await.unwrap();
         clients.push(client);
     }
-    let all = clients.iter().map(|client| value(client, held));
+    let all = clients.iter().enumerate().map(|(number, client)| value(client, held[number % held.len()]));
     for outcome in futures::future::join_all(all).await {
         assert_eq!(outcome.expect_err("it takes long").0, "57014");
     }
@@ -567,4 +607,22 @@ async fn a_plan_that_takes_long_holds_up_neither_log_ins_nor_others() {
     println!("planning was done or given up after {:?}", begun.elapsed());
     let outcome = outcome.await.unwrap();
     assert!(outcome == Ok("1".to_owned()) || matches!(&outcome, Err((code, _)) if code == "57014"), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_cancel_ends_the_planning_of_a_statement() {
+    let instance = Instance::start().await;
+    let client = instance.server.connect().await;
+    let cancel = client.cancel_token();
+    // Terms that are taken apart and put together for minutes in a build like this one.
+    let terms = repeated(9_900, " AND ", |i| format!("(x = {i} OR x > {})", i + 1));
+    let long = format!("SELECT count(*) FROM (VALUES (1)) v(x) WHERE {terms}");
+    let mut running = Box::pin(value(&client, &long));
+    tokio::select! {
+        outcome = &mut running => panic!("it was planned at once: {outcome:?}"),
+        () = tokio::time::sleep(Duration::from_millis(700)) => {}
+    }
+    cancel.cancel_query(tokio_postgres::NoTls).await.unwrap();
+    assert_eq!(running.await.expect_err("it was cancelled").0, "57014");
+    assert_eq!(value(&client, "SELECT 1").await.unwrap(), "1");
 }

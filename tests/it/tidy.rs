@@ -1,4 +1,6 @@
-//! Reads the sources: imports point down, every file says what it is, nothing is left undone.
+//! Reads the sources: imports point down and not in circles, every file says what it is, nothing is left undone.
+
+mod circles;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +19,19 @@ const LAYERS: &[&[&str]] = &[
     &["functions"],
     &["connectors"],
     &["formats"],
-    &["changelog", "error", "fault", "nearest", "places", "clock", "data_type", "telemetry", "threads", "waits"],
+    &[
+        "changelog",
+        "error",
+        "fault",
+        "nearest",
+        "options",
+        "places",
+        "clock",
+        "data_type",
+        "telemetry",
+        "threads",
+        "waits",
+    ],
 ];
 
 /// Knows none of the others; only these know it.

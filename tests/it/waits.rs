@@ -124,6 +124,14 @@ async fn a_job_behind_a_paused_writer_names_it_and_has_no_rate() {
     assert!(explained.contains(&format!("Waits for {reason} since 20")), "{explained}");
     let described = server.query("DESCRIBE JOB insert_into_user_features").await;
     assert!(described.contains(&format!("waits_for|{reason}")), "{described:?}");
+    // What SHOW JOBS has no room for: the statement and the id, here and in streamgate.jobs.
+    let id_and_statement = "SELECT id, statement FROM streamgate.jobs WHERE name = 'insert_into_user_features'";
+    let row = server.query(id_and_statement).await.remove(0);
+    let (id, statement) = row.split_once('|').unwrap();
+    assert!(statement.starts_with("INSERT INTO user_features"), "{statement}");
+    for line in [format!("id|{id}"), format!("statement|{statement}")] {
+        assert!(described.contains(&line), "{line} is not in {described:?}");
+    }
 
     // The table of all jobs fits a terminal of 100 columns.
     let shown = server.query("SHOW JOBS").await;

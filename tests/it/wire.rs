@@ -363,7 +363,7 @@ async fn ten_million_rows_are_streamed() {
     assert!(largest < before + (300 << 20), "{before} bytes grew to {largest}");
 }
 
-fn resident_bytes() -> u64 {
+pub fn resident_bytes() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     pages.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
 }

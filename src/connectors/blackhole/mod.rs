@@ -3,11 +3,13 @@
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::{
-    Connector, ConnectorMetrics, OptionReader, Sink, SinkContext, SinkKind, SinkWriter, Table, TableDeclaration,
-};
+use super::connector::{Connector, Table};
+use super::declaration::TableDeclaration;
+use super::metrics::ConnectorMetrics;
+use super::sink::{Sink, SinkContext, SinkKind, SinkWriter};
 use crate::changelog::ChangeBatch;
 use crate::error::Result;
+use crate::options::OptionReader;
 
 /// The connector `blackhole`.
 pub struct BlackholeConnector;

@@ -4,11 +4,11 @@ use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::{DataType, Field, TimeUnit, i256};
 
 use crate::clock::{Clock, SystemClock};
-use crate::connectors::OptionReader;
 use crate::data_type::to_flink;
 use crate::error::{Error, Result};
 use crate::formats::columns::{Column, Values};
 use crate::formats::time_text;
+use crate::options::OptionReader;
 
 /// How a column's values come about.
 enum Kind {

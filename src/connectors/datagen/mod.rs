@@ -16,12 +16,16 @@ use tokio::time::Instant;
 
 use generate::Generator;
 
-use super::{
-    Connector, ConnectorMetrics, OptionReader, Position, RowOffsets, Scan, ScanPartition, ScanPlan, ScanRequest,
-    Source, SourceBatch, Split, SplitReader, SplitRequest, Table, TableDeclaration,
-};
+use super::connector::{Connector, Table};
+use super::declaration::TableDeclaration;
+use super::metrics::ConnectorMetrics;
+use super::scan::{Scan, ScanPartition, ScanPlan, ScanRequest};
+use super::skipped_records::RowOffsets;
+use super::source::{Source, SourceBatch, SplitReader, SplitRequest};
+use super::split::{Position, Split};
 use crate::changelog::ChangeBatch;
 use crate::error::{Error, Result};
+use crate::options::OptionReader;
 
 /// The connector `datagen`.
 pub struct DatagenConnector;

@@ -5,7 +5,9 @@ use datafusion::arrow::datatypes::{Int32Type, Int64Type};
 use futures::TryStreamExt;
 
 use super::*;
-use crate::connectors::{ColumnDeclaration, ColumnKind, OptionValue, SplitRequest};
+use crate::connectors::declaration::{ColumnDeclaration, ColumnKind};
+use crate::connectors::source::SplitRequest;
+use crate::options::OptionValue;
 
 fn open(columns: &[(&str, &str)], options: &[(&str, &str)]) -> Result<Table> {
     let declaration = TableDeclaration {

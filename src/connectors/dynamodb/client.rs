@@ -22,7 +22,7 @@ use tokio::sync::OnceCell;
 
 use super::options::{Connection, CredentialsSource};
 use super::resolver::CarefulResolver;
-use crate::connectors::ConnectorMetrics;
+use crate::connectors::metrics::ConnectorMetrics;
 use crate::error::{Error, Result};
 use crate::places;
 use crate::waits::Waiting;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeyType, TableDescription};
 
-use super::encode::Encoded;
-use super::item::{Item, key_attribute_type};
-use super::number::{Number, SIGNIFICANT_DIGITS_MAX};
-use crate::connectors::TableDeclaration;
+use super::value::encode::Encoded;
+use super::value::item::{Item, key_attribute_type};
+use super::value::number::{Number, SIGNIFICANT_DIGITS_MAX};
 use crate::connectors::bad_rows::shortened;
+use crate::connectors::declaration::TableDeclaration;
 use crate::error::{Error, Result};
 
 /// Bytes of a partition key's value at most, as DynamoDB's limits say.

@@ -1,27 +1,20 @@
 //! DynamoDB tables: bounded scans, look-ups by key and upserts, over AWS, an emulator or the embedded store alike.
 //! The key is the one that DescribeTable gives; a declaration is held against it. Knows nothing of who embeds what:
 //! it only ever talks to an address.
+//! `value` has DynamoDB's values and Arrow's, `read` serves queries and lookups, `write` makes items of rows; both know a
+//! declared table as a `remote_table`.
 
-mod batch_write;
 pub mod client;
-mod direct_call;
-pub mod encode;
-pub mod item;
-mod item_writes;
 pub mod key;
-pub mod lookup;
-pub mod monotonic;
-pub mod number;
 pub mod options;
-pub mod predicate;
+mod own_attributes;
+pub mod read;
 pub mod remote_table;
 mod resolver;
-pub mod scan;
-pub mod sink;
 mod table_creation;
-pub mod text_time;
 pub mod ttl;
-pub mod write_queue;
+pub mod value;
+pub mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,9 +23,13 @@ use datafusion::arrow::datatypes::DataType;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use super::connector::{Advice, Connector, Table};
+use super::declaration::{ColumnKind, TableDeclaration};
+use super::defaults::ConnectorDefaults;
+use super::lookup::Lookup;
 use super::lookup_cache::CachedLookup;
-use super::{Advice, ColumnKind, Connector, ConnectorDefaults, Lookup, OptionReader, Table, TableDeclaration};
 use crate::error::{Error, Result};
+use crate::options::OptionReader;
 use client::ClientCache;
 use key::KeySchema;
 use options::DynamoDbOptions;
@@ -105,16 +102,16 @@ impl Connector for DynamoDbConnector {
 
     fn open(&self, options: &mut OptionReader, table: &TableDeclaration) -> Result<Table> {
         let table = Arc::new(self.remote_table(options, table)?);
-        let uncached: Arc<dyn Lookup> = Arc::new(lookup::DynamoDbLookup::new(table.clone()));
+        let uncached: Arc<dyn Lookup> = Arc::new(read::lookup::DynamoDbLookup::new(table.clone()));
         let lookup = match &table.options.lookup_cache {
             Some(cache) => Arc::new(CachedLookup::new(uncached, cache.clone(), self.defaults.clock.clone())),
             None => uncached,
         };
         Ok(Table {
             source: None,
-            scan: Some(Arc::new(scan::DynamoDbScan::new(table.clone()))),
+            scan: Some(Arc::new(read::scan::DynamoDbScan::new(table.clone()))),
             lookup: Some(lookup),
-            sink: Some(Arc::new(sink::DynamoDbSink::new(table))),
+            sink: Some(Arc::new(write::sink::DynamoDbSink::new(table))),
         })
     }
 
@@ -154,7 +151,7 @@ fn check_declaration(table: &TableDeclaration, options: &DynamoDbOptions) -> Res
                 column.name, table.name
             )));
         }
-        item::check_type(field.data_type()).map_err(|message| {
+        value::item::check_type(field.data_type()).map_err(|message| {
             Error::unsupported(format!("column \"{}\" of table \"{}\": {message}", column.name, table.name))
         })?;
     }
@@ -167,7 +164,7 @@ fn check_declaration(table: &TableDeclaration, options: &DynamoDbOptions) -> Res
         }
     }
     if let Some(version) = &options.version_attribute {
-        for name in [version.as_str(), &monotonic::origin_attribute(version), monotonic::DELETED_ATTRIBUTE] {
+        for name in [version.as_str(), &own_attributes::origin_attribute(version), own_attributes::DELETED_ATTRIBUTE] {
             if table.columns.iter().any(|column| column.name == name) {
                 return Err(Error::invalid(format!(
                     "column \"{name}\" of table \"{}\" cannot be declared: 'sink.write-mode' = 'monotonic' keeps versions in it",

@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
+use crate::connectors::defaults::ConnectorDefaults;
 use crate::connectors::lookup_cache::CacheOptions;
-use crate::connectors::{ConnectorDefaults, OptionReader};
 use crate::error::{Error, Result};
+use crate::options::OptionReader;
 
 /// Options whose values are kept apart from the catalog and never shown.
 pub const SECRET_OPTIONS: &[&str] = &[

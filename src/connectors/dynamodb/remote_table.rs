@@ -11,13 +11,14 @@ use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use tokio::sync::OnceCell;
 
 use super::client::{ClientCache, Failure, backoff, send};
-use super::item::{Cell, Item, decode_column};
 use super::key::{KeySchema, key_text};
-use super::monotonic::DELETED_ATTRIBUTE;
 use super::options::DynamoDbOptions;
+use super::own_attributes::DELETED_ATTRIBUTE;
 use super::ttl::is_expired;
+use super::value::item::{Cell, Item, decode_column};
 use crate::clock::Clock;
-use crate::connectors::{ConnectorMetrics, TableDeclaration};
+use crate::connectors::declaration::TableDeclaration;
+use crate::connectors::metrics::ConnectorMetrics;
 use crate::error::{Error, Result};
 
 /// How often a request about the table (not its items) is tried again.

@@ -9,8 +9,8 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::client::{Failure, send};
-use super::item::key_attribute_type;
 use super::remote_table::RemoteTable;
+use super::value::item::key_attribute_type;
 use crate::error::{Error, Result};
 
 /// How often a passing failure is tried again.

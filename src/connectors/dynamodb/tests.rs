@@ -3,9 +3,12 @@
 use super::*;
 use crate::changelog::{ChangeBatch, RowKind};
 use crate::clock::ManualClock;
-use crate::connectors::{
-    ColumnDeclaration, ConnectorMetrics, LookupRequest, OptionValue, ScanRequest, SinkContext, SinkKind, SinkWriter,
-};
+use crate::connectors::declaration::ColumnDeclaration;
+use crate::connectors::lookup::LookupRequest;
+use crate::connectors::metrics::ConnectorMetrics;
+use crate::connectors::scan::ScanRequest;
+use crate::connectors::sink::{SinkContext, SinkKind, SinkWriter};
+use crate::options::OptionValue;
 use datafusion::arrow::array::*;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::arrow::util::pretty::pretty_format_batches;
@@ -365,7 +368,7 @@ async fn look_up(
     key_columns: &[usize],
     keys: &[Vec<i32>],
     projection: &[usize],
-) -> (crate::connectors::LookupResponse, ConnectorMetrics) {
+) -> (crate::connectors::lookup::LookupResponse, ConnectorMetrics) {
     let schema = Arc::new(declaration.schema().unwrap().project(key_columns).unwrap());
     let columns = keys.iter().map(|column| Arc::new(Int32Array::from(column.clone())) as ArrayRef).collect();
     let metrics = ConnectorMetrics::default();

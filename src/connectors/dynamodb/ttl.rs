@@ -7,9 +7,9 @@ use chrono_tz::Tz;
 use datafusion::arrow::array::Array;
 use datafusion::arrow::datatypes::DataType;
 
-use super::encode::timestamp;
-use super::item::Item;
-use super::number::Number;
+use super::value::encode::timestamp;
+use super::value::item::Item;
+use super::value::number::Number;
 
 /// Whether an item's time is over.
 pub fn is_expired(item: &Item, attribute: &str, now_ms: i64) -> bool {

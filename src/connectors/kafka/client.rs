@@ -1,4 +1,4 @@
-//! Properties for librdkafka from what users write for the Java client, and what its errors mean to us.
+//! Properties for librdkafka from what users write for the Java client, what its errors mean to us, and the partitions of a topic.
 //! A property that touches files or programs of the server is refused: whoever may create a table may not read its disk.
 
 use std::collections::BTreeMap;
@@ -11,6 +11,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::producer::{Producer as _, ProducerContext, ThreadedProducer};
 
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
@@ -454,4 +455,18 @@ pub(super) fn told_code(code: RDKafkaErrorCode, doing: &str) -> Error {
         Code::AutoOffsetReset | Code::OffsetOutOfRange => Error::corrupt(text),
         _ => Error::unavailable(text),
     }
+}
+
+/// The partitions of a topic. Blocks.
+pub(super) fn partitions<C: ProducerContext>(producer: &ThreadedProducer<C>, topic: &str) -> Result<Vec<i32>> {
+    let doing = format!("reading the partitions of topic \"{topic}\"");
+    let metadata =
+        producer.client().fetch_metadata(Some(topic), REQUEST_TIMEOUT).map_err(|error| told(&error, &doing))?;
+    let mut partitions: Vec<i32> =
+        metadata.topics().iter().flat_map(|found| found.partitions().iter().map(|partition| partition.id())).collect();
+    partitions.sort_unstable();
+    if partitions.is_empty() {
+        return Err(Error::not_found(format!("topic \"{topic}\" does not exist")));
+    }
+    Ok(partitions)
 }

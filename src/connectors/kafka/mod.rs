@@ -1,29 +1,12 @@
-//! Kafka topics as tables: `options` reads what was declared, `client` makes librdkafka's settings of it, `consumer` and
-//! `reader` take records from partitions, `rows` makes rows of them, `scan` and `source` serve queries and jobs, `sink` writes.
-//! Statements share `statement_producers`.
-//! With exactly-once a job's writers share its `transactions`, each through an `outlet`; what is decided is in a `progress_topic`.
+//! Kafka topics as tables: `options` reads what was declared, `client` makes librdkafka's settings of it, `read` serves queries and
+//! jobs, `write` makes records of rows.
 
 mod client;
-mod consumer;
-mod fold;
-mod offsets;
 mod options;
-pub(in crate::connectors) mod outlet;
-mod owners;
-mod progress_topic;
-mod pushdown;
-mod reader;
-mod records;
-mod rows;
-mod scan;
-mod sink;
-mod source;
-pub(in crate::connectors) mod statement_producers;
-pub(in crate::connectors) mod tickets;
+mod range;
+mod read;
 mod topic_creation;
-mod topic_ids;
-mod transactional_producer;
-pub(in crate::connectors) mod transactions;
+pub(in crate::connectors) mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,11 +15,14 @@ use futures::future::BoxFuture;
 use rdkafka::consumer::Consumer as _;
 
 pub use options::KafkaOptions;
-use statement_producers::StatementProducers;
+use write::statement_producers::StatementProducers;
 
-use super::{Advice, Connector, ConnectorDefaults, OptionReader, Table, TableDeclaration};
+use super::connector::{Advice, Connector, Table};
+use super::declaration::TableDeclaration;
+use super::defaults::ConnectorDefaults;
 use crate::changelog::Changelog;
 use crate::error::{Error, ErrorKind, Result};
+use crate::options::OptionReader;
 
 /// Options whose values are secrets: kept apart from the catalog and never shown.
 pub const SECRET_OPTIONS: &[&str] = &[
@@ -107,10 +93,10 @@ fn may_have_key(options: &KafkaOptions, table: &TableDeclaration) -> Result<()> 
 pub(super) fn table_of(options: KafkaOptions, producers: &Arc<StatementProducers>) -> Table {
     let options = Arc::new(options);
     Table {
-        source: Some(Arc::new(source::KafkaSource::new(options.clone()))),
-        scan: Some(Arc::new(scan::KafkaScan::new(options.clone()))),
+        source: Some(Arc::new(read::source::KafkaSource::new(options.clone()))),
+        scan: Some(Arc::new(read::scan::KafkaScan::new(options.clone()))),
         lookup: None,
-        sink: Some(Arc::new(sink::KafkaSink::new(options, producers.clone()))),
+        sink: Some(Arc::new(write::sink::KafkaSink::new(options, producers.clone()))),
     }
 }
 
@@ -137,10 +123,10 @@ pub(super) fn advise(options: Result<KafkaOptions>) -> BoxFuture<'static, Result
 /// Whether the topics are there. A broker that does not answer does not hinder CREATE TABLE.
 fn ask(options: &KafkaOptions) -> Result<Vec<Advice>> {
     let config = client::consumer_config(&options.bootstrap_servers, &options.properties, &options.group_id, "error");
-    let consumer = consumer::Consumer::start(&config)?;
+    let consumer = read::consumer::Consumer::start(&config)?;
     let mut advice = Vec::new();
     for topic in &options.topics {
-        match offsets::partitions(&consumer, topic, CREATE_TIMEOUT) {
+        match read::offsets::partitions(&consumer, topic, CREATE_TIMEOUT) {
             Ok(found) => {
                 let wanted = options.topic_creation.and_then(|creation| creation.partitions);
                 if let Some(wanted) = wanted.filter(|wanted| usize::try_from(*wanted) != Ok(found.len())) {
@@ -174,7 +160,7 @@ pub fn check_properties(defaults: &ConnectorDefaults) -> Result<()> {
     let servers = defaults.kafka_bootstrap_servers.as_deref().unwrap_or_default();
     // What only shows together: a mechanism without a password, a file that is not there.
     let config = client::consumer_config(servers, &defaults.kafka_properties, "streamgate-check", "error");
-    consumer::Consumer::start(&config).map(drop).map_err(|error| error.context("kafka.properties"))
+    read::consumer::Consumer::start(&config).map(drop).map_err(|error| error.context("kafka.properties"))
 }
 
 /// Asks the default cluster for its brokers; gives what can be said of it.
@@ -186,7 +172,7 @@ pub async fn ask_default(defaults: &ConnectorDefaults) -> Result<String> {
     let servers = defaults.kafka_bootstrap_servers.clone().unwrap_or_default();
     let config = client::consumer_config(&servers, &defaults.kafka_properties, "streamgate-check", "error");
     let asked = tokio::task::spawn_blocking(move || {
-        let consumer = consumer::Consumer::start(&config)?;
+        let consumer = read::consumer::Consumer::start(&config)?;
         let metadata = consumer
             .client()
             .fetch_metadata(None, CREATE_TIMEOUT)

@@ -8,46 +8,16 @@ use datafusion::arrow::compute::can_cast_types;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef, TimeUnit};
 
 use super::client;
+use super::range::{Bounded, Startup, take_bounded, take_startup};
 use crate::changelog::Changelog;
-use crate::connectors::{ColumnKind, ConnectorDefaults, OptionReader, TableDeclaration};
+use crate::connectors::declaration::{ColumnKind, TableDeclaration};
+use crate::connectors::defaults::ConnectorDefaults;
 use crate::error::{Error, Result};
 use crate::formats::{self, Format};
+use crate::options::{OptionReader, list, list_of, normal};
 
 /// `transaction.timeout.ms` unless the table says otherwise: what a dead job's transaction may hold readers back.
 const TRANSACTION_TIMEOUT_MS: u64 = 60_000;
-
-/// Where reading begins (`scan.startup.mode`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Startup {
-    /// The oldest record.
-    Earliest,
-    /// Behind the newest record.
-    Latest,
-    /// Where the group has committed; where it has not, the oldest record (or the newest, by `auto.offset.reset`).
-    Group {
-        /// `properties.auto.offset.reset` = latest.
-        else_latest: bool,
-    },
-    /// The first record of this time or later.
-    Timestamp(i64),
-    /// An offset for each partition; others as `Group`.
-    Offsets(BTreeMap<i32, i64>),
-}
-
-/// Where reading ends (`scan.bounded.mode`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Bounded {
-    /// Never.
-    No,
-    /// At what is the end when reading begins.
-    Latest,
-    /// Where the group has committed.
-    Group,
-    /// Before the first record of this time or later.
-    Timestamp(i64),
-    /// Before an offset for each partition; others are not read.
-    Offsets(BTreeMap<i32, i64>),
-}
 
 /// Which partition a record goes to (`sink.partitioner`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -322,7 +292,7 @@ impl KafkaOptions {
             partitioner: Partitioner::Default,
             transaction,
             columns: Vec::new(),
-            value_format: formats::open("json", &BTreeMap::new())?,
+            value_format: formats::open("json", "", &mut OptionReader::default())?,
             value_fields: Fields::empty(),
             value_columns: Vec::new(),
             key_format: None,
@@ -565,121 +535,5 @@ fn take_format(
         (None, Some(name)) => (name, prefix),
         (None, None) => return Ok(None),
     };
-    let mut given = BTreeMap::new();
-    for option in formats::option_names(name.trim())? {
-        if let Some(value) = options.take(&format!("{prefix}{}.{option}", name.trim().to_ascii_lowercase())) {
-            given.insert(*option, value);
-        }
-    }
-    formats::open(name.trim(), &given).map(Some)
-}
-
-fn take_startup(options: &mut OptionReader, reset: Option<&str>) -> Result<Startup> {
-    let mode = options.take("scan.startup.mode").map(|value| normal(&value));
-    let offsets = options.take("scan.startup.specific-offsets");
-    let timestamp: Option<i64> = options.take_parsed("scan.startup.timestamp-millis")?;
-    let mode = mode.as_deref().unwrap_or("group-offsets");
-    if offsets.is_some() && mode != "specific-offsets" {
-        return Err(Error::invalid(
-            "option \"scan.startup.specific-offsets\" needs 'scan.startup.mode' = 'specific-offsets'",
-        ));
-    }
-    if timestamp.is_some() && mode != "timestamp" {
-        return Err(Error::invalid("option \"scan.startup.timestamp-millis\" needs 'scan.startup.mode' = 'timestamp'"));
-    }
-    Ok(match mode {
-        "earliest-offset" => Startup::Earliest,
-        "latest-offset" => Startup::Latest,
-        "group-offsets" => Startup::Group {
-            else_latest: match reset.map(normal).as_deref() {
-                None | Some("earliest" | "none") => false,
-                Some("latest") => true,
-                Some(other) => {
-                    return Err(Error::invalid(format!("option \"properties.auto.offset.reset\" cannot be '{other}'")));
-                }
-            },
-        },
-        "timestamp" => Startup::Timestamp(timestamp.ok_or_else(|| {
-            Error::invalid("'scan.startup.mode' = 'timestamp' needs option \"scan.startup.timestamp-millis\"")
-        })?),
-        "specific-offsets" => Startup::Offsets(parse_offsets(
-            "scan.startup.specific-offsets",
-            &offsets.ok_or_else(|| {
-                Error::invalid(
-                    "'scan.startup.mode' = 'specific-offsets' needs option \"scan.startup.specific-offsets\"",
-                )
-            })?,
-        )?),
-        other => {
-            return Err(Error::invalid(format!("option \"scan.startup.mode\" cannot be '{other}'"))
-                .hint("Known values: earliest-offset, latest-offset, group-offsets, timestamp, specific-offsets."));
-        }
-    })
-}
-
-fn take_bounded(options: &mut OptionReader) -> Result<Bounded> {
-    let mode = options.take("scan.bounded.mode").map(|value| normal(&value));
-    let offsets = options.take("scan.bounded.specific-offsets");
-    let timestamp: Option<i64> = options.take_parsed("scan.bounded.timestamp-millis")?;
-    let mode = mode.as_deref().unwrap_or("unbounded");
-    if offsets.is_some() && mode != "specific-offsets" {
-        return Err(Error::invalid(
-            "option \"scan.bounded.specific-offsets\" needs 'scan.bounded.mode' = 'specific-offsets'",
-        ));
-    }
-    if timestamp.is_some() && mode != "timestamp" {
-        return Err(Error::invalid("option \"scan.bounded.timestamp-millis\" needs 'scan.bounded.mode' = 'timestamp'"));
-    }
-    Ok(match mode {
-        "unbounded" => Bounded::No,
-        "latest-offset" => Bounded::Latest,
-        "group-offsets" => Bounded::Group,
-        "timestamp" => Bounded::Timestamp(timestamp.ok_or_else(|| {
-            Error::invalid("'scan.bounded.mode' = 'timestamp' needs option \"scan.bounded.timestamp-millis\"")
-        })?),
-        "specific-offsets" => Bounded::Offsets(parse_offsets(
-            "scan.bounded.specific-offsets",
-            &offsets.ok_or_else(|| {
-                Error::invalid(
-                    "'scan.bounded.mode' = 'specific-offsets' needs option \"scan.bounded.specific-offsets\"",
-                )
-            })?,
-        )?),
-        other => {
-            return Err(Error::invalid(format!("option \"scan.bounded.mode\" cannot be '{other}'"))
-                .hint("Known values: unbounded, latest-offset, group-offsets, timestamp, specific-offsets."));
-        }
-    })
-}
-
-/// Reads `partition:0,offset:42;partition:1,offset:300`.
-fn parse_offsets(option: &str, text: &str) -> Result<BTreeMap<i32, i64>> {
-    let read = |pair: &str| -> Option<(i32, i64)> {
-        let (partition, offset) = pair.split_once(',')?;
-        let partition = partition.trim().strip_prefix("partition:")?.trim().parse().ok()?;
-        let offset = offset.trim().strip_prefix("offset:")?.trim().parse().ok()?;
-        (partition >= 0 && offset >= 0).then_some((partition, offset))
-    };
-    list(text)
-        .iter()
-        .map(|pair| {
-            read(pair).ok_or_else(|| {
-                Error::invalid(format!("option \"{option}\": cannot read '{pair}'"))
-                    .hint("Write partition:0,offset:42;partition:1,offset:300.")
-            })
-        })
-        .collect()
-}
-
-/// Enumerations are read without regard to case, `-` and `_` alike.
-fn normal(value: &str) -> String {
-    value.trim().to_ascii_lowercase().replace('_', "-")
-}
-
-fn list(text: &str) -> Vec<String> {
-    list_of(text, ';').into_iter().map(str::to_owned).collect()
-}
-
-fn list_of(text: &str, separator: char) -> Vec<&str> {
-    text.split(separator).map(str::trim).filter(|part| !part.is_empty()).collect()
+    formats::open(name.trim(), prefix, options).map(Some)
 }

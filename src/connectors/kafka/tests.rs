@@ -9,13 +9,17 @@ use futures::TryStreamExt;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
-use super::options::{Bounded, ColumnSource, Metadata, Partitioner, Startup};
+use super::options::{ColumnSource, Metadata, Partitioner};
+use super::range::{Bounded, Startup};
 use super::*;
 use crate::changelog::{ChangeBatch, RowKind};
 use crate::clock::ManualClock;
-use crate::connectors::{
-    ColumnDeclaration, ColumnKind, ConnectorMetrics, OptionValue, ScanRequest, SinkContext, SourceBatch, SplitRequest,
-};
+use crate::connectors::declaration::{ColumnDeclaration, ColumnKind};
+use crate::connectors::metrics::ConnectorMetrics;
+use crate::connectors::scan::ScanRequest;
+use crate::connectors::sink::SinkContext;
+use crate::connectors::source::{SourceBatch, SplitRequest};
+use crate::options::OptionValue;
 
 pub(super) const COLUMNS: &[(&str, &str)] = &[("id", "INT"), ("name", "STRING")];
 
@@ -398,7 +402,7 @@ async fn a_bad_record_fails_with_its_place_or_is_counted() {
     assert_eq!(metrics.rows.load(std::sync::atomic::Ordering::Relaxed), 3);
 }
 
-async fn take_rows(reader: &mut dyn crate::connectors::SplitReader, count: usize) -> Vec<i32> {
+async fn take_rows(reader: &mut dyn crate::connectors::source::SplitReader, count: usize) -> Vec<i32> {
     let mut ids = Vec::new();
     while ids.len() < count {
         let next = tokio::time::timeout(Duration::from_secs(20), reader.next()).await.expect("rows come");

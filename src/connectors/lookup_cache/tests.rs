@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::connectors::declaration::OptionValue;
+use crate::options::OptionValue;
 
 /// A table of texts by number, which notes the keys it is asked for.
 #[derive(Default)]

@@ -8,11 +8,13 @@ use async_trait::async_trait;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use tokio::sync::watch;
 
-use super::{
-    Connector, ConnectorMetrics, OptionReader, Sink, SinkContext, SinkKind, SinkWriter, Table, TableDeclaration,
-};
+use super::connector::{Connector, Table};
+use super::declaration::TableDeclaration;
+use super::metrics::ConnectorMetrics;
+use super::sink::{Sink, SinkContext, SinkKind, SinkWriter};
 use crate::changelog::{ChangeBatch, RowKind};
 use crate::error::{Error, Result};
+use crate::options::OptionReader;
 
 /// The connector `print`.
 pub struct PrintConnector;

@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use super::kafka::statement_producers::StatementProducers;
+use super::connector::{Advice, Connector, Table};
+use super::declaration::TableDeclaration;
+use super::defaults::ConnectorDefaults;
+use super::kafka::write::statement_producers::StatementProducers;
 use super::kafka::{self, KafkaConnector, KafkaOptions};
-use super::{Advice, Connector, ConnectorDefaults, OptionReader, Table, TableDeclaration};
 use crate::error::Result;
+use crate::options::OptionReader;
 
 /// The connector `upsert-kafka`.
 pub struct UpsertKafkaConnector {

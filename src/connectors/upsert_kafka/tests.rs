@@ -15,10 +15,13 @@ use rdkafka::producer::{DefaultProducerContext, FutureProducer, FutureRecord};
 use super::*;
 use crate::changelog::{ChangeBatch, Changelog, RowKind};
 use crate::clock::ManualClock;
+use crate::connectors::declaration::{ColumnDeclaration, ColumnKind};
 use crate::connectors::kafka::KafkaConnector;
-use crate::connectors::{
-    ColumnDeclaration, ColumnKind, ConnectorMetrics, OptionValue, ScanRequest, SinkContext, SinkKind, SplitRequest,
-};
+use crate::connectors::metrics::ConnectorMetrics;
+use crate::connectors::scan::ScanRequest;
+use crate::connectors::sink::{SinkContext, SinkKind};
+use crate::connectors::source::SplitRequest;
+use crate::options::OptionValue;
 
 use RowKind::{Delete as D, Insert as I, UpdateAfter as UA, UpdateBefore as UB};
 

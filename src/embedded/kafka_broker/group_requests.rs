@@ -24,9 +24,10 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 use super::NODE_ID;
+use super::call::Call;
+use super::group_offset::GroupOffset;
 use super::groups::{GroupState, JoinRequest};
-use super::meta::{Change, GroupOffset};
-use super::protocol::Call;
+use super::meta::Change;
 
 const METADATA_BYTES_MAX: usize = 4096;
 // Kinds of keys that FindCoordinator is asked for: groups and transactional ids.

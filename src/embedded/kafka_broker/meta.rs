@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::group_offset::GroupOffset;
 use super::transaction_state::{Step, TransactionState};
 
 const FILE: &str = "meta.log";
@@ -61,13 +62,6 @@ pub enum Change {
     TransactionalIdForgotten {
         id: String,
     },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GroupOffset {
-    pub offset: i64,
-    pub leader_epoch: i32,
-    pub metadata: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,8 +8,10 @@
 //! ```
 
 mod batch;
+mod call;
 mod configs;
 mod connection;
+mod group_offset;
 mod group_requests;
 mod groups;
 mod log;

@@ -9,6 +9,7 @@ use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::{ApiKey, ApiVersionsResponse, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
 
+use super::call::Call;
 use super::{Broker, group_requests, record_requests, shape, topic_requests, transaction_requests};
 
 struct Api {
@@ -52,14 +53,6 @@ const APIS: &[Api] = &[
     api(ApiKey::DeleteGroups, 0, 2, "[ s ]"),
     api(ApiKey::IncrementalAlterConfigs, 0, 1, "{ 1 s { s 1 s } } 1"),
 ];
-
-/// A request's circumstances.
-pub struct Call<'a> {
-    pub broker: &'a Broker,
-    pub version: i16,
-    pub client_id: String,
-    pub client_host: &'a str,
-}
 
 /// Answers one frame, without its length; `None` when the client wants no answer. An error ends the connection.
 pub fn answer(broker: &Broker, client_host: &str, mut frame: Bytes) -> io::Result<Option<BytesMut>> {

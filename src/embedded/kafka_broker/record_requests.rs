@@ -16,8 +16,8 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 use super::batch::{BatchHeader, Refused};
+use super::call::Call;
 use super::log::{AppendError, Appended, Isolation, LEADER_EPOCH, PartitionLog, ReadError, TimestampedOffset, Waiter};
-use super::protocol::Call;
 use super::topics::{Topic, TopicError};
 
 /// However much a client asks for, an answer holds no more (but for one batch that is larger).

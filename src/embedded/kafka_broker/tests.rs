@@ -11,9 +11,10 @@ use kafka_protocol::ResponseError;
 use proptest::prelude::*;
 
 use super::batch::{self, BatchHeader, HEADER_BYTES};
+use super::group_offset::GroupOffset;
 use super::groups::{GroupState, Groups, JoinRequest};
 use super::log::{AppendError, Isolation, LogSettings, PartitionLog, ReadError};
-use super::meta::{Change, GroupOffset, MetaStore};
+use super::meta::{Change, MetaStore};
 use super::producers::{Producers, Verdict};
 use super::topics::Topics;
 use super::transaction_state::{Phase, Step};

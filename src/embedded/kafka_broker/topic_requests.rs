@@ -19,9 +19,9 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
+use super::call::Call;
 use super::configs::{Kind, SETTINGS, value_of};
 use super::log::LEADER_EPOCH;
-use super::protocol::Call;
 use super::topics::{Topic, TopicError, is_valid_name};
 use super::{Broker, NODE_ID};
 

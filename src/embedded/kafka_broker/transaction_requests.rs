@@ -13,8 +13,8 @@ use kafka_protocol::messages::{
     TxnOffsetCommitResponse,
 };
 
-use super::meta::GroupOffset;
-use super::protocol::Call;
+use super::call::Call;
+use super::group_offset::GroupOffset;
 use super::transactions::Owner;
 use super::wall_clock_ms;
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kafka_protocol::ResponseError;
 use serde::{Deserialize, Serialize};
 
-use super::meta::GroupOffset;
+use super::group_offset::GroupOffset;
 
 /// As Kafka's transaction.max.timeout.ms.
 pub const TIMEOUT_MS_MAX: i32 = 15 * 60 * 1000;

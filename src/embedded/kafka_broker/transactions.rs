@@ -9,8 +9,9 @@ use std::io;
 use kafka_protocol::ResponseError;
 use parking_lot::{RwLock, RwLockReadGuard};
 
+use super::group_offset::GroupOffset;
 use super::log::{AppendError, Appended};
-use super::meta::{Change, GroupOffset};
+use super::meta::Change;
 use super::topics::{Topic, Topics};
 use super::transaction_state::{Initialisation, Phase, Step, TIMEOUT_MS_MAX, TransactionState};
 

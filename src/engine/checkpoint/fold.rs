@@ -1,10 +1,9 @@
 //! Folds state files into one by key, in the background: of a key's rows only the newest is kept, and where the fold reaches back
 //! to the first file, deleted keys go altogether. Checkpoints written later name the new file; those that name the old ones
-//! keep them until they are dropped. Memory is bounded: a range of key groups is folded at a time.
+//! keep them until they are dropped. Knows files and where they are; the store says when. Memory is bounded: a range of key groups is folded at a time.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use datafusion::arrow::array::AsArray;
@@ -14,11 +13,9 @@ use datafusion::arrow::row::{RowConverter, Rows, SortField};
 use hashbrown::HashSet;
 use tokio::runtime::Handle;
 
-use super::manifest::{Manifest, StateFile};
-use super::protocol;
+use super::manifest::StateFile;
 use super::state_file::{self, Part, StateFileWriter};
 use super::storage::Storage;
-use super::store::{CheckpointStore, Inner, state_name};
 use crate::engine::key_group::{KEY_GROUPS, range_of};
 use crate::error::{Error, Result};
 
@@ -73,62 +70,21 @@ impl Fold {
     }
 }
 
-fn place_of(replaced: &[String], files: &[StateFile]) -> Option<Range<usize>> {
+/// Where a chain has the files that a fold stands for.
+pub(super) fn place_of(replaced: &[String], files: &[StateFile]) -> Option<Range<usize>> {
     let is_here = |window: &[StateFile]| window.iter().map(|file| &file.name).eq(replaced);
     let begin = files.windows(replaced.len().max(1)).position(is_here)?;
     Some(begin..begin + replaced.len())
 }
 
-impl CheckpointStore {
-    /// Begins to fold the files of a decided checkpoint when they have become many, unless a fold is under way.
-    pub(super) fn fold_if_long(&self, manifest: &Manifest, decided: u64) {
-        let mut known = self.inner.known.lock();
-        match &known.fold {
-            Fold::Running { .. } => return,
-            Fold::Ready { replaced, with } if !manifest.files.contains(with) => {
-                if place_of(replaced, &manifest.files).is_some() {
-                    return;
-                }
-                // The job went back to an older checkpoint: nobody will name this file.
-                let (store, name) = (self.clone(), with.name.clone());
-                tokio::spawn(async move { store.delete(&name).await });
-            }
-            _ => {}
-        }
-        known.fold = Fold::Idle;
-        let Some(range) = protocol::files_to_fold(&manifest.files, decided) else { return };
-        let is_base = range.start == 0;
-        let files = manifest.files[range].to_vec();
-        let name = state_name(files.last().map_or(decided, |file| file.epoch));
-        let replaced: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
-        known.fold = Fold::Running { replaced: replaced.clone(), name: name.clone() };
-        drop(known);
-        let (storage, job, store) = (self.inner.storage.clone(), self.inner.job.clone(), Arc::downgrade(&self.inner));
-        let memory = self.inner.memory;
-        tokio::spawn(async move {
-            let folded = fold_files(&storage, files, is_base, memory, &name, Weak::clone(&store)).await;
-            let failed = folded.as_ref().err().cloned();
-            let fold = folded.map_or(Fold::Idle, |with| Fold::Ready { replaced, with });
-            match store.upgrade() {
-                Some(store) => store.known.lock().fold = fold,
-                // Whoever has taken up the job meanwhile knows nothing of this file.
-                None => drop(storage.delete(&name).await),
-            }
-            if let Some(error) = failed {
-                tracing::warn!(job, %error, "files of state were not folded; they are used as they are");
-            }
-        });
-    }
-}
-
-/// Writes the fold of `files` (oldest first) as file `name`.
-async fn fold_files(
+/// Writes the fold of `files` (oldest first) as file `name`, unless the job has ended meanwhile.
+pub(super) async fn fold_files(
     storage: &Storage,
     files: Vec<StateFile>,
     is_base: bool,
     memory: u64,
     name: &str,
-    store: Weak<Inner>,
+    has_ended: impl Fn() -> bool + Send + 'static,
 ) -> Result<StateFile> {
     let epoch = files.last().map_or(0, |file| file.epoch);
     let mut parts = Vec::new();
@@ -141,7 +97,7 @@ async fn fold_files(
         .write_file(name, move |write| {
             let mut file = StateFileWriter::begin(write, memory)?;
             let read = |name: &str, range: Range<u64>| {
-                if store.strong_count() == 0 {
+                if has_ended() {
                     return Err(Error::unavailable("the job has ended"));
                 }
                 handle.block_on(from.read_range(name, range))

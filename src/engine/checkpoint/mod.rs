@@ -1,6 +1,6 @@
 //! Checkpoints of a job, numbered by epoch: positions of its sources and the state of its operators at a barrier.
 //! `protocol` decides what a restart goes on from, what is kept and what is folded, and does no I/O. `manifest` and `state_file`
-//! are the forms of what is stored, `storage` is the place, `store` writes and drops, `read` reads; `fold` compacts, `savepoint` copies.
+//! are the forms of what is stored, `storage` is the place, `stored` what is found there, `store` writes and drops, `read` reads; `fold` compacts, `savepoint` copies.
 //!
 //! ```text
 //! write:    deltas → state_file ─┐                     read:  manifest → files, oldest first → parts of a table → rows
@@ -20,10 +20,12 @@ mod savepoint;
 mod state_file;
 mod storage;
 pub mod store;
+mod stored;
 
 pub use manifest::{Logs, Manifest, Origin, Place, Positions};
 pub use protocol::{Facts, Lost, Resume, resume_from};
-pub use store::{CheckpointStore, Damaged, OperatorDelta, Stored};
+pub use store::{CheckpointStore, OperatorDelta};
+pub use stored::{Damaged, Stored};
 
 #[cfg(test)]
 mod tests;

@@ -10,8 +10,9 @@ use futures::{StreamExt, TryStreamExt};
 use super::manifest::{Manifest, Positions, StateFile};
 use super::state_file::{self, MAGIC, Part};
 use super::storage::is_damage;
-use super::store::{CheckpointStore, Damaged, Known, MANIFEST, Stored, manifest_name};
-use crate::error::{Error, ErrorKind, Result};
+use super::store::{CheckpointStore, Known};
+use super::stored::{Damaged, MANIFEST, Stored, manifest_name, missing_is_corrupt};
+use crate::error::{Error, Result};
 use crate::fault;
 
 /// Parts of state files that are read ahead.
@@ -195,13 +196,5 @@ impl CheckpointStore {
             part.check(&bytes)?;
         }
         Ok(())
-    }
-}
-
-/// A file that a manifest names must be there.
-pub(super) fn missing_is_corrupt(error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::NotFound => Error::corrupt(error.message().to_owned()),
-        _ => error,
     }
 }

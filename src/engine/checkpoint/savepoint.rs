@@ -3,10 +3,10 @@
 
 use super::manifest::{Manifest, Origin, Place, StateFile};
 use super::protocol::FIRST_EPOCH;
-use super::read::missing_is_corrupt;
 use super::state_file;
 use super::storage::{Published, Storage};
-use super::store::{CheckpointStore, MANIFEST, manifest_name, state_name};
+use super::store::CheckpointStore;
+use super::stored::{MANIFEST, manifest_name, missing_is_corrupt, state_name};
 use crate::error::{Error, Result};
 
 /// Bytes copied at a time.

@@ -4,25 +4,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::fold::Fold;
+use super::fold::{Fold, fold_files, place_of};
 use super::manifest::{Manifest, Origin, Place, StateFile};
 use super::protocol;
-use super::read::missing_is_corrupt;
 use super::state_file::StateFileWriter;
 use super::storage::{BESIDE, Published, Storage};
+use super::stored::{Damaged, STATE, manifest_name, missing_is_corrupt, state_name};
 use crate::engine::state::TableDelta;
 use crate::engine::state::budget::DEFAULT_BYTES;
 use crate::error::{Error, Result};
-
-/// Ends the names of manifests; before it is the epoch.
-pub(super) const MANIFEST: &str = ".checkpoint";
-
-/// Ends the names of state files.
-pub(super) const STATE: &str = ".state";
 
 /// What changed in a table of an operator since the barrier before.
 #[derive(Debug, Clone)]
@@ -31,35 +25,6 @@ pub struct OperatorDelta {
     pub operator: String,
     /// The changes.
     pub delta: TableDelta,
-}
-
-/// A checkpoint that cannot be used.
-#[derive(Debug, Clone)]
-pub struct Damaged {
-    /// Its name in the job's folder.
-    pub name: String,
-    /// Its number, by its name.
-    pub epoch: Option<u64>,
-    /// Why.
-    pub error: Error,
-    /// What it says, if that much can be read: a file of its state is damaged or gone.
-    pub manifest: Option<Manifest>,
-}
-
-/// What is stored of a job.
-#[derive(Debug, Clone, Default)]
-pub struct Stored {
-    /// Checkpoints that can be used, oldest first.
-    pub manifests: Vec<Manifest>,
-    /// Those that cannot.
-    pub damaged: Vec<Damaged>,
-}
-
-impl Stored {
-    /// The checkpoint of an epoch.
-    pub fn manifest(&self, epoch: u64) -> Option<&Manifest> {
-        self.manifests.iter().find(|manifest| manifest.epoch == epoch)
-    }
 }
 
 /// One job's checkpoints. Cheap to clone.
@@ -285,6 +250,50 @@ impl CheckpointStore {
         Ok(())
     }
 
+    /// Begins to fold the files of a decided checkpoint when they have become many, unless a fold is under way.
+    fn fold_if_long(&self, manifest: &Manifest, decided: u64) {
+        let mut known = self.inner.known.lock();
+        match &known.fold {
+            Fold::Running { .. } => return,
+            Fold::Ready { replaced, with } if !manifest.files.contains(with) => {
+                if place_of(replaced, &manifest.files).is_some() {
+                    return;
+                }
+                // The job went back to an older checkpoint: nobody will name this file.
+                let (store, name) = (self.clone(), with.name.clone());
+                tokio::spawn(async move { store.delete(&name).await });
+            }
+            _ => {}
+        }
+        known.fold = Fold::Idle;
+        let Some(range) = protocol::files_to_fold(&manifest.files, decided) else { return };
+        let is_base = range.start == 0;
+        let files = manifest.files[range].to_vec();
+        let name = state_name(files.last().map_or(decided, |file| file.epoch));
+        let replaced: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
+        known.fold = Fold::Running { replaced: replaced.clone(), name: name.clone() };
+        drop(known);
+        let (storage, job, store) = (self.inner.storage.clone(), self.inner.job.clone(), Arc::downgrade(&self.inner));
+        let memory = self.inner.memory;
+        let has_ended = {
+            let store = Weak::clone(&store);
+            move || store.strong_count() == 0
+        };
+        tokio::spawn(async move {
+            let folded = fold_files(&storage, files, is_base, memory, &name, has_ended).await;
+            let failed = folded.as_ref().err().cloned();
+            let fold = folded.map_or(Fold::Idle, |with| Fold::Ready { replaced, with });
+            match store.upgrade() {
+                Some(store) => store.known.lock().fold = fold,
+                // Whoever has taken up the job meanwhile knows nothing of this file.
+                None => drop(storage.delete(&name).await),
+            }
+            if let Some(error) = failed {
+                tracing::warn!(job, %error, "files of state were not folded; they are used as they are");
+            }
+        });
+    }
+
     /// Removes checkpoints newer than `epoch`, which were prepared but not decided (all, with 0), and files that no checkpoint
     /// names. Called when a job takes up its work: the next checkpoint builds on what is left.
     ///
@@ -386,13 +395,4 @@ impl Known {
         let files = self.manifests.values().chain(damaged).flat_map(|manifest| &manifest.files);
         files.map(|file| file.name.clone()).chain(self.fold.files_in_use()).collect()
     }
-}
-
-pub(super) fn manifest_name(epoch: u64) -> String {
-    format!("{epoch:020}{MANIFEST}")
-}
-
-/// A name that was never used: a file that was removed after a failed sync is not written again.
-pub(super) fn state_name(epoch: u64) -> String {
-    format!("{epoch:020}-{:08x}{STATE}", rand::random::<u32>())
 }

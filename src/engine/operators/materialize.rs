@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, UInt8Array, UInt64Array, new_null_array};
@@ -13,7 +14,9 @@ use datafusion::arrow::record_batch::RecordBatch;
 use super::{FLUSHED_KEYS_MAX, Operator, OperatorContext, SWEPT_KEYS_MAX, stored_columns};
 use crate::changelog::{ChangeBatch, Changelog, RowKind};
 use crate::clock::Clock;
+use crate::connectors::ConnectorMetrics;
 use crate::engine::key_group::key_groups;
+use crate::engine::metrics::NodeMetrics;
 use crate::engine::state::encoded::{Codec, Encoded};
 use crate::engine::state::key_table::KeyTable;
 use crate::engine::state::spill::{put, take};
@@ -47,7 +50,7 @@ pub struct Materialize {
     /// Rows in memory, and their bytes.
     rows_in_memory: usize,
     row_bytes: usize,
-    unknown_retractions: u64,
+    metrics: Arc<ConnectorMetrics>,
     sweep: usize,
     /// Whether no row is ever taken back: then only the last one of a key is kept.
     only_appends: bool,
@@ -144,7 +147,7 @@ impl Materialize {
             row_count: 0,
             rows_in_memory: 0,
             row_bytes: 0,
-            unknown_retractions: 0,
+            metrics: Arc::default(),
             sweep: 0,
             only_appends: input_changelog == Changelog::Append,
             version,
@@ -160,9 +163,10 @@ impl Materialize {
         Self { spill: Some(spill), ..self }
     }
 
-    /// Retractions of rows that were not there, which were left out.
-    pub fn unknown_retractions(&self) -> u64 {
-        self.unknown_retractions
+    /// Counts changes that take back a row which is not there.
+    #[must_use]
+    pub fn counting(self, metrics: &NodeMetrics) -> Self {
+        Self { metrics: Arc::clone(&metrics.connector), ..self }
     }
 
     fn slot(&mut self, key: &[u8]) -> u32 {
@@ -327,10 +331,9 @@ impl Operator for Materialize {
                     Some((slot, kept.rows.iter().position(|(_, other)| **other == *value)?))
                 });
                 let Some((slot, place)) = found else {
-                    if self.unknown_retractions == 0 {
+                    if self.metrics.unmatched.fetch_add(1, Ordering::Relaxed) == 0 {
                         tracing::warn!("{}", super::UNKNOWN_RETRACTION);
                     }
-                    self.unknown_retractions += 1;
                     continue;
                 };
                 let (sequence, removed) = self.slots[slot as usize].rows.remove(place);

@@ -146,7 +146,7 @@ pub fn build(
         OperatorKind::Project { expressions } => Box::new(project::Project::new(expressions, input, context)?),
         OperatorKind::LookUp { calls } => Box::new(look_up::LookUp::new(calls, input, metrics, context)?),
         OperatorKind::GroupAggregate(spec) => {
-            Box::new(group_aggregate::GroupAggregate::new(spec, input, context)?.spilling_to(spill()))
+            Box::new(group_aggregate::GroupAggregate::new(spec, input, context)?.counting(metrics).spilling_to(spill()))
         }
         OperatorKind::ChangelogNormalize { key, state_ttl_ms } => {
             let operator = changelog_normalize::ChangelogNormalize::new(key, *state_ttl_ms, input, context)?;
@@ -154,7 +154,7 @@ pub fn build(
         }
         OperatorKind::Materialize { key, input: changelog, version, state_ttl_ms } => {
             let operator = materialize::Materialize::new(key, *changelog, *version, *state_ttl_ms, input, context)?;
-            Box::new(operator.spilling_to(spill()))
+            Box::new(operator.counting(metrics).spilling_to(spill()))
         }
     })
 }

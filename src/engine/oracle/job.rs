@@ -16,7 +16,7 @@ use super::log::Log;
 use super::queries::Query;
 use super::sink::{Broker, Mode, Target};
 use crate::clock::{Clock, SystemClock};
-use crate::connectors::{ColumnDeclaration, ColumnKind, OptionValue, Position, TableDeclaration};
+use crate::connectors::{ColumnDeclaration, ColumnKind, Position, TableDeclaration};
 use crate::data_type;
 use crate::engine::checkpoint::CheckpointStore;
 use crate::engine::checkpoint::coordinator::{Ended, Wanted};
@@ -27,6 +27,7 @@ use crate::engine::progress::{ProgressBoard, ReadBehind};
 use crate::engine::run::{self, JobContext};
 use crate::engine::testing::{declare, plan, session};
 use crate::error::{Error, Result};
+use crate::options::OptionValue;
 
 /// Starts of a job after which it must have ended.
 const STARTS_MAX: usize = 60;

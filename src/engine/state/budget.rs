@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::options::parse_memory_size;
 
 /// Bytes of a job's state in memory unless it says otherwise (`state.memory.budget`).
 pub const DEFAULT_BYTES: u64 = 1 << 30;
@@ -195,30 +196,6 @@ impl Drop for MemorySlot {
             self.budget.inner.slots.fetch_sub(1, Ordering::Relaxed);
         }
     }
-}
-
-/// Bytes of a size as Flink writes it: `512 mb`, `1g`, `65536`; units are powers of 1024.
-///
-/// # Errors
-/// It is no such text, zero, or too large.
-pub fn parse_memory_size(text: &str) -> Result<u64> {
-    let wrong = || {
-        Error::invalid(format!("\"{text}\" is no memory size"))
-            .hint("Write a number and a unit, as '512 mb' or '2 gb'.")
-    };
-    let trimmed = text.trim();
-    let digits = trimmed.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(trimmed.len());
-    let (number, unit) = trimmed.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let shift = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" | "bytes" => 0,
-        "k" | "kb" | "kibibytes" => 10,
-        "m" | "mb" | "mebibytes" => 20,
-        "g" | "gb" | "gibibytes" => 30,
-        "t" | "tb" | "tebibytes" => 40,
-        _ => return Err(wrong()),
-    };
-    number.checked_mul(1 << shift).filter(|bytes| *bytes > 0).ok_or_else(wrong)
 }
 
 #[cfg(test)]

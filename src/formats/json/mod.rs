@@ -6,11 +6,12 @@ mod encode;
 mod scalar;
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Fields;
 
+use super::options::FormatOptions;
 use super::time_text::Standard;
 use super::{Decoder, Encoder, Format};
 use crate::error::{Error, Result};
@@ -18,18 +19,8 @@ use crate::error::{Error, Result};
 pub(super) use decode::JsonDecoder;
 pub(super) use encode::JsonEncoder;
 
-/// Names of the options, without the prefix `json.`.
-pub const OPTION_NAMES: &[&str] = &[
-    "fail-on-missing-field",
-    "ignore-parse-errors",
-    "timestamp-format.standard",
-    "map-null-key.mode",
-    "map-null-key.literal",
-    "encode.decimal-as-plain-number",
-    "encode.ignore-null-fields",
-    "decode.json-parser.enabled",
-    "zero-timestamp.behavior",
-];
+/// As in `'format' = 'json'`.
+pub(super) const NAME: &str = "json";
 
 /// What becomes of a map entry whose key is NULL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,80 +70,63 @@ impl Deref for Reading {
 
 /// The format with its options.
 #[derive(Debug, Clone)]
-pub struct Json {
+struct Json {
     options: Options,
 }
 
-impl Json {
-    /// Reads the options.
-    ///
-    /// # Errors
-    /// An option has a value that it cannot have, or `fail-on-missing-field` meets `ignore-parse-errors`.
-    pub fn open(options: &BTreeMap<&'static str, String>) -> Result<Self> {
-        Ok(Self { options: Options::read("json", options)? })
+/// Reads the options.
+///
+/// # Errors
+/// An option has a value that it cannot have, or `fail-on-missing-field` meets `ignore-parse-errors`.
+pub(super) fn open(mut options: FormatOptions<'_>) -> Result<Arc<dyn Format>> {
+    let read = Options {
+        fail_on_missing_field: options.flag("fail-on-missing-field", false)?,
+        zero_timestamp_is_null: options.choice("zero-timestamp.behavior", "FAIL", &["FAIL", "CONVERT-TO-NULL"])?
+            != "FAIL",
+        ..Options::take(&mut options)?
+    };
+    // There is one parser; the option chooses between two of Flink's that read alike.
+    options.flag("decode.json-parser.enabled", true)?;
+    if read.fail_on_missing_field && read.ignore_parse_errors {
+        return Err(Error::invalid(
+            "options \"json.fail-on-missing-field\" and \"json.ignore-parse-errors\" cannot both be true",
+        ));
     }
-}
-
-/// Reads an option of `format` that is true or false.
-pub(super) fn flag(format: &str, options: &BTreeMap<&'static str, String>, name: &str, default: bool) -> Result<bool> {
-    match options.get(name).map(|value| value.trim().to_ascii_lowercase()) {
-        None => Ok(default),
-        Some(value) if value == "true" => Ok(true),
-        Some(value) if value == "false" => Ok(false),
-        Some(value) => Err(Error::invalid(format!("option \"{format}.{name}\" is true or false, not '{value}'"))),
-    }
+    Ok(Arc::new(Json { options: read }))
 }
 
 impl Options {
-    /// Reads the options of `format`; those that it does not have are at their defaults.
+    /// Takes the options that all formats of JSON have; the others are at their defaults.
     ///
     /// # Errors
-    /// As [`Json::open`].
-    pub(super) fn read(format: &str, options: &BTreeMap<&'static str, String>) -> Result<Self> {
-        let flag = |name: &str, default: bool| flag(format, options, name, default);
-        let choice = |name: &str, default: &str, known: &[&str]| {
-            let given = options.get(name).map_or(default, String::as_str).trim();
-            let canonical = given.to_ascii_uppercase().replace('_', "-");
-            known.iter().find(|known| **known == canonical).map(|_| canonical).ok_or_else(|| {
-                Error::invalid(format!("option \"{format}.{name}\" cannot be '{given}'"))
-                    .hint(format!("Known values: {}.", known.join(", ")))
-            })
-        };
-        let read = Self {
-            fail_on_missing_field: flag("fail-on-missing-field", false)?,
-            ignore_parse_errors: flag("ignore-parse-errors", false)?,
-            timestamp_format_standard: match choice(
-                "timestamp-format.standard",
-                "SQL",
-                &["SQL", "ISO-8601", "ISO-8601-WITH-OFFSET"],
-            )?
-            .as_str()
+    /// An option has a value that it cannot have.
+    pub(super) fn take(options: &mut FormatOptions<'_>) -> Result<Self> {
+        let map_null_key_literal = options.take("map-null-key.literal").unwrap_or_else(|| "null".to_owned());
+        Ok(Self {
+            fail_on_missing_field: false,
+            ignore_parse_errors: options.flag("ignore-parse-errors", false)?,
+            timestamp_format_standard: match options
+                .choice("timestamp-format.standard", "SQL", &["SQL", "ISO-8601", "ISO-8601-WITH-OFFSET"])?
+                .as_str()
             {
                 "SQL" => Standard::Sql,
                 "ISO-8601" => Standard::Iso8601,
                 other => {
                     return Err(Error::unsupported(format!(
-                        "option \"{format}.timestamp-format.standard\" = '{other}' is not supported yet"
+                        "option \"{}.timestamp-format.standard\" = '{other}' is not supported yet",
+                        options.format()
                     )));
                 }
             },
-            map_null_key: match choice("map-null-key.mode", "FAIL", &["FAIL", "DROP", "LITERAL"])?.as_str() {
+            map_null_key: match options.choice("map-null-key.mode", "FAIL", &["FAIL", "DROP", "LITERAL"])?.as_str() {
                 "FAIL" => MapNullKey::Fail,
                 "DROP" => MapNullKey::Drop,
-                _ => MapNullKey::Literal(options.get("map-null-key.literal").map_or("null", String::as_str).to_owned()),
+                _ => MapNullKey::Literal(map_null_key_literal),
             },
-            encode_decimal_as_plain_number: flag("encode.decimal-as-plain-number", false)?,
-            encode_ignore_null_fields: flag("encode.ignore-null-fields", false)?,
-            zero_timestamp_is_null: choice("zero-timestamp.behavior", "FAIL", &["FAIL", "CONVERT-TO-NULL"])? != "FAIL",
-        };
-        // There is one parser; the option chooses between two of Flink's that read alike.
-        flag("decode.json-parser.enabled", true)?;
-        if read.fail_on_missing_field && read.ignore_parse_errors {
-            return Err(Error::invalid(format!(
-                "options \"{format}.fail-on-missing-field\" and \"{format}.ignore-parse-errors\" cannot both be true"
-            )));
-        }
-        Ok(read)
+            encode_decimal_as_plain_number: options.flag("encode.decimal-as-plain-number", false)?,
+            encode_ignore_null_fields: options.flag("encode.ignore-null-fields", false)?,
+            zero_timestamp_is_null: false,
+        })
     }
 }
 

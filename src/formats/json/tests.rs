@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use datafusion::arrow::array::{ArrayRef, Float32Array, Float64Array};
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, TimeUnit};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
@@ -8,9 +6,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::changelog::ChangeBatch;
 use crate::formats::Decoded;
+use crate::formats::tests::try_open;
 
-fn json(options: &[(&'static str, &str)]) -> Json {
-    Json::open(&options.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()).unwrap()
+fn json(options: &[(&str, &str)]) -> Arc<dyn Format> {
+    try_open("json", options).unwrap()
 }
 
 fn fields(list: &[(&str, DataType)]) -> Fields {
@@ -18,7 +17,7 @@ fn fields(list: &[(&str, DataType)]) -> Fields {
 }
 
 /// Decodes records with all fields and writes the rows as JSON again, one a line.
-fn through(format: &Json, fields: &Fields, records: &[&str]) -> String {
+fn through(format: &Arc<dyn Format>, fields: &Fields, records: &[&str]) -> String {
     let mut decoder = format.decoder(fields, &(0..fields.len()).collect::<Vec<_>>()).unwrap();
     for record in records {
         decoder.decode(record.as_bytes()).unwrap();
@@ -33,13 +32,13 @@ fn through(format: &Json, fields: &Fields, records: &[&str]) -> String {
     text(format, &batch)
 }
 
-fn text(format: &Json, batch: &RecordBatch) -> String {
+fn text(format: &Arc<dyn Format>, batch: &RecordBatch) -> String {
     let encoded =
         format.encoder(batch.schema().fields()).unwrap().encode(&ChangeBatch::inserts(batch.clone())).unwrap();
     (0..encoded.len()).map(|row| std::str::from_utf8(encoded.record(row)).unwrap()).collect::<Vec<_>>().join("\n")
 }
 
-fn error(format: &Json, fields: &Fields, record: &str) -> String {
+fn error(format: &Arc<dyn Format>, fields: &Fields, record: &str) -> String {
     let mut decoder = format.decoder(fields, &(0..fields.len()).collect::<Vec<_>>()).unwrap();
     decoder.decode(br#"{}"#).unwrap();
     let error = decoder.decode(record.as_bytes()).unwrap_err().message().to_owned();
@@ -142,8 +141,7 @@ fn with_ignore_parse_errors_bad_fields_are_null_and_bad_rows_left_out() {
 
 #[test]
 fn both_strictness_options_are_refused() {
-    let options = [("fail-on-missing-field", "true".to_owned()), ("ignore-parse-errors", "true".to_owned())];
-    assert!(Json::open(&options.into_iter().collect()).is_err());
+    assert!(try_open("json", &[("fail-on-missing-field", "true"), ("ignore-parse-errors", "true")]).is_err());
 }
 
 #[test]

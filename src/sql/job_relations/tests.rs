@@ -15,6 +15,7 @@ fn node(id: &str, rows: u64) -> NodeStatus {
         skipped: 0,
         null_keys: 0,
         nulled: 0,
+        unmatched: 0,
         requests: 0,
         retries: 0,
         rows_per_second: 0.0,

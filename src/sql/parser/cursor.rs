@@ -12,8 +12,8 @@ use super::dialect::{DIALECT, effort};
 use super::hints::Hints;
 use super::places::Places;
 use super::{balance, numbers, repetition, statement_size};
-use crate::connectors::options::parse_duration;
 use crate::error::{Error, Result};
+use crate::options::parse_duration;
 
 /// Reads a query alone: the text of a view or of a function's body.
 ///

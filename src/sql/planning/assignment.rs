@@ -117,7 +117,8 @@ fn is_assignable(from: &DataType, to: &DataType) -> bool {
         (DataType::Struct(_) | DataType::Map(..), _)
         | (_, DataType::Struct(_) | DataType::Map(..) | DataType::List(_)) => false,
         (from, to) if is_text(to) => is_text(from) || can_cast_types(from, to),
-        (DataType::Timestamp(..), DataType::Timestamp(..) | DataType::Date32 | DataType::Time64(_)) => true,
+        (DataType::Timestamp(..), DataType::Timestamp(..) | DataType::Date32) => true,
+        (DataType::Timestamp(..), DataType::Time32(_) | DataType::Time64(_)) => true,
         (DataType::Date32, DataType::Timestamp(..)) => true,
         (DataType::Time32(_) | DataType::Time64(_), DataType::Time32(_) | DataType::Time64(_)) => true,
         (from, to) => (from.is_numeric() && to.is_numeric()) || (is_bytes(from) && is_bytes(to)),

@@ -14,10 +14,11 @@ use tokio::sync::watch;
 
 use crate::changelog::ChangeBatch;
 use crate::connectors::{
-    Connector, ConnectorMetrics, Lookup, LookupRequest, LookupResponse, OptionReader, Scan, ScanPartition, ScanPlan,
-    ScanRequest, Sink, SinkContext, SinkKind, SinkWriter, Table, TableDeclaration,
+    Connector, ConnectorMetrics, Lookup, LookupRequest, LookupResponse, Scan, ScanPartition, ScanPlan, ScanRequest,
+    Sink, SinkContext, SinkKind, SinkWriter, Table, TableDeclaration,
 };
 use crate::error::Result;
+use crate::options::OptionReader;
 
 type Rows = Arc<Mutex<BTreeMap<String, Vec<RecordBatch>>>>;
 

@@ -19,9 +19,10 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 
 use crate::catalog::{Change, DEFAULT_DATABASE, Snapshot, TableEntry};
 use crate::connectors::table_provider::ScanNotices;
-use crate::connectors::{LengthEnforcer, OptionValue, StatementCounts};
+use crate::connectors::{LengthEnforcer, StatementCounts};
 use crate::error::{Error, Result};
 use crate::functions::memory::ValueLimit;
+use crate::options::OptionValue;
 use crate::sql::execution::query_memory;
 use crate::sql::planning::job_plan::PlannedJob;
 use crate::sql::planning::names::{Names, TEMPORARY_SCHEMA, Target};

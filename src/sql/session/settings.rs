@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::engine::key_group::KEY_GROUPS;
-use crate::engine::state::budget::parse_memory_size;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
+use crate::options::parse_memory_size;
 
 /// Whether transactions only read unless they say otherwise.
 pub const DEFAULT_READ_ONLY: &str = "default_transaction_read_only";
@@ -544,7 +544,7 @@ fn normalize(definition: &Definition, value: &str) -> Result<String> {
             invalid().hint("Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\".")
         })?),
         Kind::FlinkDuration | Kind::FlinkDurationOrNone => {
-            let duration = crate::connectors::options::parse_duration(trimmed)
+            let duration = crate::options::parse_duration(trimmed)
                 .map_err(|_| invalid().hint("Write a number and a unit, such as 500 ms, 10 s, 5 min, 1 h or 30 d."))?;
             if duration.is_zero() && definition.kind == Kind::FlinkDuration {
                 return Err(invalid());
@@ -584,7 +584,7 @@ fn normalize(definition: &Definition, value: &str) -> Result<String> {
 }
 
 fn same_value(left: &str, right: &str) -> bool {
-    let duration = |text: &str| crate::connectors::options::parse_duration(text).ok();
+    let duration = |text: &str| crate::options::parse_duration(text).ok();
     let boolean = |text: &str| match text.to_lowercase().as_str() {
         "on" | "true" | "yes" => Some(true),
         "off" | "false" | "no" => Some(false),

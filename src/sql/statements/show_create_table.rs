@@ -8,8 +8,9 @@ use datafusion::sql::sqlparser::ast::Ident;
 use super::super::session::{Outcome, Session};
 use super::text_rows;
 use crate::catalog::TableEntry;
-use crate::connectors::{ColumnKind, OptionValue};
+use crate::connectors::ColumnKind;
 use crate::error::{Error, Result};
+use crate::options::OptionValue;
 use crate::sql::parser::secret_options::{MASK, is_secret};
 use crate::sql::parser::{Cursor, fold};
 

@@ -7,10 +7,11 @@ use datafusion::arrow::array::{Int32Array, RecordBatch};
 use streamgate::changelog::ChangeBatch;
 use streamgate::clock::SystemClock;
 use streamgate::connectors::{
-    ColumnDeclaration, ColumnKind, ConnectorDefaults, Decision, OptionValue, Registry, Sink, SinkContext, SinkWriter,
+    ColumnDeclaration, ColumnKind, ConnectorDefaults, Decision, Registry, Sink, SinkContext, SinkWriter,
     TableDeclaration, Transactions,
 };
 use streamgate::error::ErrorKind;
+use streamgate::options::OptionValue;
 use uuid::Uuid;
 
 use super::kafka_proxy::{END_TXN, INIT_PRODUCER_ID, KafkaProxy};

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use super::Bench;
+use crate::conformance::kafka::create_topic;
+use crate::server::{BackEndsOfProcess, ServerProcess};
 
 /// The text of the newest checkpoint of the only job.
 fn newest_checkpoint(folder: &Path) -> String {
@@ -105,4 +107,30 @@ async fn a_topic_that_has_grown_is_the_same_one() {
     bench.restart_in_order().await;
     bench.produce(100..150);
     bench.until_job("state, rows_in", "it goes on", |now| now == "RUNNING|50").await;
+}
+
+#[tokio::test]
+async fn a_data_directory_that_is_started_beside_another_cluster_stops_its_jobs() {
+    let other = BackEndsOfProcess::take().await;
+    let mut bench = Bench::start(1).await;
+    if other.bootstrap_servers == bench.back_ends.bootstrap_servers {
+        // Real back ends: there is one cluster only.
+        return;
+    }
+    bench.declare("").await;
+    bench.submit().await;
+    bench.produce(0..300);
+    bench.until_rows(300).await;
+    bench.until_checkpointed(300).await;
+    bench.server.take().unwrap().kill();
+    // The other cluster has a topic of that name, with other records at the same offsets.
+    bench.back_ends = other;
+    let mut server = ServerProcess::spawn(&bench.back_ends, &bench.data_dir(), &[]);
+    assert!(server.until_it_answers().await.is_none(), "{}", server.log());
+    bench.server = Some(server);
+    create_topic(&bench.back_ends.kafka(), &bench.topic, 1).await;
+    bench.produce(1000..1600);
+    let topic = bench.topic.clone();
+    bench.until_job("state, last_error", "the job has stopped", |text| tells_of_another_log(&topic, text)).await;
+    assert_eq!(bench.job("rows_in").await, "0");
 }

@@ -1,6 +1,6 @@
 //! Every expression of `tests/slt/expressions/*.txt` as a query, as a bounded INSERT and as a job, each over constants and over a
-//! table's columns: all six give the value that the file says, as text. A file has lines `column name TYPE = value`, which are the one
-//! row of its table, and lines `expression => value` or `expression => error SQLSTATE`.
+//! table's columns: all six give the value that the file says, as text. A file may begin with `zone name`, the session's time zone; it has
+//! lines `column name TYPE = value`, which are the one row of its table, and lines `expression => value` or `expression => error SQLSTATE`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -34,6 +34,7 @@ impl Case {
 /// A file of expressions over one row.
 struct Corpus {
     shown: String,
+    zone: Option<String>,
     columns: Vec<Column>,
     cases: Vec<Case>,
 }
@@ -41,10 +42,14 @@ struct Corpus {
 impl Corpus {
     fn read(file: &Path) -> Self {
         let shown = file.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
-        let (mut columns, mut cases) = (Vec::new(), Vec::new());
+        let (mut zone, mut columns, mut cases) = (None, Vec::new(), Vec::new());
         for (index, text) in fs::read_to_string(file).unwrap().lines().enumerate() {
             let text = text.trim();
             if text.is_empty() || text.starts_with('#') {
+                continue;
+            }
+            if let Some(name) = text.strip_prefix("zone ") {
+                zone = Some(name.to_owned());
                 continue;
             }
             if let Some((head, value)) = text.strip_prefix("column ").and_then(|rest| rest.split_once(" = ")) {
@@ -57,7 +62,7 @@ impl Corpus {
             let (expression, expected) = (expression.trim().to_owned(), expected.trim().to_owned());
             cases.push(Case { line: index + 1, expression, expected });
         }
-        Self { shown, columns, cases }
+        Self { shown, zone, columns, cases }
     }
 
     /// The expression with the columns' values in their place.
@@ -261,6 +266,9 @@ async fn expressions_give_one_value_in_queries_bounded_inserts_and_jobs() {
         let corpus = Corpus::read(&file);
         let name = unique("slt").replace('-', "_");
         let client = bench.session(&name).await;
+        if let Some(zone) = &corpus.zone {
+            client.batch_execute(&format!("SET TimeZone = '{zone}'")).await.unwrap();
+        }
         let mut check = Check { corpus: &corpus, client: &client, name, wrong: Vec::new() };
         let columns: Vec<String> =
             corpus.columns.iter().map(|column| format!("{} {}", column.name, column.sql_type)).collect();

@@ -1,6 +1,6 @@
 use super::*;
 use crate::clock::SystemClock;
-use crate::connectors::OptionValue;
+use crate::options::OptionValue;
 use std::sync::Arc;
 
 fn defaults() -> ConnectorDefaults {

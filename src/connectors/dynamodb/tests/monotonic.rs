@@ -73,7 +73,7 @@ async fn seen(store: &Store, declaration: &TableDeclaration) -> String {
 }
 
 /// The stored item of an order, as it is.
-async fn stored(store: &Store, order: i32) -> item::Item {
+async fn stored(store: &Store, order: i32) -> value::item::Item {
     use aws_sdk_dynamodb::types::AttributeValue::N;
     let remote = store.connector().remote_table(
         &mut OptionReader::new(&orders(&[]).options, &|_| Err(Error::internal("no secrets"))).unwrap(),
@@ -84,7 +84,7 @@ async fn stored(store: &Store, order: i32) -> item::Item {
     get.key("order_id", N(order.to_string())).send().await.unwrap().item.unwrap_or_default()
 }
 
-fn version(item: &item::Item) -> i64 {
+fn version(item: &value::item::Item) -> i64 {
     item["_v"].as_n().unwrap().parse().unwrap()
 }
 

@@ -1,7 +1,7 @@
 //! Items that DynamoDB does not take: known before they are sent, or found among those of a refused request.
 
 use super::*;
-use crate::connectors::{BadRows, LeftOut};
+use crate::connectors::bad_rows::{BadRows, LeftOut};
 use crate::error::ErrorKind;
 
 fn texts(options: &[(&str, &str)]) -> TableDeclaration {

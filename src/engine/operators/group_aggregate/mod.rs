@@ -13,6 +13,7 @@ mod exact_float;
 mod extremes;
 mod float_sums;
 mod lists;
+mod make;
 mod output;
 mod retracted_extremes;
 mod spill;
@@ -24,6 +25,7 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, new_null_array};
@@ -31,17 +33,19 @@ use datafusion::arrow::compute::concat;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 
-use self::accumulator::{Accumulator, Fold, SKIPPED, ValueStore, accumulator};
+use self::accumulator::{Accumulator, Fold, SKIPPED, ValueStore};
 use super::{FLUSHED_KEYS_MAX, Operator, OperatorContext};
 use crate::changelog::{ChangeBatch, Changelog};
 use crate::clock::Clock;
-use crate::connectors::BadRows;
 use crate::connectors::bad_rows::row_text;
+use crate::connectors::{BadRows, ConnectorMetrics};
 use crate::engine::aggregate::GroupAggregateSpec;
+use crate::engine::metrics::NodeMetrics;
 use crate::engine::state::encoded::{Codec, EncodedRows};
 use crate::engine::state::key_table::KeyTable;
 use crate::engine::state::{Spill, Spillable, Spilling, StateSize, TableDelta};
 use crate::error::{Error, ErrorKind, Result};
+use make::accumulator;
 
 /// The group was in the output at the last flush.
 const EMITTED: u8 = 1;
@@ -86,7 +90,7 @@ pub struct GroupAggregate {
     /// Number of the next row in the order of arrival.
     sequence: u64,
     /// Retractions of rows that are not there.
-    unknown_retractions: u64,
+    metrics: Arc<ConnectorMetrics>,
     /// Group at which the next sweep for expired groups begins.
     sweep: usize,
     restoring: bool,
@@ -209,7 +213,7 @@ impl GroupAggregate {
             before_bytes: 0,
             changed: Vec::new(),
             sequence: 0,
-            unknown_retractions: 0,
+            metrics: Arc::default(),
             sweep: 0,
             restoring: false,
             spill: None,
@@ -227,9 +231,10 @@ impl GroupAggregate {
         Self { spill: Some(spill), ..self }
     }
 
-    /// Retractions of rows that were not there, which were left out.
-    pub fn unknown_retractions(&self) -> u64 {
-        self.unknown_retractions
+    /// Counts changes that take back a row which is not there.
+    #[must_use]
+    pub fn counting(self, metrics: &NodeMetrics) -> Self {
+        Self { metrics: Arc::clone(&metrics.connector), ..self }
     }
 
     /// Whether a group is in the result: it has rows. One group over all rows stays when they are gone.
@@ -281,10 +286,9 @@ impl GroupAggregate {
                 Some(group)
             };
             let Some(group) = group else {
-                if self.unknown_retractions == 0 {
+                if self.metrics.unmatched.fetch_add(1, Ordering::Relaxed) == 0 {
                     tracing::warn!("{}", super::UNKNOWN_RETRACTION);
                 }
-                self.unknown_retractions += 1;
                 groups.push(SKIPPED);
                 continue;
             };

@@ -39,7 +39,7 @@ fn the_last_row_stands_and_the_one_before_comes_back() {
         - a 0 NULL
         - b 2 NULL"#]]
     .assert_eq(&run(&mut operator, &schema(COLUMNS), &texts));
-    assert_eq!((operator.unknown_retractions(), operator.state_size().keys), (1, 0));
+    assert_eq!((operator.metrics.unmatched.load(Ordering::Relaxed), operator.state_size().keys), (1, 0));
 }
 
 #[test]

@@ -92,7 +92,7 @@ impl Planner {
             let expr = match chosen.iter().position(|chosen| *chosen == index) {
                 Some(at) => {
                     let declared = declaration.columns.iter().find(|column| column.name == *field.name());
-                    let digits = declared.and_then(|column| data_type::timestamp_digits(&column.sql_type));
+                    let digits = declared.and_then(|column| data_type::second_digits(&column.sql_type));
                     assignment::assign(Expr::Column(columns[at].clone()), &sources[at], field, digits)?
                 }
                 None if !field.is_nullable() => {

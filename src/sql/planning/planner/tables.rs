@@ -13,10 +13,11 @@ use datafusion::sql::planner::{PlannerContext, SqlToRel};
 
 use super::Planner;
 use crate::catalog::{TableEntry, ViewEntry};
+use crate::connectors::TableDeclaration;
 use crate::connectors::table_provider::ConnectorTable;
-use crate::connectors::{OptionValue, TableDeclaration};
 use crate::data_type;
 use crate::error::{Error, Result};
+use crate::options::OptionValue;
 use crate::sql::parser::secret_options::is_secret;
 use crate::sql::parser::{Cursor, Hints};
 use crate::sql::planning::error_map::refine;

@@ -14,8 +14,8 @@ use datafusion::logical_expr::expr::{BinaryExpr, Case, Exists, InSubquery, SetCo
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{merge_schema, split_conjunction};
 use datafusion::logical_expr::{
-    Aggregate, Expr, ExprSchemable, FetchType, Filter, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, SkipType,
-    Subquery, lit, not,
+    Aggregate, Expr, ExprSchemable, FetchType, Filter, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, Projection,
+    SkipType, Subquery, lit, not,
 };
 use datafusion::optimizer::AnalyzerRule;
 
@@ -91,13 +91,20 @@ fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         LogicalPlan::Projection(_) => {
             let schema = merge_schema(&plan.inputs());
             let preserver = NamePreserver::new(&plan);
-            plan.map_expressions(|expr| {
+            let LogicalPlan::Projection(Projection { expr, input, .. }) = plan else {
+                return Err(Error::internal("expected a projection").into());
+            };
+            let mut marks = Marks::over(input);
+            let columns = expr.into_iter().map(|expr| {
                 if !contains(&expr, is_predicate) {
-                    return Ok(Transformed::no(expr));
+                    return Ok(expr);
                 }
                 let name = preserver.save(&expr);
-                Ok(Transformed::yes(name.restore(counted(value(expr, &schema)?)?)))
-            })
+                Ok(name.restore(marks.found(value(expr, &schema)?)?))
+            });
+            let columns = columns.collect::<Result<Vec<_>>>()?;
+            let projection = Projection::try_new(columns, Arc::new(marks.input))?;
+            Ok(Transformed::yes(LogicalPlan::Projection(projection)))
         }
         LogicalPlan::Aggregate(aggregate) => Ok(Transformed::yes(computed_before(aggregate)?)),
         LogicalPlan::Sort(_) => Err(unsupported("IN or EXISTS of a sub-query in ORDER BY")),
@@ -163,6 +170,10 @@ fn computed_before(aggregate: Aggregate) -> Result<LogicalPlan> {
     let schema = aggregate.input.schema().clone();
     let plan = LogicalPlan::Aggregate(aggregate);
     let preserver = NamePreserver::new(&plan);
+    let LogicalPlan::Aggregate(Aggregate { input, group_expr, aggr_expr, .. }) = plan else {
+        return Err(Error::internal("expected an aggregate").into());
+    };
+    let mut marks = Marks::over(input);
     let mut columns: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
     let mut replace = |expr: Expr| {
         let name = preserver.save(&expr);
@@ -171,18 +182,15 @@ fn computed_before(aggregate: Aggregate) -> Result<LogicalPlan> {
                 return Ok(Transformed::no(expr));
             }
             let column = format!("#predicate_{}", columns.len());
-            columns.push(counted(value(expr, &schema)?)?.alias(&column));
+            columns.push(marks.found(value(expr, &schema)?)?.alias(&column));
             let column = Expr::Column(Column::new_unqualified(column));
             Ok(Transformed::new(column, true, TreeNodeRecursion::Jump))
         })?;
         Ok::<_, datafusion::error::DataFusionError>(name.restore(replaced.data))
     };
-    let LogicalPlan::Aggregate(Aggregate { input, group_expr, aggr_expr, .. }) = plan else {
-        return Err(Error::internal("an aggregate is none").into());
-    };
     let group_expr = group_expr.into_iter().map(&mut replace).collect::<Result<Vec<_>>>()?;
     let aggr_expr = aggr_expr.into_iter().map(&mut replace).collect::<Result<Vec<_>>>()?;
-    let input = LogicalPlanBuilder::from(Arc::unwrap_or_clone(input)).project(columns)?.build()?;
+    let input = LogicalPlanBuilder::from(marks.input).project(columns)?.build()?;
     Ok(LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), group_expr, aggr_expr)?))
 }
 
@@ -413,21 +421,70 @@ fn below_projections(plan: &LogicalPlan) -> &LogicalPlan {
     }
 }
 
-/// EXISTS outside of WHERE, where DataFusion knows scalar sub-queries only: the number of rows is not 0.
-fn counted(expr: Expr) -> Result<Expr> {
-    let rewritten = expr.transform_up(|expr| {
-        let Expr::Exists(Exists { subquery, negated }) = expr else { return Ok(Transformed::no(expr)) };
-        if !correlates_by_equality(&subquery.subquery) {
-            return Err(unsupported("IN or EXISTS outside of WHERE whose correlation is no equality"));
+/// EXISTS outside of WHERE, where DataFusion knows scalar sub-queries only: those correlated by equality become the number of rows, which
+/// is not 0, the others a column of their own by which a join marks the rows that have a partner.
+struct Marks {
+    input: LogicalPlan,
+    count: usize,
+}
+
+impl Marks {
+    fn over(input: Arc<LogicalPlan>) -> Self {
+        Self { input: Arc::unwrap_or_clone(input), count: 0 }
+    }
+
+    /// The expression without EXISTS.
+    fn found(&mut self, expr: Expr) -> Result<Expr> {
+        let rewritten = expr.transform_up(|expr| {
+            let Expr::Exists(Exists { subquery, negated }) = expr else { return Ok(Transformed::no(expr)) };
+            if !correlates_by_equality(&subquery.subquery) {
+                let mark = self.mark(&subquery.subquery)?;
+                return Ok(Transformed::yes(if negated { not(mark) } else { mark }));
+            }
+            let counting = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone())
+                .aggregate(Vec::<Expr>::new(), vec![count(lit(1_i64)).alias("rows")])?
+                .project([Expr::Column(Column::new_unqualified("rows"))])?
+                .build()?;
+            let rows = Expr::ScalarSubquery(Subquery { subquery: Arc::new(counting), ..subquery });
+            Ok(Transformed::yes(if negated { rows.eq(lit(0_i64)) } else { rows.gt(lit(0_i64)) }))
+        })?;
+        Ok(rewritten.data)
+    }
+
+    /// Joins the input with the rows of a sub-query whose correlation stands in its own WHERE; the column that tells whether there is one.
+    fn mark(&mut self, subquery: &LogicalPlan) -> Result<Expr> {
+        let refused = || unsupported("IN or EXISTS outside of WHERE whose correlation is no equality");
+        let LogicalPlan::Filter(filter) = below_projections(subquery) else { return Err(refused()) };
+        let schema = self.input.schema().clone();
+        let is_outside =
+            |column: &Expr| matches!(column, Expr::OuterReferenceColumn(_, column) if !schema.has_column(column));
+        if is_correlated(&filter.input) || contains(&filter.predicate, is_outside) {
+            return Err(refused());
         }
-        let counting = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone())
-            .aggregate(Vec::<Expr>::new(), vec![count(lit(1_i64)).alias("rows")])?
-            .project([Expr::Column(Column::new_unqualified("rows"))])?
+        let relation = format!("#mark_{}", self.count);
+        self.count += 1;
+        let mut used: Vec<Column> = filter.predicate.column_refs().into_iter().cloned().collect();
+        used.sort();
+        let own = |at: usize| format!("#column_{at}");
+        let condition = filter.predicate.clone().transform_up(|expr| {
+            Ok(match expr {
+                Expr::OuterReferenceColumn(_, column) => Transformed::yes(Expr::Column(column)),
+                Expr::Column(column) => match used.iter().position(|known| *known == column) {
+                    Some(at) => Transformed::yes(Expr::Column(Column::new(Some(relation.as_str()), own(at)))),
+                    None => Transformed::no(Expr::Column(column)),
+                },
+                other => Transformed::no(other),
+            })
+        })?;
+        let columns = used.iter().enumerate().map(|(at, column)| Expr::Column(column.clone()).alias(own(at)));
+        let rows = LogicalPlanBuilder::from(filter.input.as_ref().clone())
+            .project(columns.chain([lit(true).alias("#row")]))?
+            .alias(relation.as_str())?
             .build()?;
-        let rows = Expr::ScalarSubquery(Subquery { subquery: Arc::new(counting), ..subquery });
-        Ok(Transformed::yes(if negated { rows.eq(lit(0_i64)) } else { rows.gt(lit(0_i64)) }))
-    })?;
-    Ok(rewritten.data)
+        let input = std::mem::take(&mut self.input);
+        self.input = LogicalPlanBuilder::from(input).join_on(rows, JoinType::LeftMark, [condition.data])?.build()?;
+        Ok(Expr::Column(Column::new(Some(relation.as_str()), "mark")))
+    }
 }
 
 /// Whether every condition on what is outside is `column = value`: rows can then be counted by the column.

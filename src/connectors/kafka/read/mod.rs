@@ -1,0 +1,12 @@
+//! Reading topics: `consumer` and `reader` take records from partitions, `rows` makes rows of them, `scan` and `source` serve
+//! queries and jobs. `offsets` and `topic_ids` ask the broker; `fold` and `pushdown` belong to bounded reads.
+
+pub(super) mod consumer;
+pub(super) mod fold;
+pub(super) mod offsets;
+pub(super) mod pushdown;
+pub(super) mod reader;
+pub(super) mod rows;
+pub(super) mod scan;
+pub(super) mod source;
+pub(super) mod topic_ids;

@@ -1,0 +1,83 @@
+//! The connectors there are: the only file of this folder that knows all of them.
+
+use std::sync::Arc;
+
+use super::connector::{Connector, Table};
+use super::declaration::TableDeclaration;
+use super::defaults::ConnectorDefaults;
+use super::{blackhole, datagen, dynamodb, kafka, print, upsert_kafka};
+use crate::error::{Error, Result};
+use crate::options::OptionReader;
+
+/// The connectors there are.
+#[derive(Clone)]
+pub struct Registry {
+    connectors: Vec<Arc<dyn Connector>>,
+    defaults: ConnectorDefaults,
+}
+
+impl Registry {
+    /// All connectors of this build.
+    pub fn new(defaults: &ConnectorDefaults) -> Self {
+        let kafka = kafka::KafkaConnector::new(defaults.clone());
+        let upsert_kafka = upsert_kafka::UpsertKafkaConnector::new(defaults.clone()).beside(&kafka);
+        Self {
+            defaults: defaults.clone(),
+            connectors: vec![
+                Arc::new(kafka),
+                Arc::new(upsert_kafka),
+                Arc::new(dynamodb::DynamoDbConnector::new("dynamodb", defaults.clone())),
+                Arc::new(dynamodb::DynamoDbConnector::new("dynamodb-v2", defaults.clone())),
+                Arc::new(datagen::DatagenConnector),
+                Arc::new(print::PrintConnector),
+                Arc::new(blackhole::BlackholeConnector),
+            ],
+        }
+    }
+
+    /// What tables are given that name no back end.
+    pub fn defaults(&self) -> &ConnectorDefaults {
+        &self.defaults
+    }
+
+    /// Adds a connector (of a test, say).
+    #[must_use]
+    pub fn with(mut self, connector: Arc<dyn Connector>) -> Self {
+        self.connectors.push(connector);
+        self
+    }
+
+    /// The connector that a declaration names.
+    ///
+    /// # Errors
+    /// `'connector'` is missing or unknown.
+    pub fn connector(&self, table: &TableDeclaration) -> Result<&Arc<dyn Connector>> {
+        let name = table.connector().ok_or_else(|| {
+            Error::invalid(format!("table \"{}\" names no connector", table.name))
+                .hint("Add 'connector' = '…' to WITH.")
+        })?;
+        self.connectors.iter().find(|connector| connector.name().eq_ignore_ascii_case(name)).ok_or_else(|| {
+            let known: Vec<_> = self.connectors.iter().map(|connector| connector.name()).collect();
+            Error::invalid(format!("unknown connector \"{name}\"")).hint(format!("Known are: {}.", known.join(", ")))
+        })
+    }
+
+    /// Opens a declared table. `resolve` gives the plain text of a secret's reference.
+    /// With `strict` (CREATE TABLE) an option that nobody took is an error; a stored table of another version still opens.
+    ///
+    /// # Errors
+    /// As [`Connector::open`].
+    pub fn open(
+        &self,
+        table: &TableDeclaration,
+        resolve: &dyn Fn(&str) -> Result<String>,
+        strict: bool,
+    ) -> Result<Table> {
+        let mut options = OptionReader::new(&table.options, resolve)?;
+        let opened = self.connector(table)?.open(&mut options, table)?;
+        if strict {
+            options.finish()?;
+        }
+        Ok(opened)
+    }
+}
