@@ -10,6 +10,8 @@ pub mod config;
 
 pub mod wire;
 
+pub mod pg_catalog;
+
 pub mod sql;
 
 pub mod jobs;

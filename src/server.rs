@@ -18,12 +18,12 @@ use crate::connectors::{ConnectorDefaults, Registry};
 use crate::embedded::{DynamoDbOptions, EmbeddedDynamoDb, KafkaBroker, KafkaBrokerOptions};
 use crate::error::{Error, Result};
 use crate::jobs::Jobs;
+use crate::sql::execution::queries::Queries;
+use crate::sql::execution::query_memory::QueryMemory;
 use crate::sql::job_relations::JobRelations;
-use crate::sql::queries::Queries;
-use crate::sql::query_memory::QueryMemory;
 use crate::sql::{SqlServer, SystemSchema};
 use crate::threads::{self, Role};
-use crate::wire;
+use crate::{pg_catalog, wire};
 use back_ends::BackEnd;
 pub use check::check;
 
@@ -84,7 +84,7 @@ impl Server {
         );
         let relations: Arc<dyn SystemSchema> = Arc::new(JobRelations::new(jobs.clone()));
         let (pg_catalog, information_schema) =
-            wire::pg_catalog::system_schemas(catalog.clone(), vec![Arc::clone(&relations)]);
+            pg_catalog::system_schemas(catalog.clone(), vec![Arc::clone(&relations)]);
         let sql = SqlServer::new(
             catalog.clone(),
             jobs.clone(),

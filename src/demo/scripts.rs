@@ -6,8 +6,7 @@ use futures::StreamExt;
 
 use crate::error::Result;
 use crate::jobs::Jobs;
-use crate::sql::SqlServer;
-use crate::sql::session::{Notice, Outcome, Session, SessionOptions, Severity};
+use crate::sql::{Notice, Outcome, Session, SessionOptions, Severity, SqlServer};
 
 /// One file of `sql/`.
 #[derive(Debug, Clone, Copy)]
@@ -87,7 +86,7 @@ async fn run(session: &mut Session, script: &Script) -> Result<()> {
     Ok(())
 }
 
-async fn execute(session: &mut Session, statement: &crate::sql::session::StatementText) -> Result<String> {
+async fn execute(session: &mut Session, statement: &crate::sql::StatementText) -> Result<String> {
     let prepared = session.prepare(statement, &[]).await?;
     match session.execute(&prepared, Vec::new()).await? {
         Outcome::Rows { verb, mut stream, .. } => {

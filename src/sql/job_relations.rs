@@ -14,7 +14,7 @@ use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::logical_expr::{Expr, ScalarUDF};
 use datafusion::physical_plan::ExecutionPlan;
 
-use super::session::{SessionView, SystemSchema};
+use super::server::{SessionView, SystemSchema};
 use crate::engine::metrics::CheckpointFacts;
 use crate::error::Result;
 use crate::jobs::{JobStatus, Jobs, NodeStatus, SplitStatus};

@@ -1,46 +1,15 @@
 //! SQL of both dialects: text → statements → plans → results, for one session at a time.
 //! Knows the catalog, the jobs and DataFusion; knows nothing of the wire protocol.
 
-pub mod array_parameters;
-pub mod assignment;
-pub mod background_stream;
-pub mod balance;
-mod cast_names;
-mod constant_row;
-pub mod dialect;
-pub mod error_map;
-mod field_access;
-mod integer_literals;
-pub mod interruptible;
-pub mod job_plan;
+pub mod execution;
 pub mod job_relations;
-mod literals;
-mod missing_functions;
-pub mod names;
-mod own_expressions;
-pub mod plan_size;
-pub mod planner;
-pub mod queries;
-pub mod query_memory;
-pub mod query_planner;
-mod repetition;
-pub mod resolver;
-pub mod result_names;
-pub mod row_comparisons;
-pub mod rules;
-pub mod secret_options;
+pub mod parser;
+pub mod planning;
+pub mod runner;
+pub mod server;
 pub mod session;
-pub mod settings;
-pub mod shipped;
-pub mod splitter;
-pub mod state_ttl_hint;
-pub mod statement_size;
 pub mod statements;
-pub mod types;
-pub mod unnest_relation;
-mod user_function;
 
-pub use session::{
-    Notice, Outcome, Prepared, Session, SessionOptions, SessionView, Severity, SqlServer, StatementText, SystemSchema,
-    TransactionStatus,
-};
+pub use parser::splitter::StatementText;
+pub use server::{SessionView, SqlServer, SystemSchema};
+pub use session::{Notice, Outcome, Prepared, Session, SessionOptions, Severity, TransactionStatus};

@@ -12,13 +12,14 @@ use datafusion::arrow::array::{
     StringViewArray, StructArray, Time64MicrosecondArray, TimestampMicrosecondArray, UInt32Array,
 };
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
-use datafusion::arrow::datatypes::{DataType, Field, IntervalUnit, Schema, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, IntervalUnit, Schema, TimeUnit};
 use pgwire::messages::data::{FieldDescription, RowDescription};
 
-use super::pg_type::{self, PgType};
 use super::text::{self, Style};
 use crate::data_type::to_postgres;
 use crate::error::{Error, Result};
+use crate::pg_catalog::pg_type::{self, PgType};
+use crate::sql::planning::result_names::shown_name;
 
 /// Microseconds between 1970 and 2000, where Postgres counts from.
 pub const EPOCH_MICROSECONDS: i64 = 946_684_800_000_000;
@@ -81,7 +82,12 @@ impl RowFormat {
                     Some("int2vector" | "oidvector") => Special::Vector,
                     _ => Special::None,
                 };
-                Ok(ColumnFormat { name: column_name(field), pg_type: pg_type::of_field(field), binary, special })
+                Ok(ColumnFormat {
+                    name: shown_name(field.name()).to_owned(),
+                    pg_type: pg_type::of_field(field),
+                    binary,
+                    special,
+                })
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Self { columns: columns.into(), style })
@@ -124,13 +130,6 @@ impl RowFormat {
         let columns = batch.columns().iter().map(Column::new).collect::<Result<Vec<_>>>()?;
         Ok(Rows { columns, format: self.clone(), next: 0, count: batch.num_rows() })
     }
-}
-
-/// What Postgres calls a column without a name. DataFusion wants names to differ, so they carry a number behind it inside.
-pub const UNNAMED_COLUMN: &str = "?column?";
-
-fn column_name(field: &Field) -> String {
-    if field.name().starts_with(UNNAMED_COLUMN) { UNNAMED_COLUMN.to_owned() } else { field.name().clone() }
 }
 
 /// A batch and how far it was written.
@@ -192,7 +191,7 @@ fn write_value(column: &Column, format: &ColumnFormat, row: usize, style: Style,
     let start = out.len();
     match (format.special, format.binary) {
         (Special::Procedure, false) => match column {
-            Column::UInt32(array) => out.put_slice(super::pg_catalog::procedure_name(array.value(row)).as_bytes()),
+            Column::UInt32(array) => out.put_slice(crate::pg_catalog::procedure_name(array.value(row)).as_bytes()),
             _ => column.text(row, style, out)?,
         },
         (Special::Vector, false) => column.vector(row, style, out)?,

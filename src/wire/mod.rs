@@ -11,8 +11,6 @@ mod encode;
 mod extended_query;
 mod frame;
 mod listener;
-pub mod pg_catalog;
-mod pg_type;
 mod report;
 mod row_pump;
 mod session;

@@ -8,7 +8,7 @@ use super::cancel::Interrupts;
 use super::connection::{Connection, FLUSH_BYTES, Failure};
 use super::encode::{RowFormat, Rows};
 use crate::error::Error;
-use crate::sql::background_stream::BATCHES_AHEAD;
+use crate::sql::execution::background_stream::BATCHES_AHEAD;
 
 /// A result on its way.
 pub struct RowPump {

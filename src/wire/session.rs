@@ -18,7 +18,7 @@ use super::startup::{Opened, parameter_status};
 use super::text::Style;
 use super::{extended_query, report, simple_query};
 use crate::error::{Error, Result};
-use crate::sql::query_memory::Reserved;
+use crate::sql::execution::query_memory::Reserved;
 use crate::sql::{Session, TransactionStatus};
 
 /// Messages larger than this leave no buffer behind.

@@ -11,8 +11,8 @@ use super::cancel::RegisteredKey;
 use super::connection::{Connection, Failure};
 use super::frame::{StartupFrame, split_startup};
 use super::listener::Shared;
-use super::pg_catalog::SERVER_VERSION;
 use crate::error::{Error, Result};
+use crate::pg_catalog::SERVER_VERSION;
 use crate::sql::{Session, SessionOptions};
 
 /// A session that was opened, and its place among the connections.

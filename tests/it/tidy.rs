@@ -11,6 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["server"],
     &["config"],
     &["wire", "web"],
+    &["pg_catalog"],
     &["sql"],
     &["jobs"],
     &["catalog"],

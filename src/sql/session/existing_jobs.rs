@@ -5,7 +5,7 @@ use super::{Notice, Session, Severity};
 use crate::catalog::{Change, DesiredState, JobEntry};
 use crate::engine::dataflow::Dataflow;
 use crate::error::{Error, Result};
-use crate::sql::dialect;
+use crate::sql::parser;
 
 /// What happens when a job of the wanted name, or one of the same statement, is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub fn is_same_statement(one: &str, other: &str) -> bool {
     if one == other {
         return true;
     }
-    match (dialect::words(one), dialect::words(other)) {
+    match (parser::words(one), parser::words(other)) {
         (Some(one), Some(other)) => one == other,
         _ => false,
     }

@@ -7,7 +7,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use super::{Prepared, Session};
 use crate::error::{Error, Result};
-use crate::sql::planner::Planned;
+use crate::sql::planning::planned::Planned;
 use crate::threads::with_deep_stack;
 
 /// Bytes that a session's prepared statements and portals may hold.

@@ -1,79 +1,36 @@
-//! INSERTs of a session: planned, run at once, or submitted as jobs. Those of a block wait for its COMMIT and become one job.
+//! INSERTs of a session that are planned: run at once, or submitted as jobs. Those of a block wait for its COMMIT and become one job.
 
 use std::sync::Arc;
 
 use datafusion::arrow::array::UInt64Array;
-use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
 
 use super::existing_jobs::Existing;
-use super::{Outcome, Session, TransactionStatus, background_stream, dml};
+use super::{Outcome, Session, TransactionStatus};
 use crate::catalog::{Change, DesiredState, JobEntry};
 use crate::engine::checkpoint::CheckpointStore;
-use crate::engine::dataflow::JobSettings;
 use crate::error::{Error, Result};
-use crate::sql::dialect::Places;
-use crate::sql::error_map::refine;
-use crate::sql::job_plan::{self, JobInsert, PlannedJob};
-use crate::sql::planner::{Planned, SharedPlan};
-use crate::sql::statements::insert::Insert;
+use crate::sql::execution::background_stream;
+use crate::sql::planning::error_map::refine;
+use crate::sql::planning::job_plan::{self, PlannedJob};
+use crate::sql::planning::planned::{SharedPlan, bound};
 use crate::threads::Deep;
 
 /// The option that one job uses up.
 const SAVEPOINT_PATH: &str = "execution.savepoint.path";
 
 impl Session {
-    /// Plans an INSERT: what runs now, or a job. `text`: the statement that it stands in, for the positions of errors.
-    ///
-    /// # Errors
-    /// As planning.
-    pub async fn plan_insert(
-        &mut self,
-        insert: &Arc<Insert>,
-        given: &[Option<DataType>],
-        text: &str,
-    ) -> Result<Planned> {
-        loop {
-            match self.plan_insert_once(insert, given, text).await {
-                Err(error) if self.declare_missing(&error).await => {}
-                planned => return planned,
-            }
-        }
-    }
-
-    async fn plan_insert_once(
-        &mut self,
-        insert: &Arc<Insert>,
-        given: &[Option<DataType>],
-        text: &str,
-    ) -> Result<Planned> {
-        let (insert, given, places) = (insert.clone(), given.to_vec(), Places::new(text));
-        let (planner, volatile) = (self.planner(false)?, self.planner(true)?);
-        let (server, state) = (self.server.clone(), self.state());
-        let settings = JobSettings { time_zone: self.settings.time_zone(), options: self.settings.of_jobs() };
-        let pipeline_name = self.settings.get("pipeline.name").ok().filter(|name| !name.is_empty());
-        let work = async move {
-            let (plan, table, target) = planner.plan_insert(&insert, &given, &places)?;
-            let optimised = state.optimize(&plan).map_err(|error| refine(error, Some(&places)))?;
-            if !crate::engine::planner::is_unbounded(&optimised)? {
-                return Ok(Planned::BoundedInsert { plan: planner.share(dml(plan, &table, &target)?) });
-            }
-            let (plan, table, target) = volatile.plan_insert(&insert, &given, &places)?;
-            let query = server.optimize_for_jobs(&plan, &state).map_err(|error| refine(error, Some(&places)))?;
-            let query = Arc::new(Deep::new(query));
-            let insert = JobInsert { query, sink: table, table: target.name, text: insert.text.clone() };
-            Ok(Planned::Job(Box::new(PlannedJob::plan(vec![insert], settings, pipeline_name).await?)))
-        };
-        self.server.queries.run(|_| work).await
-    }
-
     /// A bounded INSERT with the values of its parameters.
-    pub(super) async fn bind_insert(&mut self, plan: &SharedPlan, parameters: Vec<ScalarValue>) -> Result<SharedPlan> {
+    pub(in crate::sql) async fn bind_insert(
+        &mut self,
+        plan: &SharedPlan,
+        parameters: Vec<ScalarValue>,
+    ) -> Result<SharedPlan> {
         let (plan, state) = (plan.clone(), self.state());
         let work = move || {
-            let plan = Self::bound(&plan, parameters)?;
+            let plan = bound(&plan, parameters)?;
             if let LogicalPlan::Dml(dml) = &plan {
                 let optimised = state.optimize(&dml.input).map_err(|error| refine(error, None))?;
                 if crate::engine::planner::is_unbounded(&optimised)? {
@@ -86,7 +43,7 @@ impl Session {
     }
 
     /// Runs a bounded INSERT; gives the number of rows.
-    pub(super) async fn run_bounded(&mut self, plan: &SharedPlan) -> Result<u64> {
+    pub(in crate::sql) async fn run_bounded(&mut self, plan: &SharedPlan) -> Result<u64> {
         let plan = plan.clone();
         let (mut state, told) = self.telling_state();
         self.count_into(&mut state);
@@ -109,7 +66,7 @@ impl Session {
     }
 
     /// An INSERT that does not end: a job of its own, or part of the block's.
-    pub(super) fn submit_insert(&mut self, job: &PlannedJob) -> Result<Outcome> {
+    pub(in crate::sql) fn submit_insert(&mut self, job: &PlannedJob) -> Result<Outcome> {
         if self.block == TransactionStatus::Open {
             self.inserts.push(job.clone());
         } else {
@@ -119,12 +76,12 @@ impl Session {
     }
 
     /// Plans jobs as one.
-    pub(super) async fn join(&mut self, jobs: Vec<PlannedJob>) -> Result<PlannedJob> {
+    pub(in crate::sql) async fn join(&mut self, jobs: Vec<PlannedJob>) -> Result<PlannedJob> {
         self.server.queries.run(|_| PlannedJob::join(jobs)).await
     }
 
     /// Makes jobs of the block's INSERTs.
-    pub(super) async fn submit_inserts(&mut self, inserts: Vec<PlannedJob>) -> Result<()> {
+    pub(in crate::sql) async fn submit_inserts(&mut self, inserts: Vec<PlannedJob>) -> Result<()> {
         let jobs = job_plan::group(inserts);
         let mut savepoints: Vec<&String> =
             jobs.iter().filter_map(|job| job[0].dataflow.settings.options.get(SAVEPOINT_PATH)).collect();

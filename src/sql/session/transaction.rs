@@ -4,10 +4,10 @@ use super::statement_set::OpenSet;
 use super::{Session, TransactionStatus};
 use crate::catalog::{Change, DesiredState};
 use crate::error::{Error, Result};
-use crate::sql::statements::set::{DEFAULT_READ_ONLY, READ_ONLY};
+use crate::sql::session::settings::{DEFAULT_READ_ONLY, READ_ONLY};
 
 /// How far ROLLBACK TO goes back.
-pub(super) struct Savepoint {
+pub(in crate::sql) struct Savepoint {
     name: String,
     changes: usize,
     inserts: usize,
@@ -65,7 +65,7 @@ impl Session {
         }
     }
 
-    pub(super) fn drop_pending(&mut self, keep: usize) {
+    pub(in crate::sql) fn drop_pending(&mut self, keep: usize) {
         let dropped: Vec<Change> = self.pending.drain(keep.min(self.pending.len())..).collect();
         self.server.catalog.discard(&dropped);
         self.overlay = None;
@@ -120,7 +120,7 @@ impl Session {
     ///
     /// # Errors
     /// 25006: it does.
-    pub(super) fn refuse_read_only(&self, what: &str) -> Result<()> {
+    pub(in crate::sql) fn refuse_read_only(&self, what: &str) -> Result<()> {
         let setting = if self.block == TransactionStatus::Idle { DEFAULT_READ_ONLY } else { READ_ONLY };
         if self.settings.get(setting)? == "off" {
             return Ok(());

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::super::dialect::Cursor;
-use super::super::planner::Planned;
-use super::super::session::{Existing, Outcome, Session};
-use super::insert::Insert;
-use super::statement_set::{Purpose, StatementSet};
+use super::super::session::{Existing, Outcome, Purpose, Session};
+use super::insert::{self, Insert};
+use super::statement_set::{StatementSet, needs_unbounded};
 use super::{Statement, done};
 use crate::error::{Error, Result};
+use crate::sql::parser::Cursor;
+use crate::sql::planning::planned::Planned;
 
 /// CREATE [OR REPLACE] JOB [IF NOT EXISTS] name [IF NOT EXISTS] AS INSERT …
 #[derive(Debug, Clone)]
@@ -17,12 +17,6 @@ pub struct CreateJob {
     existing: Existing,
     insert: Arc<Insert>,
     text: String,
-}
-
-/// Bounded INSERTs are no jobs.
-pub fn needs_unbounded() -> Error {
-    Error::invalid("CREATE JOB needs an INSERT that reads an unbounded table")
-        .hint("A bounded INSERT runs at once: submit it without CREATE JOB.")
 }
 
 impl CreateJob {
@@ -60,7 +54,7 @@ impl CreateJob {
     /// The name is taken, the INSERT is bounded, or it cannot run as a job.
     pub async fn execute(&self, session: &mut Session) -> Result<Outcome> {
         if session.may_create_job(&self.name, self.existing)? {
-            match session.plan_insert(&self.insert, &[], &self.text).await? {
+            match insert::plan(session, &self.insert, &[], &self.text).await? {
                 Planned::Job(job) => session.submit(&job, Some(self.name.clone()), self.existing)?,
                 Planned::BoundedInsert { .. } | Planned::Query { .. } => return Err(needs_unbounded()),
             }

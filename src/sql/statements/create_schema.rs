@@ -3,11 +3,11 @@
 use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::dialect::{Cursor, fold};
 use super::super::session::{Outcome, Session};
 use super::done;
 use crate::catalog::Change;
 use crate::error::{Error, Result};
+use crate::sql::parser::{Cursor, fold};
 
 /// CREATE DATABASE | SCHEMA [IF NOT EXISTS] name [COMMENT '…']
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ impl CreateSchema {
         let comment = if cursor.word("COMMENT") { Some(cursor.string()?) } else { None };
         if cursor.word("WITH") {
             cursor.expect(&Token::LParen)?;
-            let options = super::super::dialect::option_list(cursor)?;
+            let options = crate::sql::parser::option_list(cursor)?;
             if let Some((name, _)) = options.first() {
                 return Err(Error::invalid(format!("unknown option \"{name}\" of a database")));
             }

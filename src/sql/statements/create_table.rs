@@ -6,8 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::dialect::{Cursor, option_list};
-use super::super::secret_options::is_secret;
 use super::super::session::{Outcome, Session};
 use super::done;
 use crate::catalog::table::{TableColumn, Watermark};
@@ -17,6 +15,8 @@ use crate::data_type;
 use crate::error::{Error, Result};
 use crate::options::{OptionReader, OptionValue};
 use crate::places;
+use crate::sql::parser::secret_options::is_secret;
+use crate::sql::parser::{Cursor, option_list};
 
 #[derive(Debug, Clone, PartialEq)]
 enum DeclaredKind {
@@ -299,7 +299,7 @@ impl CreateTable {
             if self.name.len() > 1 {
                 return Err(Error::invalid("a temporary table has no schema").code("42P16"));
             }
-            target.schema = super::super::names::TEMPORARY_SCHEMA.to_owned();
+            target.schema = crate::sql::planning::names::TEMPORARY_SCHEMA.to_owned();
         }
         if session.has_relation(&target)? {
             let exists = format!("relation \"{}\" already exists", target.name);
@@ -348,7 +348,7 @@ impl CreateTable {
     async fn declare(
         &self,
         session: &mut Session,
-        target: &super::super::names::Target,
+        target: &crate::sql::planning::names::Target,
         staged: &mut Vec<String>,
     ) -> Result<TableEntry> {
         let server = session.server().clone();

@@ -3,12 +3,12 @@
 use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::dialect::Cursor;
 use super::super::session::{Outcome, Session};
 use super::done;
 use crate::catalog::{Change, ViewEntry};
 use crate::data_type;
 use crate::error::{Error, Result};
+use crate::sql::parser::Cursor;
 
 /// CREATE [OR REPLACE] VIEW [IF NOT EXISTS] v [(columns)] [COMMENT '…'] AS query
 #[derive(Debug, Clone)]

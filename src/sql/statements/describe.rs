@@ -3,12 +3,12 @@
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::sql::sqlparser::ast::Ident;
 
-use super::super::dialect::{Cursor, fold};
 use super::super::session::{Outcome, Session};
 use super::{text_rows, text_schema};
 use crate::catalog::TableEntry;
 use crate::connectors::ColumnKind;
 use crate::error::{Error, Result};
+use crate::sql::parser::{Cursor, fold};
 
 /// DESCRIBE | DESC t
 #[derive(Debug, Clone)]

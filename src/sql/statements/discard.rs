@@ -1,9 +1,9 @@
 //! DISCARD: what a pooler sends before it gives the connection to somebody else.
 
-use super::super::dialect::Cursor;
 use super::super::session::{Outcome, Session, TransactionStatus};
 use super::done;
 use crate::error::{Error, Result};
+use crate::sql::parser::Cursor;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {

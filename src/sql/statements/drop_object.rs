@@ -3,12 +3,12 @@
 use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::dialect::{Cursor, fold};
 use super::super::session::{Outcome, Session};
-use super::super::shipped;
 use super::{done, refused};
 use crate::catalog::Change;
 use crate::error::{Error, Result};
+use crate::sql::parser::{Cursor, fold};
+use crate::sql::planning::shipped;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {

@@ -1,27 +1,28 @@
 //! INSERT INTO: bounded sources run now and are counted; an unbounded source becomes a job.
 
-use datafusion::sql::sqlparser::ast::{self, Ident};
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::dialect::{Cursor, Hints};
-use super::super::secret_options::mask;
+use super::shipped_tables::declare_missing;
+use crate::engine::dataflow::JobSettings;
 use crate::error::{Error, Result};
+use crate::sql::parser::secret_options::mask;
+use crate::sql::parser::{Cursor, Places};
+use crate::sql::planning::error_map::refine;
+use crate::sql::planning::job_plan::{JobInsert, PlannedJob};
+use crate::sql::planning::planned::Planned;
+use crate::sql::planning::planner::{InsertInto, dml};
+use crate::sql::session::{Outcome, Session};
+use crate::threads::Deep;
 
 /// INSERT INTO t [(columns)] query
 #[derive(Debug, Clone)]
 pub struct Insert {
-    /// The table.
-    pub table: Vec<Ident>,
-    /// Where its name stands.
-    pub position: usize,
-    /// OPTIONS hint of the table.
-    pub options: Vec<(String, String)>,
-    /// The columns that the query gives, if listed.
-    pub columns: Vec<(Ident, usize)>,
-    /// The query.
-    pub source: Box<ast::Query>,
-    /// Hints of the query's tables.
-    pub hints: Hints,
+    /// What it writes, and where.
+    pub into: InsertInto,
     /// The statement's text with its secrets masked.
     pub text: String,
 }
@@ -84,6 +85,77 @@ impl Insert {
         // A hint may stand after the last token.
         let to = cursor.position();
         let text = mask(cursor.slice(from, to).trim_end());
-        Ok(Self { table, position, options, columns, source, hints: cursor.hints.between(from, to), text })
+        let hints = cursor.hints.between(from, to);
+        Ok(Self { into: InsertInto { table, position, options, columns, source, hints }, text })
+    }
+}
+
+/// Plans an INSERT: what runs now, or a job. `text`: the statement that it stands in, for the positions of errors.
+///
+/// # Errors
+/// As planning.
+pub async fn plan(
+    session: &mut Session,
+    insert: &Arc<Insert>,
+    given: &[Option<DataType>],
+    text: &str,
+) -> Result<Planned> {
+    loop {
+        match plan_once(session, insert, given, text).await {
+            Err(error) if declare_missing(session, &error).await => {}
+            planned => return planned,
+        }
+    }
+}
+
+async fn plan_once(
+    session: &mut Session,
+    insert: &Arc<Insert>,
+    given: &[Option<DataType>],
+    text: &str,
+) -> Result<Planned> {
+    let (insert, given, places) = (insert.clone(), given.to_vec(), Places::new(text));
+    let (planner, volatile) = (session.planner(false)?, session.planner(true)?);
+    let (server, state) = (session.server.clone(), session.state());
+    let settings = JobSettings { time_zone: session.settings().time_zone(), options: session.settings().of_jobs() };
+    let pipeline_name = session.settings().get("pipeline.name").ok().filter(|name| !name.is_empty());
+    let work = async move {
+        let (plan, table, target) = planner.plan_insert(&insert.into, &given, &places)?;
+        let optimised = state.optimize(&plan).map_err(|error| refine(error, Some(&places)))?;
+        if !crate::engine::planner::is_unbounded(&optimised)? {
+            return Ok(Planned::BoundedInsert { plan: planner.share(dml(plan, &table, &target)?) });
+        }
+        let (plan, table, target) = if planner.is_good_for_jobs() {
+            (plan, table, target)
+        } else {
+            volatile.plan_insert(&insert.into, &given, &places)?
+        };
+        let query = server.optimize_for_jobs(&plan, &state).map_err(|error| refine(error, Some(&places)))?;
+        let query = Arc::new(Deep::new(query));
+        let insert = JobInsert { query, sink: table, table: target.name, text: insert.text.clone() };
+        Ok(Planned::Job(Box::new(PlannedJob::plan(vec![insert], settings, pipeline_name).await?)))
+    };
+    session.server.queries.run(|_| work).await
+}
+
+/// Runs a planned INSERT, or adds it to the statement set that is open.
+///
+/// # Errors
+/// Whatever the write may raise.
+pub async fn run(session: &mut Session, planned: &Planned, parameters: Vec<ScalarValue>) -> Result<Outcome> {
+    match planned {
+        Planned::Query { .. } => Err(Error::internal("a query is not an INSERT")),
+        Planned::BoundedInsert { plan } => {
+            let plan = if parameters.is_empty() { plan.clone() } else { session.bind_insert(plan, parameters).await? };
+            if let Some(collected) = session.collect(|| Planned::BoundedInsert { plan: plan.clone() }) {
+                return Ok(collected);
+            }
+            let count = session.run_bounded(&plan).await?;
+            Ok(Outcome::Done { tag: format!("INSERT 0 {count}") })
+        }
+        Planned::Job(job) => match session.collect(|| planned.clone()) {
+            Some(collected) => Ok(collected),
+            None => session.submit_insert(job),
+        },
     }
 }

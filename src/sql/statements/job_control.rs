@@ -3,9 +3,8 @@
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::dialect::Cursor;
 use super::super::session::{Outcome, Session};
-use super::explain_job::{self, rfc3339};
+use super::job_text::{self, rfc3339};
 use super::resume_skip::Skip;
 use super::{done, text_rows, text_schema};
 use crate::catalog::{Change, DesiredState, Snapshot};
@@ -13,6 +12,7 @@ use crate::connectors::SkippedRecords;
 use crate::engine::dataflow::Dataflow;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jobs::JobStatus;
+use crate::sql::parser::Cursor;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
@@ -194,10 +194,8 @@ impl JobControl {
     fn describe(&self, session: &Session, snapshot: &Snapshot, name: &str) -> Result<Outcome> {
         let job = &snapshot.jobs[name];
         let status = session.server().jobs.status().into_iter().find(|status| status.name == name);
-        let dataflow = Dataflow::from_json(&job.dataflow).map_or_else(
-            |error| error.to_string(),
-            |dataflow| explain_job::lines(&dataflow, status.as_ref()).join("\n"),
-        );
+        let dataflow = Dataflow::from_json(&job.dataflow)
+            .map_or_else(|error| error.to_string(), |dataflow| job_text::lines(&dataflow, status.as_ref()).join("\n"));
         let desired = format!("{:?}", job.desired).to_uppercase();
         let now = status.as_ref();
         let rows = vec![

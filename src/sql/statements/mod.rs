@@ -12,12 +12,15 @@ pub mod explain;
 pub mod explain_job;
 pub mod insert;
 pub mod job_control;
+mod job_text;
+mod plan_text;
 pub mod prepared;
 pub mod query;
 pub mod refused;
 pub mod reset;
 pub mod resume_skip;
 pub mod set;
+pub mod shipped_tables;
 pub mod show;
 pub mod show_create_table;
 pub mod show_jobs;
@@ -35,9 +38,20 @@ use datafusion::physical_plan::memory::MemoryStream;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::dialect::Cursor;
-use super::session::{Outcome, Session};
+use super::session::{InSet, Outcome, Purpose, Session};
 use crate::error::Result;
+use crate::sql::parser::Cursor;
+
+/// Reads a statement.
+///
+/// # Errors
+/// A syntax error (42601 with position), or a statement that is refused (0A000).
+pub fn parse(text: &str) -> Result<Statement> {
+    let mut cursor = Cursor::new(text)?;
+    let statement = Statement::parse(&mut cursor)?;
+    cursor.end()?;
+    Ok(statement)
+}
 
 /// A statement of either dialect.
 #[derive(Debug, Clone)]
@@ -135,7 +149,7 @@ impl Statement {
             }
             "PREPARE" | "DEALLOCATE" => Self::Prepared(prepared::PreparedControl::parse(cursor)?),
             "BEGIN" | "EXECUTE" | "STATEMENT" if statement_set::StatementSet::is_next(cursor) => {
-                Self::StatementSet(statement_set::StatementSet::parse(cursor, statement_set::Purpose::Run)?)
+                Self::StatementSet(statement_set::StatementSet::parse(cursor, Purpose::Run)?)
             }
             "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT" | "RELEASE" => {
                 Self::Transaction(transaction::Transaction::parse(cursor)?)
@@ -166,10 +180,10 @@ impl Statement {
     /// The columns that the statement gives; queries are planned for that elsewhere.
     pub fn result(&self, session: &Session) -> Option<SchemaRef> {
         match self {
-            Self::Explain(_) | Self::ExplainJob(_) => Some(explain::schema()),
-            Self::StatementSet(set) => set.is_explained().then(explain::schema),
+            Self::Explain(_) | Self::ExplainJob(_) => Some(plan_text::schema()),
+            Self::StatementSet(set) => set.is_explained().then(plan_text::schema),
             Self::Transaction(transaction::Transaction::End) => {
-                matches!(session.set_purpose(), Some(statement_set::Purpose::Explain { .. })).then(explain::schema)
+                matches!(session.set_purpose(), Some(Purpose::Explain { .. })).then(plan_text::schema)
             }
             Self::Show(show) => Some(show.schema()),
             Self::ShowCreateTable(show) => Some(show.schema()),
@@ -196,44 +210,24 @@ impl Statement {
         })
     }
 
+    /// What it is to a statement set that is open.
+    pub fn in_set(&self) -> InSet {
+        use transaction::Transaction;
+        match self {
+            Self::Insert(_) | Self::Empty => InSet::Member,
+            Self::Transaction(Transaction::Savepoint(_) | Transaction::Release(_)) => InSet::Member,
+            Self::Transaction(Transaction::Commit) => InSet::Commit,
+            other if other.ends_block() => InSet::End,
+            _ => InSet::Refused,
+        }
+    }
+
     /// Whether the statement is allowed in a failed transaction block.
     pub fn ends_block(&self) -> bool {
         match self {
             Self::Transaction(transaction) => transaction.ends_block(),
             Self::Empty => true,
             _ => false,
-        }
-    }
-
-    /// Runs any statement but queries, INSERT and EXPLAIN, which need their plan.
-    ///
-    /// # Errors
-    /// Whatever the statement may raise.
-    pub async fn execute(&self, session: &mut Session) -> Result<Outcome> {
-        match self {
-            Self::Empty => Ok(Outcome::Empty),
-            Self::Query(_) | Self::Insert(_) | Self::Explain(_) => {
-                Err(crate::error::Error::internal("a query runs through its plan"))
-            }
-            Self::ExplainJob(statement) => statement.execute(session),
-            Self::StatementSet(statement) => statement.execute(session).await,
-            Self::CreateTable(statement) => statement.execute(session).await,
-            Self::CreateView(statement) => statement.execute(session).await,
-            Self::CreateSchema(statement) => statement.execute(session),
-            Self::CreateFunction(statement) => statement.execute(session).await,
-            Self::CreateJob(statement) => statement.execute(session).await,
-            Self::DropObject(statement) => statement.execute(session),
-            Self::UseSchema(statement) => statement.execute(session),
-            Self::Show(statement) => statement.execute(session).await,
-            Self::ShowCreateTable(statement) => statement.execute(session),
-            Self::Describe(statement) => statement.execute(session),
-            Self::JobControl(statement) => statement.execute(session).await,
-            Self::Set(statement) => statement.execute(session),
-            Self::Reset(statement) => statement.execute(session),
-            Self::ShowSetting(statement) => statement.execute(session),
-            Self::Discard(statement) => statement.execute(session),
-            Self::Transaction(statement) => statement.execute(session).await,
-            Self::Prepared(statement) => Box::pin(statement.execute(session)).await,
         }
     }
 }

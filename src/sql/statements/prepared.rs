@@ -1,12 +1,9 @@
-//! PREPARE, EXECUTE and DEALLOCATE as SQL statements. The protocol's prepared statements are the wire layer's own.
+//! PREPARE, EXECUTE and DEALLOCATE as SQL statements, as they are read; `runner` runs them, since what they run is any statement. The protocol's prepared statements are the wire layer's own.
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::dialect::{Cursor, fold};
-use super::super::session::{Outcome, Session, StatementText};
-use super::done;
-use crate::data_type;
 use crate::error::{Error, Result};
+use crate::sql::parser::{Cursor, fold};
 
 /// PREPARE | EXECUTE | DEALLOCATE
 #[derive(Debug, Clone)]
@@ -74,50 +71,5 @@ impl PreparedControl {
         }
         cursor.expect_word("AS")?;
         Ok(Self::Prepare { name, types, text: cursor.rest() })
-    }
-
-    /// Acts.
-    ///
-    /// # Errors
-    /// The name is taken or unknown, or the statement fails.
-    pub async fn execute(&self, session: &mut Session) -> Result<Outcome> {
-        match self {
-            Self::Prepare { name, types, text } => {
-                let types = types
-                    .iter()
-                    .map(|sql_type| data_type::parse_in_query(sql_type).map(Some))
-                    .collect::<Result<Vec<_>>>()?;
-                let prepared = session.prepare(&StatementText { text: text.clone(), offset: 0 }, &types).await?;
-                session.add_prepared(name.clone(), prepared)?;
-                Ok(done("PREPARE"))
-            }
-            Self::Execute { name, values } => {
-                let prepared = session.prepared(name)?;
-                if prepared.parameter_types.len() != values.len() {
-                    return Err(Error::invalid(format!(
-                        "wrong number of parameters for prepared statement \"{name}\""
-                    ))
-                    .code("42601")
-                    .detail(format!(
-                        "Expected {} parameters but got {}.",
-                        prepared.parameter_types.len(),
-                        values.len()
-                    )));
-                }
-                let mut parameters = Vec::new();
-                for (value, data_type) in values.iter().zip(&prepared.parameter_types) {
-                    let (value, data_type) = (value.clone(), data_type.clone());
-                    parameters.push(session.plan(false, move |planner| planner.constant(&value, &data_type)).await?);
-                }
-                session.execute(&prepared, parameters).await
-            }
-            Self::Deallocate { name } => {
-                match name {
-                    Some(name) => session.remove_prepared(name)?,
-                    None => session.forget_prepared(),
-                }
-                Ok(done(if name.is_some() { "DEALLOCATE" } else { "DEALLOCATE ALL" }))
-            }
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! Statements that are known and not there: each with its sentence. Everything else is a syntax error.
 
-use super::super::dialect::Cursor;
 use crate::error::Error;
+use crate::sql::parser::Cursor;
 
 /// Words that begin a statement, and what to say of it.
 const REFUSED: &[(&[&str], &str)] = &[

@@ -2,10 +2,10 @@
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::dialect::Cursor;
 use super::super::session::{Outcome, Session};
 use super::done;
 use crate::error::Result;
+use crate::sql::parser::Cursor;
 
 /// RESET [name | ALL]
 #[derive(Debug, Clone)]

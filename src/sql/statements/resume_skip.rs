@@ -2,10 +2,10 @@
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::dialect::Cursor;
 use crate::connectors::{Position, SkippedRecords};
 use crate::error::{Error, Result};
 use crate::jobs::RestingPlace;
+use crate::sql::parser::Cursor;
 
 /// SKIP RECORD | SKIP TO ([TOPIC 'topic'] PARTITION n OFFSET n, …)
 #[derive(Debug, Clone, PartialEq, Eq)]

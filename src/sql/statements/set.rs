@@ -2,10 +2,11 @@
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::dialect::Cursor;
 use super::super::session::{Outcome, Session, TransactionStatus};
 use super::done;
 use crate::error::{Error, Result};
+use crate::sql::parser::Cursor;
+use crate::sql::session::settings::{DEFAULT_READ_ONLY, READ_ONLY};
 
 /// SET
 #[derive(Debug, Clone)]
@@ -18,11 +19,6 @@ pub struct Set {
     /// Another setting that the same words set.
     and: Option<(&'static str, Option<String>)>,
 }
-
-/// Whether transactions only read unless they say otherwise.
-pub const DEFAULT_READ_ONLY: &str = "default_transaction_read_only";
-/// Whether the transaction only reads.
-pub const READ_ONLY: &str = "transaction_read_only";
 
 impl Set {
     /// Reads the statement.

@@ -7,12 +7,12 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::sqlparser::ast::Ident;
 
-use super::super::dialect::{Cursor, fold};
 use super::super::session::{Outcome, Session};
-use super::super::shipped;
 use super::{batch_rows, show_jobs, text_rows};
 use crate::error::{Error, Result};
 use crate::functions;
+use crate::sql::parser::{Cursor, fold};
+use crate::sql::planning::shipped;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast::Ident;
 
-use super::super::dialect::{Cursor, fold};
-use super::super::secret_options::{MASK, is_secret};
 use super::super::session::{Outcome, Session};
 use super::text_rows;
 use crate::catalog::TableEntry;
 use crate::connectors::ColumnKind;
 use crate::error::{Error, Result};
 use crate::options::OptionValue;
+use crate::sql::parser::secret_options::{MASK, is_secret};
+use crate::sql::parser::{Cursor, fold};
 
 /// SHOW CREATE TABLE | VIEW t
 #[derive(Debug, Clone)]

@@ -3,10 +3,10 @@
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::dialect::Cursor;
 use super::super::session::{Outcome, Session};
 use super::{text_rows, text_schema};
 use crate::error::Result;
+use crate::sql::parser::Cursor;
 
 /// Shows how many cancelled statements compute on, since they do not come to a pause.
 const UNSTOPPABLE: &str = "streamgate.unstoppable_queries";

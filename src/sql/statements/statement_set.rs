@@ -1,34 +1,16 @@
 //! Statement sets, in all of Flink's forms: several INSERTs that are one job, which reads its sources once.
-//! psql cuts a set at its semicolons; then the part that opens it is read here, and the session collects the others.
+//! psql cuts a set at its semicolons; then the part that opens it is read here, and the session collects the others until its END.
 
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::dialect::Cursor;
-use super::super::session::{Existing, Outcome, Session};
-use super::done;
-use super::insert::Insert;
+use super::super::session::{Existing, Outcome, Purpose, Session};
+use super::insert::{self, Insert};
+use super::{done, plan_text};
 use crate::error::{Error, Result};
-
-/// What becomes of a set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Purpose {
-    /// It is submitted.
-    Run,
-    /// It is submitted under a name.
-    CreateJob {
-        /// The job's name.
-        name: String,
-        /// What happens when a job of that name is there.
-        existing: Existing,
-    },
-    /// Its plan is shown.
-    Explain {
-        /// With the logical plans.
-        verbose: bool,
-    },
-}
+use crate::sql::parser::Cursor;
+use crate::sql::planning::planned::Planned;
 
 /// `EXECUTE STATEMENT SET BEGIN … END`, `BEGIN STATEMENT SET; … END`, `EXPLAIN STATEMENT SET BEGIN … END`, also behind CREATE JOB … AS
 #[derive(Debug, Clone)]
@@ -105,16 +87,94 @@ impl StatementSet {
     pub async fn execute(&self, session: &mut Session) -> Result<Outcome> {
         if !self.is_complete {
             session.open_set(self.purpose.clone())?;
-            for insert in &self.inserts {
-                let planned = session.plan_insert(insert, &[], &self.text).await?;
+            for member in &self.inserts {
+                let planned = insert::plan(session, member, &[], &self.text).await?;
                 session.add_to_set(planned);
             }
             return Ok(done(self.tag));
         }
         let mut members = Vec::new();
-        for insert in &self.inserts {
-            members.push(session.plan_insert(insert, &[], &self.text).await?);
+        for member in &self.inserts {
+            members.push(insert::plan(session, member, &[], &self.text).await?);
         }
-        session.run_set(&self.purpose, members).await
+        run(session, &self.purpose, members).await
     }
+}
+
+/// Ends the open set; tells whether it had failed.
+///
+/// # Errors
+/// Its INSERTs cannot be one job.
+pub async fn end(session: &mut Session) -> Result<Outcome> {
+    let Some(set) = session.drop_set() else { return Err(Error::internal("no statement set is open")) };
+    if set.failed {
+        return Ok(done("ROLLBACK"));
+    }
+    run(session, &set.purpose, set.members).await
+}
+
+/// Runs a whole set: one job, or bounded INSERTs one after the other.
+///
+/// # Errors
+/// Some are bounded and some are not, they cannot be one job, or one fails.
+pub async fn run(session: &mut Session, purpose: &Purpose, members: Vec<Planned>) -> Result<Outcome> {
+    let mut jobs = Vec::new();
+    let mut bounded = Vec::new();
+    for member in members {
+        match member {
+            Planned::Job(job) => jobs.push(*job),
+            Planned::BoundedInsert { plan } => bounded.push(plan),
+            Planned::Query { .. } => return Err(Error::internal("a query in a statement set")),
+        }
+    }
+    if jobs.is_empty() && bounded.is_empty() {
+        return Err(Error::invalid("the statement set has no INSERT").code("42601"));
+    }
+    if !jobs.is_empty() && !bounded.is_empty() {
+        return Err(Error::unsupported("a statement set holds INSERTs that end and INSERTs that do not")
+            .detail("An INSERT ends if all its sources are bounded.")
+            .hint("Submit those that end by themselves."));
+    }
+    match purpose {
+        Purpose::Explain { verbose } => {
+            let mut lines = Vec::new();
+            if !jobs.is_empty() {
+                let job = Planned::Job(Box::new(session.join(jobs).await?));
+                lines = plan_text::lines(session, &job, false, *verbose).await?;
+            }
+            for plan in bounded {
+                let planned = Planned::BoundedInsert { plan };
+                lines.extend(plan_text::lines(session, &planned, false, *verbose).await?);
+            }
+            plan_text::rows(lines)
+        }
+        Purpose::CreateJob { name, existing } => {
+            if !bounded.is_empty() {
+                return Err(needs_unbounded());
+            }
+            if session.may_create_job(name, *existing)? {
+                let job = session.join(jobs).await?;
+                session.submit(&job, Some(name.clone()), *existing)?;
+            }
+            Ok(done("CREATE JOB"))
+        }
+        Purpose::Run if jobs.is_empty() => {
+            let mut count = 0;
+            for plan in bounded {
+                count += session.run_bounded(&plan).await?;
+            }
+            Ok(done(format!("INSERT 0 {count}")))
+        }
+        Purpose::Run => {
+            let job = session.join(jobs).await?;
+            session.submit(&job, None, Existing::Refuse)?;
+            Ok(done("INSERT 0 0"))
+        }
+    }
+}
+
+/// Bounded INSERTs are no jobs.
+pub fn needs_unbounded() -> Error {
+    Error::invalid("CREATE JOB needs an INSERT that reads an unbounded table")
+        .hint("A bounded INSERT runs at once: submit it without CREATE JOB.")
 }

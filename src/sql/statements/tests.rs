@@ -1,4 +1,4 @@
-use super::super::secret_options::mask;
+use crate::sql::parser::secret_options::mask;
 
 #[test]
 fn secrets_in_a_statement_are_masked() {

@@ -1,11 +1,12 @@
 //! BEGIN, COMMIT, ROLLBACK and savepoints: DDL and jobs of a block take effect together at COMMIT, where its INSERTs that do not
 //! end become one job. Rows written by bounded INSERTs do not take part: they go to outside systems at once.
 
-use super::super::dialect::{Cursor, fold};
 use super::super::session::{Outcome, Session, TransactionStatus};
-use super::done;
-use super::set::{DEFAULT_READ_ONLY, Modes, READ_ONLY, modes};
+use super::set::{Modes, modes};
+use super::{done, statement_set};
 use crate::error::{Error, Result};
+use crate::sql::parser::{Cursor, fold};
+use crate::sql::session::settings::{DEFAULT_READ_ONLY, READ_ONLY};
 
 /// Transaction control.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,7 +116,7 @@ impl Transaction {
                 }
                 Ok(done("SET"))
             }
-            Self::End if session.is_in_set() => session.end_set().await,
+            Self::End if session.is_in_set() => statement_set::end(session).await,
             Self::Commit | Self::End => match session.transaction_status() {
                 TransactionStatus::Idle => {
                     session.warning("there is no transaction in progress".to_owned());

@@ -2,10 +2,10 @@
 
 use datafusion::sql::sqlparser::ast::Ident;
 
-use super::super::dialect::{Cursor, fold};
 use super::super::session::{Outcome, Session};
 use super::done;
 use crate::error::{Error, Result};
+use crate::sql::parser::{Cursor, fold};
 
 /// USE [CATALOG] name
 #[derive(Debug, Clone)]

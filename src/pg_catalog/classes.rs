@@ -1,0 +1,100 @@
+//! pg_class, pg_attribute, pg_tables, pg_views.
+
+use super::model::{Model, OWNER, Relation};
+use super::relation::Row;
+use super::types;
+use crate::sql::SessionView;
+
+/// Tables, views, indexes.
+pub fn pg_class(model: &Model, _view: &SessionView) -> Vec<Row> {
+    let row = |relation: &Relation| {
+        let columns = i16::try_from(relation.columns.len()).unwrap_or(i16::MAX);
+        Row::new()
+            .set("oid", relation.oid)
+            .set("relname", relation.name.as_str())
+            .set("relnamespace", relation.namespace)
+            .set("relowner", OWNER)
+            .set(
+                "relam",
+                match relation.kind {
+                    "i" => 403_u32,
+                    "r" => 2,
+                    _ => 0,
+                },
+            )
+            .set("relfilenode", if relation.kind == "v" { 0 } else { relation.oid })
+            .all(&["reltype", "reloftype", "reltablespace", "reltoastrelid", "relrewrite"], 0_u32)
+            .all(&["relfrozenxid", "relminmxid"], 0_u32)
+            .set("relpages", 0_i32)
+            .set("reltuples", -1_f32)
+            .set("relallvisible", 0_i32)
+            .set("relhasindex", relation.kind == "r" && relation.partner != 0)
+            .set("relhasrules", relation.kind == "v")
+            .all(&["relisshared", "relhastriggers", "relhassubclass", "relrowsecurity", "relforcerowsecurity"], false)
+            .set("relispartition", false)
+            .set("relispopulated", true)
+            .set("relpersistence", "p")
+            .set("relkind", relation.kind)
+            .set("relnatts", columns)
+            .set("relchecks", 0_i16)
+            .set("relreplident", if relation.kind == "r" { "d" } else { "n" })
+    };
+    model.relations.iter().map(row).collect()
+}
+
+/// Columns of all of them.
+pub fn pg_attribute(model: &Model, _view: &SessionView) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for relation in &model.relations {
+        for (number, column) in (1_i16..).zip(&relation.columns) {
+            let shape = types::base_type(column.type_oid);
+            rows.push(
+                Row::new()
+                    .set("attrelid", relation.oid)
+                    .set("attname", column.name.as_str())
+                    .set("atttypid", column.type_oid)
+                    .set("attstattarget", -1_i32)
+                    .set("attlen", shape.map_or(-1, |shape| shape.length))
+                    .set("attnum", number)
+                    .set("attndims", i32::from(shape.is_some_and(|shape| shape.category == "A")))
+                    .set("attcacheoff", -1_i32)
+                    .set("atttypmod", column.modifier)
+                    .set("attbyval", shape.is_some_and(|shape| shape.by_value))
+                    .set("attalign", shape.map_or("i", |shape| shape.align.as_str()).to_owned())
+                    .set("attstorage", shape.map_or("x", |shape| shape.storage.as_str()).to_owned())
+                    .all(&["attcompression", "attidentity", "attgenerated"], "")
+                    .set("attnotnull", column.not_null)
+                    .all(&["atthasdef", "atthasmissing", "attisdropped"], false)
+                    .set("attislocal", true)
+                    .set("attinhcount", 0_i32)
+                    .set("attcollation", shape.map_or(0, |shape| shape.collation)),
+            );
+        }
+    }
+    rows
+}
+
+/// Tables for people.
+pub fn pg_tables(model: &Model, _view: &SessionView) -> Vec<Row> {
+    let row = |relation: &Relation| {
+        Row::new()
+            .set("schemaname", model.namespace_name(relation.namespace).to_owned())
+            .set("tablename", relation.name.as_str())
+            .set("tableowner", model.user.as_str())
+            .set("hasindexes", relation.partner != 0)
+            .all(&["hasrules", "hastriggers", "rowsecurity"], false)
+    };
+    model.relations.iter().filter(|relation| relation.kind == "r").map(row).collect()
+}
+
+/// Views for people.
+pub fn pg_views(model: &Model, _view: &SessionView) -> Vec<Row> {
+    let row = |relation: &Relation| {
+        Row::new()
+            .set("schemaname", model.namespace_name(relation.namespace).to_owned())
+            .set("viewname", relation.name.as_str())
+            .set("viewowner", model.user.as_str())
+            .set("definition", relation.query.clone().unwrap_or_default())
+    };
+    model.relations.iter().filter(|relation| relation.kind == "v").map(row).collect()
+}

@@ -1,0 +1,28 @@
+//! pg_description: COMMENTs of schemas, tables, views and columns.
+
+use super::model::Model;
+use super::relation::Row;
+use crate::sql::SessionView;
+
+/// Oid of pg_class.
+pub const PG_CLASS: u32 = 1259;
+/// Oid of pg_namespace.
+pub const PG_NAMESPACE: u32 = 2615;
+
+/// All comments.
+pub fn pg_description(model: &Model, _view: &SessionView) -> Vec<Row> {
+    let row = |object: u32, class: u32, number: i32, text: &str| {
+        Row::new().set("objoid", object).set("classoid", class).set("objsubid", number).set("description", text)
+    };
+    let mut rows = Vec::new();
+    for namespace in &model.namespaces {
+        rows.extend(namespace.comment.as_deref().map(|text| row(namespace.oid, PG_NAMESPACE, 0, text)));
+    }
+    for relation in &model.relations {
+        rows.extend(relation.comment.as_deref().map(|text| row(relation.oid, PG_CLASS, 0, text)));
+        for (number, column) in (1..).zip(&relation.columns) {
+            rows.extend(column.comment.as_deref().map(|text| row(relation.oid, PG_CLASS, number, text)));
+        }
+    }
+    rows
+}

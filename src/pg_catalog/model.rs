@@ -1,0 +1,461 @@
+//! What the catalogue shows of one database: namespaces, relations, columns, keys and functions, with stable oids.
+//! Made from a snapshot; rows of the emulated relations and answers of the functions both come from here.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+
+use super::relation::{self, RelationShape};
+use crate::catalog::{FunctionEntry, Snapshot};
+use crate::data_type;
+use crate::pg_catalog::pg_type;
+use crate::sql::SessionView;
+use crate::sql::SystemSchema;
+use crate::sql::planning::shipped;
+
+/// Oid of the only role.
+pub const OWNER: u32 = 10;
+/// `pg_catalog`
+pub const PG_CATALOG: u32 = 11;
+/// `public`
+pub const PUBLIC: u32 = 2200;
+const INFORMATION_SCHEMA: u32 = 13_197;
+
+/// A schema.
+pub struct Namespace {
+    /// `pg_namespace.oid`
+    pub oid: u32,
+    /// Name.
+    pub name: String,
+    /// COMMENT.
+    pub comment: Option<String>,
+}
+
+/// A column.
+pub struct Attribute {
+    /// Name.
+    pub name: String,
+    /// `pg_type.oid`
+    pub type_oid: u32,
+    /// `atttypmod`
+    pub modifier: i32,
+    /// NOT NULL.
+    pub not_null: bool,
+    /// COMMENT.
+    pub comment: Option<String>,
+    /// Expression of a computed column.
+    pub computed: Option<String>,
+}
+
+/// A table, view or index.
+pub struct Relation {
+    /// `pg_class.oid`
+    pub oid: u32,
+    /// Its schema.
+    pub namespace: u32,
+    /// Name.
+    pub name: String,
+    /// `r`, `v` or `i`.
+    pub kind: &'static str,
+    /// Columns in order.
+    pub columns: Vec<Attribute>,
+    /// Numbers of the key's columns.
+    pub key: Vec<i16>,
+    /// For an index its table, for a table its index.
+    pub partner: u32,
+    /// COMMENT.
+    pub comment: Option<String>,
+    /// A view's text.
+    pub query: Option<String>,
+    /// One of ours rather than of a user.
+    pub is_system: bool,
+}
+
+/// A SQL function.
+pub struct Function {
+    /// `pg_proc.oid`
+    pub oid: u32,
+    /// Its schema.
+    pub namespace: u32,
+    /// Name.
+    pub name: String,
+    /// Parameters: name and type.
+    pub parameters: Vec<(String, u32)>,
+    /// Result.
+    pub returns: u32,
+    /// Text.
+    pub body: String,
+}
+
+/// One database as a session sees it.
+pub struct Model {
+    /// All databases with their oids.
+    pub databases: Vec<(u32, String)>,
+    /// The connected one.
+    pub database: String,
+    /// The only role's name.
+    pub user: String,
+    /// Schemas.
+    pub namespaces: Vec<Namespace>,
+    /// Tables, views, indexes.
+    pub relations: Vec<Relation>,
+    /// SQL functions.
+    pub functions: Vec<Function>,
+    /// Oids of the schemas in the search path, in order.
+    pub search_path: Vec<u32>,
+}
+
+/// An oid for what the catalog has no number for; the same in every process. Each kind has its own range.
+fn oid_of_name(range: u32, name: &str) -> u32 {
+    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    range | (hash & 0x0fff_ffff)
+}
+
+const SCHEMA_RANGE: u32 = 0x2000_0000;
+const DATABASE_RANGE: u32 = 0x3000_0000;
+const INDEX_RANGE: u32 = 0x4000_0000;
+const CONSTRAINT_RANGE: u32 = 0x5000_0000;
+const SYSTEM_RANGE: u32 = 0x6000_0000;
+const FUNCTION_RANGE: u32 = 0x7000_0000;
+
+/// Oid of a table's primary key constraint.
+pub fn constraint_oid(table: u32) -> u32 {
+    CONSTRAINT_RANGE | (table & 0x0fff_ffff)
+}
+
+/// A declared type as Postgres knows it: oid and modifier.
+pub fn declared_type(sql_type: &str) -> (u32, i32) {
+    let upper = sql_type.trim().to_ascii_uppercase();
+    let length = upper
+        .split_once('(')
+        .and_then(|(_, rest)| rest.split_once(')'))
+        .and_then(|(digits, _)| digits.trim().parse::<i32>().ok());
+    if let Some(length) = length {
+        if upper.starts_with("VARCHAR") {
+            return (1043, length + 4);
+        }
+        if upper.starts_with("CHAR") {
+            return (1042, length + 4);
+        }
+    }
+    let Ok(arrow) = data_type::parse(sql_type) else { return (pg_type::TEXT, -1) };
+    let pg = pg_type::of(&arrow);
+    match (&arrow, length) {
+        (DataType::Timestamp(..) | DataType::Time32(_) | DataType::Time64(_), Some(digits)) if digits < 6 => {
+            (pg.oid, digits)
+        }
+        _ => (pg.oid, pg.modifier),
+    }
+}
+
+fn attribute(name: &str, sql_type: &str, not_null: bool) -> Attribute {
+    let (type_oid, modifier) = declared_type(sql_type);
+    Attribute { name: name.to_owned(), type_oid, modifier, not_null, comment: None, computed: None }
+}
+
+impl Model {
+    /// Reads a snapshot.
+    pub fn new(snapshot: &Snapshot, view: &SessionView, others: &[Arc<dyn SystemSchema>]) -> Self {
+        let mut model = Self {
+            databases: snapshot
+                .databases
+                .keys()
+                .map(|name| (oid_of_name(DATABASE_RANGE, name), name.clone()))
+                .collect(),
+            database: view.database.clone(),
+            user: view.user.clone(),
+            namespaces: Vec::new(),
+            relations: Vec::new(),
+            functions: Vec::new(),
+            search_path: Vec::new(),
+        };
+        model.add_system("pg_catalog", PG_CATALOG, relation::pg_catalog());
+        model.add_system("information_schema", INFORMATION_SCHEMA, relation::information_schema());
+        for schema in others {
+            model.add_other(schema.as_ref(), view);
+        }
+        if let Some(database) = snapshot.databases.get(&view.database) {
+            for (name, schema) in &database.schemas {
+                model.add_schema(name, schema, &view.database);
+            }
+        }
+        model.add_shipped();
+        let path = std::iter::once("pg_catalog").chain(view.search_path.iter().map(String::as_str));
+        model.search_path = path
+            .filter_map(|name| model.namespaces.iter().find(|namespace| namespace.name == name))
+            .map(|namespace| namespace.oid)
+            .collect();
+        model
+    }
+
+    fn namespace(&mut self, oid: u32, name: &str, comment: Option<String>) {
+        self.namespaces.push(Namespace { oid, name: name.to_owned(), comment });
+    }
+
+    fn add_system(&mut self, name: &str, oid: u32, shapes: &[RelationShape]) {
+        self.namespace(oid, name, None);
+        for shape in shapes {
+            let columns = shape.columns.iter().zip(shape.schema.fields()).map(|((name, _), field)| Attribute {
+                name: name.clone(),
+                type_oid: pg_type::of_field(field).oid,
+                modifier: -1,
+                not_null: false,
+                comment: None,
+                computed: None,
+            });
+            self.relations.push(Relation {
+                oid: shape.oid,
+                namespace: oid,
+                name: shape.name.clone(),
+                kind: if shape.kind == "v" { "v" } else { "r" },
+                columns: columns.collect(),
+                key: Vec::new(),
+                partner: 0,
+                comment: None,
+                query: None,
+                is_system: true,
+            });
+        }
+    }
+
+    fn add_other(&mut self, schema: &dyn SystemSchema, view: &SessionView) {
+        let oid = oid_of_name(SCHEMA_RANGE, schema.name());
+        self.namespace(oid, schema.name(), None);
+        for name in schema.relation_names() {
+            let Some(provider) = schema.relation(&name, view) else { continue };
+            let shape = provider.schema();
+            let columns = shape.fields().iter().map(|field| {
+                let pg = pg_type::of_field(field);
+                Attribute {
+                    name: field.name().clone(),
+                    type_oid: pg.oid,
+                    modifier: pg.modifier,
+                    not_null: false,
+                    comment: None,
+                    computed: None,
+                }
+            });
+            let columns = columns.collect();
+            self.relations.push(Relation {
+                oid: oid_of_name(SYSTEM_RANGE, &format!("{}.{name}", schema.name())),
+                namespace: oid,
+                name,
+                // Read only as they are, `\dt streamgate.*` is what people type to see them.
+                kind: "r",
+                columns,
+                key: Vec::new(),
+                partner: 0,
+                comment: None,
+                query: None,
+                is_system: true,
+            });
+        }
+    }
+
+    fn add_schema(&mut self, name: &str, schema: &crate::catalog::database::SchemaEntry, database: &str) {
+        let oid = match name {
+            "public" => PUBLIC,
+            _ => oid_of_name(SCHEMA_RANGE, &format!("{database}.{name}")),
+        };
+        // A system schema of the same name (`streamgate`) is listed already.
+        if !self.namespaces.iter().any(|namespace| namespace.name == name) {
+            self.namespace(oid, name, schema.comment.clone());
+        }
+        for (name, entry) in &schema.tables {
+            let declared = &entry.declaration;
+            let is_key = |name: &str| declared.primary_key.iter().any(|key| key.eq_ignore_ascii_case(name));
+            let columns: Vec<Attribute> = entry
+                .columns
+                .iter()
+                .map(|column| {
+                    let nullable = declared
+                        .columns
+                        .iter()
+                        .find(|physical| physical.name == column.name)
+                        .is_none_or(|physical| physical.nullable);
+                    Attribute {
+                        comment: column.comment.clone(),
+                        computed: column.computed.clone(),
+                        ..attribute(&column.name, &column.sql_type, !nullable || is_key(&column.name))
+                    }
+                })
+                .collect();
+            let number = |key: &String| {
+                let place = columns.iter().position(|column| column.name.eq_ignore_ascii_case(key))?;
+                i16::try_from(place + 1).ok()
+            };
+            let key: Vec<i16> = declared.primary_key.iter().filter_map(number).collect();
+            let index_oid = INDEX_RANGE | (entry.oid & 0x0fff_ffff);
+            if !key.is_empty() {
+                let of_key = |number: &i16| {
+                    let column = columns.get(usize::try_from(number - 1).ok()?)?;
+                    Some(Attribute { comment: None, computed: None, name: column.name.clone(), ..*column })
+                };
+                self.relations.push(Relation {
+                    oid: index_oid,
+                    namespace: oid,
+                    name: format!("{name}_pkey"),
+                    kind: "i",
+                    columns: key.iter().filter_map(of_key).collect(),
+                    key: key.clone(),
+                    partner: entry.oid,
+                    comment: None,
+                    query: None,
+                    is_system: false,
+                });
+            }
+            self.relations.push(Relation {
+                oid: entry.oid,
+                namespace: oid,
+                name: name.clone(),
+                kind: "r",
+                columns,
+                partner: if key.is_empty() { 0 } else { index_oid },
+                key,
+                comment: entry.comment.clone(),
+                query: None,
+                is_system: false,
+            });
+        }
+        for (name, entry) in &schema.views {
+            self.relations.push(Relation {
+                oid: entry.oid,
+                namespace: oid,
+                name: name.clone(),
+                kind: "v",
+                columns: entry.columns.iter().map(|(name, sql_type)| attribute(name, sql_type, false)).collect(),
+                key: Vec::new(),
+                partner: 0,
+                comment: entry.comment.clone(),
+                query: Some(entry.query.clone()),
+                is_system: false,
+            });
+        }
+        for (name, entry) in &schema.functions {
+            self.add_function(entry.oid, oid, name, entry);
+        }
+    }
+
+    fn add_function(&mut self, oid: u32, namespace: u32, name: &str, entry: &FunctionEntry) {
+        let type_of = |sql_type: &str| match sql_type.to_ascii_uppercase().as_str() {
+            // `any`
+            "ANY" => 2276,
+            _ => declared_type(sql_type).0,
+        };
+        self.functions.push(Function {
+            oid,
+            namespace,
+            name: name.to_owned(),
+            parameters: entry.parameters.iter().map(|(name, ty)| (name.clone(), type_of(ty))).collect(),
+            returns: type_of(&entry.returns),
+            body: entry.body.clone(),
+        });
+    }
+
+    /// The functions that the server brings along are seen in `public`, where the user has put no other in their place.
+    fn add_shipped(&mut self) {
+        for (name, entry) in shipped::functions() {
+            if !self.functions.iter().any(|function| function.namespace == PUBLIC && function.name == *name) {
+                self.add_function(oid_of_name(FUNCTION_RANGE, name), PUBLIC, name, entry);
+            }
+        }
+    }
+
+    /// The relation with an oid.
+    pub fn relation(&self, oid: u32) -> Option<&Relation> {
+        self.relations.iter().find(|relation| relation.oid == oid)
+    }
+
+    /// The function with an oid.
+    pub fn function(&self, oid: u32) -> Option<&Function> {
+        self.functions.iter().find(|function| function.oid == oid)
+    }
+
+    /// A schema's name.
+    pub fn namespace_name(&self, oid: u32) -> &str {
+        self.namespaces.iter().find(|namespace| namespace.oid == oid).map_or("", |namespace| &namespace.name)
+    }
+
+    /// Tables and views (not indexes).
+    pub fn tables(&self) -> impl Iterator<Item = &Relation> {
+        self.relations.iter().filter(|relation| relation.kind != "i")
+    }
+
+    /// Whether a relation is found by its bare name.
+    pub fn is_visible(&self, relation: &Relation) -> bool {
+        let found = self.search_path.iter().find_map(|namespace| {
+            self.relations.iter().find(|other| other.namespace == *namespace && other.name == relation.name)
+        });
+        found.is_some_and(|found| found.oid == relation.oid)
+    }
+
+    /// Finds a relation by a name as it is written in SQL, with or without schema, folded or quoted, or by its number.
+    pub fn find_relation(&self, written: &str) -> Option<&Relation> {
+        if let Ok(oid) = written.trim().parse() {
+            return self.relation(oid);
+        }
+        let parts = name_parts(written)?;
+        let (schema, name) = match parts.as_slice() {
+            [name] => (None, name),
+            [schema, name] => (Some(schema), name),
+            [database, schema, name] if *database == self.database => (Some(schema), name),
+            _ => return None,
+        };
+        match schema {
+            Some(schema) => {
+                let namespace = self.namespaces.iter().find(|namespace| namespace.name == *schema)?.oid;
+                self.relations.iter().find(|other| other.namespace == namespace && other.name == *name)
+            }
+            None => self.search_path.iter().find_map(|namespace| {
+                self.relations.iter().find(|other| other.namespace == *namespace && other.name == *name)
+            }),
+        }
+    }
+
+    /// A relation's name as regclass prints it.
+    pub fn relation_text(&self, oid: u32) -> String {
+        match self.relation(oid) {
+            None if oid == 0 => "-".to_owned(),
+            None => oid.to_string(),
+            Some(relation) if self.is_visible(relation) => quoted(&relation.name),
+            Some(relation) => {
+                format!("{}.{}", quoted(self.namespace_name(relation.namespace)), quoted(&relation.name))
+            }
+        }
+    }
+}
+
+/// Parts of `a."B c".d`, folded where unquoted.
+pub fn name_parts(written: &str) -> Option<Vec<String>> {
+    let mut parts = Vec::new();
+    let mut characters = written.trim().chars().peekable();
+    loop {
+        let mut part = String::new();
+        if characters.next_if_eq(&'"').is_some() {
+            loop {
+                match characters.next()? {
+                    '"' if characters.next_if_eq(&'"').is_some() => part.push('"'),
+                    '"' => break,
+                    other => part.push(other),
+                }
+            }
+        } else {
+            while let Some(character) = characters.next_if(|&character| character != '.') {
+                part.extend(character.to_lowercase());
+            }
+        }
+        parts.push(part);
+        match characters.next() {
+            None => return Some(parts),
+            Some('.') => {}
+            Some(_) => return None,
+        }
+    }
+}
+
+/// A name as it must be written: quoted unless it is plain lower case.
+pub fn quoted(name: &str) -> String {
+    let plain = name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
+        && name.chars().all(|other| other.is_ascii_lowercase() || other.is_ascii_digit() || other == '_');
+    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}

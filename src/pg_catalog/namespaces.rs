@@ -1,0 +1,38 @@
+//! pg_namespace, pg_database, pg_tablespace.
+
+use super::model::{Model, OWNER};
+use super::relation::Row;
+use crate::sql::SessionView;
+
+/// Schemas.
+pub fn pg_namespace(model: &Model, _view: &SessionView) -> Vec<Row> {
+    let row = |namespace: &super::model::Namespace| {
+        Row::new().set("oid", namespace.oid).set("nspname", namespace.name.as_str()).set("nspowner", OWNER)
+    };
+    model.namespaces.iter().map(row).collect()
+}
+
+/// Databases.
+pub fn pg_database(model: &Model, _view: &SessionView) -> Vec<Row> {
+    let row = |(oid, name): &(u32, String)| {
+        Row::new()
+            .set("oid", *oid)
+            .set("datname", name.as_str())
+            .set("datdba", OWNER)
+            .set("encoding", 6_i32)
+            .set("datlocprovider", "c")
+            .set("datistemplate", false)
+            .set("datallowconn", true)
+            .set("datconnlimit", -1_i32)
+            .all(&["datfrozenxid", "datminmxid"], 1_u32)
+            .set("dattablespace", 1663_u32)
+            .all(&["datcollate", "datctype"], "C.UTF-8")
+    };
+    model.databases.iter().map(row).collect()
+}
+
+/// The two that every server has; nothing of ours lies in them.
+pub fn pg_tablespace(_model: &Model, _view: &SessionView) -> Vec<Row> {
+    let row = |(oid, name): (u32, &str)| Row::new().set("oid", oid).set("spcname", name).set("spcowner", OWNER);
+    [(1663, "pg_default"), (1664, "pg_global")].map(row).into()
+}

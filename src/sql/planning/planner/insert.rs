@@ -1,0 +1,198 @@
+//! The rows of an INSERT: the columns of its table in order and type.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::catalog::TableProvider;
+use datafusion::common::ScalarValue;
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::dml::InsertOp;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::ast::Ident;
+
+use super::{Planner, sql_type};
+use crate::catalog::TableEntry;
+use crate::connectors::table_provider::ConnectorTable;
+use crate::connectors::{ColumnKind, TableDeclaration};
+use crate::data_type;
+use crate::error::{Error, Result};
+use crate::sql::parser::{self, Hints, Places};
+use crate::sql::planning::assignment;
+use crate::sql::planning::error_map::refine;
+use crate::sql::planning::names::Target;
+use crate::sql::planning::resolver::placeholder;
+
+/// What an INSERT writes, and where.
+#[derive(Debug, Clone)]
+pub struct InsertInto {
+    /// The table.
+    pub table: Vec<Ident>,
+    /// Where its name stands.
+    pub position: usize,
+    /// OPTIONS hint of the table.
+    pub options: Vec<(String, String)>,
+    /// The columns that the query gives, if listed.
+    pub columns: Vec<(Ident, usize)>,
+    /// The query.
+    pub source: Box<ast::Query>,
+    /// Hints of the query's tables.
+    pub hints: Hints,
+}
+
+impl Planner {
+    /// Plans the rows of an INSERT: the table's columns in order and type. Gives the opened table too.
+    ///
+    /// # Errors
+    /// The table or its columns do not exist, or the query does not fit them.
+    pub fn plan_insert(
+        &self,
+        insert: &InsertInto,
+        parameter_types: &[Option<DataType>],
+        places: &Places,
+    ) -> Result<(LogicalPlan, Arc<ConnectorTable>, Target)> {
+        let written = insert.table.iter().map(parser::fold).collect::<Vec<_>>().join(".");
+        let target = self
+            .names
+            .find_relation(&insert.table)?
+            .ok_or_else(|| self.names.missing_relation(&insert.table).at(insert.position))?;
+        let Some(entry) = self.entry(&target) else {
+            return Err(Error::invalid(format!("cannot insert into \"{written}\": it is not a declared table"))
+                .code("42809")
+                .at(insert.position));
+        };
+        let table = self
+            .connector_table(entry, &insert.options)
+            .map_err(|error| if error.position().is_some() { error } else { error.at(insert.position) })?;
+        let declaration = table.declaration().clone();
+        let chosen = self.insert_columns(insert, entry, &declaration)?;
+        let schema = table.schema();
+        let types: Vec<DataType> = chosen.iter().map(|index| schema.field(*index).data_type().clone()).collect();
+        let mut source = insert.source.clone();
+        type_values(&mut source, &types);
+        let (plan, _) = self.plan_query(&source, &insert.hints, Some(places), parameter_types)?;
+        let columns = plan.schema().columns();
+        if columns.len() != chosen.len() {
+            let more = columns.len() > chosen.len();
+            let message = if more {
+                "INSERT has more expressions than target columns"
+            } else {
+                "INSERT has more target columns than expressions"
+            };
+            return Err(Error::invalid(message)
+                .code("42601")
+                .detail(format!("The query gives {} columns, {} are expected.", columns.len(), chosen.len()))
+                .hint("List the columns: INSERT INTO t (a, b) SELECT …")
+                .at(insert.position));
+        }
+        let sources =
+            assignment::sources(&plan, |plan| self.analyze(plan)).map_err(|error| refine(error, Some(places)))?;
+        let mut exprs = Vec::new();
+        for (index, field) in schema.fields().iter().enumerate() {
+            let expr = match chosen.iter().position(|chosen| *chosen == index) {
+                Some(at) => {
+                    let declared = declaration.columns.iter().find(|column| column.name == *field.name());
+                    let digits = declared.and_then(|column| data_type::second_digits(&column.sql_type));
+                    assignment::assign(Expr::Column(columns[at].clone()), &sources[at], field, digits)?
+                }
+                None if !field.is_nullable() => {
+                    return Err(Error::invalid(format!(
+                        "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
+                        field.name(),
+                        target.name
+                    ))
+                    .code("23502")
+                    .at(insert.position));
+                }
+                None => lit(ScalarValue::try_from(field.data_type())?),
+            };
+            exprs.push(expr.alias(field.name()));
+        }
+        let plan = LogicalPlanBuilder::from(plan).project(exprs)?.build().map_err(|error| refine(error, None))?;
+        Ok((plan, table, target))
+    }
+
+    fn insert_columns(
+        &self,
+        insert: &InsertInto,
+        entry: &TableEntry,
+        declaration: &TableDeclaration,
+    ) -> Result<Vec<usize>> {
+        let is_virtual =
+            |index: usize| matches!(declaration.columns[index].kind, ColumnKind::Metadata { is_virtual: true, .. });
+        if insert.columns.is_empty() {
+            return Ok((0..declaration.columns.len()).filter(|index| !is_virtual(*index)).collect());
+        }
+        let mut chosen = Vec::new();
+        for (ident, position) in &insert.columns {
+            let index = declaration.column_index(&ident.value).ok_or_else(|| {
+                let known = entry.columns.iter().find(|column| column.name.eq_ignore_ascii_case(&ident.value));
+                if let Some(column) = known {
+                    return Error::invalid(format!("column \"{}\" is computed and cannot be written", column.name))
+                        .code("428C9")
+                        .at(*position);
+                }
+                let mut error = Error::not_found(format!(
+                    "column \"{}\" of relation \"{}\" does not exist",
+                    ident.value,
+                    insert.table.last().map(parser::fold).unwrap_or_default()
+                ))
+                .code("42703")
+                .at(*position);
+                let names = declaration.columns.iter().map(|column| column.name.as_str());
+                if let Some(near) = crate::nearest::nearest(&ident.value, names) {
+                    error = error.hint(format!("Perhaps you mean \"{near}\"."));
+                }
+                error
+            })?;
+            if is_virtual(index) {
+                return Err(Error::invalid(format!("column \"{}\" is read only", declaration.columns[index].name))
+                    .code("428C9")
+                    .at(*position));
+            }
+            if chosen.contains(&index) {
+                return Err(Error::invalid(format!("column \"{}\" specified more than once", ident.value))
+                    .code("42701")
+                    .at(*position));
+            }
+            chosen.push(index);
+        }
+        Ok(chosen)
+    }
+}
+
+/// Each value of an INSERT … VALUES is assigned for itself: one row's type says nothing of another's.
+fn type_values(query: &mut ast::Query, types: &[DataType]) {
+    let ast::SetExpr::Values(values) = query.body.as_mut() else { return };
+    for row in &mut values.rows {
+        for (expr, data_type) in row.content.iter_mut().zip(types) {
+            // A text whose type is not written is one of bytes as PostgreSQL reads them.
+            let is_bytea = *data_type == DataType::Binary && is_text_literal(expr);
+            let known = if is_bytea { Some(ast::DataType::Bytea) } else { sql_type(data_type) };
+            if let Some(data_type) = known {
+                let value = std::mem::replace(expr, placeholder(0, None));
+                *expr = ast::Expr::Cast {
+                    kind: ast::CastKind::Cast,
+                    expr: Box::new(value),
+                    data_type,
+                    array: false,
+                    format: None,
+                };
+            }
+        }
+    }
+}
+
+fn is_text_literal(expr: &ast::Expr) -> bool {
+    let ast::Expr::Value(ast::ValueWithSpan { value, .. }) = expr else { return false };
+    matches!(
+        value,
+        ast::Value::SingleQuotedString(_) | ast::Value::EscapedStringLiteral(_) | ast::Value::DollarQuotedString(_)
+    )
+}
+
+/// The write of such rows.
+pub fn dml(plan: LogicalPlan, table: &Arc<ConnectorTable>, target: &Target) -> Result<LogicalPlan> {
+    let source = provider_as_source(table.clone() as Arc<dyn TableProvider>);
+    Ok(LogicalPlanBuilder::insert_into(plan, target.name.as_str(), source, InsertOp::Append)?.build()?)
+}

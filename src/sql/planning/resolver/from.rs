@@ -1,0 +1,269 @@
+//! Relations in FROM: tables with their hints, functions, queries, and how they are joined.
+
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::sql::sqlparser::ast::{
+    FunctionArg, FunctionArgExpr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, TableFactor, TableWithJoins,
+};
+use datafusion::sql::sqlparser::tokenizer::Span;
+
+use super::merged::{Before, Kept};
+use super::scope::{Relation, Scope, columns_of_alias, ident_mut, renamed_columns};
+use super::{Resolver, WithQuery, merged};
+use crate::error::{Error, Result};
+use crate::sql::parser::fold;
+use crate::sql::planning::names::pick;
+use crate::sql::planning::plan_size::Size;
+
+impl Resolver<'_> {
+    pub(super) fn table_with_joins(
+        &mut self,
+        from: &mut TableWithJoins,
+        outer: &[Scope],
+        scope: &mut Scope,
+    ) -> Result<()> {
+        let first = scope.relations.len();
+        // Those of this item stand behind those of the items before it only while it is read.
+        let earlier = std::mem::take(&mut scope.merged);
+        self.table_factor(&mut from.relation, outer, scope)?;
+        for Join { relation, join_operator, .. } in &mut from.joins {
+            let before = Before { relations: scope.relations.len(), merged: scope.merged.len(), first };
+            self.table_factor(relation, outer, scope)?;
+            let kept = match join_operator {
+                JoinOperator::Right(_) | JoinOperator::RightOuter(_) => Some(Kept::Right),
+                JoinOperator::FullOuter(_) => Some(Kept::Both),
+                JoinOperator::Join(_) | JoinOperator::Inner(_) | JoinOperator::Left(_) | JoinOperator::LeftOuter(_) => {
+                    Some(Kept::Left)
+                }
+                _ => None,
+            };
+            let constraint = match join_operator {
+                JoinOperator::Join(constraint)
+                | JoinOperator::Inner(constraint)
+                | JoinOperator::Left(constraint)
+                | JoinOperator::LeftOuter(constraint)
+                | JoinOperator::Right(constraint)
+                | JoinOperator::RightOuter(constraint)
+                | JoinOperator::FullOuter(constraint)
+                | JoinOperator::CrossJoin(constraint)
+                | JoinOperator::Semi(constraint)
+                | JoinOperator::LeftSemi(constraint)
+                | JoinOperator::RightSemi(constraint)
+                | JoinOperator::Anti(constraint)
+                | JoinOperator::LeftAnti(constraint)
+                | JoinOperator::RightAnti(constraint) => constraint,
+                _ => return Err(Error::unsupported("this kind of join is not supported")),
+            };
+            match constraint {
+                JoinConstraint::On(expr) => {
+                    let mut scopes = outer.to_vec();
+                    scopes.push(scope.clone());
+                    self.expr(expr, &scopes)?;
+                }
+                JoinConstraint::Using(names) => {
+                    for name in names {
+                        if let Some(ident) = name.0.last_mut().and_then(ident_mut) {
+                            let known = scope.relations[..before.relations].iter();
+                            let known = known.filter_map(|relation| relation.columns.as_ref()).flatten();
+                            if let Some(exact) = pick(&ident.value, known) {
+                                ident.value.clone_from(exact);
+                            }
+                        }
+                    }
+                }
+                JoinConstraint::Natural | JoinConstraint::None => {}
+            }
+            if let Some(kept) = kept {
+                merged::merge(constraint, kept, scope, before)?;
+            }
+        }
+        scope.merged.extend(earlier);
+        Ok(())
+    }
+
+    pub(super) fn table_factor(&mut self, factor: &mut TableFactor, outer: &[Scope], scope: &mut Scope) -> Result<()> {
+        if !matches!(factor, TableFactor::Table { args: None, .. } | TableFactor::NestedJoin { .. }) {
+            self.count(Size::default(), Span::empty())?;
+        }
+        match factor {
+            TableFactor::Table {
+                name,
+                alias,
+                args,
+                with_hints,
+                version,
+                with_ordinality,
+                partitions,
+                json_path,
+                sample,
+                index_hints,
+            } => {
+                let span = name.0.last().and_then(|part| part.as_ident()).map_or(Span::empty(), |ident| ident.span);
+                if version.is_some() {
+                    let error = Error::unsupported("FOR SYSTEM_TIME AS OF is not supported yet")
+                        .hint("Write a look-up function: CREATE FUNCTION … LANGUAGE SQL.");
+                    return Err(self.place(error, span));
+                }
+                let unsupported = !with_hints.is_empty()
+                    || *with_ordinality
+                    || !partitions.is_empty()
+                    || json_path.is_some()
+                    || sample.is_some()
+                    || !index_hints.is_empty();
+                if unsupported {
+                    return Err(self.place(Error::unsupported("this clause after a table is not supported"), span));
+                }
+                if let Some(args) = args {
+                    for arg in &mut args.args {
+                        let (FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
+                        | FunctionArg::Named { arg: FunctionArgExpr::Expr(expr), .. }) = arg
+                        else {
+                            continue;
+                        };
+                        let mut scopes = outer.to_vec();
+                        scopes.push(scope.clone());
+                        self.expr(expr, &scopes)?;
+                    }
+                    let function = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
+                    let columns = columns_of_alias(alias.as_mut());
+                    let alias = alias.as_ref().map_or(function, |alias| alias.name.value.clone());
+                    scope.relations.push(Relation { alias, columns });
+                    return Ok(());
+                }
+                let (bare, provider) = self.relation(name)?;
+                let columns = match provider {
+                    Some(provider) => {
+                        Some(provider.schema().fields().iter().map(|field| field.name().clone()).collect())
+                    }
+                    None => self.with_query(&bare).and_then(|with| with.output.clone()),
+                };
+                let renamed = columns_of_alias(alias.as_mut());
+                let alias = alias.as_ref().map_or(bare, |alias| alias.name.value.clone());
+                scope.relations.push(Relation { alias, columns: renamed_columns(columns, renamed) });
+            }
+            TableFactor::Derived { lateral, subquery, alias, sample } => {
+                if sample.is_some() {
+                    return Err(Error::unsupported("TABLESAMPLE is not supported"));
+                }
+                let output = if *lateral {
+                    let mut scopes = outer.to_vec();
+                    scopes.push(scope.clone());
+                    self.query(subquery, &scopes)?
+                } else {
+                    self.query(subquery, outer)?
+                };
+                let renamed = columns_of_alias(alias.as_mut());
+                let name = alias.as_ref().map_or_else(String::new, |alias| alias.name.value.clone());
+                scope.relations.push(Relation { alias: name, columns: renamed_columns(output, renamed) });
+            }
+            TableFactor::NestedJoin { table_with_joins, alias } => {
+                let mut inner = Scope::default();
+                self.table_with_joins(table_with_joins, outer, &mut inner)?;
+                match alias {
+                    None => {
+                        let moved = scope.relations.len();
+                        scope.merged.extend(inner.merged.into_iter().map(|merged| merged.moved(moved)));
+                        scope.relations.extend(inner.relations);
+                    }
+                    Some(_) if !inner.merged.is_empty() => {
+                        return Err(Error::unsupported("an alias of a join by USING or NATURAL is not supported yet")
+                            .hint("Write (SELECT * FROM a JOIN b USING (c)) AS alias."));
+                    }
+                    Some(alias) => {
+                        let columns = inner.relations.into_iter().map(|relation| relation.columns);
+                        let columns = columns.collect::<Option<Vec<_>>>().map(|columns| columns.concat());
+                        scope.relations.push(Relation { alias: alias.name.value.clone(), columns });
+                    }
+                }
+            }
+            TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } => {
+                if *with_ordinality {
+                    return Err(Error::unsupported("WITH ORDINALITY is not supported"));
+                }
+                let mut scopes = outer.to_vec();
+                scopes.push(scope.clone());
+                for expr in array_exprs {
+                    self.expr(expr, &scopes)?;
+                }
+                let columns = columns_of_alias(alias.as_mut());
+                let name = alias.as_ref().map_or_else(|| "unnest".to_owned(), |alias| alias.name.value.clone());
+                scope.relations.push(Relation { alias: name, columns });
+            }
+            TableFactor::Function { name, args, alias, .. } => {
+                for arg in args {
+                    if let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg {
+                        let mut scopes = outer.to_vec();
+                        scopes.push(scope.clone());
+                        self.expr(expr, &scopes)?;
+                    }
+                }
+                let function = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
+                let columns = columns_of_alias(alias.as_mut());
+                let alias = alias.as_ref().map_or(function, |alias| alias.name.value.clone());
+                scope.relations.push(Relation { alias, columns });
+            }
+            TableFactor::TableFunction { .. } => {
+                return Err(Error::unsupported("TABLE(…) in FROM is not supported yet"));
+            }
+            TableFactor::MatchRecognize { .. } => {
+                return Err(Error::unsupported("MATCH_RECOGNIZE is not supported yet"));
+            }
+            _ => return Err(Error::unsupported("this kind of table in FROM is not supported")),
+        }
+        Ok(())
+    }
+
+    /// Finds a relation and writes its exact name; gives the name it is called by, and the provider unless it is a CTE.
+    pub(super) fn relation(&mut self, name: &mut ObjectName) -> Result<(String, Option<Arc<dyn TableProvider>>)> {
+        let idents: Vec<Ident> = name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
+        let Some(last) = idents.last().cloned().filter(|_| idents.len() == name.0.len()) else {
+            return Err(Error::unsupported("this name of a table is not supported"));
+        };
+        let options = self
+            .places
+            .and_then(|places| places.of(last.span))
+            .and_then(|position| self.hints.options.remove(&position));
+        if idents.len() == 1 {
+            let names = self.ctes.iter().rev().map(|with| &with.name);
+            if let Some(cte) = pick(&fold(&last), names).cloned() {
+                let size = self.with_query(&cte).map(|with| with.size).unwrap_or_default();
+                self.count(size, last.span)?;
+                if options.is_some() {
+                    return Err(self.place(Error::invalid("hint OPTIONS needs a declared table"), last.span));
+                }
+                *name = ObjectName::from(vec![Ident { value: cte.clone(), quote_style: Some('"'), span: last.span }]);
+                return Ok((cte.clone(), None));
+            }
+        }
+        self.reads_relations = true;
+        let target = self
+            .relations
+            .names()
+            .find_relation(&idents)
+            .map_err(|error| self.place(error, idents[0].span))?
+            .ok_or_else(|| self.place(self.relations.names().missing_relation(&idents), idents[0].span))?;
+        let (schema, provider) = self
+            .relations
+            .register(&target, &options.unwrap_or_default())
+            .map_err(|error| if error.position().is_some() { error } else { self.place(error, last.span) })?;
+        self.count(self.relations.size_of(&schema, &target.name), last.span)?;
+        *name = ObjectName::from(vec![
+            Ident { value: schema, quote_style: Some('"'), span: idents[0].span },
+            Ident { value: target.name.clone(), quote_style: Some('"'), span: last.span },
+        ]);
+        Ok((target.name, Some(provider)))
+    }
+
+    pub(super) fn with_query(&self, name: &str) -> Option<&WithQuery> {
+        self.ctes.iter().rev().find(|with| with.name == name)
+    }
+
+    /// A relation of that size is named here.
+    pub(super) fn count(&mut self, of: Size, span: Span) -> Result<()> {
+        self.size.relations = self.size.relations.saturating_add(of.relations.max(1));
+        self.size.nested = self.size.nested.max(self.within + of.nested);
+        self.size.depth = self.size.depth.max(of.depth + 1);
+        self.size.check().map_err(|error| self.place(error, span))
+    }
+}

@@ -1,0 +1,233 @@
+//! What all sessions share: the parts behind them, opened tables, and the schemas that are computed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, OnceLock};
+
+use datafusion::catalog::TableProvider;
+use datafusion::execution::FunctionRegistry;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
+use datafusion::optimizer::Optimizer;
+use datafusion::prelude::SessionConfig;
+use parking_lot::Mutex;
+
+use crate::catalog::Catalog;
+use crate::clock::Clock;
+use crate::connectors::table_provider::ConnectorTable;
+use crate::connectors::{Registry, TableDeclaration};
+use crate::error::{Error, Result};
+use crate::functions::{bounded, coercion, distinct_lists, exact_sums, extremes};
+use crate::jobs::Jobs;
+use crate::sql::execution::queries::Queries;
+use crate::sql::execution::query_memory::{BoundedValues, QueryMemory};
+use crate::sql::planning::query_planner::LookUpQueryPlanner;
+use crate::sql::planning::rules::{analyzer_rules, optimizer_rules, physical_rules};
+use crate::sql::planning::unnest_relation;
+
+/// Opened tables kept for the next statement; beyond that many all are opened anew.
+const OPENED_TABLES_MAX: usize = 1024;
+
+/// What a system relation may know of the session that asks.
+#[derive(Clone)]
+pub struct SessionView {
+    /// The connected user.
+    pub user: String,
+    /// The connected database.
+    pub database: String,
+    /// Schemas searched for unqualified names, in order.
+    pub search_path: Vec<String>,
+    /// Process id of the session, for pg_backend_pid().
+    pub process_id: i32,
+    /// All settings with their values.
+    pub settings: Vec<(String, String)>,
+}
+
+/// What all sessions share.
+pub struct SqlServer {
+    /// Databases, tables, functions, jobs.
+    pub catalog: Catalog,
+    /// What runs.
+    pub jobs: Jobs,
+    /// The connectors of this build.
+    pub connectors: Registry,
+    /// Emulated schemas (`pg_catalog`, `information_schema`, `streamgate`), installed by the server.
+    pub system_schemas: Vec<Arc<dyn SystemSchema>>,
+    /// Their names, with those of their relations.
+    pub(super) system_names: Arc<Vec<(String, Vec<String>)>>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Settings that differ from the built-in defaults, by name.
+    pub defaults: BTreeMap<String, String>,
+    pub(super) base: SessionState,
+    /// The optimiser's rules but those that are bad for plans that run incrementally.
+    job_optimizer: Optimizer,
+    opened: Mutex<HashMap<String, Arc<ConnectorTable>>>,
+    /// The threads on which statements are planned and queries computed.
+    pub queries: Queries,
+    /// What queries compute in.
+    pub memory: QueryMemory,
+}
+
+impl SqlServer {
+    /// Joins the parts. `defaults`: settings of all sessions, as SET would set them.
+    pub fn new(
+        catalog: Catalog,
+        jobs: Jobs,
+        connectors: Registry,
+        system_schemas: Vec<Arc<dyn SystemSchema>>,
+        clock: Arc<dyn Clock>,
+        defaults: BTreeMap<String, String>,
+    ) -> Result<Self> {
+        let base = base_state();
+        // It would make two aggregates, each with state of its own, of one that counts distinct values.
+        let rules =
+            base.optimizers().iter().filter(|rule| rule.name() != "single_distinct_aggregation_to_group_by").cloned();
+        let job_optimizer = Optimizer::with_rules(rules.collect());
+        let system_names =
+            system_schemas.iter().map(|schema| (schema.name().to_owned(), schema.relation_names())).collect();
+        let queries = Queries::here();
+        let opened = Mutex::default();
+        let memory = QueryMemory::new(usize::MAX, None)?;
+        Ok(Self {
+            catalog,
+            jobs,
+            connectors,
+            system_schemas,
+            system_names: Arc::new(system_names),
+            clock,
+            defaults,
+            base,
+            job_optimizer,
+            opened,
+            queries,
+            memory,
+        })
+    }
+
+    /// Plans and computes on other threads than the sessions', which then answer whatever a statement is busy with.
+    #[must_use]
+    pub fn with_queries(mut self, queries: Queries) -> Self {
+        self.queries = queries;
+        self
+    }
+
+    /// Bounds the memory of queries.
+    #[must_use]
+    pub fn with_query_memory(mut self, memory: QueryMemory) -> Self {
+        self.memory = memory;
+        self
+    }
+
+    /// Analyses and optimises a job's query.
+    ///
+    /// # Errors
+    /// As DataFusion's.
+    pub fn optimize_for_jobs(
+        &self,
+        plan: &LogicalPlan,
+        state: &SessionState,
+    ) -> datafusion::error::Result<LogicalPlan> {
+        let analysed = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {})?;
+        self.job_optimizer.optimize(analysed, state, |_, _| {})
+    }
+
+    /// Opens a declared table, or gives the one that was opened for the same declaration.
+    ///
+    /// # Errors
+    /// An option is missing, malformed, unknown (`strict`) or not supported.
+    pub fn open_table(&self, declaration: &TableDeclaration, strict: bool) -> Result<Arc<ConnectorTable>> {
+        let key = serde_json::to_string(declaration)
+            .map_err(|error| Error::internal(format!("a declaration cannot be serialised: {error}")))?;
+        if let Some(table) = self.opened.lock().get(&key) {
+            return Ok(table.clone());
+        }
+        let resolve = |reference: &str| self.catalog.secret(reference);
+        let table = self.connectors.open(declaration, &resolve, strict)?;
+        let table = Arc::new(ConnectorTable::new(Arc::new(declaration.clone()), table)?);
+        let mut opened = self.opened.lock();
+        if opened.len() >= OPENED_TABLES_MAX {
+            opened.clear();
+        }
+        opened.insert(key, table.clone());
+        Ok(table)
+    }
+}
+
+/// DataFusion's functions of a Postgres name that do something else.
+const OF_ANOTHER_MEANING: [&str; 1] = ["to_char"];
+
+fn base_state() -> SessionState {
+    let mut config = SessionConfig::new().with_batch_size(8192).with_information_schema(false);
+    let options = config.options_mut();
+    options.sql_parser.parse_float_as_decimal = true;
+    options.sql_parser.map_string_types_to_utf8view = false;
+    options.sql_parser.enable_ident_normalization = false;
+    options.sql_parser.collect_spans = true;
+    // The order of a sub-query is that of the aggregate over it, and of the result.
+    options.sql_parser.enable_subquery_sort_elimination = false;
+    options.execution.time_zone = Some("UTC".to_owned());
+    let builder = SessionStateBuilder::new().with_config(config).with_default_features();
+    let mut planners = coercion::planners();
+    planners.extend(SessionStateBuilder::new().with_default_features().build().expr_planners().iter().cloned());
+    let mut state = builder
+        .with_expr_planners(planners)
+        .with_relation_planners(unnest_relation::planners())
+        .with_analyzer_rules(analyzer_rules())
+        .with_optimizer_rules(optimizer_rules())
+        .with_physical_optimizer_rules(physical_rules())
+        .with_query_planner(Arc::new(LookUpQueryPlanner))
+        .with_physical_optimizer_rule(Arc::new(BoundedValues))
+        .build();
+    for other in OF_ANOTHER_MEANING {
+        let _ = state.deregister_udf(other);
+    }
+    for function in [exact_sums::sum(), exact_sums::avg()] {
+        // Infallible.
+        let _ = state.register_udaf(Arc::new(function));
+    }
+    for function in [distinct_lists::array_agg(), distinct_lists::string_agg(), extremes::max(), extremes::min()] {
+        let _ = state.register_udaf(Arc::new(function));
+    }
+    for function in bounded::all() {
+        // In place of the one of that name, also where it is not called by it (`substring … from`, list literals).
+        let _ = state.register_udf(function);
+    }
+    state
+}
+
+/// A schema whose relations are computed from the server's state rather than declared.
+pub trait SystemSchema: Send + Sync {
+    /// `pg_catalog`
+    fn name(&self) -> &str;
+    /// Names of its relations.
+    fn relation_names(&self) -> Vec<String>;
+    /// The relation, as this session sees it now.
+    fn relation(&self, name: &str, session: &SessionView) -> Option<Arc<dyn TableProvider>>;
+    /// Functions that belong to it, callable with or without the schema's name.
+    fn functions(&self, session: &SessionView) -> Vec<ScalarUDF>;
+    /// Rewrites what clients send and DataFusion cannot plan (`OPERATOR(pg_catalog.~)`, `::regclass` …).
+    fn rewrite(&self, _statement: &mut datafusion::sql::sqlparser::ast::Statement) {}
+}
+
+/// The functions of the computed schemas as one session sees them, by name in lower case; made when the first one is looked up.
+#[derive(Default)]
+pub struct SystemFunctions {
+    by_name: OnceLock<HashMap<String, Arc<ScalarUDF>>>,
+}
+
+impl SystemFunctions {
+    /// The function of that name, or of that alias.
+    pub fn find(&self, name: &str, server: &SqlServer, view: &SessionView) -> Option<Arc<ScalarUDF>> {
+        let by_name = self.by_name.get_or_init(|| {
+            let mut by_name = HashMap::new();
+            for function in server.system_schemas.iter().flat_map(|schema| schema.functions(view)) {
+                let function = Arc::new(function);
+                for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
+                    by_name.entry(name.to_ascii_lowercase()).or_insert_with(|| Arc::clone(&function));
+                }
+            }
+            by_name
+        });
+        by_name.get(&name.to_ascii_lowercase()).cloned()
+    }
+}

@@ -1,0 +1,522 @@
+//! One session: its settings, its transaction, what it holds between its statements. Knows plans; what statements are, it does not
+//! know (`runner` reads and runs them).
+
+mod existing_jobs;
+mod held;
+mod inserts;
+mod prepared;
+pub mod settings;
+mod statement_set;
+mod target;
+mod transaction;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::execution::session_state::SessionState;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+
+use crate::catalog::{Change, DEFAULT_DATABASE, Snapshot, TableEntry};
+use crate::connectors::table_provider::ScanNotices;
+use crate::connectors::{LengthEnforcer, StatementCounts};
+use crate::error::{Error, Result};
+use crate::functions::memory::ValueLimit;
+use crate::options::OptionValue;
+use crate::sql::execution::query_memory;
+use crate::sql::planning::job_plan::PlannedJob;
+use crate::sql::planning::names::{Names, TEMPORARY_SCHEMA, Target};
+use crate::sql::planning::planner::Planner;
+use crate::sql::server::{SessionView, SqlServer, SystemFunctions};
+pub use existing_jobs::Existing;
+pub use held::HELD_BYTES_MAX;
+pub(super) use prepared::{CachedPlan, PreparedInner};
+pub use prepared::{InSet, Prepared, Runnable, Running};
+use settings::Settings;
+use statement_set::OpenSet;
+pub use statement_set::Purpose;
+use transaction::Savepoint;
+
+/// Start-up parameters of a session.
+#[derive(Debug, Clone, Default)]
+pub struct SessionOptions {
+    /// `user`
+    pub user: String,
+    /// `database`; must exist.
+    pub database: String,
+    /// Further settings (`application_name`, `TimeZone`, `options=-c …`), set as by SET.
+    pub settings: Vec<(String, String)>,
+    /// Process id given to the client for cancel requests; shown by pg_backend_pid().
+    pub process_id: i32,
+}
+
+/// `I`, `T` or `E` of ReadyForQuery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransactionStatus {
+    /// Outside a block.
+    Idle,
+    /// Inside BEGIN … COMMIT.
+    Open,
+    /// Inside a failed block: everything but ROLLBACK and COMMIT is refused with 25P02.
+    Failed,
+}
+
+/// How grave a notice is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// NOTICE
+    Notice,
+    /// WARNING
+    Warning,
+}
+
+/// Something to tell the client beside the result.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    /// NOTICE or WARNING.
+    pub severity: Severity,
+    /// One line, lower case.
+    pub message: String,
+    /// A sentence.
+    pub detail: Option<String>,
+    /// A sentence.
+    pub hint: Option<String>,
+}
+
+/// What execution gives.
+pub enum Outcome {
+    /// Rows, then the tag: `SELECT`, `SHOW`, `EXPLAIN`, … to which the wire layer adds the count where Postgres does (`SELECT n`).
+    Rows {
+        /// Verb of the tag.
+        verb: &'static str,
+        /// Columns.
+        schema: SchemaRef,
+        /// Rows as they come. Dropping it ends the query.
+        stream: SendableRecordBatchStream,
+    },
+    /// Done, with the whole tag: `CREATE TABLE`, `INSERT 0 5`, `BEGIN`.
+    Done {
+        /// Command tag.
+        tag: String,
+    },
+    /// An empty statement.
+    Empty,
+}
+
+/// What is kept of the settings as long as they do not change.
+#[derive(Clone)]
+struct Derived {
+    state: Arc<SessionState>,
+    view: Arc<SessionView>,
+    functions: Arc<SystemFunctions>,
+}
+
+/// One client's session.
+pub struct Session {
+    pub(super) server: Arc<SqlServer>,
+    user: String,
+    process_id: i32,
+    database: String,
+    pub(super) settings: Settings,
+    /// With the generation of the settings that it follows from.
+    derived: Option<(u64, Derived)>,
+    temporary: Arc<BTreeMap<String, TableEntry>>,
+    pub(super) prepared: BTreeMap<String, Prepared>,
+    /// Of prepared statements and portals.
+    held_bytes: usize,
+    pub(super) notices: Vec<Notice>,
+    /// What the last query or INSERT has left out.
+    counts: Option<Arc<StatementCounts>>,
+    pub(super) block: TransactionStatus,
+    /// A statement of this message failed; what the message changed is rolled back at its end.
+    message_failed: bool,
+    pub(super) pending: Vec<Change>,
+    savepoints: Vec<Savepoint>,
+    /// INSERTs of the block that do not end: a job at COMMIT.
+    inserts: Vec<PlannedJob>,
+    /// A statement set that comes in parts.
+    pub(super) set: Option<OpenSet>,
+    /// The catalog with the pending changes, over which snapshot and of how many changes.
+    overlay: Option<(Arc<Snapshot>, usize, Arc<Snapshot>)>,
+    settings_before: Option<Box<Settings>>,
+    /// Jobs to wait for after the commit.
+    to_settle: Vec<String>,
+}
+
+impl Session {
+    /// Opens a session.
+    ///
+    /// # Errors
+    /// The database does not exist (3D000), or a setting is refused.
+    pub fn open(server: Arc<SqlServer>, options: SessionOptions) -> Result<Self> {
+        let database = if options.database.is_empty() { options.user.clone() } else { options.database };
+        let snapshot = server.catalog.snapshot();
+        let database =
+            crate::sql::planning::names::pick(&database, snapshot.databases.keys()).cloned().ok_or_else(|| {
+                let names = snapshot.databases.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+                Error::not_found(format!("database \"{database}\" does not exist"))
+                    .code("3D000")
+                    .hint(format!("There is: {names}. Connect with psql … {DEFAULT_DATABASE}."))
+            })?;
+        let mut settings = Settings::default();
+        for (name, value) in &server.defaults {
+            settings.set_initial(name, value)?;
+        }
+        settings.set_fixed("session_authorization", &options.user);
+        let back_ends = server.connectors.defaults();
+        settings.set_fixed("kafka.bootstrap_servers", back_ends.kafka_bootstrap_servers.as_deref().unwrap_or_default());
+        settings.set_fixed("aws.endpoint", back_ends.dynamodb_endpoint.as_deref().unwrap_or_default());
+        for (name, value) in &options.settings {
+            settings.set_initial(name, value)?;
+        }
+        Ok(Self {
+            server,
+            user: options.user,
+            process_id: options.process_id,
+            database,
+            settings,
+            derived: None,
+            temporary: Arc::default(),
+            prepared: BTreeMap::new(),
+            held_bytes: 0,
+            notices: Vec::new(),
+            counts: None,
+            block: TransactionStatus::Idle,
+            message_failed: false,
+            pending: Vec::new(),
+            savepoints: Vec::new(),
+            inserts: Vec::new(),
+            set: None,
+            overlay: None,
+            settings_before: None,
+            to_settle: Vec::new(),
+        })
+    }
+
+    /// Tells the session that its statement failed outside of `execute` (while streaming rows, or cancelled): a block becomes failed.
+    pub fn fail(&mut self) {
+        if self.block == TransactionStatus::Open {
+            self.block = TransactionStatus::Failed;
+        }
+        if let Some(set) = &mut self.set {
+            set.fail();
+        }
+        self.message_failed = true;
+    }
+
+    /// For ReadyForQuery.
+    pub fn transaction_status(&self) -> TransactionStatus {
+        match (&self.set, self.block) {
+            // What comes next belongs to the set: a pooler must not give the session to somebody else.
+            (Some(set), TransactionStatus::Idle) => set.status(),
+            (_, block) => block,
+        }
+    }
+
+    /// Ends the implicit transaction of a message (Sync, or the end of a simple query): commits it, or rolls it back after an error.
+    ///
+    /// # Errors
+    /// The commit fails.
+    pub async fn end_of_message(&mut self) -> Result<()> {
+        let failed = std::mem::take(&mut self.message_failed);
+        if self.block != TransactionStatus::Idle {
+            return Ok(());
+        }
+        if failed {
+            self.drop_pending(0);
+            self.to_settle.clear();
+            return Ok(());
+        }
+        self.commit_pending().await
+    }
+
+    /// Notices raised since the last call.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        // Of a query too: its rows are read when this is asked for the last time.
+        self.tell_counts();
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Notices of what was left out since the last ones.
+    pub(super) fn tell_counts(&mut self) {
+        for (message, detail) in self.counts.as_ref().map(|counts| counts.take_told()).unwrap_or_default() {
+            self.notice_with(message, detail);
+        }
+    }
+
+    /// Has the tables of one execution count what they leave out.
+    pub(super) fn count_into(&mut self, state: &mut SessionState) {
+        let leaves_out = self.settings.get("error-handling.mode").is_ok_and(|mode| mode == "log");
+        let enforcer = self.settings.get("table.exec.sink.type-length-enforcer").unwrap_or_default();
+        let counts = StatementCounts::new(leaves_out, LengthEnforcer::of(Some(&enforcer)).unwrap_or_default());
+        self.counts = Some(Arc::clone(&counts));
+        state.config_mut().set_extension(counts);
+    }
+
+    /// Settings that the client must be told of (ParameterStatus) and that changed since the last call; all of them at first.
+    pub fn take_parameter_changes(&mut self) -> Vec<(String, String)> {
+        self.settings.take_changes()
+    }
+
+    /// `statement_timeout` now in force.
+    pub fn statement_timeout(&self) -> Option<std::time::Duration> {
+        self.settings.timeout("statement_timeout")
+    }
+
+    /// A time-out among the settings (`idle_session_timeout` …), `None` for 0.
+    pub fn timeout(&self, name: &str) -> Option<std::time::Duration> {
+        self.settings.timeout(name)
+    }
+
+    /// What system relations may know of it.
+    pub fn view(&self) -> Arc<SessionView> {
+        self.derived_now().view
+    }
+
+    fn view_now(&self) -> SessionView {
+        SessionView {
+            user: self.user.clone(),
+            database: self.database.clone(),
+            process_id: self.process_id,
+            search_path: self.settings.search_path(&self.user),
+            settings: self.settings.all().into_iter().map(|(name, value, _)| (name, value)).collect(),
+        }
+    }
+
+    /// What all sessions share.
+    pub fn server(&self) -> &Arc<SqlServer> {
+        &self.server
+    }
+
+    /// Whether a block is open or failed, whatever a statement set says.
+    pub fn is_in_block(&self) -> bool {
+        self.block != TransactionStatus::Idle
+    }
+
+    /// The connected database.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The settings, to change them.
+    pub fn settings_mut(&mut self) -> &mut Settings {
+        &mut self.settings
+    }
+
+    /// Tells the client something.
+    pub fn notice(&mut self, message: impl Into<String>) {
+        self.notices.push(Notice { severity: Severity::Notice, message: message.into(), detail: None, hint: None });
+    }
+
+    /// Tells the client something, and more in a sentence.
+    pub fn notice_with(&mut self, message: impl Into<String>, detail: Option<String>) {
+        self.notices.push(Notice { severity: Severity::Notice, message: message.into(), detail, hint: None });
+    }
+
+    /// Warns the client.
+    pub fn warning(&mut self, message: impl Into<String>) {
+        self.notices.push(Notice { severity: Severity::Warning, message: message.into(), detail: None, hint: None });
+    }
+
+    /// DataFusion's state with this session's settings.
+    pub fn state(&self) -> Arc<SessionState> {
+        self.derived_now().state
+    }
+
+    /// The same for one execution, with what its scans have to tell the client.
+    pub(super) fn telling_state(&self) -> (SessionState, Arc<ScanNotices>) {
+        let mut state = self.derived_now().state.as_ref().clone();
+        let told = Arc::<ScanNotices>::default();
+        state.config_mut().set_extension(Arc::clone(&told));
+        (state, told)
+    }
+
+    /// What follows from the settings, which every statement needs.
+    fn derived_now(&self) -> Derived {
+        match &self.derived {
+            Some((generation, derived)) if *generation == self.settings.generation => derived.clone(),
+            _ => Derived {
+                state: Arc::new(self.state_now()),
+                view: Arc::new(self.view_now()),
+                functions: Arc::default(),
+            },
+        }
+    }
+
+    fn state_now(&self) -> SessionState {
+        let mut state = self.server.base.clone();
+        state.config_mut().options_mut().execution.time_zone = Some(self.settings.time_zone());
+        // Functions are given these options when they run, not those of the configuration.
+        let bytes = self.settings.query_memory_bytes();
+        let execution = &mut state.config_mut().options_mut().execution;
+        // A sort keeps this much for its merge, in each of its parts.
+        execution.sort_spill_reservation_bytes = execution.sort_spill_reservation_bytes.min(bytes / 32);
+        let mut options = state.config().options().as_ref().clone();
+        options.extensions.insert(ValueLimit(query_memory::value_limit(bytes)));
+        state.execution_props_mut().config_options = Some(Arc::new(options));
+        state
+    }
+
+    /// What a statement computes in: its settings, and memory of its own.
+    pub fn task_context(&self, state: &SessionState) -> Arc<TaskContext> {
+        let bytes = self.settings.query_memory_bytes();
+        let runtime = self.server.memory.for_statement(bytes, state.runtime_env());
+        Arc::new(TaskContext::from(state).with_runtime(runtime))
+    }
+
+    /// What the catalog holds for this session: with the changes of its own transaction.
+    ///
+    /// # Errors
+    /// The changes no longer fit, because another session committed in between (40001).
+    pub fn snapshot(&mut self) -> Result<Arc<Snapshot>> {
+        let base = self.server.catalog.snapshot();
+        if self.pending.is_empty() {
+            self.overlay = None;
+            return Ok(base);
+        }
+        if let Some((under, count, overlay)) = &self.overlay
+            && Arc::ptr_eq(under, &base)
+            && *count == self.pending.len()
+        {
+            return Ok(overlay.clone());
+        }
+        let mut overlay = base.as_ref().clone();
+        for change in &self.pending {
+            overlay.apply(change).map_err(|error| {
+                Error::invalid(format!("could not serialize access due to concurrent update: {}", error.message()))
+                    .code("40001")
+            })?;
+        }
+        let overlay = Arc::new(overlay);
+        self.overlay = Some((base, self.pending.len(), overlay.clone()));
+        Ok(overlay)
+    }
+
+    /// Adds a change to the transaction.
+    ///
+    /// # Errors
+    /// It does not fit.
+    pub fn change(&mut self, change: Change) -> Result<()> {
+        let mut overlay = self.snapshot()?.as_ref().clone();
+        overlay.apply(&change)?;
+        self.pending.push(change);
+        self.overlay = Some((self.server.catalog.snapshot(), self.pending.len(), Arc::new(overlay)));
+        Ok(())
+    }
+
+    /// What names mean now.
+    ///
+    /// # Errors
+    /// As [`Self::snapshot`].
+    pub fn names(&mut self) -> Result<Names> {
+        Ok(Names {
+            snapshot: self.snapshot()?,
+            database: self.database.clone(),
+            search_path: self.view().search_path.clone(),
+            system: self.server.system_names.clone(),
+            temporary: self.temporary.keys().cloned().collect::<BTreeSet<_>>(),
+        })
+    }
+
+    /// A planner for one statement; `volatile` for jobs and bodies of functions.
+    ///
+    /// # Errors
+    /// As [`Self::snapshot`].
+    pub fn planner(&mut self, volatile: bool) -> Result<Planner> {
+        let derived = self.derived_now();
+        self.derived = Some((self.settings.generation, derived.clone()));
+        let names = self.names()?;
+        let mut state = derived.state;
+        if volatile {
+            // The rows of a job have no order.
+            let options = Arc::make_mut(&mut state).config_mut().options_mut();
+            options.sql_parser.enable_subquery_sort_elimination = true;
+        }
+        Ok(Planner::new(
+            self.server.clone(),
+            names,
+            self.temporary.clone(),
+            state,
+            (derived.view, derived.functions),
+            volatile,
+        ))
+    }
+
+    /// Plans with a planner of this session, on the threads of queries.
+    ///
+    /// # Errors
+    /// As [`Self::planner`], and what the work gives.
+    pub async fn plan<T: Send + 'static>(
+        &mut self,
+        volatile: bool,
+        work: impl FnOnce(Planner) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let planner = self.planner(volatile)?;
+        self.server.queries.compute(move || work(planner)).await
+    }
+
+    /// Whether a relation of that very name exists.
+    ///
+    /// # Errors
+    /// As [`Self::snapshot`].
+    pub fn has_relation(&mut self, target: &Target) -> Result<bool> {
+        if target.schema == TEMPORARY_SCHEMA {
+            return Ok(self.temporary.contains_key(&target.name));
+        }
+        let snapshot = self.snapshot()?;
+        Ok(snapshot
+            .schema(&target.database, &target.schema)
+            .is_some_and(|schema| schema.tables.contains_key(&target.name) || schema.views.contains_key(&target.name)))
+    }
+
+    /// A temporary table.
+    pub fn temporary(&self, target: &Target) -> Option<&TableEntry> {
+        (target.schema == TEMPORARY_SCHEMA).then(|| self.temporary.get(&target.name)).flatten()
+    }
+
+    /// Names of the temporary tables.
+    pub fn temporary_names(&self) -> Vec<String> {
+        self.temporary.keys().cloned().collect()
+    }
+
+    /// Adds a temporary table.
+    pub fn add_temporary(&mut self, name: String, entry: TableEntry) {
+        Arc::make_mut(&mut self.temporary).insert(name, entry);
+        self.settings.generation += 1;
+    }
+
+    /// Forgets a temporary table; tells whether there was one.
+    pub fn drop_temporary(&mut self, name: &str) -> bool {
+        let Some(entry) = Arc::make_mut(&mut self.temporary).remove(name) else { return false };
+        self.server.catalog.discard_secrets(&secrets_of(&entry));
+        self.settings.generation += 1;
+        true
+    }
+
+    /// Forgets all temporary tables.
+    pub fn forget_temporary(&mut self) {
+        for name in self.temporary_names() {
+            self.drop_temporary(&name);
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.drop_pending(0);
+        self.forget_temporary();
+    }
+}
+
+fn secrets_of(entry: &TableEntry) -> Vec<String> {
+    let references = entry.declaration.options.values().filter_map(|value| match value {
+        OptionValue::Secret(reference) => Some(reference.clone()),
+        OptionValue::Plain(_) => None,
+    });
+    references.collect()
+}
