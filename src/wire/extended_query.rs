@@ -7,10 +7,11 @@ use pgwire::messages::extendedquery::{
 };
 use pgwire::messages::response::EmptyQueryResponse;
 
+use super::client::Client;
 use super::connection::Failure;
 use super::encode::RowFormat;
+use super::portal::{Portal, State, Statement};
 use super::row_pump::{Pumped, RowPump};
-use super::session::Client;
 use super::{decode, report};
 use crate::error::{Error, Result};
 use crate::pg_catalog::pg_type;
@@ -25,33 +26,6 @@ const NAMED_MAX: usize = 10_000;
 const PORTAL_BYTES: usize = 1 << 10;
 /// A query that waits: its operators, its task and its channel.
 const RUNNING_BYTES: usize = 16 << 10;
-
-/// A parsed statement.
-pub struct Statement {
-    /// `None` for an empty statement.
-    prepared: Option<Prepared>,
-    /// Types that the client gave, which it wants to see again.
-    parameter_oids: Vec<u32>,
-    offset: usize,
-    /// What the session keeps account of; the unnamed one is as large as one message.
-    held_bytes: usize,
-}
-
-/// A bound statement.
-pub struct Portal {
-    prepared: Option<Prepared>,
-    offset: usize,
-    formats: Vec<i16>,
-    state: State,
-    /// As [`Statement`]'s.
-    held_bytes: usize,
-}
-
-enum State {
-    Bound(Vec<ScalarValue>),
-    Running { verb: &'static str, pump: Box<RowPump>, sent: u64 },
-    Done,
-}
 
 /// Parse: analyses one statement.
 ///
@@ -174,22 +148,6 @@ fn statement_of<'a>(client: &'a Client<'_>, name: Option<&str>) -> Result<&'a St
         })
         .code("26000")
     })
-}
-
-impl Client<'_> {
-    /// Forgets a portal, if there is one of that name.
-    fn forget_portal(&mut self, name: &str) {
-        if let Some(portal) = self.portals.remove(name) {
-            self.session.release_bytes(portal.held_bytes);
-        }
-    }
-
-    /// Forgets all portals.
-    pub fn forget_portals(&mut self) {
-        for portal in std::mem::take(&mut self.portals).into_values() {
-            self.session.release_bytes(portal.held_bytes);
-        }
-    }
 }
 
 fn no_portal(name: &str) -> Error {

@@ -5,18 +5,22 @@
 //! a cancel must end a running query, and a malformed message must not reach the decoder.
 
 mod cancel;
+mod client;
 mod connection;
 mod decode;
 mod encode;
 mod extended_query;
 mod frame;
 mod listener;
+mod portal;
 mod report;
 mod row_pump;
-mod session;
+mod serve;
+mod shared;
 mod simple_query;
 mod starting;
 mod startup;
 mod text;
 
-pub use listener::{WireOptions, require_loopback, serve};
+pub use listener::{require_loopback, serve};
+pub use shared::WireOptions;

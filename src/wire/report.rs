@@ -1,7 +1,8 @@
-//! Errors and notices → ErrorResponse and NoticeResponse.
+//! What the client is told of a statement and of its session: errors, notices, tags of commands, settings.
 
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::response::{CommandComplete, ErrorResponse, NoticeResponse};
+use pgwire::messages::startup::ParameterStatus;
 
 use crate::error::Error;
 use crate::sql::{Notice, Severity};
@@ -74,4 +75,9 @@ pub fn rows_tag(verb: &str, count: u64) -> String {
         "INSERT" => format!("INSERT 0 {count}"),
         other => other.to_owned(),
     }
+}
+
+/// Tells the client of a setting.
+pub fn parameter_status(name: String, value: String) -> PgWireBackendMessage {
+    PgWireBackendMessage::ParameterStatus(ParameterStatus::new(name, value))
 }

@@ -3,11 +3,11 @@
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::response::EmptyQueryResponse;
 
+use super::client::Client;
 use super::connection::Failure;
 use super::encode::RowFormat;
 use super::report;
 use super::row_pump::{Pumped, RowPump};
-use super::session::Client;
 use crate::sql::{Outcome, StatementText};
 
 /// Runs a message.

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use pgwire::messages::PgWireBackendMessage;
-use pgwire::messages::startup::{Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey};
+use pgwire::messages::startup::{Authentication, BackendKeyData, NegotiateProtocolVersion, SecretKey};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::cancel::RegisteredKey;
 use super::connection::{Connection, Failure};
 use super::frame::{StartupFrame, split_startup};
-use super::listener::Shared;
+use super::report::parameter_status;
+use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::pg_catalog::SERVER_VERSION;
 use crate::sql::{Session, SessionOptions};
@@ -92,11 +93,6 @@ pub async fn open(connection: &mut Connection, shared: &Shared) -> Result<Option
     };
     connection.send(&PgWireBackendMessage::BackendKeyData(BackendKeyData::new(key.key.process_id, secret)))?;
     Ok(Some(Opened { session, key, place }))
-}
-
-/// Tells the client of a setting.
-pub fn parameter_status(name: String, value: String) -> PgWireBackendMessage {
-    PgWireBackendMessage::ParameterStatus(ParameterStatus::new(name, value))
 }
 
 /// Sorts start-up parameters; also gives the protocol options that we do not know.

@@ -1,22 +1,11 @@
 //! What a new job, or a table that is dropped, means for the jobs that are there: who runs the same statement, who writes the same
 //! table, who uses a table. The session tells it or refuses.
 
-use super::{Notice, Session, Severity};
+use super::{Existing, Notice, Session, Severity};
 use crate::catalog::{Change, DesiredState, JobEntry};
 use crate::engine::dataflow::Dataflow;
 use crate::error::{Error, Result};
 use crate::sql::parser;
-
-/// What happens when a job of the wanted name, or one of the same statement, is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Existing {
-    /// An error.
-    Refuse,
-    /// IF NOT EXISTS: it stays, and nothing is submitted.
-    Keep,
-    /// OR REPLACE: the job of that name ends, with its state, and the new one begins anew.
-    Replace,
-}
 
 /// Whether two statements are the same but for blanks, comments and the case of unquoted words.
 pub fn is_same_statement(one: &str, other: &str) -> bool {

@@ -7,8 +7,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
 
-use super::existing_jobs::Existing;
-use super::{Outcome, Session, TransactionStatus};
+use super::{Existing, Outcome, Session, TransactionStatus};
 use crate::catalog::{Change, DesiredState, JobEntry};
 use crate::engine::checkpoint::CheckpointStore;
 use crate::error::{Error, Result};

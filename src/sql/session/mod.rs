@@ -1,10 +1,13 @@
 //! One session: its settings, its transaction, what it holds between its statements. Knows plans; what statements are, it does not
 //! know (`runner` reads and runs them).
 
+mod answer;
 mod existing_jobs;
 mod held;
 mod inserts;
+mod open_set;
 mod prepared;
+mod savepoint;
 pub mod settings;
 mod statement_set;
 mod target;
@@ -13,9 +16,8 @@ mod transaction;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 
 use crate::catalog::{Change, DEFAULT_DATABASE, Snapshot, TableEntry};
 use crate::connectors::table_provider::ScanNotices;
@@ -28,14 +30,14 @@ use crate::sql::planning::job_plan::PlannedJob;
 use crate::sql::planning::names::{Names, TEMPORARY_SCHEMA, Target};
 use crate::sql::planning::planner::Planner;
 use crate::sql::server::{SessionView, SqlServer, SystemFunctions};
-pub use existing_jobs::Existing;
+pub use answer::{Notice, Outcome, Severity, TransactionStatus};
 pub use held::HELD_BYTES_MAX;
+use open_set::OpenSet;
+pub use open_set::{Existing, InSet, Purpose};
 pub(super) use prepared::{CachedPlan, PreparedInner};
-pub use prepared::{InSet, Prepared, Runnable, Running};
+pub use prepared::{Prepared, Runnable, Running};
+use savepoint::Savepoint;
 use settings::Settings;
-use statement_set::OpenSet;
-pub use statement_set::Purpose;
-use transaction::Savepoint;
 
 /// Start-up parameters of a session.
 #[derive(Debug, Clone, Default)]
@@ -48,59 +50,6 @@ pub struct SessionOptions {
     pub settings: Vec<(String, String)>,
     /// Process id given to the client for cancel requests; shown by pg_backend_pid().
     pub process_id: i32,
-}
-
-/// `I`, `T` or `E` of ReadyForQuery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TransactionStatus {
-    /// Outside a block.
-    Idle,
-    /// Inside BEGIN … COMMIT.
-    Open,
-    /// Inside a failed block: everything but ROLLBACK and COMMIT is refused with 25P02.
-    Failed,
-}
-
-/// How grave a notice is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Severity {
-    /// NOTICE
-    Notice,
-    /// WARNING
-    Warning,
-}
-
-/// Something to tell the client beside the result.
-#[derive(Debug, Clone)]
-pub struct Notice {
-    /// NOTICE or WARNING.
-    pub severity: Severity,
-    /// One line, lower case.
-    pub message: String,
-    /// A sentence.
-    pub detail: Option<String>,
-    /// A sentence.
-    pub hint: Option<String>,
-}
-
-/// What execution gives.
-pub enum Outcome {
-    /// Rows, then the tag: `SELECT`, `SHOW`, `EXPLAIN`, … to which the wire layer adds the count where Postgres does (`SELECT n`).
-    Rows {
-        /// Verb of the tag.
-        verb: &'static str,
-        /// Columns.
-        schema: SchemaRef,
-        /// Rows as they come. Dropping it ends the query.
-        stream: SendableRecordBatchStream,
-    },
-    /// Done, with the whole tag: `CREATE TABLE`, `INSERT 0 5`, `BEGIN`.
-    Done {
-        /// Command tag.
-        tag: String,
-    },
-    /// An empty statement.
-    Empty,
 }
 
 /// What is kept of the settings as long as they do not change.

@@ -8,7 +8,7 @@ use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::scalar::ScalarValue;
 use futures::future::BoxFuture;
 
-use super::{Outcome, Session};
+use super::{InSet, Outcome, Session};
 use crate::catalog::Snapshot;
 use crate::error::{Error, Result};
 use crate::sql::parser::splitter::StatementText;
@@ -16,19 +16,6 @@ use crate::sql::planning::planned::Planned;
 
 /// What becomes of a statement that runs.
 pub type Running<'a> = BoxFuture<'a, Result<Outcome>>;
-
-/// What a statement is to a statement set that is open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InSet {
-    /// It can stand in one.
-    Member,
-    /// It is COMMIT, which does not end one.
-    Commit,
-    /// It ends one, or goes back in it.
-    End,
-    /// It cannot stand in one.
-    Refused,
-}
 
 /// A statement that was read.
 pub trait Runnable: Send + Sync {

@@ -1,58 +1,12 @@
 //! A statement set of a session. psql sends its parts one by one: they are collected until END, and an error in between drops
 //! the set, so that none of its INSERTs runs alone.
 
-use super::existing_jobs::Existing;
-use super::{InSet, Outcome, Runnable, Session, TransactionStatus};
+use super::open_set::OpenSet;
+use super::{InSet, Outcome, Purpose, Runnable, Session};
 use crate::error::{Error, Result};
 use crate::sql::planning::planned::Planned;
 
-/// What becomes of a set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Purpose {
-    /// It is submitted.
-    Run,
-    /// It is submitted under a name.
-    CreateJob {
-        /// The job's name.
-        name: String,
-        /// What happens when a job of that name is there.
-        existing: Existing,
-    },
-    /// Its plan is shown.
-    Explain {
-        /// With the logical plans.
-        verbose: bool,
-    },
-}
-
-/// A statement set whose END has not come.
-pub(in crate::sql) struct OpenSet {
-    pub(in crate::sql) purpose: Purpose,
-    pub(in crate::sql) members: Vec<Planned>,
-    pub(in crate::sql) failed: bool,
-}
-
 impl OpenSet {
-    /// INSERTs so far.
-    pub(in crate::sql) fn len(&self) -> usize {
-        self.members.len()
-    }
-
-    /// Goes back to a savepoint.
-    pub(in crate::sql) fn truncate(&mut self, len: usize) {
-        self.members.truncate(len);
-        self.failed = false;
-    }
-
-    /// Nothing of it runs, unless the client goes back to a savepoint in it.
-    pub(in crate::sql) fn fail(&mut self) {
-        self.failed = true;
-    }
-
-    pub(in crate::sql) fn status(&self) -> TransactionStatus {
-        if self.failed { TransactionStatus::Failed } else { TransactionStatus::Open }
-    }
-
     /// Between the parts of a set stand INSERTs only.
     pub(in crate::sql) fn admit(&self, statement: &dyn Runnable) -> Result<()> {
         let ends = statement.ends_block();
@@ -68,10 +22,6 @@ impl OpenSet {
             InSet::Refused => Err(Error::unsupported("only INSERT can stand in a statement set")
                 .hint("END submits the set, ROLLBACK drops it.")),
         }
-    }
-
-    pub(in crate::sql) fn purpose(&self) -> Option<&Purpose> {
-        (!self.failed).then_some(&self.purpose)
     }
 }
 

@@ -1,19 +1,11 @@
 //! The session's transaction: changes wait until COMMIT, savepoints mark how far a rollback goes.
 
-use super::statement_set::OpenSet;
+use super::open_set::OpenSet;
+use super::savepoint::Savepoint;
 use super::{Session, TransactionStatus};
 use crate::catalog::{Change, DesiredState};
 use crate::error::{Error, Result};
 use crate::sql::session::settings::{DEFAULT_READ_ONLY, READ_ONLY};
-
-/// How far ROLLBACK TO goes back.
-pub(in crate::sql) struct Savepoint {
-    name: String,
-    changes: usize,
-    inserts: usize,
-    /// INSERTs of the statement set that was open.
-    pub(super) set: Option<usize>,
-}
 
 impl Session {
     /// Begins a block. What the message did before it is committed first.

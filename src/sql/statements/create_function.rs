@@ -1,7 +1,7 @@
 //! CREATE FUNCTION … LANGUAGE SQL: the body is planned at once, and kept as text.
 
 use super::super::session::{Outcome, Session};
-use super::done;
+use super::outcomes::done;
 use crate::catalog::{Change, DEFAULT_SCHEMA, FunctionEntry};
 use crate::error::{Error, Result};
 use crate::sql::parser::Cursor;

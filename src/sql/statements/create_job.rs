@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::super::session::{Existing, Outcome, Purpose, Session};
+use super::Statement;
 use super::insert::{self, Insert};
+use super::outcomes::done;
 use super::statement_set::{StatementSet, needs_unbounded};
-use super::{Statement, done};
 use crate::error::{Error, Result};
 use crate::sql::parser::Cursor;
 use crate::sql::planning::planned::Planned;

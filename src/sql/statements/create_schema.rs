@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::super::session::{Outcome, Session};
-use super::done;
+use super::outcomes::done;
 use crate::catalog::Change;
 use crate::error::{Error, Result};
 use crate::sql::parser::{Cursor, fold};

@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::super::session::{Outcome, Session};
-use super::done;
+use super::outcomes::done;
 use crate::catalog::table::{TableColumn, Watermark};
 use crate::catalog::{Change, TableEntry};
 use crate::connectors::{Advice, ColumnDeclaration, ColumnKind, TableDeclaration};

@@ -4,7 +4,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::sql::sqlparser::ast::Ident;
 
 use super::super::session::{Outcome, Session};
-use super::{text_rows, text_schema};
+use super::outcomes::{text_rows, text_schema};
 use crate::catalog::TableEntry;
 use crate::connectors::ColumnKind;
 use crate::error::{Error, Result};

@@ -1,7 +1,7 @@
 //! DISCARD: what a pooler sends before it gives the connection to somebody else.
 
 use super::super::session::{Outcome, Session, TransactionStatus};
-use super::done;
+use super::outcomes::done;
 use crate::error::{Error, Result};
 use crate::sql::parser::Cursor;
 

@@ -5,8 +5,8 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::super::session::{Outcome, Session};
 use super::job_text::{self, rfc3339};
+use super::outcomes::{done, text_rows, text_schema};
 use super::resume_skip::Skip;
-use super::{done, text_rows, text_schema};
 use crate::catalog::{Change, DesiredState, Snapshot};
 use crate::connectors::SkippedRecords;
 use crate::engine::dataflow::Dataflow;

@@ -13,6 +13,7 @@ pub mod explain_job;
 pub mod insert;
 pub mod job_control;
 mod job_text;
+mod outcomes;
 mod plan_text;
 pub mod prepared;
 pub mod query;
@@ -31,16 +32,13 @@ pub mod use_schema;
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, StringArray};
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::arrow::record_batch::RecordBatch;
-use datafusion::physical_plan::memory::MemoryStream;
-use datafusion::scalar::ScalarValue;
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::session::{InSet, Outcome, Purpose, Session};
+use super::session::{InSet, Purpose, Session};
 use crate::error::Result;
 use crate::sql::parser::Cursor;
+pub(super) use outcomes::done;
 
 /// Reads a statement.
 ///
@@ -229,50 +227,6 @@ impl Statement {
             Self::Empty => true,
             _ => false,
         }
-    }
-}
-
-/// Columns of text.
-pub fn text_schema(names: &[&str]) -> SchemaRef {
-    Arc::new(Schema::new(names.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect::<Vec<_>>()))
-}
-
-/// An outcome of rows that are there already, all text.
-///
-/// # Errors
-/// The rows do not fit the schema.
-pub fn text_rows(verb: &'static str, schema: SchemaRef, rows: &[Vec<Option<String>>]) -> Result<Outcome> {
-    let columns: Vec<ArrayRef> = (0..schema.fields().len())
-        .map(|column| {
-            let values: StringArray = rows.iter().map(|row| row.get(column).cloned().flatten()).collect();
-            Arc::new(values) as ArrayRef
-        })
-        .collect();
-    let options = datafusion::arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(rows.len()));
-    batch_rows(verb, RecordBatch::try_new_with_options(schema, columns, &options)?)
-}
-
-/// An outcome of rows that are there already.
-///
-/// # Errors
-/// Never: the rows have their own schema.
-pub fn batch_rows(verb: &'static str, batch: RecordBatch) -> Result<Outcome> {
-    let schema = batch.schema();
-    let stream = MemoryStream::try_new(vec![batch], Arc::clone(&schema), None)?;
-    Ok(Outcome::Rows { verb, schema, stream: Box::pin(stream) })
-}
-
-/// An outcome without rows.
-pub fn done(tag: impl Into<String>) -> Outcome {
-    Outcome::Done { tag: tag.into() }
-}
-
-/// A parameter's value as text, for EXECUTE.
-pub fn literal(value: &ScalarValue) -> String {
-    match value {
-        value if value.is_null() => "NULL".to_owned(),
-        ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) => format!("'{}'", text.replace('\'', "''")),
-        value => format!("'{value}'"),
     }
 }
 

@@ -9,7 +9,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::displayable;
 
-use super::{text_rows, text_schema};
+use super::outcomes::{text_rows, text_schema};
 use crate::error::{Error, Result};
 use crate::sql::execution::background_stream;
 use crate::sql::execution::interruptible::{self, interruptible};

@@ -3,7 +3,7 @@
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::super::session::{Outcome, Session};
-use super::done;
+use super::outcomes::done;
 use crate::error::Result;
 use crate::sql::parser::Cursor;
 

@@ -3,7 +3,7 @@
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::super::session::{Outcome, Session, TransactionStatus};
-use super::done;
+use super::outcomes::done;
 use crate::error::{Error, Result};
 use crate::sql::parser::Cursor;
 use crate::sql::session::settings::{DEFAULT_READ_ONLY, READ_ONLY};

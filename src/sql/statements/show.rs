@@ -8,7 +8,8 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::sql::sqlparser::ast::Ident;
 
 use super::super::session::{Outcome, Session};
-use super::{batch_rows, show_jobs, text_rows};
+use super::outcomes::{batch_rows, text_rows};
+use super::show_jobs;
 use crate::error::{Error, Result};
 use crate::functions;
 use crate::sql::parser::{Cursor, fold};

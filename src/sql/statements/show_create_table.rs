@@ -6,7 +6,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast::Ident;
 
 use super::super::session::{Outcome, Session};
-use super::text_rows;
+use super::outcomes::text_rows;
 use crate::catalog::TableEntry;
 use crate::connectors::ColumnKind;
 use crate::error::{Error, Result};

@@ -7,7 +7,8 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::super::session::{Existing, Outcome, Purpose, Session};
 use super::insert::{self, Insert};
-use super::{done, plan_text};
+use super::outcomes::done;
+use super::plan_text;
 use crate::error::{Error, Result};
 use crate::sql::parser::Cursor;
 use crate::sql::planning::planned::Planned;

@@ -2,8 +2,9 @@
 //! end become one job. Rows written by bounded INSERTs do not take part: they go to outside systems at once.
 
 use super::super::session::{Outcome, Session, TransactionStatus};
+use super::outcomes::done;
 use super::set::{Modes, modes};
-use super::{done, statement_set};
+use super::statement_set;
 use crate::error::{Error, Result};
 use crate::sql::parser::{Cursor, fold};
 use crate::sql::session::settings::{DEFAULT_READ_ONLY, READ_ONLY};

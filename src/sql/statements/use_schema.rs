@@ -3,7 +3,7 @@
 use datafusion::sql::sqlparser::ast::Ident;
 
 use super::super::session::{Outcome, Session};
-use super::done;
+use super::outcomes::done;
 use crate::error::{Error, Result};
 use crate::sql::parser::{Cursor, fold};
 

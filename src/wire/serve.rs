@@ -1,68 +1,32 @@
 //! The loop of one connection: frame → handler → answer. Decides only what a fault means for the connection.
 
-use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::FutureExt;
-use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::PgWireFrontendMessage as Message;
-use pgwire::messages::response::{ReadyForQuery, TransactionStatus as WireStatus};
 
-use super::cancel::{Interrupts, server_stops};
+use super::cancel::server_stops;
+use super::client::Client;
 use super::connection::{Connection, Failure};
-use super::extended_query::{Portal, Statement};
 use super::frame::{self, Frame, Next, Oversized, RawFrame};
-use super::listener::Shared;
-use super::startup::{Opened, parameter_status};
-use super::text::Style;
+use super::shared::Shared;
+use super::startup::Opened;
 use super::{extended_query, report, simple_query};
 use crate::error::{Error, Result};
-use crate::sql::execution::query_memory::Reserved;
-use crate::sql::{Session, TransactionStatus};
 
 /// Messages larger than this leave no buffer behind.
 const LARGE_MESSAGE_BYTES: usize = 1 << 20;
 /// A large message is held as bytes, as text, as tokens, parsed, planned and in the names of columns; measured.
 const COPIES_OF_MESSAGE: usize = 16;
 
-/// A session and its connection.
-pub struct Client<'a> {
-    /// The socket.
-    pub connection: Connection,
-    /// What it drives.
-    pub session: Session,
-    /// Parsed statements by name, `""` the unnamed.
-    pub statements: HashMap<String, Statement>,
-    /// Bound portals by name, `""` the unnamed.
-    pub portals: HashMap<String, Portal>,
-    /// An error in an extended message: everything up to Sync is skipped.
-    pub skipping: bool,
-    /// Memory for the large message that is coming in, or that is worked on.
-    large_message: Option<Reserved>,
-    /// With the generation of the settings that it follows from.
-    style: Option<(u64, Style)>,
-    opened: super::cancel::RegisteredKey,
-    shared: &'a Shared,
-}
-
 /// Serves a session until its end.
-pub async fn run(connection: Connection, opened: Opened, shared: &Shared) {
+pub(super) async fn run(connection: Connection, opened: Opened, shared: &Shared) {
     let Opened { session, key, place } = opened;
     let number = key.key.process_id;
     let (view, application) = (session.view(), session.settings().get("application_name").unwrap_or_default());
     tracing::info!(session = number, user = view.user, database = view.database, application, "session opened");
-    let mut client = Client {
-        connection,
-        session,
-        statements: HashMap::new(),
-        portals: HashMap::new(),
-        skipping: false,
-        large_message: None,
-        style: None,
-        opened: key,
-        shared,
-    };
+    let mut client = Client::new(connection, session, key, shared);
     let last = client.serve().await;
     if let Err(Failure::Statement(error)) = last {
         // The client may be gone already; then nobody misses it.
@@ -110,7 +74,7 @@ impl Client<'_> {
             }
             let is_large = frame.byte_count() > LARGE_MESSAGE_BYTES;
             let handled = AssertUnwindSafe(self.handle(frame)).catch_unwind().await;
-            self.opened.key.end();
+            self.key.key.end();
             handled.unwrap_or_else(|_| {
                 tracing::error!("a statement ended its session by a defect");
                 Err(Error::internal("the session ended by a defect of the server").into())
@@ -195,77 +159,5 @@ impl Client<'_> {
             Message::CopyData(_) | Message::CopyDone(_) | Message::CopyFail(_) => Ok(()),
             _ => Err(Error::invalid("unexpected message of an open session").code("08P01").into()),
         }
-    }
-
-    /// Interrupts of a statement that begins now.
-    pub fn interrupts(&self) -> Interrupts {
-        Interrupts::new(self.opened.key.begin(), self.shared.abort.clone(), self.session.statement_timeout())
-    }
-
-    /// How values look now.
-    pub fn style(&mut self) -> Style {
-        let settings = self.session.settings();
-        match self.style {
-            Some((generation, style)) if generation == settings.generation => style,
-            _ => {
-                let style = Style::of_zone(&settings.time_zone());
-                self.style = Some((settings.generation, style));
-                style
-            }
-        }
-    }
-
-    /// Reports an error; the session's block is failed.
-    ///
-    /// # Errors
-    /// The error ends the connection.
-    pub fn fail(&mut self, error: &Error, offset: usize) -> Result<(), Failure> {
-        self.session.fail();
-        self.notices()?;
-        if error.sqlstate() == "57P01" {
-            return Err(Failure::Statement(error.clone()));
-        }
-        Ok(self.connection.send(&report::error(error, offset))?)
-    }
-
-    /// Sends what the session has to say beside its result.
-    ///
-    /// # Errors
-    /// A notice is too large.
-    pub fn notices(&mut self) -> Result<()> {
-        for notice in self.session.take_notices() {
-            self.connection.send(&report::notice(&notice))?;
-        }
-        Ok(())
-    }
-
-    /// Ends the implicit transaction and says that the next message may come.
-    ///
-    /// # Errors
-    /// The client is gone.
-    pub async fn end_message(&mut self) -> Result<(), Failure> {
-        if let Err(error) = self.session.end_of_message().await {
-            self.fail(&error, 0)?;
-        }
-        self.ready()?;
-        Ok(self.connection.flush().await?)
-    }
-
-    /// ReadyForQuery, with what changed before it.
-    fn ready(&mut self) -> Result<()> {
-        self.notices()?;
-        for (name, value) in self.session.take_parameter_changes() {
-            self.connection.send(&parameter_status(name, value))?;
-        }
-        let status = match self.session.transaction_status() {
-            TransactionStatus::Idle => {
-                // Portals live as long as their transaction.
-                self.forget_portals();
-                WireStatus::Idle
-            }
-            TransactionStatus::Open => WireStatus::Transaction,
-            TransactionStatus::Failed => WireStatus::Error,
-        };
-        self.connection.send(&PgWireBackendMessage::ReadyForQuery(ReadyForQuery::new(status)))
     }
 }

@@ -1,0 +1,57 @@
+//! What a session answers to a statement: its outcome, what else there is to tell, and where the transaction stands.
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::execution::SendableRecordBatchStream;
+
+/// `I`, `T` or `E` of ReadyForQuery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransactionStatus {
+    /// Outside a block.
+    Idle,
+    /// Inside BEGIN … COMMIT.
+    Open,
+    /// Inside a failed block: everything but ROLLBACK and COMMIT is refused with 25P02.
+    Failed,
+}
+
+/// How grave a notice is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// NOTICE
+    Notice,
+    /// WARNING
+    Warning,
+}
+
+/// Something to tell the client beside the result.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    /// NOTICE or WARNING.
+    pub severity: Severity,
+    /// One line, lower case.
+    pub message: String,
+    /// A sentence.
+    pub detail: Option<String>,
+    /// A sentence.
+    pub hint: Option<String>,
+}
+
+/// What execution gives.
+pub enum Outcome {
+    /// Rows, then the tag: `SELECT`, `SHOW`, `EXPLAIN`, … to which the wire layer adds the count where Postgres does (`SELECT n`).
+    Rows {
+        /// Verb of the tag.
+        verb: &'static str,
+        /// Columns.
+        schema: SchemaRef,
+        /// Rows as they come. Dropping it ends the query.
+        stream: SendableRecordBatchStream,
+    },
+    /// Done, with the whole tag: `CREATE TABLE`, `INSERT 0 5`, `BEGIN`.
+    Done {
+        /// Command tag.
+        tag: String,
+    },
+    /// An empty statement.
+    Empty,
+}

@@ -1,0 +1,140 @@
+//! A session and its connection, as all that answers messages needs them: what the client has by name, how values look, how errors
+//! and the end of a message are told.
+
+use std::collections::HashMap;
+
+use pgwire::messages::PgWireBackendMessage;
+use pgwire::messages::response::{ReadyForQuery, TransactionStatus as WireStatus};
+
+use super::cancel::{Interrupts, RegisteredKey};
+use super::connection::{Connection, Failure};
+use super::portal::{Portal, Statement};
+use super::report;
+use super::shared::Shared;
+use super::text::Style;
+use crate::error::{Error, Result};
+use crate::sql::execution::query_memory::Reserved;
+use crate::sql::{Session, TransactionStatus};
+
+/// A session and its connection.
+pub(super) struct Client<'a> {
+    /// The socket.
+    pub(super) connection: Connection,
+    /// What it drives.
+    pub(super) session: Session,
+    /// Parsed statements by name, `""` the unnamed.
+    pub(super) statements: HashMap<String, Statement>,
+    /// Bound portals by name, `""` the unnamed.
+    pub(super) portals: HashMap<String, Portal>,
+    /// An error in an extended message: everything up to Sync is skipped.
+    pub(super) skipping: bool,
+    /// Memory for the large message that is coming in, or that is worked on.
+    pub(super) large_message: Option<Reserved>,
+    /// With the generation of the settings that it follows from.
+    style: Option<(u64, Style)>,
+    pub(super) key: RegisteredKey,
+    pub(super) shared: &'a Shared,
+}
+
+impl<'a> Client<'a> {
+    /// One that has nothing by name yet.
+    pub(super) fn new(connection: Connection, session: Session, key: RegisteredKey, shared: &'a Shared) -> Self {
+        Self {
+            connection,
+            session,
+            statements: HashMap::new(),
+            portals: HashMap::new(),
+            skipping: false,
+            large_message: None,
+            style: None,
+            key,
+            shared,
+        }
+    }
+
+    /// Interrupts of a statement that begins now.
+    pub(super) fn interrupts(&self) -> Interrupts {
+        Interrupts::new(self.key.key.begin(), self.shared.abort.clone(), self.session.statement_timeout())
+    }
+
+    /// How values look now.
+    pub(super) fn style(&mut self) -> Style {
+        let settings = self.session.settings();
+        match self.style {
+            Some((generation, style)) if generation == settings.generation => style,
+            _ => {
+                let style = Style::of_zone(&settings.time_zone());
+                self.style = Some((settings.generation, style));
+                style
+            }
+        }
+    }
+
+    /// Reports an error; the session's block is failed.
+    ///
+    /// # Errors
+    /// The error ends the connection.
+    pub(super) fn fail(&mut self, error: &Error, offset: usize) -> Result<(), Failure> {
+        self.session.fail();
+        self.notices()?;
+        if error.sqlstate() == "57P01" {
+            return Err(Failure::Statement(error.clone()));
+        }
+        Ok(self.connection.send(&report::error(error, offset))?)
+    }
+
+    /// Sends what the session has to say beside its result.
+    ///
+    /// # Errors
+    /// A notice is too large.
+    pub(super) fn notices(&mut self) -> Result<()> {
+        for notice in self.session.take_notices() {
+            self.connection.send(&report::notice(&notice))?;
+        }
+        Ok(())
+    }
+
+    /// Ends the implicit transaction and says that the next message may come.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub(super) async fn end_message(&mut self) -> Result<(), Failure> {
+        if let Err(error) = self.session.end_of_message().await {
+            self.fail(&error, 0)?;
+        }
+        self.ready()?;
+        Ok(self.connection.flush().await?)
+    }
+
+    /// ReadyForQuery, with what changed before it.
+    pub(super) fn ready(&mut self) -> Result<()> {
+        self.notices()?;
+        for (name, value) in self.session.take_parameter_changes() {
+            self.connection.send(&report::parameter_status(name, value))?;
+        }
+        let status = match self.session.transaction_status() {
+            TransactionStatus::Idle => {
+                // Portals live as long as their transaction.
+                self.forget_portals();
+                WireStatus::Idle
+            }
+            TransactionStatus::Open => WireStatus::Transaction,
+            TransactionStatus::Failed => WireStatus::Error,
+        };
+        self.connection.send(&PgWireBackendMessage::ReadyForQuery(ReadyForQuery::new(status)))
+    }
+
+    /// Forgets a portal, if there is one of that name.
+    pub(super) fn forget_portal(&mut self, name: &str) {
+        if let Some(portal) = self.portals.remove(name) {
+            self.session.release_bytes(portal.held_bytes);
+        }
+    }
+
+    /// Forgets all portals.
+    fn forget_portals(&mut self) {
+        for portal in std::mem::take(&mut self.portals).into_values() {
+            self.session.release_bytes(portal.held_bytes);
+        }
+    }
+}
