@@ -13,7 +13,7 @@ use datafusion::logical_expr::type_coercion::binary::type_union_resolution;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use datafusion::scalar::ScalarValue;
 
-use super::coercion::is_decimal;
+use super::decimals::is_decimal;
 use super::no_such_call;
 use crate::data_type::list_of;
 

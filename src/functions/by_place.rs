@@ -2,13 +2,14 @@
 //! order, whatever they are called, as Flink assigns them to columns, and each value within as CAST makes it of one that stands alone.
 //! The type is that of the second argument, a NULL; lengths and digits, which it has not, are in the third.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, make_array, new_null_array,
 };
 use datafusion::arrow::buffer::NullBuffer;
-use datafusion::arrow::compute::{CastOptions, can_cast_types, cast_with_options};
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::DFSchema;
@@ -24,53 +25,50 @@ use datafusion::physical_expr::create_physical_expr;
 use datafusion::prelude::ident;
 use datafusion::scalar::ScalarValue;
 
-use super::coercion;
+use super::coercion::field_of;
+use super::nested::{fits, is_nested};
 use crate::data_type;
 use crate::error::Error;
 
 /// Its name.
 pub const NAME: &str = "by_place";
 
-/// The function.
-pub fn by_place() -> Arc<ScalarUDF> {
-    Arc::new(ScalarUDF::from(ByPlace { signature: Signature::variadic_any(Volatility::Stable) }))
+/// How a cast of a value that stands alone is written by functions.
+type Rewrite = fn(Expr, &DFSchema, &Arc<str>) -> Result<Expr>;
+
+/// The function. The casts within are written by `rewrite`.
+pub(super) fn by_place(rewrite: Rewrite) -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::from(ByPlace { signature: Signature::variadic_any(Volatility::Stable), rewrite }))
 }
 
 /// A call for a value. `written`: the type in words of SQL, if it says more than `to`. `is_try`: whether what does not fit is NULL.
 ///
 /// # Errors
 /// The type has no NULL.
-pub fn call(value: Expr, to: &DataType, written: Option<&str>, is_try: bool) -> Result<Expr> {
+pub(super) fn call(rewrite: Rewrite, value: Expr, to: &DataType, written: Option<&str>, is_try: bool) -> Result<Expr> {
     let to = lit(ScalarValue::try_from(to)?);
-    Ok(by_place().call(vec![value, to, lit(written.unwrap_or_default()), lit(is_try)]))
+    Ok(by_place(rewrite).call(vec![value, to, lit(written.unwrap_or_default()), lit(is_try)]))
 }
 
-/// Whether values of a type are made of others.
-pub fn is_nested(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Struct(_) | DataType::Map(..)) || data_type.is_list()
+#[derive(Debug, Clone)]
+struct ByPlace {
+    signature: Signature,
+    rewrite: Rewrite,
 }
 
-/// Whether values of one type can be cast to another one: both hold the same kinds of others, as many in each row.
-pub fn fits(from: &DataType, to: &DataType) -> bool {
-    match (from, to) {
-        (DataType::Null, _) => true,
-        (DataType::Struct(from), DataType::Struct(to)) => {
-            from.len() == to.len() && from.iter().zip(to).all(|(from, to)| fits(from.data_type(), to.data_type()))
-        }
-        (
-            DataType::List(from) | DataType::LargeList(from) | DataType::FixedSizeList(from, _),
-            DataType::List(to) | DataType::LargeList(to) | DataType::FixedSizeList(to, _),
-        )
-        | (DataType::Map(from, _), DataType::Map(to, _)) => fits(from.data_type(), to.data_type()),
-        (DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View, DataType::List(_)) => true,
-        (_, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) => true,
-        (from, to) => !is_nested(from) && !is_nested(to) && can_cast_types(from, to),
+// Casts are written in one way only.
+impl PartialEq for ByPlace {
+    fn eq(&self, other: &Self) -> bool {
+        self.signature == other.signature
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct ByPlace {
-    signature: Signature,
+impl Eq for ByPlace {}
+
+impl Hash for ByPlace {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.signature.hash(state);
+    }
 }
 
 impl ScalarUDFImpl for ByPlace {
@@ -102,7 +100,7 @@ impl ScalarUDFImpl for ByPlace {
         };
         let marked = if written.is_empty() { None } else { Some(data_type::parse_marked(&written)?) };
         let is_try = matches!(args.args.get(3), Some(ColumnarValue::Scalar(ScalarValue::Boolean(Some(true)))));
-        let casts = Casts { is_try, config: &args.config_options };
+        let casts = Casts { is_try, config: &args.config_options, rewrite: self.rewrite };
         let to = args.return_type();
         match args.args.first() {
             Some(ColumnarValue::Array(values)) => {
@@ -121,6 +119,7 @@ impl ScalarUDFImpl for ByPlace {
 struct Casts<'a> {
     is_try: bool,
     config: &'a Arc<ConfigOptions>,
+    rewrite: Rewrite,
 }
 
 /// The field within the type that is marked, at that place.
@@ -190,7 +189,7 @@ impl Casts<'_> {
         if is_nested(to) && !fits(values.data_type(), to) {
             return Err(Error::internal("a cast of values that do not go together").into());
         }
-        let field = coercion::field_of(to.clone(), written.unwrap_or_default());
+        let field = field_of(to.clone(), written.unwrap_or_default());
         if values.data_type() == to && field.metadata().is_empty() {
             return Ok(values.clone());
         }
@@ -202,7 +201,7 @@ impl Casts<'_> {
         let schema = Arc::new(Schema::new(vec![Field::new("value", values.data_type().clone(), true)]));
         let of_schema = DFSchema::try_from(schema.as_ref().clone())?;
         let zone: Arc<str> = self.config.execution.time_zone.as_deref().unwrap_or("UTC").into();
-        let cast = coercion::rewrite_all(cast, &of_schema, &zone)?;
+        let cast = (self.rewrite)(cast, &of_schema, &zone)?;
         let mut properties = ExecutionProps::new();
         properties.config_options = Some(self.config.clone());
         let cast = create_physical_expr(&cast, &of_schema, &properties, &PhysicalPlanningContext::default())?;

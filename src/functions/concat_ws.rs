@@ -7,11 +7,11 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::error::Result;
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 
-use super::{ColumnFunction, bounded, no_such_call};
+use super::{ColumnFunction, no_such_call, sizes};
 
 /// The function.
 pub fn concat_ws() -> Arc<ScalarUDF> {
-    ColumnFunction::large("concat_ws", Volatility::Immutable, coerce, DataType::Utf8, evaluate, bounded::joined)
+    ColumnFunction::large("concat_ws", Volatility::Immutable, coerce, DataType::Utf8, evaluate, sizes::joined)
 }
 
 fn coerce(arguments: &[DataType]) -> Result<Vec<DataType>> {

@@ -13,6 +13,11 @@ use crate::error::Error;
 /// Digits of an INT, which a whole number that is written is as long as it fits.
 const INT_DIGITS: u8 = 10;
 
+/// Whether a type is a decimal's.
+pub(super) fn is_decimal(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Decimal128(..) | DataType::Decimal256(..))
+}
+
 /// Whether two values are computed with as decimals: one is a decimal of declared digits, and the other one or a whole number.
 pub fn are_decimals(left: &DataType, right: &DataType) -> bool {
     let decimal = |data_type: &DataType| {

@@ -8,9 +8,9 @@ use datafusion::common::DFSchema;
 use datafusion::logical_expr::type_coercion::binary::type_union_resolution;
 use datafusion::logical_expr::{Expr, ExprSchemable, cast};
 
-use super::by_place::is_nested;
-use super::coercion::is_decimal;
+use super::decimals::is_decimal;
 use super::intervals::{INTERVAL, is_interval};
+use super::nested::is_nested;
 use super::timestamp_precision::per_second;
 
 /// What the others become where one type is wanted.

@@ -28,6 +28,7 @@ pub mod interval_math;
 pub mod intervals;
 pub mod meetings;
 pub mod memory;
+pub(crate) mod nested;
 pub mod nulls;
 pub mod numeric;
 pub mod operator_chain;
@@ -36,6 +37,7 @@ pub mod patterns;
 pub mod round;
 pub mod rounding;
 pub mod seconds;
+mod sizes;
 pub mod split_index;
 pub mod substring;
 pub mod text_input;
@@ -56,7 +58,7 @@ use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, Sca
 use datafusion::scalar::ScalarValue;
 
 use crate::clock::Clock;
-use bounded::Sizes;
+use sizes::Sizes;
 
 /// What a function does with its arguments: arrays of equal length, and the session's time zone.
 type Body = fn(&[ArrayRef], &str) -> Result<ArrayRef>;
@@ -347,7 +349,7 @@ pub fn by_name(name: &str, clock: Arc<dyn Clock>) -> Option<Arc<ScalarUDF>> {
         text_input::ARRAY => text_input::array(),
         array_edit::REMOVE | "list_remove" => array_edit::remove(),
         array_edit::REPLACE | "list_replace" => array_edit::replace(),
-        by_place::NAME => by_place::by_place(),
+        by_place::NAME => by_place::by_place(coercion::rewrite_all),
         text_input::BYTEA => text_input::bytea(),
         coalesce::NAME | "ifnull" | "nvl" => coalesce::coalesce(),
         "concat_ws" => concat_ws::concat_ws(),

@@ -22,7 +22,7 @@ use datafusion::logical_expr::{
 
 use super::array_edit::common_item;
 use super::bounded;
-use super::coercion::is_decimal;
+use super::decimals::is_decimal;
 use super::meetings::common_moment;
 use crate::data_type::list_of;
 

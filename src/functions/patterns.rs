@@ -12,8 +12,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 use regex::{NoExpand, Regex, RegexBuilder};
 
-use super::bounded::replaced;
-use super::{ColumnFunction, no_such_call};
+use super::{ColumnFunction, no_such_call, sizes};
 use crate::error::Error;
 
 /// `text SIMILAR TO pattern [ESCAPE escape]` as a call.
@@ -113,7 +112,7 @@ pub fn regexp_replace() -> Arc<ScalarUDF> {
             }
             Ok(Arc::new(StringArray::from(replaced)))
         },
-        replaced,
+        sizes::regexp_replace,
     )
 }
 

@@ -10,8 +10,9 @@ use datafusion::logical_expr::{Expr, LogicalPlan, cast};
 
 use crate::data_type;
 use crate::error::{Error, Result};
-use crate::functions::coercion::with_digits;
-use crate::functions::{by_place, text_input};
+use crate::functions::coercion::{by_place, with_digits};
+use crate::functions::nested::is_nested;
+use crate::functions::text_input;
 
 /// A column of the query of an INSERT.
 pub struct Source {
@@ -87,8 +88,8 @@ pub fn assign(expr: Expr, from: &Source, field: &Field, digits: Option<u8>) -> R
     if is_text(from) && is_bytes(to) {
         return Ok(text_input::bytea().call(vec![expr]));
     }
-    if by_place::is_nested(from) && by_place::is_nested(to) {
-        return Ok(by_place::call(expr, to, None, false)?);
+    if is_nested(from) && is_nested(to) {
+        return Ok(by_place(expr, to, None, false)?);
     }
     if digits.is_some() {
         let to = with_digits(Field::new("", to.clone(), true), digits);

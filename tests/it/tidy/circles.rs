@@ -9,9 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Source, sources};
 
-/// Folders (or a file with its folder) that have circles still. Whoever opens the last one of a folder takes it off the list.
-const NOT_YET_OPEN: &[&str] = &["functions"];
-
 /// `["connectors", "kafka", "client"]` of src/connectors/kafka/client.rs, and of an item the same with its name behind.
 type Path = Vec<String>;
 
@@ -187,12 +184,6 @@ impl Graph {
     }
 }
 
-/// Whether all of a circle lies in a folder, or in a file and its folder.
-fn lies_in(circle: &[Path], folder: &str) -> bool {
-    let folder = path(folder, "/");
-    circle.iter().all(|file| file.starts_with(&folder))
-}
-
 fn of_sources() -> BTreeSet<Vec<Path>> {
     let sources = sources("src");
     let module = |source: &Source| {
@@ -209,12 +200,8 @@ fn of_sources() -> BTreeSet<Vec<Path>> {
 fn files_of_a_folder_are_in_no_circle() {
     let circles = of_sources();
     let shown = |circle: &Vec<Path>| circle.iter().map(|file| file.join("/")).collect::<Vec<_>>().join(" → ");
-    let closed = circles.iter().filter(|circle| !NOT_YET_OPEN.iter().any(|folder| lies_in(circle, folder)));
-    let findings: Vec<String> = closed.map(shown).collect();
+    let findings: Vec<String> = circles.iter().map(shown).collect();
     assert!(findings.is_empty(), "files that need each other (tests/it/tidy/circles.rs):\n{}", findings.join("\n"));
-    let open: Vec<&str> =
-        NOT_YET_OPEN.iter().filter(|folder| !circles.iter().any(|circle| lies_in(circle, folder))).copied().collect();
-    assert!(open.is_empty(), "without circles now, take them off NOT_YET_OPEN: {open:?}");
 }
 
 #[test]

@@ -9,7 +9,8 @@ use datafusion::logical_expr::{ExprSchemable, WindowFrameBound, WindowFrameUnits
 
 use crate::data_type::to_postgres;
 use crate::error::Error;
-use crate::functions::{by_place, order_key};
+use crate::functions::nested::is_nested;
+use crate::functions::order_key;
 
 /// Holds every whole number with every offset.
 const WIDE: DataType = DataType::Decimal128(38, 0);
@@ -19,7 +20,7 @@ fn is_bytes(data_type: &DataType) -> bool {
 }
 
 fn goes_by_key(data_type: &DataType) -> bool {
-    by_place::is_nested(data_type) || is_bytes(data_type)
+    is_nested(data_type) || is_bytes(data_type)
 }
 
 /// Whether the frame is so many units before or behind the row.

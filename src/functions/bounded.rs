@@ -1,7 +1,5 @@
 //! DataFusion's functions that can make much of little (`repeat`, `lpad`, `replace`, `range` …), each behind a look at how much
-//! it would make: what is too much is refused before anything is allocated. [`sizes`] knows how much that is.
-
-mod sizes;
+//! it would make: what is too much is refused before anything is allocated. [`super::sizes`] knows how much that is.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -24,8 +22,8 @@ use datafusion::logical_expr::{
 
 use super::memory;
 use super::patterns::REGEXP_REPLACE;
+use super::sizes::{self, Sizes};
 use crate::error::Error;
-pub use sizes::{Sizes, joined, regexp_replace as replaced};
 
 /// How many bytes a call makes of its arguments, at most.
 type Estimate = fn(&Sizes) -> usize;

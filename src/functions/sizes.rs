@@ -16,7 +16,7 @@ const DAY_NANOS: i128 = 86_400_000_000_000;
 const MONTH_NANOS: i128 = 28 * DAY_NANOS;
 
 /// The arguments of a call: texts have lengths, numbers values. A scalar is the same in every row.
-pub struct Sizes<'a> {
+pub(super) struct Sizes<'a> {
     arguments: &'a [ColumnarValue],
     rows: usize,
     all_scalars: bool,
@@ -50,13 +50,13 @@ impl Texts {
 
 impl<'a> Sizes<'a> {
     /// Of these arguments.
-    pub fn new(arguments: &'a [ColumnarValue], number_rows: usize) -> Self {
+    pub(super) fn new(arguments: &'a [ColumnarValue], number_rows: usize) -> Self {
         let all_scalars = arguments.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
         Self { arguments, rows: if all_scalars { 1 } else { number_rows }, all_scalars }
     }
 
     /// Bytes of the scalars where they stand beside columns: functions write them out for every row.
-    pub fn spread_scalars(&self) -> usize {
+    pub(super) fn spread_scalars(&self) -> usize {
         if self.all_scalars {
             return 0;
         }
@@ -124,13 +124,13 @@ fn slice_bytes(array: &ArrayRef) -> usize {
 }
 
 /// repeat(text, count)
-pub fn repeat(sizes: &Sizes) -> usize {
+pub(super) fn repeat(sizes: &Sizes) -> usize {
     let (texts, counts) = (sizes.texts(0), sizes.count(1));
     sizes.sum(|row| texts.len(row).saturating_mul(counts(row)))
 }
 
 /// lpad(text, characters [, fill]) and rpad
-pub fn pad(sizes: &Sizes) -> usize {
+pub(super) fn pad(sizes: &Sizes) -> usize {
     let (texts, widths, fills) = (sizes.texts(0), sizes.count(1), sizes.texts(2));
     sizes.sum(|row| {
         let character = if fills.value(row).is_none_or(str::is_ascii) { 1 } else { 4 };
@@ -139,7 +139,7 @@ pub fn pad(sizes: &Sizes) -> usize {
 }
 
 /// replace(text, from, to)
-pub fn replace(sizes: &Sizes) -> usize {
+pub(super) fn replace(sizes: &Sizes) -> usize {
     let (texts, from, to) = (sizes.texts(0), sizes.texts(1), sizes.texts(2));
     let at_most = |row: usize, matches: &dyn Fn(&str, &str) -> usize| {
         let Some(text) = texts.value(row) else { return 0 };
@@ -158,7 +158,7 @@ pub fn replace(sizes: &Sizes) -> usize {
 }
 
 /// regexp_replace(text, pattern, replacement [, flags])
-pub fn regexp_replace(sizes: &Sizes) -> usize {
+pub(super) fn regexp_replace(sizes: &Sizes) -> usize {
     let (texts, replacements) = (sizes.texts(0), sizes.texts(2));
     sizes.sum(|row| {
         let text = texts.len(row);
@@ -171,7 +171,7 @@ pub fn regexp_replace(sizes: &Sizes) -> usize {
 }
 
 /// concat(value, …)
-pub fn sum(sizes: &Sizes) -> usize {
+pub(super) fn sum(sizes: &Sizes) -> usize {
     (0..sizes.arguments.len())
         .map(|index| {
             let width = sizes.width(index);
@@ -181,26 +181,26 @@ pub fn sum(sizes: &Sizes) -> usize {
 }
 
 /// concat_ws(separator, value, …)
-pub fn joined(sizes: &Sizes) -> usize {
+pub(super) fn joined(sizes: &Sizes) -> usize {
     let separators = sizes.texts(0);
     let between = sizes.arguments.len().saturating_sub(2);
     sum(sizes).saturating_add(sizes.sum(|row| separators.len(row).saturating_mul(between)))
 }
 
 /// array_repeat(element, count)
-pub fn array_repeat(sizes: &Sizes) -> usize {
+pub(super) fn array_repeat(sizes: &Sizes) -> usize {
     let (width, counts) = (sizes.width(0), sizes.count(1));
     sizes.sum(|row| width(row).saturating_mul(counts(row)))
 }
 
 /// array_resize(array, size [, element])
-pub fn array_resize(sizes: &Sizes) -> usize {
+pub(super) fn array_resize(sizes: &Sizes) -> usize {
     let (array, counts, element) = (sizes.width(0), sizes.count(1), sizes.width(2));
     sizes.sum(|row| array(row).saturating_add(counts(row).saturating_mul(element(row).max(16))))
 }
 
 /// array_to_string(array, delimiter [, null])
-pub fn array_to_string(sizes: &Sizes) -> usize {
+pub(super) fn array_to_string(sizes: &Sizes) -> usize {
     let (array, delimiters, nulls) = (sizes.width(0), sizes.texts(1), sizes.texts(2));
     sizes.sum(|row| {
         // An element has a byte at least, and a number at most three digits for each of its bytes.
@@ -210,7 +210,7 @@ pub fn array_to_string(sizes: &Sizes) -> usize {
 }
 
 /// range(start, stop [, step]) and generate_series, of numbers, dates and timestamps
-pub fn series(sizes: &Sizes) -> usize {
+pub(super) fn series(sizes: &Sizes) -> usize {
     let count = sizes.arguments.len();
     let (start, stop, step) = match count {
         1 => (None, 0, None),
