@@ -4,18 +4,17 @@
 //! Secrets of WITH are not in it: `secrets` keeps them apart, encrypted, by reference.
 
 mod checked_file;
-pub mod database;
-pub mod directory;
-pub mod function;
-pub mod job;
-pub mod secrets;
+pub(crate) mod database;
+pub(crate) mod directory;
+pub(crate) mod function;
+pub(crate) mod job;
+pub(crate) mod secrets;
 mod snapshot;
-pub mod store;
-pub mod table;
+pub(crate) mod store;
+pub(crate) mod table;
 
-pub use directory::Marker;
-pub use function::FunctionEntry;
-pub use job::{DesiredState, JobEntry};
-pub use snapshot::{Change, DEFAULT_DATABASE, DEFAULT_SCHEMA, Snapshot};
+pub(crate) use function::FunctionEntry;
+pub(crate) use job::{DesiredState, JobEntry};
+pub(crate) use snapshot::{Change, DEFAULT_DATABASE, DEFAULT_SCHEMA, Snapshot};
 pub use store::Catalog;
-pub use table::{TableEntry, ViewEntry};
+pub(crate) use table::{TableEntry, ViewEntry};

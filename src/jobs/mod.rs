@@ -3,20 +3,21 @@
 
 mod attempt;
 mod death_signs;
-pub mod deaths;
+pub(crate) mod deaths;
 mod forget;
 mod lag;
-pub mod lifecycle;
-pub mod restart;
+pub(crate) mod lifecycle;
+pub(crate) mod restart;
 mod sampler;
 mod starts;
 mod state_cell;
-pub mod status;
+pub(crate) mod status;
 mod supervisor;
 mod waits_shown;
 
-pub use status::{JobStatus, NodeStatus, SplitStatus, WaitStatus};
-pub use supervisor::{Jobs, RestingPlace};
+pub(crate) use status::{JobStatus, NodeStatus, SplitStatus};
+pub use supervisor::Jobs;
+pub(crate) use supervisor::RestingPlace;
 
 #[cfg(test)]
 mod tests;

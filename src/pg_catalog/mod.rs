@@ -31,10 +31,10 @@ use crate::sql::{SessionView, SystemSchema};
 use model::Model;
 use relation::{LazyRelation, RelationShape, Row};
 
-pub use procedures::procedure_name;
+pub(crate) use procedures::procedure_name;
 
 /// The version whose catalogue this is; also what `server_version` says, so that clients ask for what is there.
-pub const SERVER_VERSION: &str = "15.18";
+pub(crate) const SERVER_VERSION: &str = "15.18";
 
 /// What both schemas read: the catalog, and the model made of it.
 struct Source {

@@ -22,5 +22,6 @@ mod starting;
 mod startup;
 mod text;
 
-pub use listener::{require_loopback, serve};
+pub(crate) use listener::require_loopback;
+pub use listener::serve;
 pub use shared::WireOptions;

@@ -3,7 +3,7 @@ use std::time::Duration;
 use datafusion::arrow::util::pretty::pretty_format_batches;
 
 use super::*;
-use crate::jobs::WaitStatus;
+use crate::jobs::status::WaitStatus;
 
 fn node(id: &str, rows: u64) -> NodeStatus {
     NodeStatus {

@@ -28,11 +28,6 @@ impl Places {
         self.end
     }
 
-    /// Whether the text is empty.
-    pub fn is_empty(&self) -> bool {
-        self.end == 0
-    }
-
     /// The position of a place, counted from 1; the end of the text for the parser's "nowhere".
     pub fn position(&self, place: Location) -> usize {
         let line = usize::try_from(place.line).unwrap_or(0);

@@ -212,11 +212,6 @@ impl Session {
         self.settings.timeout("statement_timeout")
     }
 
-    /// A time-out among the settings (`idle_session_timeout` …), `None` for 0.
-    pub fn timeout(&self, name: &str) -> Option<std::time::Duration> {
-        self.settings.timeout(name)
-    }
-
     /// What system relations may know of it.
     pub fn view(&self) -> Arc<SessionView> {
         self.derived_now().view

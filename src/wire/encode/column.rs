@@ -1,0 +1,176 @@
+//! A column of a batch in one of the few forms that are written.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array, Float32Array,
+    Float64Array, Int16Array, Int32Array, Int64Array, IntervalDayTimeArray, IntervalMonthDayNanoArray,
+    IntervalYearMonthArray, LargeBinaryArray, LargeStringArray, ListArray, MapArray, StringArray, StringViewArray,
+    StructArray, Time64MicrosecondArray, TimestampMicrosecondArray, UInt32Array,
+};
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
+use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
+
+use crate::data_type::to_postgres;
+use crate::error::{Error, Result};
+
+/// A column in one of the few forms that have a writer; others are cast to these once a batch.
+#[derive(Debug)]
+pub(super) enum Column {
+    Null,
+    Boolean(BooleanArray),
+    Int16(Int16Array),
+    Int32(Int32Array),
+    Int64(Int64Array),
+    UInt32(UInt32Array),
+    Float32(Float32Array),
+    Float64(Float64Array),
+    Decimal128(Decimal128Array),
+    Decimal256(Decimal256Array, bool),
+    Utf8(StringArray),
+    LargeUtf8(LargeStringArray),
+    Utf8View(StringViewArray),
+    Binary(BinaryArray),
+    LargeBinary(LargeBinaryArray),
+    Date(Date32Array),
+    Time(Time64MicrosecondArray),
+    Timestamp(TimestampMicrosecondArray, bool),
+    YearMonth(IntervalYearMonthArray),
+    DayTime(IntervalDayTimeArray),
+    MonthDayNano(IntervalMonthDayNanoArray),
+    /// Microseconds.
+    Duration(Int64Array),
+    List(ListArray, Box<Column>),
+    Struct(StructArray, Vec<Column>),
+    Map(MapArray, Box<Column>, Box<Column>),
+}
+
+macro_rules! for_each_array {
+    ($column:expr, $array:ident => $body:expr) => {
+        match $column {
+            Column::Null => true,
+            Column::Boolean($array) => $body,
+            Column::Int16($array) => $body,
+            Column::Int32($array) => $body,
+            Column::Int64($array) | Column::Duration($array) => $body,
+            Column::UInt32($array) => $body,
+            Column::Float32($array) => $body,
+            Column::Float64($array) => $body,
+            Column::Decimal128($array) => $body,
+            Column::Decimal256($array, _) => $body,
+            Column::Utf8($array) => $body,
+            Column::LargeUtf8($array) => $body,
+            Column::Utf8View($array) => $body,
+            Column::Binary($array) => $body,
+            Column::LargeBinary($array) => $body,
+            Column::Date($array) => $body,
+            Column::Time($array) => $body,
+            Column::Timestamp($array, _) => $body,
+            Column::YearMonth($array) => $body,
+            Column::DayTime($array) => $body,
+            Column::MonthDayNano($array) => $body,
+            Column::List($array, _) => $body,
+            Column::Struct($array, _) => $body,
+            Column::Map($array, _, _) => $body,
+        }
+    };
+}
+
+fn cast(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(array, target, &options).map_err(|error| {
+        let of = to_postgres(array.data_type());
+        Error::from(error).context(format!("a value of type {of} does not fit its Postgres type")).code("22003")
+    })
+}
+
+impl Column {
+    pub(super) fn new(array: &ArrayRef) -> Result<Self> {
+        use DataType as T;
+        let again = |target: &DataType| Column::new(&cast(array, target)?);
+        Ok(match array.data_type() {
+            T::Null => Column::Null,
+            T::Boolean => Column::Boolean(array.as_boolean().clone()),
+            T::Int16 => Column::Int16(array.as_primitive().clone()),
+            T::Int32 => Column::Int32(array.as_primitive().clone()),
+            T::Int64 => Column::Int64(array.as_primitive().clone()),
+            T::UInt32 => Column::UInt32(array.as_primitive().clone()),
+            T::Float32 => Column::Float32(array.as_primitive().clone()),
+            T::Float64 => Column::Float64(array.as_primitive().clone()),
+            T::Int8 | T::UInt8 => again(&T::Int16)?,
+            T::UInt16 => again(&T::Int32)?,
+            T::UInt64 => again(&T::Int64)?,
+            T::Float16 => again(&T::Float32)?,
+            T::Decimal128(..) => Column::Decimal128(array.as_primitive().clone()),
+            T::Decimal256(precision, scale) => {
+                Column::Decimal256(array.as_primitive().clone(), (*precision, *scale) == (76, 38))
+            }
+            T::Decimal32(precision, scale) | T::Decimal64(precision, scale) => {
+                again(&T::Decimal128(*precision, *scale))?
+            }
+            T::Utf8 => Column::Utf8(array.as_string().clone()),
+            T::LargeUtf8 => Column::LargeUtf8(array.as_string().clone()),
+            T::Utf8View => Column::Utf8View(array.as_string_view().clone()),
+            T::Binary => Column::Binary(array.as_binary().clone()),
+            T::LargeBinary => Column::LargeBinary(array.as_binary().clone()),
+            T::BinaryView | T::FixedSizeBinary(_) => again(&T::LargeBinary)?,
+            T::Date32 => Column::Date(array.as_primitive().clone()),
+            T::Date64 => again(&T::Date32)?,
+            T::Time64(TimeUnit::Microsecond) => Column::Time(array.as_primitive().clone()),
+            T::Time32(_) | T::Time64(_) => again(&T::Time64(TimeUnit::Microsecond))?,
+            T::Timestamp(TimeUnit::Microsecond, zone) => {
+                Column::Timestamp(array.as_primitive().clone(), zone.is_some())
+            }
+            T::Timestamp(_, zone) => again(&T::Timestamp(TimeUnit::Microsecond, zone.clone()))?,
+            T::Interval(IntervalUnit::YearMonth) => Column::YearMonth(array.as_primitive().clone()),
+            T::Interval(IntervalUnit::DayTime) => Column::DayTime(array.as_primitive().clone()),
+            T::Interval(IntervalUnit::MonthDayNano) => Column::MonthDayNano(array.as_primitive().clone()),
+            T::Duration(TimeUnit::Microsecond) => Column::Duration(cast(array, &T::Int64)?.as_primitive().clone()),
+            T::Duration(_) => again(&T::Duration(TimeUnit::Microsecond))?,
+            T::Dictionary(_, values) => again(values)?,
+            T::RunEndEncoded(_, values) => again(values.data_type())?,
+            T::List(_) => {
+                let list = array.as_list::<i32>().clone();
+                let values = Box::new(Column::new(list.values())?);
+                Column::List(list, values)
+            }
+            T::LargeList(field) | T::FixedSizeList(field, _) | T::ListView(field) | T::LargeListView(field) => {
+                again(&T::List(Arc::clone(field)))?
+            }
+            T::Struct(_) => {
+                let array = array.as_struct().clone();
+                let children = array.columns().iter().map(Column::new).collect::<Result<_>>()?;
+                Column::Struct(array, children)
+            }
+            T::Map(..) => {
+                let map = array.as_map().clone();
+                let (keys, values) = (Column::new(map.keys())?, Column::new(map.values())?);
+                Column::Map(map, Box::new(keys), Box::new(values))
+            }
+            other => {
+                return Err(Error::unsupported(format!("results of type {} are not supported", to_postgres(other))));
+            }
+        })
+    }
+
+    pub(super) fn is_null(&self, row: usize) -> bool {
+        for_each_array!(self, array => array.is_null(row))
+    }
+
+    /// Months, days, microseconds.
+    pub(super) fn interval(&self, row: usize) -> (i32, i32, i64) {
+        match self {
+            Column::YearMonth(array) => (array.value(row), 0, 0),
+            Column::DayTime(array) => {
+                let value = array.value(row);
+                (0, value.days, i64::from(value.milliseconds) * 1000)
+            }
+            Column::MonthDayNano(array) => {
+                let value = array.value(row);
+                (value.months, value.days, value.nanoseconds / 1000)
+            }
+            Column::Duration(array) => (0, 0, array.value(row)),
+            _ => (0, 0, 0),
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! One value of a column as text, in binary or as JSON.
+
+use std::fmt::Write;
+
+use bytes::{BufMut, BytesMut};
+use datafusion::arrow::array::Array;
+
+use super::super::text::{self, Style};
+use super::column::Column;
+use crate::error::{Error, Result};
+use crate::pg_catalog::pg_type;
+
+/// Microseconds between 1970 and 2000, where Postgres counts from.
+pub(in crate::wire) const EPOCH_MICROSECONDS: i64 = 946_684_800_000_000;
+/// Days between 1970 and 2000.
+pub(in crate::wire) const EPOCH_DAYS: i32 = 10_957;
+
+/// Writes the length of what was appended since `from` at `place`.
+pub(super) fn put_length(out: &mut BytesMut, place: usize, from: usize) -> Result<()> {
+    let length = i32::try_from(out.len() - from)
+        .map_err(|_| Error::invalid("a row of the result is larger than 2 GB").code("54000"))?;
+    out[place..place + 4].copy_from_slice(&length.to_be_bytes());
+    Ok(())
+}
+
+impl Column {
+    pub(super) fn text(&self, row: usize, style: Style, out: &mut BytesMut) -> Result<()> {
+        match self {
+            Column::Null => {}
+            Column::Boolean(array) => out.put_u8(if array.value(row) { b't' } else { b'f' }),
+            Column::Int16(array) => put_display(out, array.value(row)),
+            Column::Int32(array) => put_display(out, array.value(row)),
+            Column::Int64(array) => put_display(out, array.value(row)),
+            Column::UInt32(array) => put_display(out, array.value(row)),
+            Column::Float32(array) => {
+                let value = array.value(row);
+                if (1e-4..1e6).contains(&value.abs()) {
+                    put_display(out, value);
+                } else {
+                    text::float(out, &format!("{value:e}"), f64::from(value), 6);
+                }
+            }
+            Column::Float64(array) => {
+                let value = array.value(row);
+                text::float(out, &format!("{value:e}"), value, 15);
+            }
+            Column::Decimal128(array) => text::decimal(out, &array.value(row).to_string(), array.scale(), false),
+            Column::Decimal256(array, trim) => {
+                text::decimal(out, &array.value(row).to_string(), array.scale(), *trim);
+            }
+            Column::Utf8(array) => out.put_slice(array.value(row).as_bytes()),
+            Column::LargeUtf8(array) => out.put_slice(array.value(row).as_bytes()),
+            Column::Utf8View(array) => out.put_slice(array.value(row).as_bytes()),
+            Column::Binary(array) => put_hex(out, array.value(row)),
+            Column::LargeBinary(array) => put_hex(out, array.value(row)),
+            Column::Date(array) => {
+                let era = text::date(out, i64::from(array.value(row)))?;
+                out.put_slice(era.as_bytes());
+            }
+            Column::Time(array) => text::time(out, array.value(row)),
+            Column::Timestamp(array, zoned) => {
+                text::timestamp(out, array.value(row), zoned.then_some(style.zone), b' ')?;
+            }
+            Column::YearMonth(_) | Column::DayTime(_) | Column::MonthDayNano(_) | Column::Duration(_) => {
+                let (months, days, microseconds) = self.interval(row);
+                text::interval(out, months, days, microseconds);
+            }
+            Column::List(list, values) => {
+                out.put_u8(b'{');
+                let mut element = BytesMut::new();
+                for (index, row) in range(list.value_offsets(), row).enumerate() {
+                    if index > 0 {
+                        out.put_u8(b',');
+                    }
+                    if values.is_null(row) {
+                        out.put_slice(b"NULL");
+                    } else if matches!(**values, Column::List(..)) {
+                        values.text(row, style, out)?;
+                    } else {
+                        element.clear();
+                        values.text(row, style, &mut element)?;
+                        put_element(out, &element);
+                    }
+                }
+                out.put_u8(b'}');
+            }
+            Column::Struct(..) | Column::Map(..) => self.json(row, style, out)?,
+        }
+        Ok(())
+    }
+
+    /// `1 2` for int2vector and oidvector.
+    pub(super) fn vector(&self, row: usize, style: Style, out: &mut BytesMut) -> Result<()> {
+        let Column::List(list, values) = self else { return self.text(row, style, out) };
+        for (index, row) in range(list.value_offsets(), row).enumerate() {
+            if index > 0 {
+                out.put_u8(b' ');
+            }
+            values.text(row, style, out)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn binary(&self, row: usize, oid: u32, style: Style, out: &mut BytesMut) -> Result<()> {
+        match self {
+            Column::Boolean(array) => out.put_u8(u8::from(array.value(row))),
+            Column::Int16(array) => out.put_i16(array.value(row)),
+            Column::Int32(array) => out.put_i32(array.value(row)),
+            Column::Int64(array) => out.put_i64(array.value(row)),
+            Column::UInt32(array) => out.put_u32(array.value(row)),
+            Column::Float32(array) => out.put_f32(array.value(row)),
+            Column::Float64(array) => out.put_f64(array.value(row)),
+            Column::Decimal128(_) | Column::Decimal256(..) => {
+                let mut digits = BytesMut::new();
+                self.text(row, style, &mut digits)?;
+                numeric(out, &digits)?;
+            }
+            Column::Binary(array) => out.put_slice(array.value(row)),
+            Column::LargeBinary(array) => out.put_slice(array.value(row)),
+            Column::Date(array) => {
+                let days = array.value(row).checked_sub(EPOCH_DAYS);
+                out.put_i32(days.ok_or_else(|| Error::invalid("date out of range").code("22008"))?);
+            }
+            Column::Time(array) => out.put_i64(array.value(row)),
+            Column::Timestamp(array, _) => {
+                let microseconds = array.value(row).checked_sub(EPOCH_MICROSECONDS);
+                out.put_i64(microseconds.ok_or_else(|| Error::invalid("timestamp out of range").code("22008"))?);
+            }
+            Column::YearMonth(_) | Column::DayTime(_) | Column::MonthDayNano(_) | Column::Duration(_) => {
+                let (months, days, microseconds) = self.interval(row);
+                out.put_i64(microseconds);
+                out.put_i32(days);
+                out.put_i32(months);
+            }
+            Column::List(..) => self.binary_array(row, oid, style, out)?,
+            Column::Struct(..) | Column::Map(..) => {
+                out.put_u8(1);
+                self.json(row, style, out)?;
+            }
+            Column::Null | Column::Utf8(_) | Column::LargeUtf8(_) | Column::Utf8View(_) => {
+                if oid == 3802 {
+                    out.put_u8(1);
+                }
+                self.text(row, style, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Dimensions, then the elements of the innermost lists.
+    fn binary_array(&self, row: usize, oid: u32, style: Style, out: &mut BytesMut) -> Result<()> {
+        let element_oid = match oid {
+            22 => 21,
+            30 => 26,
+            _ => pg_type::element_oid(oid).unwrap_or(pg_type::TEXT),
+        };
+        let mut column = self;
+        let mut rows = row..row + 1;
+        let mut dimensions = Vec::new();
+        while let Column::List(list, values) = column {
+            let offsets = list.value_offsets();
+            let (first, last) = (offsets[rows.start], offsets[rows.end]);
+            let length = rows.clone().next().map_or(0, |row| offsets[row + 1] - offsets[row]);
+            if rows.clone().any(|row| list.is_null(row) || offsets[row + 1] - offsets[row] != length) {
+                return Err(Error::unsupported("arrays of arrays of different lengths have no binary form")
+                    .hint("Ask for the result as text."));
+            }
+            dimensions.push(length);
+            rows = usize::try_from(first).unwrap_or(0)..usize::try_from(last).unwrap_or(0);
+            column = values;
+        }
+        if rows.is_empty() {
+            dimensions.clear();
+        }
+        out.put_i32(i32::try_from(dimensions.len()).unwrap_or(0));
+        out.put_i32(i32::from(rows.clone().any(|row| column.is_null(row))));
+        out.put_u32(element_oid);
+        for dimension in dimensions {
+            out.put_i32(dimension);
+            // The vectors of the catalogue are the only arrays that count from 0.
+            out.put_i32(i32::from(!matches!(oid, 22 | 30)));
+        }
+        for row in rows {
+            if column.is_null(row) {
+                out.put_i32(-1);
+                continue;
+            }
+            let place = out.len();
+            out.put_i32(0);
+            column.binary(row, element_oid, style, out)?;
+            put_length(out, place, place + 4)?;
+        }
+        Ok(())
+    }
+
+    fn json(&self, row: usize, style: Style, out: &mut BytesMut) -> Result<()> {
+        if self.is_null(row) {
+            out.put_slice(b"null");
+            return Ok(());
+        }
+        match self {
+            Column::Boolean(array) => put_display(out, array.value(row)),
+            Column::Int16(_)
+            | Column::Int32(_)
+            | Column::Int64(_)
+            | Column::UInt32(_)
+            | Column::Decimal128(_)
+            | Column::Decimal256(..) => self.text(row, style, out)?,
+            Column::Float32(array) if array.value(row).is_finite() => self.text(row, style, out)?,
+            Column::Float64(array) if array.value(row).is_finite() => self.text(row, style, out)?,
+            Column::Timestamp(array, zoned) => {
+                out.put_u8(b'"');
+                text::timestamp(out, array.value(row), zoned.then_some(style.zone), b'T')?;
+                out.put_u8(b'"');
+            }
+            Column::List(list, values) => {
+                out.put_u8(b'[');
+                for (index, row) in range(list.value_offsets(), row).enumerate() {
+                    out.put_slice(if index > 0 { b", " } else { b"" });
+                    values.json(row, style, out)?;
+                }
+                out.put_u8(b']');
+            }
+            Column::Struct(array, children) => {
+                out.put_u8(b'{');
+                for (index, (name, child)) in array.column_names().iter().zip(children).enumerate() {
+                    out.put_slice(if index > 0 { b", " } else { b"" });
+                    put_json_string(out, name);
+                    out.put_slice(b": ");
+                    child.json(row, style, out)?;
+                }
+                out.put_u8(b'}');
+            }
+            Column::Map(map, keys, values) => {
+                out.put_u8(b'{');
+                for (index, row) in range(map.value_offsets(), row).enumerate() {
+                    out.put_slice(if index > 0 { b", " } else { b"" });
+                    let mut key = BytesMut::new();
+                    keys.text(row, style, &mut key)?;
+                    put_json_string(out, &String::from_utf8_lossy(&key));
+                    out.put_slice(b": ");
+                    values.json(row, style, out)?;
+                }
+                out.put_u8(b'}');
+            }
+            _ => {
+                let mut value = BytesMut::new();
+                self.text(row, style, &mut value)?;
+                put_json_string(out, &String::from_utf8_lossy(&value));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn range(offsets: &[i32], row: usize) -> std::ops::Range<usize> {
+    usize::try_from(offsets[row]).unwrap_or(0)..usize::try_from(offsets[row + 1]).unwrap_or(0)
+}
+
+fn put_display(out: &mut BytesMut, value: impl std::fmt::Display) {
+    let _ = write!(out, "{value}");
+}
+
+fn put_hex(out: &mut BytesMut, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    out.put_slice(b"\\x");
+    for byte in bytes {
+        out.put_u8(DIGITS[usize::from(byte >> 4)]);
+        out.put_u8(DIGITS[usize::from(byte & 15)]);
+    }
+}
+
+fn put_json_string(out: &mut BytesMut, value: &str) {
+    let quoted = serde_json::Value::from(value).to_string();
+    out.put_slice(quoted.as_bytes());
+}
+
+/// An element of an array's text, quoted where Postgres quotes.
+fn put_element(out: &mut BytesMut, element: &[u8]) {
+    let plain = !element.is_empty()
+        && !element.eq_ignore_ascii_case(b"null")
+        && !element.iter().any(|byte| matches!(byte, b'"' | b'\\' | b'{' | b'}' | b',') || byte.is_ascii_whitespace());
+    if plain {
+        return out.put_slice(element);
+    }
+    out.put_u8(b'"');
+    for &byte in element {
+        if matches!(byte, b'"' | b'\\') {
+            out.put_u8(b'\\');
+        }
+        out.put_u8(byte);
+    }
+    out.put_u8(b'"');
+}
+
+/// Binary numeric from its text: groups of four digits around the point.
+fn numeric(out: &mut BytesMut, text: &[u8]) -> Result<()> {
+    let too_long = || Error::invalid("numeric out of range").code("22003");
+    let (negative, text) = match text.strip_prefix(b"-") {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let point = text.iter().position(|&byte| byte == b'.').unwrap_or(text.len());
+    let (whole, fraction) = (&text[..point], text.get(point + 1..).unwrap_or_default());
+    let digit = |byte: Option<&u8>| i16::from(byte.map_or(0, |byte| byte - b'0'));
+    let mut groups = Vec::new();
+    let padding = (4 - whole.len() % 4) % 4;
+    let mut value = 0;
+    for (index, byte) in whole.iter().enumerate() {
+        value = value * 10 + digit(Some(byte));
+        if (index + padding) % 4 == 3 {
+            groups.push(value);
+            value = 0;
+        }
+    }
+    let mut weight = i16::try_from(groups.len()).map_err(|_| too_long())? - 1;
+    for group in fraction.chunks(4) {
+        groups.push((0..4).fold(0, |value, index| value * 10 + digit(group.get(index))));
+    }
+    while groups.first() == Some(&0) {
+        groups.remove(0);
+        weight -= 1;
+    }
+    while groups.last() == Some(&0) {
+        groups.pop();
+    }
+    if groups.is_empty() {
+        weight = 0;
+    }
+    out.put_i16(i16::try_from(groups.len()).map_err(|_| too_long())?);
+    out.put_i16(weight);
+    out.put_u16(if negative && !groups.is_empty() { 0x4000 } else { 0 });
+    out.put_i16(i16::try_from(fraction.len()).map_err(|_| too_long())?);
+    for group in groups {
+        out.put_i16(group);
+    }
+    Ok(())
+}
