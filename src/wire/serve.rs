@@ -114,9 +114,20 @@ impl Client<'_> {
     }
 
     async fn wait_for_input(&mut self, missing: usize) -> Result<(), Failure> {
+        let idle = self.session.idle_timeout();
+        let silence = async {
+            match idle {
+                Some((limit, error)) => {
+                    tokio::time::sleep(limit).await;
+                    error
+                }
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             () = self.shared.shutdown.cancelled() => Err(server_stops().into()),
+            error = silence => Err(error.into()),
             done = async {
                 self.connection.flush().await?;
                 self.connection.fill(missing).await

@@ -496,6 +496,28 @@ async fn a_statement_timeout_ends_streams_and_silent_queries() {
 }
 
 #[tokio::test]
+async fn idle_sessions_end_after_their_time_outs() {
+    let server = server().await;
+    let query = |sql: &str| message(b'Q', format!("{sql}\0").as_bytes());
+    let mut raw = server.raw().await;
+    // Outside of a transaction the other setting counts.
+    raw.send(&query("set idle_in_transaction_session_timeout = '50ms'")).await;
+    assert_eq!(raw.until_ready().await, "C SET, Z");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    raw.send(&query("begin")).await;
+    assert_eq!(raw.until_ready().await, "C BEGIN, Z");
+    assert_eq!(raw.until_ready().await, "E FATAL 25P03, end");
+    let mut raw = server.raw().await;
+    raw.send(&query("set idle_session_timeout = '50ms'")).await;
+    assert_eq!(raw.until_ready().await, "C SET, Z");
+    assert_eq!(raw.until_ready().await, "E FATAL 57P05, end");
+    // 0 is no limit, and a statement that runs is not idle.
+    let mut raw = server.raw().await;
+    raw.send(&query("set idle_session_timeout = 0; set idle_session_timeout = '2s'; select count(*) from generate_series(1, 3000000) g(x) where x % 7 = 1")).await;
+    assert_eq!(raw.until_ready().await, "C SET, C SET, T, D*1, C SELECT 1, Z");
+}
+
+#[tokio::test]
 async fn only_loopback_addresses_are_served() {
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let directory = tempfile::tempdir().unwrap();

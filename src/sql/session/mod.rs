@@ -212,6 +212,16 @@ impl Session {
         self.settings.timeout("statement_timeout")
     }
 
+    /// How long its client may be silent now, and what ends it then.
+    pub fn idle_timeout(&self) -> Option<(std::time::Duration, Error)> {
+        let (setting, words, code) = match self.transaction_status() {
+            TransactionStatus::Idle => ("idle_session_timeout", "idle-session", "57P05"),
+            _ => ("idle_in_transaction_session_timeout", "idle-in-transaction", "25P03"),
+        };
+        let limit = self.settings.timeout(setting)?;
+        Some((limit, Error::unavailable(format!("terminating connection due to {words} timeout")).code(code)))
+    }
+
     /// What system relations may know of it.
     pub fn view(&self) -> Arc<SessionView> {
         self.derived_now().view
