@@ -234,7 +234,7 @@ async fn a_kill_right_after_drop_job_leaves_nothing_for_ever() {
 async fn two_hundred_jobs_are_dropped_one_by_one() {
     // Each has a reader, a checkpoint and a sink: the whole number takes a minute in builds like this one.
     let jobs = if std::env::var("STREAMGATE_TEST_LONG").is_ok() { 200 } else { 30 };
-    let back_ends = BackEndsOfProcess::shared();
+    let back_ends = BackEndsOfProcess::take().await;
     let topic = unique("many");
     create_topic(&back_ends.kafka(), &topic, 1).await;
     let folder = TempDir::new().unwrap();
