@@ -496,6 +496,23 @@ async fn a_statement_timeout_ends_streams_and_silent_queries() {
 }
 
 #[tokio::test]
+async fn a_prepared_statement_reads_the_clock_each_time_also_through_a_view() {
+    let server = server().await;
+    let client = server.connect().await;
+    client
+        .batch_execute("create view moment as select now() as t; create view later as select t from moment")
+        .await
+        .unwrap();
+    for query in ["select now()::text", "select t::text from moment", "select t::text from later"] {
+        let statement = client.prepare(query).await.unwrap();
+        let first: String = client.query_one(&statement, &[]).await.unwrap().get(0);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let second: String = client.query_one(&statement, &[]).await.unwrap().get(0);
+        assert!(second > first, "{query}: {first}, {second}");
+    }
+}
+
+#[tokio::test]
 async fn idle_sessions_end_after_their_time_outs() {
     let server = server().await;
     let query = |sql: &str| message(b'Q', format!("{sql}\0").as_bytes());
