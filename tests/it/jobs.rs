@@ -236,10 +236,10 @@ async fn two_hundred_jobs_are_dropped_one_by_one() {
     let jobs = if std::env::var("STREAMGATE_TEST_LONG").is_ok() { 200 } else { 30 };
     let back_ends = BackEndsOfProcess::take().await;
     let topic = unique("many");
-    create_topic(&back_ends.kafka(), &topic, 1).await;
     let folder = TempDir::new().unwrap();
     let data_dir = folder.path().join("data");
     let server = ServerProcess::start(&back_ends, &data_dir).await;
+    create_topic(&back_ends.kafka(), &topic, 1).await;
     server.execute(&kafka_tables(&topic, "")).await;
     for job in 0..jobs {
         server.execute(&format!("CREATE JOB j{job} AS INSERT INTO copies SELECT n + {job} FROM numbers")).await;
