@@ -115,23 +115,22 @@ impl Client<'_> {
 
     async fn wait_for_input(&mut self, missing: usize) -> Result<(), Failure> {
         let idle = self.session.idle_timeout();
-        let silence = async {
+        let input = async {
+            // What is still to be sent is no silence of the client's.
+            self.connection.flush().await?;
+            let filled = self.connection.fill(missing);
             match idle {
-                Some((limit, error)) => {
-                    tokio::time::sleep(limit).await;
-                    error
-                }
-                None => std::future::pending().await,
+                Some((limit, error)) => match tokio::time::timeout(limit, filled).await {
+                    Ok(filled) => Ok(filled?),
+                    Err(_) => Err(Failure::from(error)),
+                },
+                None => Ok(filled.await?),
             }
         };
         tokio::select! {
             biased;
             () = self.shared.shutdown.cancelled() => Err(server_stops().into()),
-            error = silence => Err(error.into()),
-            done = async {
-                self.connection.flush().await?;
-                self.connection.fill(missing).await
-            } => Ok(done?),
+            done = input => done,
         }
     }
 
