@@ -149,7 +149,8 @@ pub fn evaluate(expression: &dyn PhysicalExpr, rows: &RecordBatch) -> Result<Arr
         let error = Error::of_evaluation(error);
         match run(&rows.slice(0, 0)) {
             Ok(_) => error,
-            Err(_) => error.of_every_row(),
+            // What is wrong for all rows is what is told, not what one of them met first.
+            Err(of_all) => Error::of_evaluation(of_all).of_every_row(),
         }
     })
 }

@@ -312,6 +312,14 @@ async fn configuration_errors_end_a_job_whatever_the_mode_and_rows_do_not() {
     let failed = world.until_failed("of_all").await;
     assert!(failed.contains("unterminated quote"), "{failed}");
     world.until_failed("of_regex").await;
+    // The constant is what is told, also where a row has a fault of its own.
+    world
+        .execute(
+            "CREATE JOB of_both AS INSERT INTO out SELECT 1, DATE_FORMAT(CAST(id AS TIMESTAMP), 'yyyy ''') FROM orders",
+        )
+        .await;
+    let failed = world.until_failed("of_both").await;
+    assert!(failed.contains("unterminated quote"), "{failed}");
     let counts = "SELECT row_errors FROM streamgate.jobs WHERE name LIKE 'of_all' OR name LIKE 'of_regex'";
     assert_eq!(world.query(counts).await, ["0", "0"]);
 }
