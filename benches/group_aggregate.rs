@@ -102,7 +102,7 @@ fn flush(operator: &mut GroupAggregate) {
 }
 
 fn process(operator: &mut GroupAggregate, batch: ChangeBatch) {
-    futures::executor::block_on(operator.process(batch)).expect("rows can be folded");
+    futures::executor::block_on(operator.process(0, batch)).expect("rows can be folded");
 }
 
 fn group_aggregate(criterion: &mut Criterion) {

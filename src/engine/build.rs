@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::checkpoint::coordinator::{Coordinator, SourceState};
 use super::checkpoint::{Logs, Manifest, Positions};
-use super::dataflow::{NodeKind, RowErrors, SinkNode};
+use super::dataflow::{Node, NodeKind, Output, RowErrors, SinkNode};
 use super::deferred::Deferred;
-use super::exchange::{self, Inputs, Output};
+use super::exchange::{self, Entry, Inputs};
 use super::expression::ExpressionScope;
 use super::job::{JobContext, Tables};
 use super::key_group::range_of;
@@ -24,7 +24,8 @@ use super::metrics::{JobMetrics, NodeMetrics};
 use super::muted::Muted;
 use super::operators::{self, OperatorContext};
 use super::state::budget::MemoryBudget;
-use super::task::{self, Command, Nodes, Report, TaskNode, TaskParts, TaskSink, Work};
+use super::task::{self, Command, Nodes, Report, RowTime, TaskNode, TaskOutput, TaskParts, TaskSink, Work};
+use super::watermark::EventTime;
 use crate::connectors::{
     BadRows, Decision, Lookup, SinkConstraints, SinkContext, SinkWriter, Source, TableDeclaration, Transactions,
     short_table_name,
@@ -44,8 +45,8 @@ pub(super) struct Start<'a> {
     pub transactions: Option<Arc<dyn Transactions>>,
 }
 
-/// Edges to other tasks by node and number of the task that gives rows.
-type Outputs = BTreeMap<(usize, usize), Vec<Output>>;
+/// Edges to other tasks by output and number of the task that gives rows.
+type Exchanges = BTreeMap<(Output, usize), Vec<exchange::Output>>;
 
 /// Builds the tasks of a job, starts them, and gives what coordinates them.
 ///
@@ -70,7 +71,6 @@ pub(super) async fn build(context: &JobContext, tables: &Tables, start: Start<'_
         tables,
         start: &start,
         layout: &layout,
-        schemas: &schemas(context)?,
         parallelism,
         epoch,
         budget: &budget,
@@ -162,26 +162,27 @@ fn bad_rows(context: &JobContext) -> Result<Arc<BadRows>> {
 }
 
 /// One channel for each edge and pair of tasks: the inputs of each stage's tasks, and the outputs.
-fn channels(layout: &Layout, parallelism: usize) -> (Vec<Vec<Inputs>>, Outputs) {
+fn channels(layout: &Layout, parallelism: usize) -> (Vec<Vec<Inputs>>, Exchanges) {
     let mut inputs: Vec<Vec<Inputs>> = (0..layout.stages.len()).map(|_| Vec::new()).collect();
     for stage in &mut inputs {
         stage.resize_with(parallelism, Inputs::default);
     }
-    let mut outputs: Outputs = BTreeMap::new();
+    let mut exchanges: Exchanges = BTreeMap::new();
     for edge in &layout.exchanges {
         let to = layout.stage_of(edge.to);
-        let place = place_in(layout, edge.to);
+        let entry = Entry { place: place_in(layout, edge.to), input: edge.input };
         for from_task in 0..parallelism {
             let mut senders = Vec::new();
             for input in &mut inputs[to] {
                 let (sender, receiver) = exchange::channel();
-                input.add(place, receiver);
+                input.add(entry, receiver);
                 senders.push(sender);
             }
-            outputs.entry((edge.from, from_task)).or_default().push(Output::new(edge.keys.clone(), senders));
+            let output = exchange::Output::new(edge.keys.clone(), senders);
+            exchanges.entry((edge.from, from_task)).or_default().push(output);
         }
     }
-    (inputs, outputs)
+    (inputs, exchanges)
 }
 
 struct Builder<'a> {
@@ -189,8 +190,6 @@ struct Builder<'a> {
     tables: &'a Tables,
     start: &'a Start<'a>,
     layout: &'a Layout,
-    /// The columns that each node gives.
-    schemas: &'a [SchemaRef],
     parallelism: usize,
     epoch: u64,
     budget: &'a MemoryBudget,
@@ -203,7 +202,7 @@ impl Builder<'_> {
     /// All tasks, and where each takes its commands from.
     async fn tasks(&self, reports: &mpsc::Sender<Report>) -> Result<(Vec<TaskParts>, Vec<mpsc::Sender<Command>>)> {
         let (context, dataflow) = (self.context, &self.context.dataflow);
-        let (inputs, mut outputs) = channels(self.layout, self.parallelism);
+        let (inputs, mut exchanges) = channels(self.layout, self.parallelism);
         let (mut parts_of_tasks, mut tasks) = (Vec::new(), Vec::new());
         for (stage, stage_inputs) in inputs.into_iter().enumerate() {
             for (number, inputs) in stage_inputs.into_iter().enumerate() {
@@ -211,7 +210,8 @@ impl Builder<'_> {
                 parts_of_tasks.push(TaskParts {
                     job: context.job.clone(),
                     nodes: Nodes {
-                        all: self.nodes(stage, number, &mut outputs).await?,
+                        all: self.nodes(stage, number, &mut exchanges).await?,
+                        task: number,
                         bad_rows: Arc::clone(&self.bad_rows),
                     },
                     inputs,
@@ -229,6 +229,7 @@ impl Builder<'_> {
                     activity: Arc::clone(self.activity),
                     commands: commands_seen,
                     reports: reports.clone(),
+                    clock: Arc::clone(&context.clock),
                 });
                 tasks.push(commands);
             }
@@ -259,7 +260,7 @@ impl Builder<'_> {
     }
 
     /// The nodes of one task, with their state.
-    async fn nodes(&self, stage: usize, task: usize, outputs: &mut Outputs) -> Result<Vec<TaskNode>> {
+    async fn nodes(&self, stage: usize, task: usize, exchanges: &mut Exchanges) -> Result<Vec<TaskNode>> {
         let dataflow = &self.context.dataflow;
         let scope = ExpressionScope::new(&dataflow.settings.time_zone, &self.context.clock);
         let open_table = Arc::clone(&self.context.open_table);
@@ -278,35 +279,55 @@ impl Builder<'_> {
             budget: self.budget.clone(),
             spill_folder: self.context.spill_folder.join(format!("{stage}-{task}")),
         };
+        let skips_bad_rows = dataflow.settings.row_errors()? == RowErrors::Skip;
         let members = &self.layout.stages[stage].nodes;
         let mut nodes = Vec::new();
         for index in members {
             let node = &dataflow.nodes[*index];
             let metrics = node_metrics(&self.context.metrics, &node.id)?;
             let work = match &node.kind {
-                NodeKind::Source(_) => Work::Source,
+                NodeKind::Source(source) => Work::Source(match &source.watermark {
+                    Some(watermark) => Some(RowTime::new(watermark, &node.schema, &scope, skips_bad_rows)?),
+                    None => None,
+                }),
                 NodeKind::Operator(kind) => {
-                    let input = &self.schemas[node.inputs[0]];
-                    let mut operator = operators::build(kind, input, &metrics, &operator_context)?;
-                    debug_assert_eq!(operator.schema(), self.schemas[*index], "columns of {}", node.id);
+                    let inputs = node.inputs.iter().map(|input| dataflow.input_schema(input).cloned());
+                    let inputs = inputs.collect::<Result<Vec<SchemaRef>>>()?;
+                    let mut operator = operators::build(kind, &inputs, &metrics, &operator_context)?;
+                    if operator.schema() != node.schema {
+                        return Err(Error::corrupt(format!("{} is stored with other columns than it gives", node.id)));
+                    }
                     self.restore(&node.id, task, &mut |table, rows| operator.restore(table, rows)).await?;
                     Work::Operator(operator)
                 }
-                NodeKind::Sink(sink) => Work::Sink(Box::new(self.sink(*index, &node.id, sink, task, &metrics).await?)),
+                NodeKind::Sink(sink) => Work::Sink(Box::new(self.sink(*index, node, sink, task, &metrics).await?)),
             };
-            let locals = members
-                .iter()
-                .enumerate()
-                .filter(|(_, other)| {
-                    dataflow.nodes[**other].inputs.contains(index)
-                        && !self.layout.exchanges.iter().any(|edge| edge.from == *index && edge.to == **other)
-                })
-                .map(|(place, _)| place)
-                .collect();
-            let outputs = outputs.remove(&(*index, task)).unwrap_or_default().into();
-            nodes.push(TaskNode { id: node.id.clone(), metrics, work, locals, outputs });
+            let sides = (0..node.side_outputs.len()).map(|side| Output { node: *index, side: Some(side) });
+            let outputs = std::iter::once(Output::of(*index)).chain(sides).map(|output| TaskOutput {
+                locals: self.locals(members, output),
+                exchanges: exchanges.remove(&(output, task)).unwrap_or_default().into(),
+            });
+            let outputs = outputs.collect();
+            let (event_time, held_watermark) = (EventTime::default(), None);
+            nodes.push(TaskNode { id: node.id.clone(), metrics, work, outputs, event_time, held_watermark });
         }
         Ok(nodes)
+    }
+
+    /// Where the rows of an output enter among the nodes of its own task.
+    fn locals(&self, members: &[usize], output: Output) -> Vec<Entry> {
+        let is_exchanged = |to: usize, input: usize| {
+            self.layout.exchanges.iter().any(|edge| edge.from == output && edge.to == to && edge.input == input)
+        };
+        let mut entries = Vec::new();
+        for (place, index) in members.iter().enumerate() {
+            for (input, stored) in self.context.dataflow.nodes[*index].inputs.iter().enumerate() {
+                if stored.from.contains(&output) && !is_exchanged(*index, input) {
+                    entries.push(Entry { place, input });
+                }
+            }
+        }
+        entries
     }
 
     async fn restore(
@@ -323,20 +344,14 @@ impl Builder<'_> {
     async fn sink(
         &self,
         index: usize,
-        id: &str,
+        node: &Node,
         stored: &SinkNode,
         task: usize,
         metrics: &Arc<NodeMetrics>,
     ) -> Result<TaskSink> {
         let settings = &self.context.dataflow.settings;
         let sink = &self.tables.sinks[&index];
-        let declared = stored.table.schema()?;
-        let mut fields: Vec<Field> =
-            declared.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
-        if sink.wants_version() {
-            fields.push(Field::new("_version", DataType::Int64, true));
-        }
-        let schema: SchemaRef = Arc::new(Schema::new(fields));
+        let schema = Arc::clone(&node.schema);
         let writer: Box<dyn SinkWriter> = match self.start.rebuild {
             Some(_) => Box::new(Muted::default()),
             None => {
@@ -357,7 +372,7 @@ impl Builder<'_> {
         let deferred = match (&stored.key, stored.deferred) {
             (Some(key), true) => {
                 let mut deferred = Deferred::new(&schema, key)?.counted_in(self.budget);
-                self.restore(id, task, &mut |table, rows| deferred.restore(table, rows)).await?;
+                self.restore(&node.id, task, &mut |table, rows| deferred.restore(table, rows)).await?;
                 deferred.restored()?;
                 Some(deferred)
             }
@@ -368,19 +383,4 @@ impl Builder<'_> {
         let table = stored.table.name.clone();
         Ok(TaskSink { writer, in_transaction, deferred, table, schema, constraints, ticket: 0 })
     }
-}
-
-/// The columns that each node gives; sinks give none.
-fn schemas(context: &JobContext) -> Result<Vec<SchemaRef>> {
-    let dataflow = &context.dataflow;
-    let scope = ExpressionScope::new(&dataflow.settings.time_zone, &context.clock);
-    let mut schemas: Vec<SchemaRef> = Vec::new();
-    for node in &dataflow.nodes {
-        schemas.push(match &node.kind {
-            NodeKind::Source(source) => Arc::new(source.table.schema()?.project(&source.projection)?),
-            NodeKind::Operator(kind) => operators::output_schema(kind, &schemas[node.inputs[0]], &scope)?,
-            NodeKind::Sink(_) => Arc::new(Schema::empty()),
-        });
-    }
-    Ok(schemas)
 }

@@ -1,4 +1,4 @@
-//! Rows between tasks: split by key group on the sending side, aligned at barriers on the receiving side.
+//! Rows and watermarks between tasks: rows are split by key group on the sending side, barriers are aligned on the receiving side.
 //! Channels are short and bounded, one for each pair of tasks: a full one holds its sender up, a channel whose barrier has come
 //! is not read until the others' have, which is all that alignment is.
 
@@ -8,6 +8,7 @@ use datafusion::arrow::array::{ArrayRef, UInt32Array};
 use tokio::sync::mpsc;
 
 use super::key_group::{key_groups, owner_of};
+use super::watermark::Watermark;
 use crate::changelog::ChangeBatch;
 use crate::error::{Error, Result};
 
@@ -19,6 +20,8 @@ const CHANNEL_MESSAGES_MAX: usize = 8;
 pub enum Message {
     /// Rows.
     Rows(ChangeBatch),
+    /// How far the event time of the rows is that the sending task gives on this edge.
+    Watermark(Watermark),
     /// Everything of the epoch was sent.
     Barrier(u64),
     /// Nothing follows.
@@ -82,6 +85,15 @@ fn gone() -> Error {
     Error::unavailable("a task that takes rows has ended")
 }
 
+/// Where rows enter a task: an input of one of its nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// Place of the node in its task.
+    pub place: usize,
+    /// Place among the node's inputs.
+    pub input: usize,
+}
+
 /// The receiving side of all edges into one task.
 #[derive(Default)]
 pub struct Inputs {
@@ -91,8 +103,8 @@ pub struct Inputs {
 }
 
 struct Channel {
-    /// Place of the node in its task that takes the rows.
-    node: usize,
+    /// What takes the rows.
+    entry: Entry,
     receiver: mpsc::Receiver<Message>,
     state: ChannelState,
 }
@@ -105,19 +117,28 @@ enum ChannelState {
     Ended,
 }
 
-/// What came in.
+/// What a task takes from its channels.
 #[derive(Debug)]
 pub enum Received {
     /// Rows for a node of the task.
-    Rows(usize, ChangeBatch),
-    /// A channel has reached a barrier or its end: alignment may be complete.
-    Progress,
+    Rows(Entry, ChangeBatch),
+    /// How far the rows of a channel (by its place) are, for a node of the task.
+    Watermark(Entry, usize, Watermark),
+    /// A channel has reached a barrier: alignment may be complete.
+    Barrier,
+    /// A channel (by its place) has ended: nothing comes of it any more, and nobody waits for its barrier or its watermark.
+    Ended(Entry, usize),
 }
 
 impl Inputs {
-    /// Adds a channel whose rows node `node` takes.
-    pub fn add(&mut self, node: usize, receiver: mpsc::Receiver<Message>) {
-        self.channels.push(Channel { node, receiver, state: ChannelState::Open });
+    /// Adds a channel whose rows enter at `entry`.
+    pub fn add(&mut self, entry: Entry, receiver: mpsc::Receiver<Message>) {
+        self.channels.push(Channel { entry, receiver, state: ChannelState::Open });
+    }
+
+    /// Where the rows of each channel enter, by the channel's place.
+    pub fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.channels.iter().map(|channel| channel.entry)
     }
 
     /// Whether all channels have ended (or there are none).
@@ -159,14 +180,15 @@ impl Inputs {
                 if let Poll::Ready(message) = channel.receiver.poll_recv(context) {
                     self.turn = (place + 1) % count;
                     return Poll::Ready(match message {
-                        Some(Message::Rows(batch)) => Ok(Received::Rows(channel.node, batch)),
+                        Some(Message::Rows(batch)) => Ok(Received::Rows(channel.entry, batch)),
+                        Some(Message::Watermark(watermark)) => Ok(Received::Watermark(channel.entry, place, watermark)),
                         Some(Message::Barrier(epoch)) => {
                             channel.state = ChannelState::AtBarrier(epoch);
-                            Ok(Received::Progress)
+                            Ok(Received::Barrier)
                         }
                         Some(Message::End) => {
                             channel.state = ChannelState::Ended;
-                            Ok(Received::Progress)
+                            Ok(Received::Ended(channel.entry, place))
                         }
                         None => Err(Error::unavailable("a task that gives rows has ended")),
                     });

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::dataflow::{Dataflow, Node, NodeKind, OperatorKind};
+use super::dataflow::{Dataflow, Input, Node, NodeKind, OperatorKind};
 use crate::connectors::TableDeclaration;
 
 impl Dataflow {
@@ -75,29 +75,41 @@ impl Dataflow {
             let _ = write!(line, " ({more})");
         }
         lines.push(line);
-        let mut depth = depth + 1;
-        if let Some(keys) = &node.keyed_by
+        for input in &node.inputs {
+            self.explain_input(input, depth + 1, facts, shown, lines);
+        }
+    }
+
+    fn explain_input(
+        &self,
+        input: &Input,
+        mut depth: usize,
+        facts: &dyn Fn(&Node) -> Option<String>,
+        shown: &mut [bool],
+        lines: &mut Vec<String>,
+    ) {
+        if let Some(keys) = &input.keyed_by
             && self.settings.parallelism().unwrap_or(1) > 1
         {
-            let names = node.inputs.first().map(|input| self.column_names(*input)).unwrap_or_default();
+            let names = self.input_names(input);
             let keys: Vec<String> = keys.iter().map(|key| name_of(&names, *key)).collect();
             let how = if keys.is_empty() { "to one task".to_owned() } else { format!("hash({})", keys.join(", ")) };
             lines.push(format!("{}Exchange: {how}", "  ".repeat(depth)));
             depth += 1;
         }
-        if node.inputs.len() > 1 {
+        if input.from.len() > 1 {
             lines.push(format!("{}Union", "  ".repeat(depth)));
             depth += 1;
         }
-        for input in &node.inputs {
-            self.explain_node(*input, depth, facts, shown, lines);
+        for output in &input.from {
+            self.explain_node(output.node, depth, facts, shown, lines);
         }
     }
 
     /// What a node does.
     fn describe(&self, index: usize) -> String {
         let node = &self.nodes[index];
-        let names = || node.inputs.first().map(|input| self.column_names(*input)).unwrap_or_default();
+        let names = || node.inputs.first().map(|input| self.input_names(input)).unwrap_or_default();
         match &node.kind {
             NodeKind::Source(source) => {
                 let columns: Vec<&str> = source
@@ -110,7 +122,10 @@ impl Dataflow {
                     crate::changelog::Changelog::Append => String::new(),
                     other => format!(", changelog={}", other.name()),
                 };
-                format!("Source: {} columns [{}]{changes}", source.table.name, columns.join(", "))
+                let watermark = source.watermark.as_ref().map_or_else(String::new, |watermark| {
+                    format!(", watermark for {} as {}", watermark.column, watermark.expression.text)
+                });
+                format!("Source: {} columns [{}]{changes}{watermark}", source.table.name, columns.join(", "))
             }
             NodeKind::Operator(kind) => match kind {
                 OperatorKind::Filter { predicate } => format!("Filter: {}", predicate.text),
@@ -148,6 +163,11 @@ impl Dataflow {
             },
             NodeKind::Sink(sink) => {
                 let mut text = format!("Sink: {}", sink.table.name);
+                if let Some(columns) = &sink.columns {
+                    let listed = columns.iter().filter_map(|column| sink.table.columns.get(*column));
+                    let names: Vec<&str> = listed.map(|column| column.name.as_str()).collect();
+                    let _ = write!(text, " columns [{}]", names.join(", "));
+                }
                 match (&sink.key, node.changelog) {
                     (Some(key), _) => {
                         let names: Vec<String> = sink.table.columns.iter().map(|column| column.name.clone()).collect();
@@ -165,10 +185,14 @@ impl Dataflow {
         }
     }
 
+    fn input_names(&self, input: &Input) -> Vec<String> {
+        input.from.first().map(|output| self.column_names(output.node)).unwrap_or_default()
+    }
+
     /// Names of the columns that a node gives, as far as they have any.
     fn column_names(&self, index: usize) -> Vec<String> {
         let node = &self.nodes[index];
-        let input = || node.inputs.first().map(|input| self.column_names(*input)).unwrap_or_default();
+        let input = || node.inputs.first().map(|input| self.input_names(input)).unwrap_or_default();
         match &node.kind {
             NodeKind::Source(source) => {
                 let name = |index: &usize| source.table.columns.get(*index).map(|column| column.name.clone());

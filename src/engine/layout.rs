@@ -1,7 +1,7 @@
 //! How a dataflow is spread over tasks: nodes that need no exchange between them form a stage, and every stage runs as many
 //! tasks as the job is parallel. Pure: the same dataflow and number give the same layout.
 
-use super::dataflow::{Dataflow, NodeKind};
+use super::dataflow::{Dataflow, NodeKind, Output};
 
 /// Stages and what lies between them.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,10 +24,12 @@ pub struct Stage {
 /// Rows of one node go to the tasks of another one's stage by key.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ExchangeEdge {
-    /// Index of the node that gives rows.
-    pub from: usize,
+    /// The output that gives rows.
+    pub from: Output,
     /// Index of the node that takes them.
     pub to: usize,
+    /// Place of the input of that node.
+    pub input: usize,
     /// Key columns; none: all rows go to the first task.
     pub keys: Vec<usize>,
 }
@@ -39,13 +41,18 @@ impl Layout {
         let mut stage_of: Vec<usize> = (0..count).collect();
         let mut exchanges = Vec::new();
         for (index, node) in dataflow.nodes.iter().enumerate() {
-            for input in &node.inputs {
-                match &node.keyed_by {
+            let edges = node
+                .inputs
+                .iter()
+                .enumerate()
+                .flat_map(|(place, input)| input.from.iter().map(move |output| (place, *output, &input.keyed_by)));
+            for (input, from, keyed_by) in edges {
+                match keyed_by {
                     Some(keys) if parallelism > 1 => {
-                        exchanges.push(ExchangeEdge { from: *input, to: index, keys: keys.clone() });
+                        exchanges.push(ExchangeEdge { from, to: index, input, keys: keys.clone() });
                     }
                     _ => {
-                        let (one, other) = (stage_of[*input], stage_of[index]);
+                        let (one, other) = (stage_of[from.node], stage_of[index]);
                         for stage in &mut stage_of {
                             if *stage == one.max(other) {
                                 *stage = one.min(other);

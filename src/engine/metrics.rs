@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::state::StateSize;
+use super::watermark::Watermark;
 use crate::connectors::{ConnectorMetrics, LeftOut, Position, Source, Split, Trouble};
 use crate::error::Error;
 use crate::waits::{Reason, Wait, Waits};
@@ -37,6 +38,8 @@ pub struct NodeMetrics {
     pub spilled_bytes: AtomicU64,
     /// What the node's connector counts.
     pub connector: Arc<ConnectorMetrics>,
+    /// How far event time is, by task.
+    watermarks: Mutex<BTreeMap<usize, Watermark>>,
     sample: Mutex<Sample>,
 }
 
@@ -74,6 +77,7 @@ impl NodeMetrics {
             state_bytes: AtomicU64::new(0),
             spilled_bytes: AtomicU64::new(0),
             connector: Arc::default(),
+            watermarks: Mutex::default(),
             sample: Mutex::new(sample),
         }
     }
@@ -86,6 +90,22 @@ impl NodeMetrics {
     /// Adds time held up.
     pub fn add_backpressured(&self, time: Duration) {
         self.backpressured_ns.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Event time is so far in one of the node's tasks.
+    pub(super) fn set_watermark(&self, task: usize, watermark: Watermark) {
+        self.watermarks.lock().insert(task, watermark);
+    }
+
+    /// How far event time is, in milliseconds: in the slowest task that is not idle. Absent: nothing is known of it, or all rows are
+    /// there.
+    pub fn watermark_ms(&self) -> Option<i64> {
+        let watermarks = self.watermarks.lock();
+        let times = watermarks.values().filter_map(|watermark| match *watermark {
+            Watermark::END | Watermark::Idle => None,
+            Watermark::At(time) => Some(time),
+        });
+        times.min()
     }
 
     /// A task's part of the node's state was `before` and is `now`.
@@ -286,6 +306,7 @@ impl JobMetrics {
         self.awaits.lock().clear();
         self.waits.clear(AWAITED);
         self.nodes.iter().for_each(|node| {
+            node.watermarks.lock().clear();
             node.connector.trouble.end();
         });
     }

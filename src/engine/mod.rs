@@ -17,12 +17,14 @@ pub(crate) mod lookup;
 pub mod metrics;
 mod muted;
 pub mod operators;
+pub(crate) mod plan;
 pub mod planner;
 pub mod progress;
 mod resume;
 pub(crate) mod run;
 pub mod state;
 pub(crate) mod task;
+mod watermark;
 
 #[cfg(test)]
 mod oracle;

@@ -24,7 +24,7 @@ use crate::connectors::{ConnectorMetrics, SinkKind, TableDeclaration};
 use crate::error::{Error, Result};
 
 async fn plan_one(query: &LogicalPlan, sink: &Arc<Memory>, settings: JobSettings) -> Result<Dataflow> {
-    plan_job(&[PlannedInsert { query, sink: sink.provider() }], settings).await
+    plan_job(&[PlannedInsert { query, sink: sink.provider(), columns: None }], settings).await
 }
 
 fn clock() -> Arc<dyn Clock> {

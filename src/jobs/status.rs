@@ -132,6 +132,8 @@ pub struct NodeStatus {
     pub state_bytes: u64,
     /// Bytes of state on local disk.
     pub spilled_bytes: u64,
+    /// How far event time is, in milliseconds; absent where nothing tells.
+    pub watermark_ms: Option<i64>,
 }
 
 /// One split of a job's sources.
@@ -169,6 +171,7 @@ impl NodeStatus {
             state_keys: load(&node.state_keys),
             state_bytes: load(&node.state_bytes),
             spilled_bytes: load(&node.spilled_bytes),
+            watermark_ms: node.watermark_ms(),
         }
     }
 }

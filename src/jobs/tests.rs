@@ -16,7 +16,7 @@ use crate::changelog::ChangeBatch;
 use crate::changelog::Changelog;
 use crate::clock::SystemClock;
 use crate::connectors::*;
-use crate::engine::dataflow::{Dataflow, FORMAT_VERSION, JobSettings, Node, NodeKind, SinkNode, SourceNode};
+use crate::engine::dataflow::{Dataflow, FORMAT_VERSION, Input, JobSettings, Node, NodeKind, SinkNode, SourceNode};
 use crate::engine::testing::declare;
 use crate::error::{Error, Result};
 use crate::options::OptionReader;
@@ -266,11 +266,12 @@ impl Server {
 
 fn create(name: &str, id: &str) -> Change {
     let declared = |part: &str| declare(&format!("{name}-{part}"), "n BIGINT", 0);
-    let node = |id: &str, kind: NodeKind, inputs: Vec<usize>| Node {
+    let node = |id: &str, kind: NodeKind, inputs: Vec<Input>| Node {
         id: id.to_owned(),
         kind,
         inputs,
-        keyed_by: None,
+        schema: declared("in").schema().unwrap(),
+        side_outputs: Vec::new(),
         changelog: Changelog::Append,
     };
     let dataflow = Dataflow {
@@ -280,8 +281,16 @@ fn create(name: &str, id: &str) -> Change {
             options: BTreeMap::from([("execution.checkpointing.interval".to_owned(), "10 ms".to_owned())]),
         },
         nodes: vec![
-            node("source-0", NodeKind::Source(SourceNode { table: declared("in"), projection: vec![0] }), Vec::new()),
-            node("sink-0", NodeKind::Sink(SinkNode { table: declared("out"), key: None, deferred: false }), vec![0]),
+            node(
+                "source-0",
+                NodeKind::Source(SourceNode { table: declared("in"), projection: vec![0], watermark: None }),
+                Vec::new(),
+            ),
+            node(
+                "sink-0",
+                NodeKind::Sink(SinkNode { table: declared("out"), key: None, deferred: false, columns: None }),
+                vec![Input::of(&[0], None)],
+            ),
         ],
     };
     let entry = JobEntry {

@@ -165,6 +165,7 @@ fn operators(status: &[JobStatus]) -> Result<RecordBatch> {
         ("state_keys", count(rows, |(_, node)| Some(node.state_keys))),
         ("state_bytes", count(rows, |(_, node)| Some(node.state_bytes))),
         ("spilled_bytes", count(rows, |(_, node)| Some(node.spilled_bytes))),
+        ("watermark", time(rows, |(_, node)| node.watermark_ms)),
     ])
 }
 

@@ -7,6 +7,8 @@ use super::*;
 use crate::changelog::RowKind;
 use crate::engine::key_group::range_of;
 
+const ENTRY: Entry = Entry { place: 0, input: 0 };
+
 fn rows(values: &[i64]) -> ChangeBatch {
     let column: ArrayRef = Arc::new(Int64Array::from(values.to_vec()));
     ChangeBatch::inserts(RecordBatch::try_from_iter([("k", column)]).unwrap())
@@ -19,7 +21,7 @@ fn values(batch: &ChangeBatch) -> Vec<i64> {
 async fn taken(inputs: &mut Inputs) -> Vec<i64> {
     match inputs.next().await.unwrap() {
         Received::Rows(_, batch) => values(&batch),
-        Received::Progress => Vec::new(),
+        Received::Barrier | Received::Ended(..) | Received::Watermark(..) => Vec::new(),
     }
 }
 
@@ -60,9 +62,9 @@ async fn keys_without_columns_all_go_to_the_first_task() {
 async fn a_channel_at_its_barrier_is_not_read_until_the_others_are_there_too() {
     let mut inputs = Inputs::default();
     let (one, receiver) = channel();
-    inputs.add(0, receiver);
+    inputs.add(ENTRY, receiver);
     let (other, receiver) = channel();
-    inputs.add(0, receiver);
+    inputs.add(ENTRY, receiver);
     for message in [Message::Rows(rows(&[1])), Message::Barrier(1), Message::Rows(rows(&[2]))] {
         one.send(message).await.unwrap();
     }
@@ -87,12 +89,12 @@ async fn a_channel_at_its_barrier_is_not_read_until_the_others_are_there_too() {
 async fn an_ended_channel_holds_no_barrier_up_and_a_lost_one_is_an_error() {
     let mut inputs = Inputs::default();
     let (one, receiver) = channel();
-    inputs.add(0, receiver);
+    inputs.add(ENTRY, receiver);
     one.send(Message::End).await.unwrap();
     assert!(taken(&mut inputs).await.is_empty());
     assert!(inputs.have_ended() && inputs.are_aligned(7));
     let (lost, receiver) = channel();
-    inputs.add(0, receiver);
+    inputs.add(ENTRY, receiver);
     drop(lost);
     assert!(inputs.next().await.unwrap_err().is_retryable());
 }

@@ -2,15 +2,17 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::changelog::Changelog;
-use crate::engine::dataflow::{FORMAT_VERSION, JobSettings, Node, OperatorKind, SinkNode, SourceNode};
+use crate::engine::dataflow::{FORMAT_VERSION, Input, JobSettings, Node, OperatorKind, SinkNode, SourceNode};
 use crate::engine::testing::declare;
 
 fn node(kind: NodeKind, inputs: &[usize], keyed_by: Option<Vec<usize>>) -> Node {
-    Node { id: String::new(), kind, inputs: inputs.to_vec(), keyed_by, changelog: Changelog::Append }
+    let inputs = inputs.iter().map(|input| Input::of(&[*input], keyed_by.clone())).collect();
+    let schema = declare("t", "k BIGINT", 0).schema().unwrap();
+    Node { id: String::new(), kind, inputs, schema, side_outputs: Vec::new(), changelog: Changelog::Append }
 }
 
 fn source() -> NodeKind {
-    NodeKind::Source(SourceNode { table: declare("t", "k BIGINT", 0), projection: vec![0] })
+    NodeKind::Source(SourceNode { table: declare("t", "k BIGINT", 0), projection: vec![0], watermark: None })
 }
 
 fn project() -> NodeKind {
@@ -18,7 +20,7 @@ fn project() -> NodeKind {
 }
 
 fn sink() -> NodeKind {
-    NodeKind::Sink(SinkNode { table: declare("o", "k BIGINT", 0), key: None, deferred: false })
+    NodeKind::Sink(SinkNode { table: declare("o", "k BIGINT", 0), key: None, deferred: false, columns: None })
 }
 
 /// source → project ⇒ (by key) project → sink; source → sink
@@ -45,6 +47,6 @@ fn one_task_takes_everything() {
 fn stages_are_cut_where_rows_are_brought_together_by_key() {
     let layout = Layout::of(&dataflow(), 2);
     assert_eq!(layout.stages, [Stage { nodes: vec![0, 1, 4] }, Stage { nodes: vec![2, 3] }]);
-    assert_eq!(layout.exchanges, [ExchangeEdge { from: 1, to: 2, keys: vec![0] }]);
+    assert_eq!(layout.exchanges, [ExchangeEdge { from: Output::of(1), to: 2, input: 0, keys: vec![0] }]);
     assert!(layout.reads(0, &dataflow()) && !layout.reads(1, &dataflow()));
 }

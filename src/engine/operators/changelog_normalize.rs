@@ -8,7 +8,7 @@ use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, UInt
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 
-use super::{Operator, OperatorContext, SWEPT_KEYS_MAX, stored_columns};
+use super::{Emitted, Operator, OperatorContext, SWEPT_KEYS_MAX, stored_columns};
 use crate::changelog::{ChangeBatch, RowKind};
 use crate::clock::Clock;
 use crate::engine::key_group::key_groups;
@@ -210,7 +210,7 @@ impl Operator for ChangelogNormalize {
         Arc::clone(&self.schema)
     }
 
-    async fn process(&mut self, batch: ChangeBatch) -> Result<ChangeBatch> {
+    async fn process(&mut self, _input: usize, batch: ChangeBatch) -> Result<Emitted> {
         // Both can fail only before anything is changed.
         let keys: EncodedRows = self.key_codec.encode(&columns_of(batch.rows(), &self.key_columns))?;
         let values: EncodedRows = self.value_codec.encode(&columns_of(batch.rows(), &self.value_columns))?;
@@ -256,7 +256,7 @@ impl Operator for ChangelogNormalize {
         }
         self.make_room(false)?;
         if out.is_empty() {
-            return Ok(ChangeBatch::empty(self.schema()));
+            return Ok(Emitted::nothing(&self.schema));
         }
         let rows = self.assemble(
             self.key_codec.decode(out.iter().map(|(row, ..)| keys.row(*row)))?,
@@ -266,9 +266,9 @@ impl Operator for ChangelogNormalize {
             }))?,
         )?;
         if out.iter().all(|(.., kind)| *kind == RowKind::Insert) {
-            return Ok(ChangeBatch::inserts(rows));
+            return Ok(ChangeBatch::inserts(rows).into());
         }
-        Ok(ChangeBatch::changes(rows, out.iter().map(|(.., kind)| *kind).collect()))
+        Ok(ChangeBatch::changes(rows, out.iter().map(|(.., kind)| *kind).collect()).into())
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableDelta>> {

@@ -8,7 +8,7 @@ use datafusion::arrow::compute::filter_record_batch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::physical_expr::PhysicalExpr;
 
-use super::{Operator, OperatorContext};
+use super::{Emitted, Operator, OperatorContext};
 use crate::changelog::{ChangeBatch, RowKind};
 use crate::engine::expression::{StoredExpression, evaluate};
 use crate::error::Result;
@@ -39,14 +39,14 @@ impl Operator for Filter {
         true
     }
 
-    async fn process(&mut self, batch: ChangeBatch) -> Result<ChangeBatch> {
+    async fn process(&mut self, _input: usize, batch: ChangeBatch) -> Result<Emitted> {
         let keep = evaluate(self.predicate.as_ref(), batch.rows())?;
         let keep = keep.as_boolean();
         if keep.true_count() == batch.len() {
-            return Ok(batch);
+            return Ok(batch.into());
         }
         let rows = filter_record_batch(batch.rows(), keep)?;
-        Ok(match batch.kinds() {
+        let changes = match batch.kinds() {
             None => ChangeBatch::inserts(rows),
             Some(kinds) => {
                 let kept: Vec<RowKind> = kinds
@@ -57,6 +57,7 @@ impl Operator for Filter {
                     .collect();
                 ChangeBatch::changes(rows, kept.into())
             }
-        })
+        };
+        Ok(changes.into())
     }
 }

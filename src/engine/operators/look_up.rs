@@ -10,7 +10,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::physical_expr::PhysicalExpr;
 use futures::future::try_join_all;
 
-use super::{Operator, OperatorContext};
+use super::{Emitted, Operator, OperatorContext};
 use crate::changelog::ChangeBatch;
 use crate::engine::dataflow::LookUpCall;
 use crate::engine::expression::{ExpressionScope, evaluate};
@@ -87,7 +87,7 @@ impl Operator for LookUp {
         true
     }
 
-    async fn process(&mut self, batch: ChangeBatch) -> Result<ChangeBatch> {
+    async fn process(&mut self, _input: usize, batch: ChangeBatch) -> Result<Emitted> {
         let rows = batch.len();
         let consistent = (self.consistent)();
         let results = self.calls.iter().map(|call| async {
@@ -101,9 +101,10 @@ impl Operator for LookUp {
         let appended = try_join_all(results).await?;
         let columns = batch.rows().columns().iter().cloned().chain(appended).collect();
         let extended = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
-        Ok(match batch.kinds() {
+        let changes = match batch.kinds() {
             None => ChangeBatch::inserts(extended),
             Some(kinds) => ChangeBatch::changes(extended, Arc::clone(kinds)),
-        })
+        };
+        Ok(changes.into())
     }
 }

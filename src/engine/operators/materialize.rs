@@ -11,7 +11,7 @@ use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, UInt
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt64Type};
 use datafusion::arrow::record_batch::RecordBatch;
 
-use super::{FLUSHED_KEYS_MAX, Operator, OperatorContext, SWEPT_KEYS_MAX, stored_columns};
+use super::{Emitted, FLUSHED_KEYS_MAX, Operator, OperatorContext, SWEPT_KEYS_MAX, stored_columns};
 use crate::changelog::{ChangeBatch, Changelog, RowKind};
 use crate::clock::Clock;
 use crate::connectors::ConnectorMetrics;
@@ -317,7 +317,7 @@ impl Operator for Materialize {
         true
     }
 
-    async fn process(&mut self, batch: ChangeBatch) -> Result<ChangeBatch> {
+    async fn process(&mut self, _input: usize, batch: ChangeBatch) -> Result<Emitted> {
         let columns = |columns: &[usize]| -> Vec<ArrayRef> {
             columns.iter().map(|column| Arc::clone(batch.rows().column(*column))).collect()
         };
@@ -367,7 +367,7 @@ impl Operator for Materialize {
             }
         }
         self.make_room(false)?;
-        Ok(ChangeBatch::empty(self.schema()))
+        Ok(Emitted::nothing(&self.schema))
     }
 
     fn flush(&mut self) -> Result<Option<ChangeBatch>> {

@@ -1,4 +1,4 @@
-//! Operators: passive, batch in, batches out. The task loop owns waiting, barriers and time.
+//! Operators: passive; given a batch, a watermark or a timer, they give batches back. The task loop owns waiting, barriers and time.
 
 pub mod changelog_normalize;
 pub mod filter;
@@ -34,6 +34,37 @@ use crate::fault;
 const UNKNOWN_RETRACTION: &str = "a change takes back a row that is not there, as a delete does that has the key only: declare a PRIMARY KEY, or write the whole \
      old row into the change record";
 
+/// What an operator gives out: rows, and rows of its side outputs by their places in the stored node.
+#[derive(Debug)]
+pub struct Emitted {
+    /// Of the main output; may be empty.
+    pub rows: ChangeBatch,
+    /// Of side outputs.
+    pub side: Vec<(usize, ChangeBatch)>,
+}
+
+impl Emitted {
+    /// No rows.
+    pub fn nothing(schema: &SchemaRef) -> Self {
+        ChangeBatch::empty(Arc::clone(schema)).into()
+    }
+}
+
+impl From<ChangeBatch> for Emitted {
+    fn from(rows: ChangeBatch) -> Self {
+        Self { rows, side: Vec::new() }
+    }
+}
+
+/// By which clock a timer is due. Times are in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimerClock {
+    /// The watermark.
+    EventTime,
+    /// The clock of the machine, since 1970-01-01 UTC.
+    ProcessingTime,
+}
+
 /// One step of a dataflow. Rows that an operator cannot evaluate make the whole call fail and change nothing,
 /// so that the task may try the rows one by one.
 #[async_trait]
@@ -41,8 +72,30 @@ pub trait Operator: Send {
     /// Columns of the batches that come out.
     fn schema(&self) -> SchemaRef;
 
-    /// Takes a batch, gives what comes of it now.
-    async fn process(&mut self, batch: ChangeBatch) -> Result<ChangeBatch>;
+    /// Takes a batch of one of its inputs (by its place in the stored node), gives what comes of it now.
+    async fn process(&mut self, input: usize, batch: ChangeBatch) -> Result<Emitted>;
+
+    /// Event time has come to `time` (milliseconds) in all its inputs; rows of earlier times, which may still come, are late. Called
+    /// after the timers of event time that are due, with growing times; what follows it is told after what it emits here.
+    ///
+    /// # Errors
+    /// A result cannot be computed.
+    fn watermark(&mut self, _time: i64) -> Result<Emitted> {
+        Ok(Emitted::nothing(&self.schema()))
+    }
+
+    /// When it wants [`Self::timer`] to be called next, by a clock; asked after everything that may change it, so it is to be cheap.
+    fn next_timer(&self, _clock: TimerClock) -> Option<i64> {
+        None
+    }
+
+    /// A timer that it has asked for is due: a clock has come to `time`, or beyond. It must not ask for the same time again.
+    ///
+    /// # Errors
+    /// A result cannot be computed.
+    fn timer(&mut self, _clock: TimerClock, _time: i64) -> Result<Emitted> {
+        Ok(Emitted::nothing(&self.schema()))
+    }
 
     /// Whether a batch leaves no trace: the operator may be given it again, only to see what comes of it.
     fn keeps_nothing(&self) -> bool {
@@ -126,11 +179,12 @@ pub struct OperatorContext<'a> {
     pub spill_folder: PathBuf,
 }
 
-/// Columns that a stored operator gives for those of `input`. Nothing is built or opened for that.
+/// Columns that a planned operator gives for those of its inputs. Nothing is built or opened for that.
 ///
 /// # Errors
-/// Its stored form does not fit this build or its input.
-pub(super) fn output_schema(kind: &OperatorKind, input: &SchemaRef, scope: &ExpressionScope) -> Result<SchemaRef> {
+/// It does not fit its inputs.
+pub(super) fn output_schema(kind: &OperatorKind, inputs: &[SchemaRef], scope: &ExpressionScope) -> Result<SchemaRef> {
+    let input = only_input(inputs)?;
     match kind {
         OperatorKind::Filter { .. } | OperatorKind::ChangelogNormalize { .. } => Ok(Arc::clone(input)),
         OperatorKind::Project { expressions } => project::output_schema(expressions, input, scope),
@@ -140,16 +194,25 @@ pub(super) fn output_schema(kind: &OperatorKind, input: &SchemaRef, scope: &Expr
     }
 }
 
-/// Builds a stored operator for batches of `input`.
+/// The columns of the one input of an operator that has one.
+fn only_input(inputs: &[SchemaRef]) -> Result<&SchemaRef> {
+    match inputs {
+        [input] => Ok(input),
+        _ => Err(Error::corrupt(format!("an operator with one input is stored with {}", inputs.len()))),
+    }
+}
+
+/// Builds a stored operator for batches of its inputs.
 ///
 /// # Errors
 /// Its stored form does not fit this build, or a looked-up table does not open.
 pub fn build(
     kind: &OperatorKind,
-    input: &SchemaRef,
+    inputs: &[SchemaRef],
     metrics: &Arc<NodeMetrics>,
     context: &OperatorContext<'_>,
 ) -> Result<Box<dyn Operator>> {
+    let input = only_input(inputs)?;
     let spill = || {
         let unbounded = MemoryBudget::new(u64::MAX);
         let budget = if fault::is_mutant("never-spill") { &unbounded } else { &context.budget };

@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::physical_expr::PhysicalExpr;
 
-use super::{Operator, OperatorContext};
+use super::{Emitted, Operator, OperatorContext};
 use crate::changelog::ChangeBatch;
 use crate::engine::expression::{self, ExpressionScope, StoredExpression, evaluate};
 use crate::error::Result;
@@ -60,7 +60,7 @@ impl Operator for Project {
         true
     }
 
-    async fn process(&mut self, batch: ChangeBatch) -> Result<ChangeBatch> {
+    async fn process(&mut self, _input: usize, batch: ChangeBatch) -> Result<Emitted> {
         let rows = batch.len();
         let columns = self
             .expressions
@@ -69,9 +69,10 @@ impl Operator for Project {
             .collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let projected = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
-        Ok(match batch.kinds() {
+        let changes = match batch.kinds() {
             None => ChangeBatch::inserts(projected),
             Some(kinds) => ChangeBatch::changes(projected, Arc::clone(kinds)),
-        })
+        };
+        Ok(changes.into())
     }
 }

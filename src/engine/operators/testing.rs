@@ -106,7 +106,7 @@ pub fn run(operator: &mut dyn Operator, input: &SchemaRef, texts: &[&str]) -> St
             out.extend(operator.snapshot().unwrap().iter().map(delta_text));
             continue;
         }
-        let now = block_on(operator.process(changes(input, step))).unwrap();
+        let now = block_on(operator.process(0, changes(input, step))).unwrap().rows;
         let later = flushed(operator);
         out.push([text(&now), text(&later)].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n"));
     }
@@ -231,7 +231,7 @@ impl Planned {
             spill_folder: std::env::temp_dir(),
         };
         let mut project = Project::new(&self.expressions, &self.input, &context).unwrap();
-        block_on(project.process(batch)).unwrap()
+        block_on(project.process(0, batch)).unwrap().rows
     }
 
     /// What DataFusion says of rows, by key.
@@ -255,7 +255,7 @@ impl Planned {
             if *step == "!" {
                 return operator.snapshot().unwrap().iter().map(delta_text).collect::<Vec<_>>().join("\n");
             }
-            block_on(operator.process(self.project(changes(&self.input, step)))).unwrap();
+            block_on(operator.process(0, self.project(changes(&self.input, step)))).unwrap();
             text(&flushed(&mut operator))
         });
         outputs.collect::<Vec<_>>().join("\n--\n")
@@ -322,7 +322,7 @@ impl<'a> Tasks<'a> {
         for (task, operator) in self.operators.iter_mut().enumerate() {
             let rows: UInt32Array =
                 (0..batch.len() as u32).filter(|row| owner_of(groups[*row as usize], tasks) == task).collect();
-            self.output.push(block_on(operator.process(batch.take(&rows).unwrap())).unwrap());
+            self.output.push(block_on(operator.process(0, batch.take(&rows).unwrap())).unwrap().rows);
         }
     }
 

@@ -193,7 +193,7 @@ fn fill(mut operator: Box<dyn Operator>, input: &SchemaRef, keys: usize, budget:
         let cells: Vec<Vec<Option<String>>> = (first..first + 500)
             .map(|key| vec![Some("1".to_owned()), Some(format!("key {key:060}")), Some("s".repeat(40))])
             .collect();
-        block_on(operator.process(ChangeBatch::inserts(rows(input, &cells)))).unwrap();
+        block_on(operator.process(0, ChangeBatch::inserts(rows(input, &cells)))).unwrap();
         flushed(operator.as_mut());
         if (first + 500) % epoch == 0 {
             operator.snapshot().unwrap();

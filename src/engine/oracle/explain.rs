@@ -22,7 +22,8 @@ async fn explained(changelog: Changelog, sql: &str, keys: usize, mode: Mode) -> 
     let target = Target::new(declare_target("target", &query, keys, mode), mode, &Broker::new(0, 0), 0);
     let options = [("parallelism.default".to_owned(), "2".to_owned())].into();
     let settings = JobSettings { time_zone: "UTC".to_owned(), options };
-    let dataflow = plan_job(&[PlannedInsert { query: &query, sink: target.provider() }], settings).await?;
+    let dataflow =
+        plan_job(&[PlannedInsert { query: &query, sink: target.provider(), columns: None }], settings).await?;
     Ok(dataflow.explain().join("\n"))
 }
 

@@ -102,7 +102,7 @@ impl Job {
                 let declaration = declare_target(&format!("target_{number}"), &plan, query.keys, mode);
                 let target = Target::new(declaration, mode, &broker, random.random());
                 let settings = JobSettings { time_zone: "UTC".to_owned(), options: Default::default() };
-                let insert = PlannedInsert { query: &plan, sink: target.provider() };
+                let insert = PlannedInsert { query: &plan, sink: target.provider(), columns: None };
                 match plan_job(&[insert], settings).await {
                     Ok(_) => break target,
                     Err(error) if error.message().contains("takes only inserts") => {}
@@ -142,7 +142,7 @@ impl Job {
         let inserts: Vec<PlannedInsert<'_>> = self
             .inserts
             .iter()
-            .map(|insert| PlannedInsert { query: &insert.plan, sink: insert.target.provider() })
+            .map(|insert| PlannedInsert { query: &insert.plan, sink: insert.target.provider(), columns: None })
             .collect();
         let dataflow = plan_job(&inserts, settings).await.unwrap();
         // What is stored is what runs.

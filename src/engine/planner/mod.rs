@@ -2,6 +2,7 @@
 //! with the operator's name, the reason and the way out. Nothing of a plan is left out in silence.
 
 mod aggregates;
+mod columns;
 mod fragment;
 mod look_ups;
 mod shared_sources;
@@ -9,15 +10,16 @@ mod sinks;
 mod sources;
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use datafusion::arrow::datatypes::Schema;
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
-use super::dataflow::{Dataflow, FORMAT_VERSION, JobSettings, Node, NodeKind, OperatorKind};
+use super::dataflow::{Dataflow, FORMAT_VERSION, Input, JobSettings, Node, NodeKind, OperatorKind};
 use super::expression::StoredExpression;
 use super::lookup::operator_name;
+use super::plan::{StateTtl, Watermark};
 use crate::changelog::Changelog;
 use crate::connectors::table_provider::ConnectorTable;
 use crate::error::{Error, Result};
@@ -31,6 +33,8 @@ pub struct PlannedInsert<'a> {
     pub query: &'a LogicalPlan,
     /// The sink.
     pub sink: Arc<dyn TableProvider>,
+    /// Columns that the statement lists, in the table's order; absent: it lists none.
+    pub columns: Option<Vec<usize>>,
 }
 
 /// Whether a plan reads a source that never ends: then its INSERT is a job.
@@ -62,6 +66,7 @@ pub async fn plan_job(inserts: &[PlannedInsert<'_>], settings: JobSettings) -> R
     let mut planner = Planner {
         settings: &settings,
         nodes: Vec::new(),
+        watermark: None,
         shared: SharedSources::of(inserts.iter().map(|insert| insert.query))?,
     };
     let mut sinks = Vec::new();
@@ -75,12 +80,13 @@ pub async fn plan_job(inserts: &[PlannedInsert<'_>], settings: JobSettings) -> R
             .clone()
             .ok_or_else(|| Error::unsupported(format!("table \"{name}\" cannot be written")))?;
         let fragment = planner.plan_node(insert.query)?;
-        planner.plan_sink(fragment, table, &sink).await?;
+        planner.plan_sink(fragment, table, &sink, insert.columns.clone()).await?;
         sinks.push(sink);
     }
     super::job::transactional(sinks.iter())?;
     let mut dataflow = Dataflow { version: FORMAT_VERSION, settings: settings.clone(), nodes: planner.nodes };
     assign_ids(&mut dataflow);
+    columns::complete(&mut dataflow)?;
     if inserts.len() > 1 {
         sources::refuse_own_look_ups(&dataflow)?;
     }
@@ -102,27 +108,26 @@ fn assign_ids(dataflow: &mut Dataflow) {
     }
 }
 
-/// The alias of a relation over which the next aggregate keeps its state for so long (hint STATE_TTL); 0: for ever.
-pub fn state_ttl_alias(ttl: Duration) -> String {
-    format!("{STATE_TTL_ALIAS}{}", ttl.as_millis())
-}
-
-const STATE_TTL_ALIAS: &str = "#state_ttl_ms=";
-
-fn state_ttl_of(alias: &str) -> Option<u64> {
-    alias.strip_prefix(STATE_TTL_ALIAS)?.parse().ok()
-}
-
 struct Planner<'a> {
     settings: &'a JobSettings,
     nodes: Vec<Node>,
     shared: SharedSources,
+    /// What is declared of the scan that comes next.
+    watermark: Option<Watermark>,
 }
 
 impl Planner<'_> {
-    /// Adds a node; gives its index.
+    /// Adds a node with one input, or none; gives its index. [`columns::complete`] tells its columns when all is planned.
     fn add(&mut self, kind: NodeKind, inputs: Vec<usize>, keyed_by: Option<Vec<usize>>, changelog: Changelog) -> usize {
-        self.nodes.push(Node { id: String::new(), kind, inputs, keyed_by, changelog });
+        let inputs = if inputs.is_empty() { Vec::new() } else { vec![Input::of(&inputs, keyed_by)] };
+        self.nodes.push(Node {
+            id: String::new(),
+            kind,
+            inputs,
+            schema: Arc::new(Schema::empty()),
+            side_outputs: Vec::new(),
+            changelog,
+        });
         self.nodes.len() - 1
     }
 
@@ -140,14 +145,20 @@ impl Planner<'_> {
     }
 
     fn plan_node(&mut self, plan: &LogicalPlan) -> Result<Fragment> {
+        if let Some((ttl, input)) = StateTtl::of(plan) {
+            let mut fragment = self.plan_node(input)?;
+            fragment.state_ttl_ms = Some(u64::try_from(ttl.0.as_millis()).unwrap_or(u64::MAX));
+            return Ok(fragment);
+        }
+        if let Some((watermark, input)) = Watermark::of(plan) {
+            self.watermark = Some(watermark.clone());
+            return self.plan_node(input);
+        }
         match plan {
             LogicalPlan::TableScan(scan) => self.plan_scan(scan),
             LogicalPlan::SubqueryAlias(alias) => {
                 let mut fragment = self.plan_node(&alias.input)?;
                 fragment.schema = alias.schema.as_ref().clone();
-                if let Some(ttl) = state_ttl_of(alias.alias.table()) {
-                    fragment.state_ttl_ms = Some(ttl);
-                }
                 Ok(fragment)
             }
             LogicalPlan::Projection(projection) => {

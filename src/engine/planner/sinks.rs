@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Field};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::Expr;
 
@@ -21,6 +21,7 @@ impl Planner<'_> {
         mut fragment: Fragment,
         table: &ConnectorTable,
         sink: &Arc<dyn Sink>,
+        columns: Option<Vec<usize>>,
     ) -> Result<()> {
         self.trim(&mut fragment)?;
         let declaration = table.declaration();
@@ -56,8 +57,10 @@ impl Planner<'_> {
             }
         }
         let changelog = fragment.changelog;
-        let node = SinkNode { table: declaration.as_ref().clone(), key, deferred };
-        self.add(NodeKind::Sink(node), fragment.nodes, keyed_by, changelog);
+        let node = SinkNode { table: declaration.as_ref().clone(), key, deferred, columns };
+        let schema = written_columns(&node, sink.wants_version())?;
+        let index = self.add(NodeKind::Sink(node), fragment.nodes, keyed_by, changelog);
+        self.nodes[index].schema = schema;
         Ok(())
     }
 
@@ -114,12 +117,12 @@ impl Planner<'_> {
     fn pass_version(&mut self, aggregate: usize, projections: &[usize]) -> Result<()> {
         let mut width = match self.aggregate_mut(aggregate) {
             Some(spec) => spec.keys.len() + spec.aggregates.len(),
-            None => return Err(Error::internal("an aggregate that is none")),
+            None => return Err(Error::internal("expected an aggregate")),
         };
         for node in projections {
             let fields: Vec<Field> =
                 (0..=width).map(|place| Field::new(format!("#{place}"), DataType::Int64, true)).collect();
-            let given = DFSchema::try_from(datafusion::arrow::datatypes::Schema::new(fields))?;
+            let given = DFSchema::try_from(Schema::new(fields))?;
             let version = StoredExpression::new(&Expr::Column(given.columns()[width].clone()), &given)?;
             if let NodeKind::Operator(OperatorKind::Project { expressions }) = &mut self.nodes[*node].kind {
                 width = expressions.len();
@@ -136,11 +139,22 @@ impl Planner<'_> {
             match &self.nodes[node].kind {
                 NodeKind::Operator(kind) if kind.is_stateful() => return format!("operator {}", kind.title()),
                 NodeKind::Source(source) => return format!("table \"{}\"", source.table.name),
-                _ => nodes.extend(&self.nodes[node].inputs),
+                _ => nodes.extend(self.nodes[node].upstream()),
             }
         }
         "the query".to_owned()
     }
+}
+
+/// The columns that a sink's writer takes: those of the table, and the version behind them.
+fn written_columns(sink: &SinkNode, wants_version: bool) -> Result<SchemaRef> {
+    let declared = sink.table.schema()?;
+    let mut fields: Vec<Field> =
+        declared.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+    if wants_version {
+        fields.push(Field::new("_version", DataType::Int64, true));
+    }
+    Ok(Arc::new(Schema::new(fields)))
 }
 
 /// How rows land in a sink. While the outside system does not answer, the declared key stands for its: the job is submitted

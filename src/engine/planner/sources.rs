@@ -1,5 +1,6 @@
 //! Table scans: a source node for each, or one for several scans of one table; what updates and deletes of a source become.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::common::DFSchema;
@@ -11,7 +12,7 @@ use super::shared_sources::needed_columns;
 use crate::changelog::Changelog;
 use crate::connectors::TableDeclaration;
 use crate::connectors::table_provider::ConnectorTable;
-use crate::engine::dataflow::{Dataflow, NodeKind, OperatorKind, SourceNode};
+use crate::engine::dataflow::{Dataflow, NodeKind, OperatorKind, SourceNode, WatermarkSpec};
 use crate::engine::expression::StoredExpression;
 use crate::error::{Error, Result};
 
@@ -36,17 +37,9 @@ impl Planner<'_> {
         }
         let needed = needed_columns(scan, table)?;
         let changelog = source.changelog();
-        let node = self.source_node(declaration, &needed, changelog)?;
-
         let full = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?;
-        let fields = needed
-            .iter()
-            .map(|index| {
-                let (qualifier, field) = full.qualified_field(*index);
-                (qualifier.cloned(), Arc::clone(field))
-            })
-            .collect();
-        let widened = DFSchema::new_with_metadata(fields, std::collections::HashMap::new())?;
+        let node = self.source_node(declaration, &full, &needed, changelog)?;
+        let widened = projected(&full, &needed)?;
         let mut fragment = Fragment::of(node, scan.projected_schema.as_ref().clone(), changelog);
         fragment.extra = needed.len() - fragment.schema.fields().len();
         let key: Option<Vec<usize>> = declaration
@@ -88,16 +81,30 @@ impl Planner<'_> {
     }
 
     /// The node that gives the columns `needed` of a table.
-    fn source_node(&mut self, table: &TableDeclaration, needed: &[usize], changelog: Changelog) -> Result<usize> {
+    fn source_node(
+        &mut self,
+        table: &TableDeclaration,
+        full: &DFSchema,
+        needed: &[usize],
+        changelog: Changelog,
+    ) -> Result<usize> {
+        let declared = self.watermark.take();
+        let watermark = |projection: &[usize]| -> Result<Option<WatermarkSpec>> {
+            let Some(watermark) = &declared else { return Ok(None) };
+            let expression = StoredExpression::new(&watermark.expression, &projected(full, projection)?)?;
+            Ok(Some(WatermarkSpec { column: watermark.column.clone(), expression }))
+        };
         let Some(place) = self.shared.0.iter().position(|shared| shared.table == *table) else {
-            let source = SourceNode { table: table.clone(), projection: needed.to_vec() };
+            let watermark = watermark(needed)?;
+            let source = SourceNode { table: table.clone(), projection: needed.to_vec(), watermark };
             return Ok(self.add(NodeKind::Source(source), Vec::new(), None, changelog));
         };
         let projection = self.shared.0[place].projection.clone();
         let source = match self.shared.0[place].node {
             Some(node) => node,
             None => {
-                let source = SourceNode { table: table.clone(), projection: projection.clone() };
+                let watermark = watermark(&projection)?;
+                let source = SourceNode { table: table.clone(), projection: projection.clone(), watermark };
                 let node = self.add(NodeKind::Source(source), Vec::new(), None, changelog);
                 self.shared.0[place].node = Some(node);
                 node
@@ -116,6 +123,18 @@ impl Planner<'_> {
             .collect::<Result<Vec<_>>>()?;
         Ok(self.add(NodeKind::Operator(OperatorKind::Project { expressions }), vec![source], None, changelog))
     }
+}
+
+/// Some columns of a relation.
+fn projected(full: &DFSchema, columns: &[usize]) -> Result<DFSchema> {
+    let fields = columns
+        .iter()
+        .map(|index| {
+            let (qualifier, field) = full.qualified_field(*index);
+            (qualifier.cloned(), Arc::clone(field))
+        })
+        .collect();
+    Ok(DFSchema::new_with_metadata(fields, HashMap::new())?)
 }
 
 /// One of several INSERTs of a job must not look up what another one writes: reading behind the job's own writes would wait for ever

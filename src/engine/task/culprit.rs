@@ -50,18 +50,23 @@ impl Nodes {
     }
 
     async fn try_rows(&mut self, place: usize, batch: ChangeBatch) -> Result<()> {
-        let locals = |nodes: &Self, place: usize| nodes.all[place].locals.clone();
+        // What keeps nothing has no side outputs either.
+        let locals = |nodes: &Self, place: usize| {
+            nodes.all[place].outputs.first().map_or_else(Vec::new, |output| output.locals.clone())
+        };
         let mut queue: VecDeque<_> = locals(self, place).into_iter().map(|local| (local, batch.clone())).collect();
-        while let Some((place, batch)) = queue.pop_front() {
-            let given = match &mut self.all[place].work {
-                Work::Operator(operator) if operator.keeps_nothing() => operator.process(batch).await?,
+        while let Some((entry, batch)) = queue.pop_front() {
+            let given = match &mut self.all[entry.place].work {
+                Work::Operator(operator) if operator.keeps_nothing() => {
+                    operator.process(entry.input, batch).await?.rows
+                }
                 Work::Sink(sink) => {
                     sink.check(&batch)?;
                     continue;
                 }
-                Work::Operator(_) | Work::Source => continue,
+                Work::Operator(_) | Work::Source(_) => continue,
             };
-            queue.extend(locals(self, place).into_iter().map(|local| (local, given.clone())));
+            queue.extend(locals(self, entry.place).into_iter().map(|local| (local, given.clone())));
         }
         Ok(())
     }

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::row_time::RowTime;
 use super::sinks::TaskSink;
 use crate::changelog::ChangeBatch;
 use crate::connectors::BadRows;
 use crate::connectors::bad_rows::row_text;
-use crate::engine::exchange::Output;
+use crate::engine::exchange::{Entry, Output};
 use crate::engine::metrics::NodeMetrics;
-use crate::engine::operators::Operator;
+use crate::engine::operators::{Emitted, Operator};
+use crate::engine::watermark::{EventTime, Watermark};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A node as a task runs it.
@@ -23,16 +25,27 @@ pub(crate) struct TaskNode {
     pub metrics: Arc<NodeMetrics>,
     /// What it does.
     pub work: Work,
-    /// Places of nodes in this task that take its rows.
-    pub locals: Vec<usize>,
-    /// Nodes in other tasks that do.
-    pub outputs: Arc<[Output]>,
+    /// Where its rows go: first its main output, then its side outputs. A sink has none.
+    pub outputs: Vec<TaskOutput>,
+    /// How far the event time of what it takes is.
+    pub event_time: EventTime,
+    /// What it is to be told when the results that it holds back are out.
+    pub held_watermark: Option<Watermark>,
+}
+
+/// What takes the rows of one output of a node.
+#[derive(Clone, Default)]
+pub(crate) struct TaskOutput {
+    /// Nodes in this task.
+    pub locals: Vec<Entry>,
+    /// Nodes in other tasks.
+    pub exchanges: Arc<[Output]>,
 }
 
 /// What a node does in a task.
 pub(crate) enum Work {
-    /// Rows come from readers.
-    Source,
+    /// Rows come from readers; by the rows of a split it tells how far event time is there, if the table declares that.
+    Source(Option<RowTime>),
     /// Rows pass.
     Operator(Box<dyn Operator>),
     /// Rows leave.
@@ -43,6 +56,8 @@ pub(crate) enum Work {
 pub(crate) struct Nodes {
     /// Each after those whose rows it takes.
     pub all: Vec<TaskNode>,
+    /// The task's number in its stage.
+    pub task: usize,
     /// What becomes of rows that cannot be evaluated.
     pub bad_rows: Arc<BadRows>,
 }
@@ -50,7 +65,7 @@ pub(crate) struct Nodes {
 /// What came of a batch in an operator.
 enum Applied {
     /// These rows.
-    Gives(ChangeBatch),
+    Gives(Emitted),
     /// It cannot be evaluated as a whole: these halves of it are to be tried.
     Halved(ChangeBatch, ChangeBatch),
     /// Its only row is left out, and counted.
@@ -70,8 +85,9 @@ enum AfterError {
 
 impl Nodes {
     /// The edges to other tasks, of all nodes.
-    pub fn outputs(&self) -> Vec<Output> {
-        self.all.iter().flat_map(|node| node.outputs.iter().cloned()).collect()
+    pub fn exchanges(&self) -> Vec<Output> {
+        let outputs = self.all.iter().flat_map(|node| &node.outputs);
+        outputs.flat_map(|output| output.exchanges.iter().cloned()).collect()
     }
 
     /// The next part of what a node holds back.
@@ -86,83 +102,85 @@ impl Nodes {
         Ok(part)
     }
 
-    /// Gives a node's rows to those that take them.
-    pub async fn pass_on(&mut self, place: usize, batches: Vec<ChangeBatch>) -> Result<()> {
-        self.send(place, &batches).await?;
-        let mut entries = Vec::new();
-        for local in &self.all[place].locals {
-            entries.extend(batches.iter().map(|batch| (*local, batch.clone())));
-        }
+    /// Gives what a node has emitted to those that take it.
+    pub async fn pass_on(&mut self, place: usize, emitted: Emitted) -> Result<()> {
+        let entries = self.send(place, emitted).await?;
         self.enter(entries).await
     }
 
-    /// Sends a node's rows to other tasks.
-    async fn send(&mut self, place: usize, batches: &[ChangeBatch]) -> Result<()> {
-        let node = &self.all[place];
-        let (outputs, metrics) = (Arc::clone(&node.outputs), Arc::clone(&node.metrics));
-        for output in outputs.iter() {
-            let begun = Instant::now();
-            for batch in batches {
-                output.send(batch).await?;
+    /// Sends what a node has emitted to other tasks, and gives where it enters in this one.
+    async fn send(&mut self, place: usize, emitted: Emitted) -> Result<Vec<(Entry, ChangeBatch)>> {
+        let mut entries = Vec::new();
+        let side = emitted.side.into_iter().map(|(side, rows)| (side + 1, rows));
+        for (output, rows) in std::iter::once((0, emitted.rows)).chain(side) {
+            if rows.is_empty() {
+                continue;
             }
-            metrics.add_backpressured(begun.elapsed());
+            let node = &self.all[place];
+            let Some(output) = node.outputs.get(output) else {
+                return Err(Error::internal(format!("{} emits rows of an output that it has not", node.id)));
+            };
+            entries.extend(output.locals.iter().map(|entry| (*entry, rows.clone())));
+            let (exchanges, metrics) = (Arc::clone(&output.exchanges), Arc::clone(&node.metrics));
+            for exchange in exchanges.iter() {
+                let begun = Instant::now();
+                exchange.send(&rows).await?;
+                metrics.add_backpressured(begun.elapsed());
+            }
         }
-        Ok(())
+        Ok(entries)
     }
 
     /// Passes rows into nodes, and what comes of them on, until all of it is with operators that hold it back, writers, or other tasks.
     /// What comes of a batch goes all the way before the next one is evaluated, so that no more is in memory than need be.
-    pub async fn enter(&mut self, entries: Vec<(usize, ChangeBatch)>) -> Result<()> {
-        for (place, batch) in &entries {
-            self.count_in(*place, batch);
+    pub async fn enter(&mut self, entries: Vec<(Entry, ChangeBatch)>) -> Result<()> {
+        for (entry, batch) in &entries {
+            self.count_in(*entry, batch);
         }
         let mut queue = VecDeque::from(entries);
-        while let Some((place, batch)) = queue.pop_front() {
+        while let Some((entry, batch)) = queue.pop_front() {
             if batch.is_empty() {
                 continue;
             }
-            let given = match &self.all[place].work {
-                Work::Source => batch,
-                Work::Operator(_) => match self.apply(place, batch).await? {
-                    Applied::Gives(given) if given.is_empty() => continue,
-                    Applied::Gives(given) => given,
+            let emitted = match &self.all[entry.place].work {
+                Work::Source(_) => batch.into(),
+                Work::Operator(_) => match self.apply(entry, batch).await? {
+                    Applied::Gives(emitted) => emitted,
                     Applied::Halved(first, second) => {
-                        queue.push_front((place, second));
-                        queue.push_front((place, first));
+                        queue.push_front((entry, second));
+                        queue.push_front((entry, first));
                         continue;
                     }
                     Applied::LeftOut => continue,
                 },
                 Work::Sink(_) => {
-                    self.write(place, &batch).await?;
+                    self.write(entry.place, &batch).await?;
                     continue;
                 }
             };
-            self.send(place, std::slice::from_ref(&given)).await?;
-            let locals = &self.all[place].locals;
-            for local in locals.iter().rev() {
-                self.count_in(*local, &given);
-                queue.push_front((*local, given.clone()));
+            for (entry, rows) in self.send(entry.place, emitted).await?.into_iter().rev() {
+                self.count_in(entry, &rows);
+                queue.push_front((entry, rows));
             }
         }
         Ok(())
     }
 
-    fn count_in(&self, place: usize, batch: &ChangeBatch) {
-        self.all[place].metrics.rows_in.fetch_add(batch.len() as u64, Ordering::Relaxed);
+    fn count_in(&self, entry: Entry, batch: &ChangeBatch) {
+        self.all[entry.place].metrics.rows_in.fetch_add(batch.len() as u64, Ordering::Relaxed);
     }
 
     /// Lets an operator work on rows.
-    async fn apply(&mut self, place: usize, batch: ChangeBatch) -> Result<Applied> {
-        let node = &mut self.all[place];
-        let Work::Operator(operator) = &mut node.work else { return Ok(Applied::Gives(batch)) };
+    async fn apply(&mut self, entry: Entry, batch: ChangeBatch) -> Result<Applied> {
+        let node = &mut self.all[entry.place];
+        let Work::Operator(operator) = &mut node.work else { return Ok(Applied::Gives(batch.into())) };
         let begun = Instant::now();
-        let output = operator.process(batch.clone()).await;
+        let emitted = operator.process(entry.input, batch.clone()).await;
         node.metrics.add_busy(begun.elapsed());
-        let error = match output {
-            Ok(output) => {
-                node.metrics.rows_out.fetch_add(output.len() as u64, Ordering::Relaxed);
-                return Ok(Applied::Gives(output));
+        let error = match emitted {
+            Ok(emitted) => {
+                node.metrics.rows_out.fetch_add(emitted.rows.len() as u64, Ordering::Relaxed);
+                return Ok(Applied::Gives(emitted));
             }
             Err(error) => error,
         };

@@ -35,6 +35,8 @@ pub(super) type ReadRows = (Vec<ReadBatch>, Vec<(Split, Position)>);
 pub(super) struct Taken {
     /// By place of the source.
     pub ready: BTreeMap<usize, ReadRows>,
+    /// Splits of which nothing more will come, each with the place of its source.
+    pub ended: Vec<(usize, Split)>,
     /// Why no more could be read; what was read before is passed on first, so that less is repeated.
     pub failure: Option<Error>,
 }
@@ -98,7 +100,7 @@ impl Readers {
     pub fn take(&mut self, turn: ReaderTurn) -> Taken {
         let mut ready: BTreeMap<usize, ReadRows> = BTreeMap::new();
         let (mut rows, mut bytes) = (0, 0);
-        let mut failure = None;
+        let (mut ended, mut failure) = (Vec::new(), None);
         let mut next = Some(turn);
         while let Some(turn) = next.take() {
             let ReaderTurn { node, split, reader, read } = turn;
@@ -115,7 +117,7 @@ impl Readers {
                     positions.push((split.clone(), batch.position));
                     self.read_next(node, split, reader);
                 }
-                Ok(None) => {} // a bounded split has ended
+                Ok(None) => ended.push((node, split)),
                 Err(error) => {
                     failure = Some(error.context(format!("source {}", split.id)));
                     break;
@@ -124,6 +126,6 @@ impl Readers {
             let has_room = rows < EVALUATED_ROWS_MAX && bytes < EVALUATED_BYTES_MAX;
             next = if has_room { self.turns.next().now_or_never().flatten() } else { None };
         }
-        Taken { ready, failure }
+        Taken { ready, ended, failure }
     }
 }

@@ -14,9 +14,10 @@ use tokio::sync::mpsc;
 
 use super::messages::{BarrierReport, Command, Report};
 use super::nodes::{Nodes, Work};
-use super::readers::{ReaderTurn, Readers, Taken};
+use super::readers::{ReadBatch, ReaderTurn, Readers, Taken};
 use super::sinks::failed;
 use crate::changelog::ChangeBatch;
+use crate::clock::Clock;
 use crate::connectors::{Position, Split};
 use crate::engine::checkpoint::OperatorDelta;
 use crate::engine::exchange::{Inputs, Message, Received};
@@ -24,6 +25,7 @@ use crate::engine::ledger::{Ledger, SourcePositions};
 use crate::engine::metrics::JobMetrics;
 use crate::engine::progress::ReadBehind;
 use crate::engine::state::{MemoryBudget, StateSize};
+use crate::engine::watermark::{Upstream, Watermark};
 use crate::error::{Error, Result};
 use crate::fault;
 use crate::waits::Waiting;
@@ -62,6 +64,8 @@ pub(crate) struct TaskParts {
     pub commands: mpsc::Receiver<Command>,
     /// To the coordinator.
     pub reports: mpsc::Sender<Report>,
+    /// The time, for timers of operators.
+    pub clock: Arc<dyn Clock>,
 }
 
 struct Task {
@@ -88,7 +92,8 @@ struct Task {
 ///
 /// # Errors
 /// Whatever fails; its kind says whether a restart can help.
-pub(crate) async fn run(parts: TaskParts) -> Result<()> {
+pub(crate) async fn run(mut parts: TaskParts) -> Result<()> {
+    expect_upstreams(&mut parts);
     let holds_back = parts.nodes.all.iter().any(|node| match &node.work {
         Work::Operator(operator) => operator.holds_back(),
         _ => false,
@@ -120,6 +125,21 @@ pub(crate) async fn run(parts: TaskParts) -> Result<()> {
     task.run().await
 }
 
+/// Event time waits for everything that a node takes rows from. A source's splits are told later.
+fn expect_upstreams(parts: &mut TaskParts) {
+    for (channel, entry) in parts.inputs.entries().enumerate() {
+        parts.nodes.all[entry.place].event_time.expect(Upstream::Channel(channel));
+    }
+    for place in 0..parts.nodes.all.len() {
+        let outputs = parts.nodes.all[place].outputs.clone();
+        for (output, side) in outputs.into_iter().zip(std::iter::once(None).chain((0..).map(Some))) {
+            for entry in output.locals {
+                parts.nodes.all[entry.place].event_time.expect(Upstream::Local(place, side));
+            }
+        }
+    }
+}
+
 impl Task {
     async fn run(&mut self) -> Result<()> {
         self.parts.nodes.send_deferred().await?;
@@ -133,9 +153,10 @@ impl Task {
                 continue;
             }
             if !self.has_said_end && self.has_ended() {
+                self.end_event_time().await?;
                 self.flush().await?;
-                for output in self.parts.nodes.outputs() {
-                    output.broadcast(|| Message::End).await?;
+                for exchange in self.parts.nodes.exchanges() {
+                    exchange.broadcast(|| Message::End).await?;
                 }
                 self.has_said_end = true;
                 self.report(Report::Ended).await?;
@@ -161,6 +182,19 @@ impl Task {
                 }
                 continue;
             }
+            let next_timer = self.parts.nodes.next_timer();
+            let now_ms = self.parts.clock.now_ms();
+            if next_timer.is_some_and(|due| due <= now_ms) {
+                self.parts.nodes.fire_timers(now_ms).await?;
+                self.settle().await?;
+                continue;
+            }
+            let timer = async {
+                match next_timer {
+                    Some(due) => tokio::time::sleep(Duration::from_millis((due - now_ms).unsigned_abs())).await,
+                    None => std::future::pending().await,
+                }
+            };
             let (flush_at, budget) = (self.flush_at, self.parts.budget.clone());
             let flush_time = async {
                 match flush_at {
@@ -183,6 +217,7 @@ impl Task {
                     return Err(Error::unavailable("the sink's writer has ended"));
                 }
                 () = flush_time => self.flush().await?,
+                () = timer => {}
             }
         }
     }
@@ -192,10 +227,16 @@ impl Task {
         match command {
             Command::Read { node, split, reader } => {
                 self.positions.insert((node, split.id.clone()), (split.clone(), reader.position()));
+                if self.has_row_time(node) {
+                    self.parts.nodes.all[node].event_time.expect(Upstream::Split(split.id.clone()));
+                }
                 self.readers.read_next(node, split, reader);
             }
             Command::NoMoreSplits => self.parts.reads = false,
-            Command::Barrier(epoch) => self.epoch = Some(epoch),
+            Command::Barrier(epoch) => {
+                self.epoch = Some(epoch);
+                self.idle_without_splits().await?;
+            }
             Command::Decided => self.parts.nodes.send_deferred().await?,
             Command::End => return Ok(false),
         }
@@ -213,7 +254,7 @@ impl Task {
 
     /// Takes what a reader has read, and what more of them have ready, and passes it on.
     async fn take_turns(&mut self, turn: ReaderTurn) -> Result<()> {
-        let Taken { ready, failure } = self.readers.take(turn);
+        let Taken { ready, ended, failure } = self.readers.take(turn);
         for (place, (batches, positions)) in ready {
             let node = &self.parts.nodes.all[place];
             let changes = match batches.as_slice() {
@@ -225,13 +266,17 @@ impl Task {
             };
             node.metrics.rows_out.fetch_add(changes.len() as u64, Ordering::Relaxed);
             let source = node.id.clone();
-            if let Err(error) = self.parts.nodes.pass_on(place, vec![changes]).await {
+            if let Err(error) = self.parts.nodes.pass_on(place, changes.into()).await {
                 return Err(self.parts.nodes.with_record(place, &batches, error).await);
             }
+            self.advance_event_time(place, &batches).await?;
             for (split, position) in &positions {
                 self.positions.insert((place, split.id.clone()), (split.clone(), *position));
             }
             self.unnoted.push((source, positions));
+        }
+        for (place, split) in ended {
+            self.parts.nodes.leave(place, &Upstream::Split(split.id)).await?;
         }
         self.parts.activity.fetch_add(1, Ordering::Relaxed);
         if let Some(failure) = failure {
@@ -243,14 +288,61 @@ impl Task {
         self.settle().await
     }
 
+    fn has_row_time(&self, place: usize) -> bool {
+        matches!(self.parts.nodes.all[place].work, Work::Source(Some(_)))
+    }
+
+    /// Tells how far event time is after rows of some splits of a source were passed on.
+    async fn advance_event_time(&mut self, place: usize, read: &[ReadBatch]) -> Result<()> {
+        for part in read {
+            let Work::Source(Some(row_time)) = &self.parts.nodes.all[place].work else { return Ok(()) };
+            if let Some(time) = row_time.of(&part.changes)? {
+                let split = Upstream::Split(part.split.id.clone());
+                self.parts.nodes.advance(place, split, Watermark::At(time)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A source without splits in this task, as when there are fewer partitions than tasks, holds nobody's event time up.
+    async fn idle_without_splits(&mut self) -> Result<()> {
+        for place in 0..self.parts.nodes.all.len() {
+            if self.has_row_time(place)
+                && let Some(idle) = self.parts.nodes.all[place].event_time.rest()
+            {
+                self.parts.nodes.reach(place, idle).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All rows are there: nothing waits for event time any longer.
+    async fn end_event_time(&mut self) -> Result<()> {
+        for place in 0..self.parts.nodes.all.len() {
+            if self.has_row_time(place) {
+                self.parts.nodes.reach(place, Watermark::END).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes rows from other tasks, and what more of them have sent.
     async fn take_received(&mut self, received: Received) -> Result<()> {
         let mut next = Some(received);
         let mut taken = 0;
         while let Some(received) = next.take() {
-            if let Received::Rows(place, batch) = received {
-                self.parts.activity.fetch_add(1, Ordering::Relaxed);
-                self.parts.nodes.enter(vec![(place, batch)]).await?;
+            match received {
+                Received::Rows(entry, batch) => {
+                    self.parts.activity.fetch_add(1, Ordering::Relaxed);
+                    self.parts.nodes.enter(vec![(entry, batch)]).await?;
+                }
+                Received::Watermark(entry, channel, watermark) => {
+                    self.parts.nodes.advance(entry.place, Upstream::Channel(channel), watermark).await?;
+                }
+                Received::Ended(entry, channel) => {
+                    self.parts.nodes.leave(entry.place, &Upstream::Channel(channel)).await?;
+                }
+                Received::Barrier => {}
             }
             taken += 1;
             let waits = self.epoch.is_some_and(|epoch| self.parts.inputs.are_aligned(epoch));
@@ -285,8 +377,9 @@ impl Task {
         if self.holds_back {
             for place in 0..self.parts.nodes.all.len() {
                 while let Some(part) = self.parts.nodes.flush_part(place)? {
-                    self.parts.nodes.pass_on(place, vec![part]).await?;
+                    self.parts.nodes.pass_on(place, part.into()).await?;
                 }
+                self.parts.nodes.tell_held(place).await?;
             }
         }
         let positions = std::mem::take(&mut self.unnoted);
@@ -311,7 +404,7 @@ impl Task {
         let mut tickets = Vec::new();
         for node in &mut self.parts.nodes.all {
             match &mut node.work {
-                Work::Source => {}
+                Work::Source(_) => {}
                 Work::Operator(operator) => {
                     let changed = operator.snapshot().map_err(|error| error.context(&node.id))?;
                     deltas.extend(changed.into_iter().map(|delta| OperatorDelta { operator: node.id.clone(), delta }));
@@ -332,8 +425,8 @@ impl Task {
             }
         }
         if !self.has_said_end {
-            for output in self.parts.nodes.outputs() {
-                output.broadcast(|| Message::Barrier(epoch)).await?;
+            for exchange in self.parts.nodes.exchanges() {
+                exchange.broadcast(|| Message::Barrier(epoch)).await?;
             }
         }
         let mut positions: BTreeMap<usize, Vec<(Split, Position)>> = BTreeMap::new();

@@ -24,6 +24,7 @@ fn node(id: &str, rows: u64) -> NodeStatus {
         state_keys: rows / 2,
         state_bytes: 100,
         spilled_bytes: 7,
+        watermark_ms: Some(1_700_000_000_000),
     }
 }
 

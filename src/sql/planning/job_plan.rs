@@ -19,6 +19,8 @@ pub struct JobInsert {
     pub query: Arc<Deep<LogicalPlan>>,
     /// What it writes.
     pub sink: Arc<ConnectorTable>,
+    /// Columns that it lists, in the table's order; absent: it lists none.
+    pub columns: Option<Vec<usize>>,
     /// The table's name, for the job's.
     pub table: String,
     /// The statement, secrets masked.
@@ -50,7 +52,7 @@ impl PlannedJob {
             .iter()
             .map(|insert| {
                 let sink: Arc<dyn TableProvider> = insert.sink.clone();
-                PlannedInsert { query: &insert.query, sink }
+                PlannedInsert { query: &insert.query, sink, columns: insert.columns.clone() }
             })
             .collect();
         let dataflow = plan_job(&planned, settings).await?;

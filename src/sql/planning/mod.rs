@@ -7,6 +7,7 @@ mod cast_names;
 pub(crate) mod constant_row;
 pub mod error_map;
 mod field_access;
+mod hinted_relations;
 mod integer_literals;
 pub mod job_plan;
 mod literals;

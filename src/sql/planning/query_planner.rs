@@ -1,4 +1,5 @@
-//! The step from an optimised plan to a physical one: look-up functions take the form in which a query awaits them.
+//! The step from an optimised plan to a physical one: what the plan says for jobs only is left out, and lookup functions take the form
+//! in which a query awaits them.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 
-use crate::engine::lookup;
+use crate::engine::{lookup, plan};
 
 /// DataFusion's physical planner behind [`lookup::for_query`].
 #[derive(Debug)]
@@ -23,7 +24,7 @@ impl QueryPlanner for LookUpQueryPlanner {
         logical_plan: &LogicalPlan,
         session_state: &dyn Session,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = lookup::for_query(logical_plan.clone())?;
+        let plan = lookup::for_query(plan::for_query(logical_plan.clone())?)?;
         DefaultPhysicalPlanner::default().create_physical_plan(&plan, session_state).await
     }
 }

@@ -1,5 +1,6 @@
-//! Hint STATE_TTL of a query block: the relations that it names get a layer whose alias tells the engine how long the aggregate
-//! over them keeps its state. The relation's own alias stays outside, so that columns mean what they meant.
+//! Hint STATE_TTL of a query block: each relation that it names becomes a query of its own, which is planned with
+//! [`StateTtl`](crate::engine::plan::StateTtl) over it: that tells the aggregate above how long it keeps state of these rows. The
+//! relation's own alias stays outside, so that columns mean what they meant.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -8,9 +9,9 @@ use datafusion::sql::sqlparser::ast::{
     Expr, GroupByExpr, Ident, Select, SetExpr, TableAlias, TableFactor, Visit, Visitor,
 };
 
-use crate::engine::planner::state_ttl_alias;
 use crate::error::{Error, Result};
 use crate::sql::parser::{self, StateTtl};
+use crate::sql::planning::hinted_relations::mark_state_ttl;
 
 /// Applies a hint to a block whose relations are resolved. `is_aggregate` knows the names of aggregate functions.
 ///
@@ -64,23 +65,18 @@ fn names_of(factor: &TableFactor) -> Vec<String> {
     alias.as_ref().map(|alias| alias.name.value.clone()).into_iter().chain(name).collect()
 }
 
-/// `t AS x` → `(SELECT * FROM t AS "…ttl…") AS x`
+/// `t AS x` → `(SELECT * FROM t) AS x`
 fn mark(factor: &mut TableFactor, ttl: Duration) -> Result<()> {
     let name = names_of(factor).into_iter().next().unwrap_or_default();
     let (TableFactor::Table { alias, .. } | TableFactor::Derived { lateral: false, alias, .. }) = factor else {
         return Err(Error::unsupported("hint STATE_TTL over this kind of relation is not supported"));
     };
-    let marker = TableAlias {
-        explicit: true,
-        name: Ident::with_quote('"', state_ttl_alias(ttl)),
-        columns: Vec::new(),
-        at: None,
-    };
-    let own = TableAlias { name: Ident::with_quote('"', name), ..marker.clone() };
-    let own = alias.replace(marker).unwrap_or(own);
+    let named = TableAlias { explicit: true, name: Ident::with_quote('"', name), columns: Vec::new(), at: None };
+    let own = alias.take().unwrap_or(named);
     let (mut query, _) = parser::parse_query("SELECT * FROM t")?;
-    let SetExpr::Select(select) = query.body.as_mut() else { return Err(Error::internal("a SELECT that is none")) };
-    let Some(from) = select.from.first_mut() else { return Err(Error::internal("a SELECT without FROM")) };
+    mark_state_ttl(&mut query, ttl);
+    let SetExpr::Select(select) = query.body.as_mut() else { return Err(Error::internal("expected a SELECT")) };
+    let Some(from) = select.from.first_mut() else { return Err(Error::internal("expected a SELECT with FROM")) };
     std::mem::swap(&mut from.relation, factor);
     *factor = TableFactor::Derived { lateral: false, subquery: query, alias: Some(own), sample: None };
     Ok(())

@@ -17,7 +17,7 @@ use crate::sql::parser::statement_size;
 use crate::sql::planning::constant_row::ConstantRow;
 use crate::sql::planning::error_map::refine;
 use crate::sql::planning::planned::Planned;
-use crate::sql::planning::planner::{Planner, dml};
+use crate::sql::planning::planner::Planner;
 use crate::sql::planning::result_names::rename;
 use crate::sql::session::{CachedPlan, Prepared, PreparedInner, Session};
 use crate::sql::statements::explain::Explained;
@@ -140,11 +140,11 @@ impl Session {
     ) -> Result<Option<Analysed>> {
         let (insert, given, text) = (insert.clone(), given.to_vec(), text.to_owned());
         self.plan(false, move |planner| {
-            let (plan, table, target) = planner.plan_insert(&insert.into, &given, &Places::new(&text))?;
-            if plan.get_parameter_names()?.is_empty() {
+            let planned = planner.plan_insert(&insert.into, &given, &Places::new(&text))?;
+            if planned.plan.get_parameter_names()?.is_empty() {
                 return Ok(None);
             }
-            let plan = dml(plan, &table, &target)?;
+            let plan = planned.dml()?;
             let parameter_types = parameter_types(&plan, &given)?;
             let planned = Planned::BoundedInsert { plan: planner.share(plan) };
             Ok(Some(Analysed { planned, parameter_types, result: None, once: true }))

@@ -14,7 +14,7 @@ use crate::sql::parser::{Cursor, Places};
 use crate::sql::planning::error_map::refine;
 use crate::sql::planning::job_plan::{JobInsert, PlannedJob};
 use crate::sql::planning::planned::Planned;
-use crate::sql::planning::planner::{InsertInto, dml};
+use crate::sql::planning::planner::InsertInto;
 use crate::sql::session::{Outcome, Session};
 use crate::threads::Deep;
 
@@ -120,19 +120,22 @@ async fn plan_once(
     let settings = JobSettings { time_zone: session.settings().time_zone(), options: session.settings().of_jobs() };
     let pipeline_name = session.settings().get("pipeline.name").ok().filter(|name| !name.is_empty());
     let work = async move {
-        let (plan, table, target) = planner.plan_insert(&insert.into, &given, &places)?;
-        let optimised = state.optimize(&plan).map_err(|error| refine(error, Some(&places)))?;
+        let planned = planner.plan_insert(&insert.into, &given, &places)?;
+        let optimised = state.optimize(&planned.plan).map_err(|error| refine(error, Some(&places)))?;
         if !crate::engine::planner::is_unbounded(&optimised)? {
-            return Ok(Planned::BoundedInsert { plan: planner.share(dml(plan, &table, &target)?) });
+            return Ok(Planned::BoundedInsert { plan: planner.share(planned.dml()?) });
         }
-        let (plan, table, target) = if planner.is_good_for_jobs() {
-            (plan, table, target)
-        } else {
-            volatile.plan_insert(&insert.into, &given, &places)?
-        };
-        let query = server.optimize_for_jobs(&plan, &state).map_err(|error| refine(error, Some(&places)))?;
+        let planned =
+            if planner.is_good_for_jobs() { planned } else { volatile.plan_insert(&insert.into, &given, &places)? };
+        let query = server.optimize_for_jobs(&planned.plan, &state).map_err(|error| refine(error, Some(&places)))?;
         let query = Arc::new(Deep::new(query));
-        let insert = JobInsert { query, sink: table, table: target.name, text: insert.text.clone() };
+        let insert = JobInsert {
+            query,
+            sink: planned.table,
+            columns: planned.columns,
+            table: planned.target.name,
+            text: insert.text.clone(),
+        };
         Ok(Planned::Job(Box::new(PlannedJob::plan(vec![insert], settings, pipeline_name).await?)))
     };
     session.server.queries.run(|_| work).await

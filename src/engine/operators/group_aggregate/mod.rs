@@ -34,7 +34,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 
 use self::accumulator::{Accumulator, Fold, SKIPPED, ValueStore};
-use super::{FLUSHED_KEYS_MAX, Operator, OperatorContext};
+use super::{Emitted, FLUSHED_KEYS_MAX, Operator, OperatorContext};
 use crate::changelog::{ChangeBatch, Changelog};
 use crate::clock::Clock;
 use crate::connectors::bad_rows::row_text;
@@ -473,9 +473,9 @@ impl Operator for GroupAggregate {
         true
     }
 
-    async fn process(&mut self, batch: ChangeBatch) -> Result<ChangeBatch> {
+    async fn process(&mut self, _input: usize, batch: ChangeBatch) -> Result<Emitted> {
         if batch.is_empty() {
-            return Ok(ChangeBatch::empty(self.schema()));
+            return Ok(Emitted::nothing(&self.schema));
         }
         self.check(batch.rows())?;
         if self.spec.input == Changelog::Append
@@ -502,7 +502,7 @@ impl Operator for GroupAggregate {
         self.scratch = scratch;
         self.key_rows = key_rows;
         self.make_room(false)?;
-        Ok(ChangeBatch::empty(self.schema()))
+        Ok(Emitted::nothing(&self.schema))
     }
 
     fn flush(&mut self) -> Result<Option<ChangeBatch>> {

@@ -133,7 +133,7 @@ fn a_version_is_in_the_checkpoint_also_after_the_end_of_its_group() {
         for (step, expected) in
             [("+ a 5", "+ a 5 1"), ("- a 5", "- a NULL 2"), ("+ a 1", "+ a 1 3"), ("- a 1", "- a NULL 4")]
         {
-            block_on(operator.process(planned.project(changes(&planned.input, step)))).unwrap();
+            block_on(operator.process(0, planned.project(changes(&planned.input, step)))).unwrap();
             assert_eq!(text(&flushed(&mut operator)), expected, "spills: {spills}");
             stored.extend(operator.snapshot().unwrap());
             operator = planned.operator(&clock);
@@ -168,7 +168,7 @@ fn retractions_of_unknown_rows_are_counted_and_left_out() {
     let planned = by_k("count(*), min(i), array_agg(i)");
     let mut operator = planned.operator(&ManualClock::default());
     let batch = planned.project(changes(&planned.input, "- a 1\n+ a 2\n- a 7\n- a 2\n+ b 1"));
-    block_on(operator.process(batch)).unwrap();
+    block_on(operator.process(0, batch)).unwrap();
     assert_eq!(text(&flushed(&mut operator)), "+ b 1 1 [1]");
     assert_eq!(operator.metrics.unmatched.load(Ordering::Relaxed), 2);
 }
@@ -220,7 +220,7 @@ fn a_sum_beyond_its_type_is_an_error_that_names_it() {
     let planned = planned("SELECT k, sum(i) FROM t GROUP BY k", Changelog::Append, Changelog::Upsert);
     let mut operator = planned.operator(&ManualClock::default());
     let batch = planned.project(changes(&planned.input, "+ a 9223372036854775807\n+ a 1"));
-    block_on(operator.process(batch)).unwrap();
+    block_on(operator.process(0, batch)).unwrap();
     let error = operator.flush().unwrap_err();
     assert_eq!((error.message(), error.sqlstate()), ("sum(t.i): the result is out of range", "22003"));
 }
@@ -277,7 +277,7 @@ fn a_group_that_nothing_touched_for_its_time_is_forgotten() {
     let mut operator = planned.operator(&clock);
     let mut step = |now_ms, changed: &str| {
         clock.set(now_ms);
-        block_on(operator.process(planned.project(changes(&planned.input, changed)))).unwrap();
+        block_on(operator.process(0, planned.project(changes(&planned.input, changed)))).unwrap();
         let out = text(&flushed(&mut operator));
         (
             out,
@@ -306,7 +306,7 @@ fn a_table_of_another_statement_is_refused() {
     let mut operator = by_k("count(*)").operator(&ManualClock::default());
     let mut other = by_k("sum(d)").operator(&ManualClock::default());
     let planned = by_k("sum(d)");
-    block_on(other.process(planned.project(changes(&planned.input, "+ a 1 1")))).unwrap();
+    block_on(other.process(0, planned.project(changes(&planned.input, "+ a 1 1")))).unwrap();
     flushed(&mut other);
     let delta = other.snapshot().unwrap().remove(0);
     let error = operator.restore(&delta.table, &delta.rows).unwrap_err();
@@ -372,7 +372,7 @@ fn only_what_the_checkpoint_has_goes_to_disk() {
     planned.spill = Some(tempfile::tempdir().unwrap());
     let mut operator = planned.operator(&ManualClock::default());
     let mut step = |text: &str| {
-        block_on(operator.process(planned.project(changes(&planned.input, text)))).unwrap();
+        block_on(operator.process(0, planned.project(changes(&planned.input, text)))).unwrap();
         flushed(&mut operator);
         let before = operator.state_size();
         operator.snapshot().unwrap();
@@ -397,7 +397,7 @@ fn a_group_without_a_result_is_left_out_and_named_and_the_others_are_not() {
         operator.bad_rows = BadRows::leave_out("test", Arc::clone(&left_out));
         let mut outputs = Vec::new();
         for step in ["+ a 9223372036854775807\n+ b 1", "+ a 5\n+ b 1", "+ b 1", "- a 5", "+ a 5", "- a 5\n+ a -1"] {
-            block_on(operator.process(planned.project(changes(&planned.input, step)))).unwrap();
+            block_on(operator.process(0, planned.project(changes(&planned.input, step)))).unwrap();
             outputs.push(text(&flushed(&mut operator)));
         }
         assert_eq!(left_out.rows(), 2);
@@ -431,7 +431,7 @@ fn a_group_without_a_result_is_an_error_that_names_it_where_rows_are_not_left_ou
     let planned = by_k("sum(i)");
     let mut operator = planned.operator(&ManualClock::default());
     let step = "+ a 9223372036854775807\n+ a 1\n+ b 1";
-    block_on(operator.process(planned.project(changes(&planned.input, step)))).unwrap();
+    block_on(operator.process(0, planned.project(changes(&planned.input, step)))).unwrap();
     let error = operator.flush().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Row);
     assert!(error.to_string().contains("The group is (a)"), "{error}");

@@ -40,8 +40,32 @@ pub struct InsertInto {
     pub hints: Hints,
 }
 
+/// A planned INSERT.
+pub struct InsertPlan {
+    /// The rows: the table's columns in order and type.
+    pub plan: LogicalPlan,
+    /// The table, opened.
+    pub table: Arc<ConnectorTable>,
+    /// What its name means.
+    pub target: Target,
+    /// Columns that the statement lists, in the table's order; absent: it lists none.
+    pub columns: Option<Vec<usize>>,
+}
+
+impl InsertPlan {
+    /// The write of the rows.
+    ///
+    /// # Errors
+    /// The rows do not fit the table.
+    pub fn dml(self) -> Result<LogicalPlan> {
+        let source = provider_as_source(self.table as Arc<dyn TableProvider>);
+        let name = self.target.name.as_str();
+        Ok(LogicalPlanBuilder::insert_into(self.plan, name, source, InsertOp::Append)?.build()?)
+    }
+}
+
 impl Planner {
-    /// Plans the rows of an INSERT: the table's columns in order and type. Gives the opened table too.
+    /// Plans the rows of an INSERT: the table's columns in order and type.
     ///
     /// # Errors
     /// The table or its columns do not exist, or the query does not fit them.
@@ -50,7 +74,7 @@ impl Planner {
         insert: &InsertInto,
         parameter_types: &[Option<DataType>],
         places: &Places,
-    ) -> Result<(LogicalPlan, Arc<ConnectorTable>, Target)> {
+    ) -> Result<InsertPlan> {
         let written = insert.table.iter().map(parser::fold).collect::<Vec<_>>().join(".");
         let target = self
             .names
@@ -109,7 +133,12 @@ impl Planner {
             exprs.push(expr.alias(field.name()));
         }
         let plan = LogicalPlanBuilder::from(plan).project(exprs)?.build().map_err(|error| refine(error, None))?;
-        Ok((plan, table, target))
+        let columns = (!insert.columns.is_empty()).then(|| {
+            let mut listed = chosen;
+            listed.sort_unstable();
+            listed
+        });
+        Ok(InsertPlan { plan, table, target, columns })
     }
 
     fn insert_columns(
@@ -189,10 +218,4 @@ fn is_text_literal(expr: &ast::Expr) -> bool {
         value,
         ast::Value::SingleQuotedString(_) | ast::Value::EscapedStringLiteral(_) | ast::Value::DollarQuotedString(_)
     )
-}
-
-/// The write of such rows.
-pub fn dml(plan: LogicalPlan, table: &Arc<ConnectorTable>, target: &Target) -> Result<LogicalPlan> {
-    let source = provider_as_source(table.clone() as Arc<dyn TableProvider>);
-    Ok(LogicalPlanBuilder::insert_into(plan, target.name.as_str(), source, InsertOp::Append)?.build()?)
 }

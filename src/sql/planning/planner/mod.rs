@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
-use datafusion::catalog::TableProvider;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DFSchema, ScalarValue, TableReference};
 use datafusion::datasource::provider_as_source;
@@ -25,10 +24,11 @@ use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
 
 use super::error_map::refine;
+use super::hinted_relations::HintedRelations;
 use super::names::{Names, Target};
 use super::plan_size::Size;
 use super::planned::SharedPlan;
-use super::resolver::{Relations, Resolver};
+use super::resolver::{Registered, Relations, Resolver};
 use super::types::Types;
 use super::{array_parameters, integer_literals, result_names, row_comparisons};
 use crate::catalog::TableEntry;
@@ -41,7 +41,7 @@ use crate::sql::parser::{self, Cursor, Hints, Places};
 use crate::sql::server::{SessionView, SqlServer, SystemFunctions};
 use crate::threads::Deep;
 
-pub use self::insert::{InsertInto, dml};
+pub use self::insert::InsertInto;
 
 /// How deep views and functions may refer to each other.
 const DEPTH_MAX: usize = 24;
@@ -63,7 +63,8 @@ pub struct Planner {
     /// What views cost.
     sizes: Mutex<HashMap<(String, String), Size>>,
     failed: Mutex<Option<Error>>,
-    hinted: AtomicUsize,
+    hinted: Arc<HintedRelations>,
+    relation_planners: Vec<Arc<dyn RelationPlanner>>,
     /// Bytes of views and functions that were read for the plan.
     read: Arc<AtomicUsize>,
     /// Whether a time function was asked for, here or in a view: such a plan is good for one execution.
@@ -84,12 +85,12 @@ impl Planner {
     ) -> Self {
         let clock: Arc<dyn Clock> =
             if volatile { server.clock.clone() } else { Arc::new(ManualClock::at(server.clock.now_ms())) };
+        let hinted = Arc::<HintedRelations>::default();
         Self {
             clock,
             server,
             names,
             temporary,
-            state,
             system,
             volatile,
             depth: 0,
@@ -97,7 +98,12 @@ impl Planner {
             functions: Mutex::default(),
             sizes: Mutex::default(),
             failed: Mutex::default(),
-            hinted: AtomicUsize::new(0),
+            relation_planners: [hinted.clone() as Arc<dyn RelationPlanner>]
+                .into_iter()
+                .chain(state.relation_planners().iter().cloned())
+                .collect(),
+            hinted,
+            state,
             read: Arc::default(),
             uses_time: Arc::default(),
             has_order: Arc::default(),
@@ -273,7 +279,7 @@ impl Relations for Planner {
         &self.names
     }
 
-    fn register(&self, target: &Target, options: &[(String, String)]) -> Result<(String, Arc<dyn TableProvider>)> {
+    fn register(&self, target: &Target, options: &[(String, String)]) -> Result<Registered> {
         self.register_relation(target, options)
     }
 
@@ -332,7 +338,7 @@ impl ContextProvider for Planner {
     }
 
     fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
-        self.state.relation_planners()
+        &self.relation_planners
     }
 
     fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::view::ViewTable;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlanBuilder};
@@ -16,6 +17,7 @@ use crate::catalog::{TableEntry, ViewEntry};
 use crate::connectors::TableDeclaration;
 use crate::connectors::table_provider::ConnectorTable;
 use crate::data_type;
+use crate::engine::plan;
 use crate::error::{Error, Result};
 use crate::options::OptionValue;
 use crate::sql::parser::secret_options::is_secret;
@@ -23,30 +25,26 @@ use crate::sql::parser::{Cursor, Hints};
 use crate::sql::planning::error_map::refine;
 use crate::sql::planning::integer_literals;
 use crate::sql::planning::names::{TEMPORARY_SCHEMA, Target};
-use crate::sql::planning::resolver::Resolver;
+use crate::sql::planning::resolver::{Registered, Resolver};
 
 impl Planner {
-    /// Makes a relation known to the plan under a name of its own where it has hints; gives the schema part of that name.
+    /// Makes a relation known to the plan.
     ///
     /// # Errors
     /// The relation cannot be opened.
-    pub(super) fn register_relation(
-        &self,
-        target: &Target,
-        options: &[(String, String)],
-    ) -> Result<(String, Arc<dyn TableProvider>)> {
-        let schema = if options.is_empty() {
-            target.schema.clone()
-        } else {
-            format!("{}#{}", target.schema, self.hinted.fetch_add(1, Ordering::Relaxed))
-        };
-        let reference = TableReference::partial(schema.clone(), target.name.clone());
+    pub(super) fn register_relation(&self, target: &Target, options: &[(String, String)]) -> Result<Registered> {
+        if !options.is_empty() {
+            let provider = self.provider(target, options)?;
+            let mark = self.hinted.add(provider_as_source(provider.clone()));
+            return Ok(Registered { provider, mark: Some(mark) });
+        }
+        let reference = TableReference::partial(target.schema.clone(), target.name.clone());
         if let Some(source) = self.tables.lock().get(&reference) {
-            return Ok((schema, source_as_provider(source)?));
+            return Ok(Registered { provider: source_as_provider(source)?, mark: None });
         }
         let provider = self.provider(target, options)?;
         self.tables.lock().insert(reference, provider_as_source(provider.clone()));
-        Ok((schema, provider))
+        Ok(Registered { provider, mark: None })
     }
 
     /// The declared table that a name means, if it is one.
@@ -68,7 +66,7 @@ impl Planner {
     pub fn provider(&self, target: &Target, options: &[(String, String)]) -> Result<Arc<dyn TableProvider>> {
         if let Some(entry) = self.entry(target) {
             let base = self.connector_table(entry, options)?;
-            return self.with_computed_columns(target, entry, base);
+            return self.with_declared_columns(target, entry, base);
         }
         if let Some((name, _)) = options.first() {
             return Err(Error::invalid(format!("hint OPTIONS ('{name}') needs a declared table")));
@@ -119,13 +117,15 @@ impl Planner {
         self.server.open_table(&declaration, !options.is_empty())
     }
 
-    fn with_computed_columns(
+    /// The table as it was declared: with its computed columns, and its watermark over the scan.
+    fn with_declared_columns(
         &self,
         target: &Target,
         entry: &TableEntry,
         base: Arc<ConnectorTable>,
     ) -> Result<Arc<dyn TableProvider>> {
-        if entry.columns.iter().all(|column| column.computed.is_none()) {
+        let has_computed = entry.columns.iter().any(|column| column.computed.is_some());
+        if !has_computed && entry.watermarks.is_empty() {
             return Ok(base);
         }
         let schema = base.schema();
@@ -141,10 +141,38 @@ impl Planner {
                     .expression(text, &schema, &df_schema)
                     .map_err(|error| error.context(format!("computed column \"{}\"", column.name)))?,
             };
-            exprs.push(expr.alias(&column.name));
+            exprs.push(expr);
         }
-        let plan = scan.project(exprs)?.build()?;
+        let mut plan = scan.build()?;
+        if let Some(watermark) = entry.watermarks.first() {
+            let expression = self.watermark(entry, &watermark.expression)?;
+            let expression = written_out(expression, entry, &exprs)?;
+            plan = plan::Watermark { column: watermark.column.clone(), expression }.over(plan);
+        }
+        let named = exprs.into_iter().zip(&entry.columns).map(|(expr, column)| expr.alias(&column.name));
+        let plan = LogicalPlanBuilder::from(plan).project(named)?.build()?;
         Ok(Arc::new(ViewTable::new(plan, None)))
+    }
+
+    /// The expression of a watermark, over all columns of a declaration.
+    fn watermark(&self, entry: &TableEntry, text: &str) -> Result<Expr> {
+        let fields = entry
+            .columns
+            .iter()
+            .map(|column| Ok(Field::new(&column.name, data_type::parse(&column.sql_type)?, true)))
+            .collect::<Result<Vec<_>>>()?;
+        let schema: SchemaRef = Arc::new(Schema::new(fields));
+        let df_schema = DFSchema::try_from(schema.as_ref().clone())?;
+        let expression = self.expression(text, &schema, &df_schema)?;
+        let data_type = expression.get_type(&df_schema)?;
+        if !matches!(data_type, DataType::Timestamp(..)) {
+            return Err(Error::invalid(format!(
+                "the watermark is of type {}, not a timestamp",
+                data_type::to_postgres(&data_type)
+            ))
+            .code("42804"));
+        }
+        Ok(expression)
     }
 
     fn expression(&self, text: &str, schema: &SchemaRef, df_schema: &DFSchema) -> Result<Expr> {
@@ -183,27 +211,29 @@ impl Planner {
     /// # Errors
     /// An expression cannot be planned.
     pub fn check_watermarks(&self, entry: &TableEntry) -> Result<()> {
-        let fields = entry
-            .columns
-            .iter()
-            .map(|column| {
-                let data_type = data_type::parse(&column.sql_type)?;
-                Ok(datafusion::arrow::datatypes::Field::new(&column.name, data_type, true))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let schema: SchemaRef = Arc::new(datafusion::arrow::datatypes::Schema::new(fields));
-        let df_schema = DFSchema::try_from(schema.as_ref().clone())?;
         for watermark in &entry.watermarks {
-            self.expression(&watermark.expression, &schema, &df_schema)
-                .and_then(|expr| Ok(expr.get_type(&df_schema)?))
+            self.watermark(entry, &watermark.expression)
                 .map_err(|error| error.context(format!("watermark of \"{}\"", watermark.column)))?;
         }
         Ok(())
     }
 }
 
+/// An expression over all columns of a declaration as one over those that the connector reads; `columns`: what each of them is.
+fn written_out(expr: Expr, entry: &TableEntry, columns: &[Expr]) -> Result<Expr> {
+    let written = expr.transform(|expr| {
+        Ok(match &expr {
+            Expr::Column(column) => {
+                let place = entry.columns.iter().position(|known| known.name == column.name);
+                place.map_or_else(|| Transformed::no(expr.clone()), |place| Transformed::yes(columns[place].clone()))
+            }
+            _ => Transformed::no(expr),
+        })
+    })?;
+    Ok(written.data)
+}
+
 fn strip_qualifiers(expr: Expr) -> Result<Expr> {
-    use datafusion::common::tree_node::{Transformed, TreeNode};
     let stripped = expr.transform(|expr| {
         Ok(match expr {
             Expr::Column(mut column) => {

@@ -1,8 +1,5 @@
 //! Relations in FROM: tables with their hints, functions, queries, and how they are joined.
 
-use std::sync::Arc;
-
-use datafusion::catalog::TableProvider;
 use datafusion::sql::sqlparser::ast::{
     FunctionArg, FunctionArgExpr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, TableFactor, TableWithJoins,
 };
@@ -10,7 +7,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::merged::{Before, Kept};
 use super::scope::{Relation, Scope, columns_of_alias, ident_mut, renamed_columns};
-use super::{Resolver, WithQuery, merged};
+use super::{Registered, Resolver, WithQuery, merged};
 use crate::error::{Error, Result};
 use crate::sql::parser::fold;
 use crate::sql::planning::names::pick;
@@ -131,9 +128,10 @@ impl Resolver<'_> {
                     scope.relations.push(Relation { alias, columns });
                     return Ok(());
                 }
-                let (bare, provider) = self.relation(name)?;
-                let columns = match provider {
-                    Some(provider) => {
+                let (bare, registered) = self.relation(name)?;
+                let columns = match registered {
+                    Some(Registered { provider, mark }) => {
+                        with_hints.extend(mark);
                         Some(provider.schema().fields().iter().map(|field| field.name().clone()).collect())
                     }
                     None => self.with_query(&bare).and_then(|with| with.output.clone()),
@@ -214,8 +212,8 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    /// Finds a relation and writes its exact name; gives the name it is called by, and the provider unless it is a CTE.
-    pub(super) fn relation(&mut self, name: &mut ObjectName) -> Result<(String, Option<Arc<dyn TableProvider>>)> {
+    /// Finds a relation and writes its exact name; gives the name it is called by, and what is known of it unless it is a CTE.
+    pub(super) fn relation(&mut self, name: &mut ObjectName) -> Result<(String, Option<Registered>)> {
         let idents: Vec<Ident> = name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
         let Some(last) = idents.last().cloned().filter(|_| idents.len() == name.0.len()) else {
             return Err(Error::unsupported("this name of a table is not supported"));
@@ -243,16 +241,16 @@ impl Resolver<'_> {
             .find_relation(&idents)
             .map_err(|error| self.place(error, idents[0].span))?
             .ok_or_else(|| self.place(self.relations.names().missing_relation(&idents), idents[0].span))?;
-        let (schema, provider) = self
+        let registered = self
             .relations
             .register(&target, &options.unwrap_or_default())
             .map_err(|error| if error.position().is_some() { error } else { self.place(error, last.span) })?;
-        self.count(self.relations.size_of(&schema, &target.name), last.span)?;
+        self.count(self.relations.size_of(&target.schema, &target.name), last.span)?;
         *name = ObjectName::from(vec![
-            Ident { value: schema, quote_style: Some('"'), span: idents[0].span },
+            Ident { value: target.schema, quote_style: Some('"'), span: idents[0].span },
             Ident { value: target.name.clone(), quote_style: Some('"'), span: last.span },
         ]);
-        Ok((target.name, Some(provider)))
+        Ok((target.name, Some(registered)))
     }
 
     pub(super) fn with_query(&self, name: &str) -> Option<&WithQuery> {

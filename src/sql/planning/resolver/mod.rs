@@ -46,12 +46,20 @@ pub struct Parameter {
     pub cast: Option<SqlType>,
 }
 
+/// A relation that is known to the plan.
+pub struct Registered {
+    /// What it is read through.
+    pub provider: Arc<dyn TableProvider>,
+    /// The mark that its table in FROM gets, if a hint makes it different from the table of that name.
+    pub mark: Option<Expr>,
+}
+
 /// What the resolver asks of whoever knows the relations and the functions.
 pub trait Relations {
     /// What names mean.
     fn names(&self) -> &Names;
-    /// Makes a relation known to the plan under a name of its own where it has hints; gives the schema part of that name.
-    fn register(&self, target: &Target, options: &[(String, String)]) -> Result<(String, Arc<dyn TableProvider>)>;
+    /// Makes a relation known to the plan.
+    fn register(&self, target: &Target, options: &[(String, String)]) -> Result<Registered>;
     /// What a reference to a relation costs.
     fn size_of(&self, schema: &str, name: &str) -> Size;
     /// Whether a name is an aggregate function's.
@@ -304,10 +312,10 @@ impl<'p> Resolver<'p> {
                 parts.extend(table.schema_name.as_ref().map(|name| Ident::new(name.clone())));
                 parts.extend(table.table_name.as_ref().map(|name| Ident::new(name.clone())));
                 let mut name = ObjectName::from(parts);
-                let (_, provider) = self.relation(&mut name)?;
+                let (_, registered) = self.relation(&mut name)?;
                 Err(Error::unsupported(format!(
                     "TABLE is not supported; write SELECT * FROM, which gives {} columns",
-                    provider.map_or(0, |provider| provider.schema().fields().len())
+                    registered.map_or(0, |registered| registered.provider.schema().fields().len())
                 )))
             }
             _ => Err(Error::unsupported("a statement that changes rows is not supported inside a query")),

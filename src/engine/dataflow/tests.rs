@@ -1,0 +1,51 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, IntervalUnit, Schema, TimeUnit};
+
+use super::*;
+
+#[test]
+fn columns_of_every_kind_are_read_as_they_were_stored() {
+    let item = |data_type| Arc::new(Field::new("item", data_type, true));
+    let types = [
+        DataType::Null,
+        DataType::UInt8,
+        DataType::Decimal128(38, 18),
+        DataType::Decimal256(76, 0),
+        DataType::Timestamp(TimeUnit::Microsecond, Some("Europe/Berlin".into())),
+        DataType::Interval(IntervalUnit::MonthDayNano),
+        DataType::List(item(DataType::Utf8)),
+        DataType::Struct(vec![Field::new("a", DataType::Date32, false)].into()),
+    ];
+    let fields = types.into_iter().enumerate().map(|(place, data_type)| {
+        let metadata = [("key".to_owned(), "value".to_owned())].into();
+        Field::new(format!("#{place}"), data_type, place % 2 == 0).with_metadata(metadata)
+    });
+    let node = Node {
+        id: "sink-0".to_owned(),
+        kind: NodeKind::Operator(OperatorKind::Project { expressions: Vec::new() }),
+        inputs: vec![
+            Input::of(&[0, 1], Some(vec![0])),
+            Input { from: vec![Output { node: 2, side: Some(0) }], keyed_by: None },
+        ],
+        schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+        side_outputs: vec![Arc::new(Schema::empty())],
+        changelog: Changelog::Retract,
+    };
+    let settings = JobSettings { time_zone: "UTC".to_owned(), options: BTreeMap::new() };
+    let dataflow = Dataflow { version: FORMAT_VERSION, settings, nodes: vec![node] };
+    assert_eq!(Dataflow::from_json(&dataflow.to_json().unwrap()).unwrap(), dataflow);
+}
+
+#[test]
+fn a_job_of_another_version_is_refused_with_the_way_out() {
+    for version in [1, 2] {
+        let error = Dataflow::from_json(&serde_json::json!({ "version": version })).unwrap_err();
+        assert_eq!(error.sqlstate(), "0A000");
+        assert!(error.message().contains("an earlier version"), "{error}");
+    }
+    let error = Dataflow::from_json(&serde_json::json!({ "version": 4 })).unwrap_err();
+    assert!(error.message().contains("a later version"), "{error}");
+    assert_eq!(Dataflow::from_json(&serde_json::json!({})).unwrap_err().kind(), crate::error::ErrorKind::Corrupt);
+}
