@@ -1,6 +1,8 @@
 //! How options are taken: those of WITH one by one, where what is left over is an error that names the nearest known option; and
 //! how words, lists, durations and sizes are read wherever they stand. Knows no option by its name, but `connector`.
 
+pub mod setting;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::time::Duration;

@@ -7,6 +7,7 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArr
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::record_batch::RecordBatch;
+use serde::{Deserialize, Serialize};
 
 use super::bad_rows::{BadRows, row_text};
 use super::declaration::TableDeclaration;
@@ -15,7 +16,8 @@ use crate::data_type::TypeLength;
 use crate::error::{Error, Result};
 
 /// What happens to values of another length than declared.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LengthEnforcer {
     /// They are written as they are.
     #[default]
@@ -27,16 +29,16 @@ pub enum LengthEnforcer {
 }
 
 impl LengthEnforcer {
-    /// By its name in the setting; absent: the default.
+    /// By its name in the setting.
     ///
     /// # Errors
     /// There is none of that name.
-    pub fn of(name: Option<&str>) -> Result<Self> {
+    pub fn of(name: &str) -> Result<Self> {
         match name {
-            None | Some("IGNORE") => Ok(Self::Ignore),
-            Some("TRIM_PAD") => Ok(Self::TrimPad),
-            Some("ERROR") => Ok(Self::Error),
-            Some(other) => Err(Error::invalid(format!("table.exec.sink.type-length-enforcer cannot be '{other}'"))
+            "IGNORE" => Ok(Self::Ignore),
+            "TRIM_PAD" => Ok(Self::TrimPad),
+            "ERROR" => Ok(Self::Error),
+            other => Err(Error::invalid(format!("table.exec.sink.type-length-enforcer cannot be '{other}'"))
                 .hint("Known values: IGNORE, TRIM_PAD, ERROR.")),
         }
     }

@@ -54,7 +54,7 @@ type Exchanges = BTreeMap<(Output, usize), Vec<exchange::Output>>;
 /// The stored job does not fit this build, its state cannot be read, or a sink does not open.
 pub(super) async fn build(context: &JobContext, tables: &Tables, start: Start<'_>) -> Result<Coordinator> {
     let dataflow = &context.dataflow;
-    let parallelism = dataflow.settings.parallelism()?;
+    let parallelism = dataflow.settings.parallelism();
     let layout = Layout::of(dataflow, parallelism);
     let task_count = layout.stages.len() * parallelism;
     let has_deferred = dataflow.sinks().any(|(_, sink)| sink.deferred);
@@ -65,7 +65,7 @@ pub(super) async fn build(context: &JobContext, tables: &Tables, start: Start<'_
     let epoch = start.at.map_or(0, |manifest| manifest.epoch);
     let (reports, reports_seen) = mpsc::channel(task_count.max(1) * 2);
     let activity = Arc::new(AtomicU64::new(0));
-    let budget = MemoryBudget::new(dataflow.settings.memory_budget()?);
+    let budget = MemoryBudget::new(dataflow.settings.memory_budget);
     let builder = Builder {
         context,
         tables,
@@ -74,13 +74,13 @@ pub(super) async fn build(context: &JobContext, tables: &Tables, start: Start<'_
         parallelism,
         epoch,
         budget: &budget,
-        bad_rows: bad_rows(context)?,
+        bad_rows: bad_rows(context),
         ledger: &ledger,
         activity: &activity,
     };
     let (parts_of_tasks, tasks) = builder.tasks(&reports).await?;
     let sources = builder.sources()?;
-    let interval = dataflow.settings.checkpoint_interval()?;
+    let interval = dataflow.settings.checkpoint_interval;
     let logs = logs_of(&start);
     // From here on nothing fails: a task that was begun is always ended.
     let mut running = JoinSet::new();
@@ -154,11 +154,11 @@ fn node_metrics(metrics: &JobMetrics, id: &str) -> Result<Arc<NodeMetrics>> {
     metrics.node(id).cloned().ok_or_else(|| Error::internal(format!("dataflow has no node \"{id}\"")))
 }
 
-fn bad_rows(context: &JobContext) -> Result<Arc<BadRows>> {
-    Ok(match context.dataflow.settings.row_errors()? {
+fn bad_rows(context: &JobContext) -> Arc<BadRows> {
+    match context.dataflow.settings.row_errors {
         RowErrors::Fail => BadRows::fail(),
         RowErrors::Skip => BadRows::leave_out(format!("job {}", context.job), Arc::clone(&context.metrics.left_out)),
-    })
+    }
 }
 
 /// One channel for each edge and pair of tasks: the inputs of each stage's tasks, and the outputs.
@@ -216,7 +216,7 @@ impl Builder<'_> {
                     },
                     inputs,
                     reads: self.layout.reads(stage, dataflow),
-                    hold_back_max: dataflow.settings.mini_batch_latency()?,
+                    hold_back_max: dataflow.settings.mini_batch_latency(),
                     feeds_state: dataflow.has_state_behind_state(),
                     read_behind: context.read_behind.clone(),
                     // What is recomputed has one checkpoint, at its end, for which nobody can wait.
@@ -279,7 +279,7 @@ impl Builder<'_> {
             budget: self.budget.clone(),
             spill_folder: self.context.spill_folder.join(format!("{stage}-{task}")),
         };
-        let skips_bad_rows = dataflow.settings.row_errors()? == RowErrors::Skip;
+        let skips_bad_rows = dataflow.settings.row_errors == RowErrors::Skip;
         let members = &self.layout.stages[stage].nodes;
         let mut nodes = Vec::new();
         for index in members {
@@ -379,7 +379,7 @@ impl Builder<'_> {
             _ => None,
         };
         let in_transaction = sink.transactional().is_some() && self.start.transactions.is_some();
-        let constraints = SinkConstraints::of(&stored.table, settings.length_enforcer()?);
+        let constraints = SinkConstraints::of(&stored.table, settings.length_enforcer);
         let table = stored.table.name.clone();
         Ok(TaskSink { writer, in_transaction, deferred, table, schema, constraints, ticket: 0 })
     }

@@ -33,11 +33,11 @@ impl Dataflow {
     /// What concerns the whole job.
     pub fn explain_job(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        let parallelism = self.settings.parallelism().unwrap_or(1);
-        let interval = self.settings.checkpoint_interval().unwrap_or_default();
+        let parallelism = self.settings.parallelism();
+        let interval = self.settings.checkpoint_interval;
         lines.push(format!("Parallelism: {parallelism}; checkpoint every {} ms", interval.as_millis()));
         if self.lookups().next().is_some() {
-            let on = self.settings.read_behind().unwrap_or(true);
+            let on = self.settings.read_behind;
             lines.push(format!(
                 "Read behind: {}",
                 if on {
@@ -89,7 +89,7 @@ impl Dataflow {
         lines: &mut Vec<String>,
     ) {
         if let Some(keys) = &input.keyed_by
-            && self.settings.parallelism().unwrap_or(1) > 1
+            && self.settings.parallelism() > 1
         {
             let names = self.input_names(input);
             let keys: Vec<String> = keys.iter().map(|key| name_of(&names, *key)).collect();

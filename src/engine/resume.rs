@@ -62,9 +62,9 @@ pub(super) async fn open(context: &JobContext, tables: &Tables) -> Result<(Optio
     let go_on = match protocol::resume_from(&facts) {
         Resume::Fresh => {
             context.checkpoints.discard_after(0).await?;
-            match context.dataflow.settings.options.get("execution.savepoint.path") {
-                Some(path) if !path.trim().is_empty() => GoOn::At(Some(adopt(context, path).await?)),
-                _ => GoOn::At(None),
+            match &context.dataflow.settings.savepoint_path {
+                Some(path) => GoOn::At(Some(adopt(context, path).await?)),
+                None => GoOn::At(None),
             }
         }
         Resume::At(epoch) => {
@@ -91,7 +91,7 @@ fn is_repeatable(context: &JobContext, tables: &Tables) -> Result<bool> {
         let node = &dataflow.nodes[*index];
         matches!(&node.kind, NodeKind::Sink(sink) if sink.deferred) && tables.sinks[index].wants_version()
     };
-    if dataflow.settings.state_ttl()?.is_some() || tables.sinks.keys().any(counts) {
+    if dataflow.settings.state_ttl.is_some() || tables.sinks.keys().any(counts) {
         return Ok(false);
     }
     let scope = ExpressionScope::new(&dataflow.settings.time_zone, &context.clock);
@@ -119,10 +119,9 @@ async fn adopt(context: &JobContext, path: &str) -> Result<Manifest> {
     let operators = context.checkpoints.operators(&manifest).await?;
     let unclaimed: Vec<&str> =
         operators.iter().chain(manifest.positions.keys()).map(String::as_str).filter(|id| !known(id)).collect();
-    let may_ignore = context.dataflow.settings.options.get("execution.savepoint.ignore-unclaimed-state");
-    if !unclaimed.is_empty() && may_ignore.is_none_or(|text| text != "true") {
+    if !unclaimed.is_empty() && !context.dataflow.settings.ignore_unclaimed_state {
         return Err(Error::invalid(format!(
-            "savepoint {path} has state of operators that this job has not: {}",
+            "savepoint {path} has state of operators that this job lacks: {}",
             unclaimed.join(", ")
         ))
         .hint("SET 'execution.savepoint.ignore-unclaimed-state' = 'true' leaves that state out."));

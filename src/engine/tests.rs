@@ -32,8 +32,7 @@ fn clock() -> Arc<dyn Clock> {
 }
 
 fn settings(options: &[(&str, &str)]) -> JobSettings {
-    let options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    JobSettings { time_zone: "UTC".to_owned(), options }
+    JobSettings::new("UTC", options.iter().copied()).unwrap()
 }
 
 fn orders() -> Arc<Memory> {

@@ -306,7 +306,7 @@ impl Jobs {
     }
 
     fn checkpoints(&self, id: &str, dataflow: &Dataflow) -> Result<CheckpointStore> {
-        let store = match dataflow.settings.checkpoints_dir() {
+        let store = match &dataflow.settings.checkpoints_dir {
             Some(url) => {
                 // The configuration may have changed since the job was submitted.
                 self.shared.connectors.defaults().places.check_folder("setting \"state.checkpoints.dir\"", url)?;
@@ -314,8 +314,8 @@ impl Jobs {
             }
             None => CheckpointStore::new(&self.shared.folder, id),
         };
-        let store = store.with_retained(dataflow.settings.checkpoints_retained()?);
-        Ok(store.with_memory(dataflow.settings.memory_budget()?))
+        let store = store.with_retained(dataflow.settings.checkpoints_retained);
+        Ok(store.with_memory(dataflow.settings.memory_budget))
     }
 
     /// Ends a job with a savepoint in `folder` and gives its place: of a job that runs one of now, of any other one of what it has
@@ -533,7 +533,7 @@ impl Jobs {
         let dataflow = Dataflow::from_json(&entry.dataflow)?;
         let open_table = self.opener();
         let mut looked_up = Vec::new();
-        if dataflow.settings.read_behind()? {
+        if dataflow.settings.read_behind {
             for function in dataflow.lookups() {
                 if let Some(lookup) = open_table(&function.table)?.lookup {
                     looked_up.push(lookup.resource());

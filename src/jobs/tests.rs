@@ -276,10 +276,7 @@ fn create(name: &str, id: &str) -> Change {
     };
     let dataflow = Dataflow {
         version: FORMAT_VERSION,
-        settings: JobSettings {
-            time_zone: "UTC".to_owned(),
-            options: BTreeMap::from([("execution.checkpointing.interval".to_owned(), "10 ms".to_owned())]),
-        },
+        settings: JobSettings::new("UTC", [("execution.checkpointing.interval", "10 ms")]).unwrap(),
         nodes: vec![
             node(
                 "source-0",

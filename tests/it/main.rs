@@ -7,6 +7,7 @@ mod bad_rows;
 mod configuration;
 mod conformance;
 mod demo;
+mod event_time;
 mod exactly_once;
 mod faults;
 mod first_minutes;

@@ -431,7 +431,7 @@ impl Coordinator {
             let task = state.tasks[number % state.tasks.len()];
             let _ = self.tasks[task].send(Command::Read { node: state.place, split, reader }).await;
         }
-        Ok(())
+        self.tell(|| Command::Assigned).await
     }
 
     /// Positions of all open splits, as last known.

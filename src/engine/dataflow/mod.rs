@@ -17,7 +17,7 @@ use crate::connectors::TableDeclaration;
 use crate::error::{Error, Result};
 
 pub use operator::{LookUpCall, OperatorKind};
-pub use settings::{JobSettings, RowErrors};
+pub use settings::{JOB_SETTINGS, JobSetting, JobSettings, RowErrors, UpsertMaterialize};
 
 /// The version of the stored form that this build writes and reads.
 pub const FORMAT_VERSION: u32 = 3;

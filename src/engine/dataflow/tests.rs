@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, IntervalUnit, Schema, TimeUnit};
@@ -33,7 +32,8 @@ fn columns_of_every_kind_are_read_as_they_were_stored() {
         side_outputs: vec![Arc::new(Schema::empty())],
         changelog: Changelog::Retract,
     };
-    let settings = JobSettings { time_zone: "UTC".to_owned(), options: BTreeMap::new() };
+    let settings =
+        JobSettings::new("Asia/Shanghai", [("table.exec.state.ttl", "1 d"), ("parallelism.default", "3")]).unwrap();
     let dataflow = Dataflow { version: FORMAT_VERSION, settings, nodes: vec![node] };
     assert_eq!(Dataflow::from_json(&dataflow.to_json().unwrap()).unwrap(), dataflow);
 }
@@ -48,4 +48,24 @@ fn a_job_of_another_version_is_refused_with_the_way_out() {
     let error = Dataflow::from_json(&serde_json::json!({ "version": 4 })).unwrap_err();
     assert!(error.message().contains("a later version"), "{error}");
     assert_eq!(Dataflow::from_json(&serde_json::json!({})).unwrap_err().kind(), crate::error::ErrorKind::Corrupt);
+}
+
+#[test]
+fn every_default_is_one_that_its_setting_takes_and_is_kept_as_it_is_shown() {
+    for setting in JOB_SETTINGS {
+        let named = JobSettings::new("UTC", [(setting.name, setting.default)]).unwrap();
+        assert_eq!(named, JobSettings::default(), "{}", setting.name);
+    }
+    let settings = JobSettings::default();
+    assert_eq!(settings.checkpoint_interval, std::time::Duration::from_secs(1));
+    assert_eq!((settings.parallelism(), settings.checkpoints_retained), (1, 3));
+    assert_eq!(settings.memory_budget, 1 << 30);
+    assert!(settings.read_behind && settings.mini_batch_latency().is_none());
+}
+
+#[test]
+fn names_and_values_that_no_job_takes_are_refused() {
+    assert_eq!(JobSettings::new("UTC", [("parallelism", "2")]).unwrap_err().sqlstate(), "42704");
+    assert_eq!(JobSettings::new("UTC", [("parallelism.default", "129")]).unwrap_err().sqlstate(), "22023");
+    assert_eq!(JobSettings::new("Mars", []).unwrap_err().message(), "time zone \"Mars\" not recognized");
 }

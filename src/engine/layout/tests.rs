@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::changelog::Changelog;
 use crate::engine::dataflow::{FORMAT_VERSION, Input, JobSettings, Node, OperatorKind, SinkNode, SourceNode};
@@ -32,7 +30,7 @@ fn dataflow() -> Dataflow {
         node(sink(), &[2], None),
         node(sink(), &[0], None),
     ];
-    let settings = JobSettings { time_zone: "UTC".to_owned(), options: BTreeMap::new() };
+    let settings = JobSettings::default();
     Dataflow { version: FORMAT_VERSION, settings, nodes }
 }
 

@@ -20,8 +20,7 @@ async fn explained(changelog: Changelog, sql: &str, keys: usize, mode: Mode) -> 
     let context = session_over(&logs);
     let query = plan(&context, sql).await;
     let target = Target::new(declare_target("target", &query, keys, mode), mode, &Broker::new(0, 0), 0);
-    let options = [("parallelism.default".to_owned(), "2".to_owned())].into();
-    let settings = JobSettings { time_zone: "UTC".to_owned(), options };
+    let settings = JobSettings::new("UTC", [("parallelism.default", "2")])?;
     let dataflow =
         plan_job(&[PlannedInsert { query: &query, sink: target.provider(), columns: None }], settings).await?;
     Ok(dataflow.explain().join("\n"))

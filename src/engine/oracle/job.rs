@@ -101,7 +101,7 @@ impl Job {
                 let mode = Mode::ALL[random.random_range(0..Mode::ALL.len())];
                 let declaration = declare_target(&format!("target_{number}"), &plan, query.keys, mode);
                 let target = Target::new(declaration, mode, &broker, random.random());
-                let settings = JobSettings { time_zone: "UTC".to_owned(), options: Default::default() };
+                let settings = JobSettings::default();
                 let insert = PlannedInsert { query: &plan, sink: target.provider(), columns: None };
                 match plan_job(&[insert], settings).await {
                     Ok(_) => break target,
@@ -134,8 +134,7 @@ impl Job {
         }
         self.story.push(format!("start {options:?}"));
         options.extend(savepoint.map(|path| ("execution.savepoint.path", path.to_owned())));
-        let options = options.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        JobSettings { time_zone: "UTC".to_owned(), options }
+        JobSettings::new("UTC", options.iter().map(|(name, value)| (*name, value.as_str()))).unwrap()
     }
 
     async fn dataflow(&self, settings: JobSettings) -> Dataflow {

@@ -21,7 +21,7 @@ impl Planner<'_> {
         let mut fragment = self.plan_node(&aggregate.input)?;
         let state_ttl_ms = match fragment.state_ttl_ms.take() {
             Some(hinted) => Some(hinted).filter(|ttl| *ttl > 0),
-            None => self.state_ttl_ms()?,
+            None => self.state_ttl_ms(),
         };
         let (keys, sets) = grouping(&aggregate.group_expr)?;
         // What the projection before the aggregate computes: keys, the grouping id, then what the aggregates take.

@@ -11,7 +11,7 @@ use super::fragment::Fragment;
 use crate::changelog::Changelog;
 use crate::connectors::table_provider::ConnectorTable;
 use crate::connectors::{Sink, SinkKind};
-use crate::engine::dataflow::{NodeKind, OperatorKind, SinkNode};
+use crate::engine::dataflow::{NodeKind, OperatorKind, SinkNode, UpsertMaterialize};
 use crate::engine::expression::StoredExpression;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -67,14 +67,14 @@ impl Planner<'_> {
     /// Makes the changes of a fragment changes by the sink's key.
     fn upsert(&mut self, fragment: &mut Fragment, key: &[usize], sink: &Arc<dyn Sink>) -> Result<()> {
         let wants_version = sink.wants_version();
-        let ttl = self.state_ttl_ms()?;
+        let ttl = self.state_ttl_ms();
         let is_sinks_key = fragment
             .key
             .as_ref()
             .is_some_and(|known| known.len() == key.len() && known.iter().all(|column| key.contains(column)));
         let path = fragment.aggregate.clone().filter(|_| is_sinks_key);
-        let materialize = self.settings.options.get("table.exec.sink.upsert-materialize").map(String::as_str);
-        let is_forced = materialize == Some("FORCE");
+        let materialize = self.settings.upsert_materialize;
+        let is_forced = materialize == UpsertMaterialize::Force;
         if let Some(path) = &path
             && !is_forced
             && (!wants_version || !path.has_look_ups)
@@ -95,7 +95,7 @@ impl Planner<'_> {
             return Ok(());
         }
         let is_append = fragment.changelog == Changelog::Append;
-        let needs_rows = !is_append && (!is_sinks_key || is_forced) && materialize != Some("NONE");
+        let needs_rows = !is_append && (!is_sinks_key || is_forced) && materialize != UpsertMaterialize::None;
         if needs_rows || wants_version {
             let kind = OperatorKind::Materialize {
                 key: key.to_vec(),

@@ -58,7 +58,7 @@ impl Planner<'_> {
                 Error::invalid(format!("table \"{}\" gives changes by key and declares none", declaration.name))
                     .hint("Declare PRIMARY KEY (…) NOT ENFORCED.")
             })?;
-            let kind = OperatorKind::ChangelogNormalize { key: key.clone(), state_ttl_ms: self.state_ttl_ms()? };
+            let kind = OperatorKind::ChangelogNormalize { key: key.clone(), state_ttl_ms: self.state_ttl_ms() };
             self.push(&mut fragment, kind, Some(key.clone()), Changelog::Retract);
             fragment.distribution = Some(key);
         }
@@ -76,8 +76,8 @@ impl Planner<'_> {
     }
 
     /// State that is not touched for so long is forgotten.
-    pub(super) fn state_ttl_ms(&self) -> Result<Option<u64>> {
-        Ok(self.settings.state_ttl()?.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)))
+    pub(super) fn state_ttl_ms(&self) -> Option<u64> {
+        self.settings.state_ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX))
     }
 
     /// The node that gives the columns `needed` of a table.

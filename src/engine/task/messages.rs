@@ -20,6 +20,8 @@ pub(crate) enum Command {
         /// Its reader.
         reader: Box<dyn SplitReader>,
     },
+    /// All splits that are known so far are given out: a task that has got none reads nothing for the time being.
+    Assigned,
     /// No splits will follow.
     NoMoreSplits,
     /// End the epoch.

@@ -232,11 +232,9 @@ impl Task {
                 }
                 self.readers.read_next(node, split, reader);
             }
+            Command::Assigned => self.idle_without_splits().await?,
             Command::NoMoreSplits => self.parts.reads = false,
-            Command::Barrier(epoch) => {
-                self.epoch = Some(epoch);
-                self.idle_without_splits().await?;
-            }
+            Command::Barrier(epoch) => self.epoch = Some(epoch),
             Command::Decided => self.parts.nodes.send_deferred().await?,
             Command::End => return Ok(false),
         }

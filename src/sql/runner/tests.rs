@@ -822,7 +822,7 @@ async fn inserts_of_a_block_become_one_job_at_commit() {
     h.run(TWO_INSERTS[1]).await;
     h.run("COMMIT").await;
     assert_eq!(h.job_names(), ["alone", "b", "b_2", "insert_into_target"]);
-    assert_eq!(h.dataflow("b_2").settings.parallelism().unwrap(), 2);
+    assert_eq!(h.dataflow("b_2").settings.parallelism(), 2);
     h.run("BEGIN").await;
     h.run(TWO_INSERTS[0]).await;
     h.run("ROLLBACK").await;
@@ -894,7 +894,7 @@ async fn a_job_stops_with_a_savepoint_and_another_starts_from_it() {
     assert_eq!(notice.message, format!("job \"three\" starts from savepoint {}", answer[1]));
     assert_eq!(h.run("SHOW execution.savepoint.path").await[1], "", "used up");
     until_states(&h, &["one STOPPED", "three RUNNING", "two STOPPED"]).await;
-    assert_eq!(h.dataflow("three").settings.options["execution.savepoint.path"], answer[1]);
+    assert_eq!(h.dataflow("three").settings.savepoint_path.as_deref(), Some(answer[1].as_str()));
     h.run("DROP JOB three").await;
 }
 

@@ -83,7 +83,7 @@ impl Session {
     pub(in crate::sql) async fn submit_inserts(&mut self, inserts: Vec<PlannedJob>) -> Result<()> {
         let jobs = job_plan::group(inserts);
         let mut savepoints: Vec<&String> =
-            jobs.iter().filter_map(|job| job[0].dataflow.settings.options.get(SAVEPOINT_PATH)).collect();
+            jobs.iter().filter_map(|job| job[0].dataflow.settings.savepoint_path.as_ref()).collect();
         let count = savepoints.len();
         savepoints.dedup();
         if savepoints.len() < count {
@@ -107,10 +107,10 @@ impl Session {
         let settings = &job.dataflow.settings;
         let id = uuid::Uuid::new_v4().to_string();
         let places = &self.server.connectors.defaults().places;
-        if let Some(place) = settings.options.get(SAVEPOINT_PATH).filter(|place| !place.trim().is_empty()) {
+        if let Some(place) = &settings.savepoint_path {
             places.check_folder(&format!("setting \"{SAVEPOINT_PATH}\""), place)?;
         }
-        if let Some(place) = settings.checkpoints_dir() {
+        if let Some(place) = &settings.checkpoints_dir {
             places.check_folder("setting \"state.checkpoints.dir\"", place)?;
             CheckpointStore::at(place, &id).map_err(|error| error.context("state.checkpoints.dir"))?;
         }
@@ -132,7 +132,7 @@ impl Session {
                 name
             }
         };
-        let savepoint = settings.options.get(SAVEPOINT_PATH).cloned();
+        let savepoint = settings.savepoint_path.clone();
         let others: Vec<&JobEntry> = snapshot.jobs.values().collect();
         for (other, told) in self.server.jobs.telling_under_one_name(&job.dataflow, &others) {
             self.warning(format!(

@@ -197,7 +197,7 @@ impl Session {
     pub(super) fn count_into(&mut self, state: &mut SessionState) {
         let leaves_out = self.settings.get("error-handling.mode").is_ok_and(|mode| mode == "log");
         let enforcer = self.settings.get("table.exec.sink.type-length-enforcer").unwrap_or_default();
-        let counts = StatementCounts::new(leaves_out, LengthEnforcer::of(Some(&enforcer)).unwrap_or_default());
+        let counts = StatementCounts::new(leaves_out, LengthEnforcer::of(&enforcer).unwrap_or_default());
         self.counts = Some(Arc::clone(&counts));
         state.config_mut().set_extension(counts);
     }

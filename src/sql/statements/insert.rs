@@ -7,7 +7,6 @@ use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::shipped_tables::declare_missing;
-use crate::engine::dataflow::JobSettings;
 use crate::error::{Error, Result};
 use crate::sql::parser::secret_options::mask;
 use crate::sql::parser::{Cursor, Places};
@@ -117,7 +116,7 @@ async fn plan_once(
     let (insert, given, places) = (insert.clone(), given.to_vec(), Places::new(text));
     let (planner, volatile) = (session.planner(false)?, session.planner(true)?);
     let (server, state) = (session.server.clone(), session.state());
-    let settings = JobSettings { time_zone: session.settings().time_zone(), options: session.settings().of_jobs() };
+    let settings = session.settings().of_jobs()?;
     let pipeline_name = session.settings().get("pipeline.name").ok().filter(|name| !name.is_empty());
     let work = async move {
         let planned = planner.plan_insert(&insert.into, &given, &places)?;

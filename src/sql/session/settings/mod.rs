@@ -2,15 +2,17 @@
 //! What has no effect yet is taken at its default only; nothing is silently ignored.
 
 mod definitions;
-mod values;
+#[cfg(test)]
+mod reference;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::engine::dataflow::JobSettings;
 use crate::error::Result;
 use crate::options::parse_memory_size;
+use crate::options::setting::{milliseconds, normalize};
 use definitions::{ALIASES, DEFINITIONS, Definition, definition, find};
-use values::{milliseconds, normalize};
 
 /// Whether transactions only read unless they say otherwise.
 pub const DEFAULT_READ_ONLY: &str = "default_transaction_read_only";
@@ -41,7 +43,7 @@ impl Settings {
         if value.contains("://") {
             crate::places::refuse_userinfo(&format!("setting \"{}\"", definition.name), value)?;
         }
-        let value = normalize(definition, value)?;
+        let value = normalize(definition.name, definition.kind, definition.default, value)?;
         self.put(definition, Some(value));
         Ok(())
     }
@@ -96,7 +98,7 @@ impl Settings {
 
     /// Goes back to the defaults.
     pub fn reset_all(&mut self) {
-        for definition in DEFINITIONS {
+        for definition in DEFINITIONS.iter() {
             self.put(definition, self.initial.get(definition.name).cloned());
         }
     }
@@ -124,7 +126,7 @@ impl Settings {
     /// Goes back to the values of another moment (ROLLBACK).
     pub fn restore(&mut self, before: &Settings) {
         self.before_local.clear();
-        for definition in DEFINITIONS {
+        for definition in DEFINITIONS.iter() {
             self.put(definition, before.values.get(definition.name).cloned());
         }
     }
@@ -204,20 +206,14 @@ impl Settings {
         (self.current(definition) != definition.default).then_some(definition.description)
     }
 
-    /// What a job keeps of the settings: those that were set.
-    pub fn of_jobs(&self) -> BTreeMap<String, String> {
-        let mut options: BTreeMap<String, String> = DEFINITIONS
-            .iter()
-            .filter(|definition| definition.job && definition.name != "pipeline.name")
-            .filter_map(|definition| {
-                self.values.get(definition.name).map(|value| (definition.name.to_owned(), value.clone()))
-            })
-            .filter(|(_, value)| !value.trim().is_empty())
-            .collect();
-        options
-            .entry("execution.checkpointing.interval".to_owned())
-            .or_insert_with(|| self.get("execution.checkpointing.interval").unwrap_or_default());
-        options
+    /// What a job keeps of the settings.
+    ///
+    /// # Errors
+    /// Never: each of them was read when it was set.
+    pub fn of_jobs(&self) -> Result<JobSettings> {
+        let set = DEFINITIONS.iter().filter(|definition| definition.of_jobs);
+        let set = set.filter_map(|definition| Some((definition.name, self.values.get(definition.name)?.as_str())));
+        JobSettings::new(&self.time_zone(), set)
     }
 }
 

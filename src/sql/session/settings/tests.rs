@@ -69,24 +69,19 @@ fn settings_of_jobs_are_what_the_engine_reads() {
     ] {
         settings.set(name, value).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
-    let job = crate::engine::dataflow::JobSettings { time_zone: settings.time_zone(), options: settings.of_jobs() };
-    job.check().unwrap();
-    assert_eq!(job.parallelism().unwrap(), 4);
-    assert_eq!(job.mini_batch_latency().unwrap(), Some(Duration::from_secs(2)));
-    assert_eq!(job.state_ttl().unwrap(), Some(Duration::from_secs(86_400)));
-    assert_eq!(job.checkpoints_retained().unwrap(), 2);
-    assert_eq!(job.checkpoints_dir(), Some("/tmp/checkpoints"));
-    assert_eq!(job.memory_budget().unwrap(), 64 << 20);
-    assert!(!job.read_behind().unwrap());
-    for (name, value) in [
-        ("execution.savepoint.path", "/tmp/savepoints/1"),
-        ("execution.savepoint.ignore-unclaimed-state", "true"),
-        ("table.exec.sink.upsert-materialize", "FORCE"),
-    ] {
-        assert_eq!(job.options.get(name).map(String::as_str), Some(value));
-    }
+    let job = settings.of_jobs().unwrap();
+    assert_eq!(job.parallelism(), 4);
+    assert_eq!(job.mini_batch_latency(), Some(Duration::from_secs(2)));
+    assert_eq!(job.state_ttl, Some(Duration::from_secs(86_400)));
+    assert_eq!(job.checkpoints_retained, 2);
+    assert_eq!(job.checkpoints_dir.as_deref(), Some("/tmp/checkpoints"));
+    assert_eq!(job.memory_budget, 64 << 20);
+    assert!(!job.read_behind);
+    assert_eq!(job.savepoint_path.as_deref(), Some("/tmp/savepoints/1"));
+    assert!(job.ignore_unclaimed_state);
+    assert_eq!(job.upsert_materialize, crate::engine::dataflow::UpsertMaterialize::Force);
     settings.set("execution.savepoint.path", "").unwrap();
-    assert_eq!(settings.of_jobs().get("execution.savepoint.path"), None);
+    assert_eq!(settings.of_jobs().unwrap().savepoint_path, None);
 }
 
 #[test]
@@ -108,4 +103,9 @@ fn values_that_jobs_cannot_use_are_refused() {
         let error = Settings::default().set(name, value).unwrap_err();
         assert_eq!(error.sqlstate(), "22023", "{name} = {value}: {error}");
     }
+}
+
+#[test]
+fn the_reference_page_tells_every_setting() {
+    expect_test::expect_file!["../../../../docs/reference/settings.md"].assert_eq(&reference::page());
 }

@@ -1,15 +1,73 @@
-//! Values of settings: whether a setting takes one, and how that is kept and shown.
+//! Settings: of what kind their values are, and how one that is taken is kept and shown. Which settings there are is told by those
+//! who use them.
 
-use super::definitions::{Definition, Kind};
-use crate::engine::key_group::KEY_GROUPS;
+use super::{parse_duration, parse_memory_size};
 use crate::error::{Error, Result};
-use crate::options::parse_memory_size;
 
-pub(super) fn normalize(definition: &Definition, value: &str) -> Result<String> {
-    let name = definition.name;
+/// The kind of a setting's values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// on | off
+    Bool,
+    /// A whole number between bounds.
+    Integer(i64, i64),
+    /// One of these.
+    Choice(&'static [&'static str]),
+    /// A duration in milliseconds, Postgres' way; 0 means none.
+    Milliseconds,
+    /// A duration as Flink writes it, not 0.
+    FlinkDuration,
+    /// A duration as Flink writes it; 0 means none.
+    FlinkDurationOrNone,
+    /// true | false, as Flink writes it.
+    FlinkBool,
+    /// A whole number from 1 up to a bound; -1 means none.
+    CountOrNone(i64),
+    /// Bytes with a unit.
+    MemorySize,
+    /// An IANA time zone or a fixed offset.
+    Zone,
+    /// A list of schemas.
+    Path,
+    /// Known, but without effect: only the default is taken.
+    DefaultOnly,
+    /// Cannot be set.
+    ReadOnly,
+}
+
+impl Kind {
+    /// What users may write, in words.
+    pub fn describe(self) -> String {
+        match self {
+            Kind::Text => "text".to_owned(),
+            Kind::Bool => "on, off".to_owned(),
+            Kind::FlinkBool => "true, false".to_owned(),
+            Kind::Integer(least, most) => format!("{least} to {most}"),
+            Kind::CountOrNone(i64::MAX) => "-1, or a number from 1".to_owned(),
+            Kind::CountOrNone(most) => format!("-1, or 1 to {most}"),
+            Kind::Choice(choices) => choices.join(", "),
+            Kind::Milliseconds => "milliseconds, or a number with us, ms, s, min, h, d; 0: none".to_owned(),
+            Kind::FlinkDuration => "duration".to_owned(),
+            Kind::FlinkDurationOrNone => "duration; 0: none".to_owned(),
+            Kind::MemorySize => "size in bytes, or with kb, mb, gb".to_owned(),
+            Kind::Zone => "IANA time zone, or an offset of whole hours".to_owned(),
+            Kind::Path => "list of schemas".to_owned(),
+            Kind::DefaultOnly => "its default only".to_owned(),
+            Kind::ReadOnly => "cannot be set".to_owned(),
+        }
+    }
+}
+
+/// A value of setting `name` as it is kept and shown.
+///
+/// # Errors
+/// The setting does not take it (22023), not yet (0A000), or none at all (55P02).
+pub fn normalize(name: &str, kind: Kind, default: &str, value: &str) -> Result<String> {
     let invalid = || Error::invalid(format!("invalid value for parameter \"{name}\": \"{value}\"")).code("22023");
     let trimmed = value.trim();
-    Ok(match definition.kind {
+    Ok(match kind {
         Kind::Text if name == "DateStyle" => {
             let lower = trimmed.to_lowercase();
             let is_iso = lower.split(',').all(|part| {
@@ -66,9 +124,9 @@ pub(super) fn normalize(definition: &Definition, value: &str) -> Result<String> 
             invalid().hint("Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\".")
         })?),
         Kind::FlinkDuration | Kind::FlinkDurationOrNone => {
-            let duration = crate::options::parse_duration(trimmed)
+            let duration = parse_duration(trimmed)
                 .map_err(|_| invalid().hint("Write a number and a unit, such as 500 ms, 10 s, 5 min, 1 h or 30 d."))?;
-            if duration.is_zero() && definition.kind == Kind::FlinkDuration {
+            if duration.is_zero() && kind == Kind::FlinkDuration {
                 return Err(invalid());
             }
             trimmed.to_owned()
@@ -78,8 +136,7 @@ pub(super) fn normalize(definition: &Definition, value: &str) -> Result<String> 
             "false" | "off" => "false".to_owned(),
             _ => return Err(invalid().hint("Available values: true, false.")),
         },
-        Kind::Parallelism | Kind::CountOrNone => {
-            let most = if definition.kind == Kind::Parallelism { KEY_GROUPS as i64 } else { i64::MAX };
+        Kind::CountOrNone(most) => {
             let number: i64 = trimmed.parse().map_err(|_| invalid())?;
             if number != -1 && !(1..=most).contains(&number) {
                 return Err(invalid().hint(format!("Available values: -1, and 1 to {most}.")));
@@ -93,11 +150,11 @@ pub(super) fn normalize(definition: &Definition, value: &str) -> Result<String> 
         }
         Kind::Zone => zone(trimmed).ok_or_else(invalid)?,
         Kind::DefaultOnly => {
-            if !same_value(trimmed, definition.default) {
+            if !same_value(trimmed, default) {
                 return Err(Error::unsupported(format!("\"{name}\" = '{value}' is not supported yet"))
-                    .detail(format!("Only its default '{}' is.", definition.default)));
+                    .detail(format!("Only its default '{}' is.", default)));
             }
-            definition.default.to_owned()
+            default.to_owned()
         }
         Kind::ReadOnly => {
             return Err(Error::invalid(format!("parameter \"{name}\" cannot be changed")).code("55P02"));
@@ -106,7 +163,7 @@ pub(super) fn normalize(definition: &Definition, value: &str) -> Result<String> 
 }
 
 fn same_value(left: &str, right: &str) -> bool {
-    let duration = |text: &str| crate::options::parse_duration(text).ok();
+    let duration = |text: &str| parse_duration(text).ok();
     let boolean = |text: &str| match text.to_lowercase().as_str() {
         "on" | "true" | "yes" => Some(true),
         "off" | "false" | "no" => Some(false),
@@ -145,7 +202,11 @@ fn zone(text: &str) -> Option<String> {
     }
 }
 
-pub(super) fn milliseconds(text: &str) -> Result<u64, ()> {
+/// Milliseconds as Postgres writes them.
+///
+/// # Errors
+/// It is not a number with a unit of time, or too large.
+pub fn milliseconds(text: &str) -> Result<u64, ()> {
     let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let number: f64 = number.parse().map_err(|_| ())?;
