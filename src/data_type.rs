@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Fields, IntervalUnit, TimeUnit};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
 /// Precision of a numeric without type modifier, see [`unconstrained_numeric`].
 pub const NUMERIC_PRECISION: u8 = 76;
@@ -282,7 +282,7 @@ impl TypeReader<'_> {
     }
 
     fn unknown(&self) -> Error {
-        Error::not_found(format!("type \"{}\" does not exist", self.text.trim())).code("42704")
+        Error::not_found(format!("type \"{}\" does not exist", self.text.trim())).code(SqlState::UndefinedObject)
     }
 
     /// A field with the words from there on.

@@ -2,11 +2,15 @@
 //! Knows nothing of the wire; `sqlstate` is the only word of Postgres in it.
 
 mod foreign;
+mod sqlstate;
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
+
+pub use sqlstate::SqlState;
 
 /// What can be done about an error; its text says what happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +21,10 @@ pub enum ErrorKind {
     Row,
     /// Create the object first.
     NotFound,
+    /// It is not permitted: ask whoever may permit it.
+    Denied,
+    /// Whoever asked for it wants it no longer, or the time for it is over.
+    Cancelled,
     /// An outside system did not answer: the job backs off and tries again.
     Unavailable,
     /// Stored data cannot be read: stop, keep it, tell.
@@ -32,7 +40,7 @@ pub struct Error {
     message: String,
     detail: Option<String>,
     hint: Option<String>,
-    sqlstate: Option<&'static str>,
+    sqlstate: Option<SqlState>,
     position: Option<NonZeroUsize>,
     /// What few errors have, apart: a result is as large as its error.
     more: Option<Box<More>>,
@@ -44,6 +52,7 @@ struct More {
     waits_for: Option<Box<str>>,
     routine: Option<&'static str>,
     record: Option<RecordPlace>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 /// Which record of a source an error is about.
@@ -79,6 +88,16 @@ impl Error {
         Self::new(ErrorKind::NotFound, message)
     }
 
+    /// It is not permitted.
+    pub fn denied(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Denied, message)
+    }
+
+    /// It is wanted no longer.
+    pub fn cancelled(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Cancelled, message)
+    }
+
     /// An outside system did not answer; trying again may help.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unavailable, message)
@@ -96,7 +115,7 @@ impl Error {
 
     /// Valid SQL that is not there yet (SQLSTATE 0A000).
     pub fn unsupported(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Invalid, message).code("0A000")
+        Self::new(ErrorKind::Invalid, message).code(SqlState::FeatureNotSupported)
     }
 
     /// Adds a sentence with more facts.
@@ -115,8 +134,15 @@ impl Error {
 
     /// Sets the SQLSTATE where the kind alone is not precise enough.
     #[must_use]
-    pub fn code(mut self, sqlstate: &'static str) -> Self {
-        self.sqlstate = Some(sqlstate);
+    pub fn code(mut self, sqlstate: impl Into<SqlState>) -> Self {
+        self.sqlstate = Some(sqlstate.into());
+        self
+    }
+
+    /// Keeps the error of a library that this one tells in other words.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.more.get_or_insert_default().source = Some(Arc::new(source));
         self
     }
 
@@ -206,15 +232,17 @@ impl Error {
         self.position.map(NonZeroUsize::get)
     }
 
-    /// The five-character SQLSTATE.
-    pub fn sqlstate(&self) -> &'static str {
+    /// What clients tell it by.
+    pub fn sqlstate(&self) -> SqlState {
         self.sqlstate.unwrap_or(match self.kind {
-            ErrorKind::Invalid => "22023",
-            ErrorKind::Row => "22000",
-            ErrorKind::NotFound => "42704",
-            ErrorKind::Unavailable => "58000",
-            ErrorKind::Corrupt => "XX001",
-            ErrorKind::Internal => "XX000",
+            ErrorKind::Invalid => SqlState::InvalidParameterValue,
+            ErrorKind::Row => SqlState::DataException,
+            ErrorKind::NotFound => SqlState::UndefinedObject,
+            ErrorKind::Denied => SqlState::InsufficientPrivilege,
+            ErrorKind::Cancelled => SqlState::QueryCanceled,
+            ErrorKind::Unavailable => SqlState::SystemError,
+            ErrorKind::Corrupt => SqlState::DataCorrupted,
+            ErrorKind::Internal => SqlState::InternalError,
         })
     }
 
@@ -234,7 +262,12 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let source = self.more.as_ref()?.source.as_deref()?;
+        Some(source)
+    }
+}
 
 impl From<Error> for DataFusionError {
     fn from(error: Error) -> Self {

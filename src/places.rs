@@ -75,8 +75,7 @@ impl Places {
         if allowed {
             return Ok(());
         }
-        Err(Error::invalid(format!("{what}: \"{place}\" is outside of the folders that this server may use"))
-            .code("42501")
+        Err(Error::denied(format!("{what}: \"{place}\" is outside of the folders that this server may use"))
             .hint("The data directory may be used, and what allowed_folders of the server's configuration names."))
     }
 
@@ -100,8 +99,7 @@ impl Places {
         if hosts.iter().any(fits) {
             return Ok(());
         }
-        Err(Error::invalid(format!("{what}: host \"{host}\" is not one that this server may call"))
-            .code("42501")
+        Err(Error::denied(format!("{what}: host \"{host}\" is not one that this server may call"))
             .hint("allowed_hosts of the server's configuration names them."))
     }
 
@@ -163,8 +161,7 @@ fn is_metadata_name(host: &str) -> bool {
 }
 
 fn forbidden(what: &str, host: &str) -> Error {
-    Error::invalid(format!("{what}: host \"{host}\" is link-local, where metadata services are, and is not called"))
-        .code("42501")
+    Error::denied(format!("{what}: host \"{host}\" is link-local, where metadata services are, and is not called"))
 }
 
 /// Refuses `scheme://user:password@host`, also where the scheme is left out. Does not repeat the text.

@@ -16,7 +16,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, DynamoDbBackEnd, EMBEDDED_REGION, KafkaBackEnd};
 use crate::connectors::{ConnectorDefaults, Registry};
 use crate::embedded::{DynamoDbOptions, EmbeddedDynamoDb, KafkaBroker, KafkaBrokerOptions};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::jobs::Jobs;
 use crate::sql::execution::queries::Queries;
 use crate::sql::execution::query_memory::QueryMemory;
@@ -197,7 +197,7 @@ async fn reason_to_hold(config: &Config, catalog: &Catalog) -> Result<Option<Err
     });
     if is_copy.await? {
         let message = "the data directory is a copy of another one, whose server may be running the same jobs";
-        return Ok(Some(Error::invalid(message).code("55000").detail(
+        return Ok(Some(Error::invalid(message).code(SqlState::ObjectNotInPrerequisiteState).detail(
             "If that one is gone for good, serve --adopt-data-dir takes this one over; RESUME JOB starts a single job",
         )));
     }

@@ -10,7 +10,7 @@ use super::function::FunctionEntry;
 use super::job::{DesiredState, JobEntry};
 use super::table::{TableEntry, ViewEntry};
 use crate::connectors::SkippedRecords;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
 /// Objects of users begin here; lower ones belong to the emulated system relations.
 pub(super) const FIRST_OID: u32 = 16_384;
@@ -118,10 +118,14 @@ impl Snapshot {
     fn schema_mut(&mut self, database: &str, schema: &str) -> Result<&mut SchemaEntry> {
         self.databases
             .get_mut(database)
-            .ok_or_else(|| Error::not_found(format!("database \"{database}\" does not exist")).code("3D000"))?
+            .ok_or_else(|| {
+                Error::not_found(format!("database \"{database}\" does not exist")).code(SqlState::InvalidCatalogName)
+            })?
             .schemas
             .get_mut(schema)
-            .ok_or_else(|| Error::not_found(format!("schema \"{schema}\" does not exist")).code("3F000"))
+            .ok_or_else(|| {
+                Error::not_found(format!("schema \"{schema}\" does not exist")).code(SqlState::InvalidSchemaName)
+            })
     }
 
     fn job_mut(&mut self, name: &str) -> Result<&mut JobEntry> {
@@ -140,12 +144,14 @@ impl Snapshot {
     pub fn apply(&mut self, change: &Change) -> Result<()> {
         match change {
             Change::CreateSchema { database, schema, comment } => {
-                let entry = self
-                    .databases
-                    .get_mut(database)
-                    .ok_or_else(|| Error::not_found(format!("database \"{database}\" does not exist")).code("3D000"))?;
+                let entry = self.databases.get_mut(database).ok_or_else(|| {
+                    Error::not_found(format!("database \"{database}\" does not exist"))
+                        .code(SqlState::InvalidCatalogName)
+                })?;
                 if entry.schemas.contains_key(schema) {
-                    return Err(Error::invalid(format!("schema \"{schema}\" already exists")).code("42P06"));
+                    return Err(
+                        Error::invalid(format!("schema \"{schema}\" already exists")).code(SqlState::DuplicateSchema)
+                    );
                 }
                 let new = SchemaEntry { comment: comment.clone(), ..SchemaEntry::default() };
                 entry.schemas.insert(schema.clone(), new);
@@ -157,7 +163,7 @@ impl Snapshot {
                     return Err(Error::invalid(format!(
                         "cannot drop schema {schema} because other objects depend on it"
                     ))
-                    .code("2BP01")
+                    .code(SqlState::DependentObjectsStillExist)
                     .hint("Use DROP … CASCADE to drop them too."));
                 }
                 if let Some(database) = self.databases.get_mut(database) {
@@ -172,7 +178,9 @@ impl Snapshot {
             }
             Change::DropTable { database, schema, name } => {
                 if self.schema_mut(database, schema)?.tables.remove(name).is_none() {
-                    return Err(Error::not_found(format!("table \"{name}\" does not exist")).code("42P01"));
+                    return Err(
+                        Error::not_found(format!("table \"{name}\" does not exist")).code(SqlState::UndefinedTable)
+                    );
                 }
             }
             Change::CreateView { database, schema, name, entry, replace } => {
@@ -186,13 +194,17 @@ impl Snapshot {
             }
             Change::DropView { database, schema, name } => {
                 if self.schema_mut(database, schema)?.views.remove(name).is_none() {
-                    return Err(Error::not_found(format!("view \"{name}\" does not exist")).code("42P01"));
+                    return Err(
+                        Error::not_found(format!("view \"{name}\" does not exist")).code(SqlState::UndefinedTable)
+                    );
                 }
             }
             Change::CreateFunction { database, schema, name, entry, replace } => {
                 let old = self.schema_mut(database, schema)?.functions.get(name).map(|function| function.oid);
                 if old.is_some() && !replace {
-                    return Err(Error::invalid(format!("function \"{name}\" already exists")).code("42723"));
+                    return Err(
+                        Error::invalid(format!("function \"{name}\" already exists")).code(SqlState::DuplicateFunction)
+                    );
                 }
                 let mut entry = entry.as_ref().clone();
                 entry.oid = old.unwrap_or_else(|| self.give_oid());
@@ -200,12 +212,15 @@ impl Snapshot {
             }
             Change::DropFunction { database, schema, name } => {
                 if self.schema_mut(database, schema)?.functions.remove(name).is_none() {
-                    return Err(Error::not_found(format!("function {name} does not exist")).code("42883"));
+                    return Err(
+                        Error::not_found(format!("function {name} does not exist")).code(SqlState::UndefinedFunction)
+                    );
                 }
             }
             Change::CreateJob { entry } => {
                 if self.jobs.contains_key(&entry.name) {
-                    return Err(Error::invalid(format!("job \"{}\" already exists", entry.name)).code("42710"));
+                    return Err(Error::invalid(format!("job \"{}\" already exists", entry.name))
+                        .code(SqlState::DuplicateObject));
                 }
                 self.jobs.insert(entry.name.clone(), entry.as_ref().clone());
             }
@@ -229,7 +244,7 @@ impl Snapshot {
     fn refuse_taken_relation(&mut self, database: &str, schema: &str, name: &str) -> Result<()> {
         let entry = self.schema_mut(database, schema)?;
         if entry.tables.contains_key(name) || entry.views.contains_key(name) {
-            return Err(Error::invalid(format!("relation \"{name}\" already exists")).code("42P07"));
+            return Err(Error::invalid(format!("relation \"{name}\" already exists")).code(SqlState::DuplicateTable));
         }
         Ok(())
     }

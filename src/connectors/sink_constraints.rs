@@ -13,7 +13,7 @@ use super::bad_rows::{BadRows, row_text};
 use super::declaration::TableDeclaration;
 use crate::changelog::ChangeBatch;
 use crate::data_type::TypeLength;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
 /// What happens to values of another length than declared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,7 +97,7 @@ impl SinkConstraints {
                     "null value in column \"{name}\" of table \"{}\", which is NOT NULL",
                     self.table
                 ))
-                .code("23502");
+                .code(SqlState::NotNullViolation);
                 bad_rows.take(error.detail(format!("The row is {}.", row_text(batch.rows(), row))))?;
             }
             let keep: BooleanArray = (0..column.len()).map(|row| Some(column.is_valid(row))).collect();
@@ -121,7 +121,7 @@ impl SinkConstraints {
                     batch.rows().schema().field(*index).name(),
                     length.length
                 ))
-                .code("22001");
+                .code(SqlState::StringDataRightTruncation);
                 bad_rows.take(error.detail(format!("The row is {}.", row_text(batch.rows(), row))))?;
             }
             let keep: BooleanArray =

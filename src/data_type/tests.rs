@@ -38,10 +38,10 @@ fn nested_types_print_and_read_back() {
 
 #[test]
 fn what_is_no_type_says_so() {
-    assert_eq!(parse("INTERVAL").unwrap_err().sqlstate(), "0A000");
-    assert_eq!(parse("MULTISET<INT>").unwrap_err().sqlstate(), "0A000");
-    assert_eq!(parse("FOO").unwrap_err().sqlstate(), "42704");
-    assert_eq!(parse("INT INT").unwrap_err().sqlstate(), "42704");
+    assert_eq!(parse("INTERVAL").unwrap_err().sqlstate().code(), "0A000");
+    assert_eq!(parse("MULTISET<INT>").unwrap_err().sqlstate().code(), "0A000");
+    assert_eq!(parse("FOO").unwrap_err().sqlstate().code(), "42704");
+    assert_eq!(parse("INT INT").unwrap_err().sqlstate().code(), "42704");
     assert!(parse("DECIMAL(77, 0)").is_err());
 }
 

@@ -8,7 +8,7 @@ use super::build::{Start, build};
 use super::checkpoint::ending::{Ended, SAVEPOINT_TIMEOUT, Wanted, stopped_before_running};
 use super::job::{JobContext, Tables};
 use super::resume::{GoOn, open};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
 /// How the reason ends for which a job waits whose lost epochs are computed again.
 pub(crate) const RECOMPUTED: &str = "to be computed again";
@@ -100,12 +100,12 @@ pub(crate) async fn savepoint(context: &JobContext, target_dir: &str) -> Result<
         GoOn::At(Some(manifest)) => context.checkpoints.savepoint(&manifest, target_dir).await,
         GoOn::At(None) => {
             Err(Error::invalid(format!("job \"{}\" has decided nothing yet that could be saved", context.job))
-                .code("55000")
+                .code(SqlState::ObjectNotInPrerequisiteState)
                 .hint("STOP JOB without a savepoint ends it; the same INSERT starts anew."))
         }
         GoOn::Rebuild { .. } => {
             Err(Error::invalid(format!("the decided checkpoint of job \"{}\" cannot be read", context.job))
-                .code("55000")
+                .code(SqlState::ObjectNotInPrerequisiteState)
                 .hint("RESUME JOB computes it again; then the job can be stopped with a savepoint."))
         }
     }

@@ -95,7 +95,7 @@ async fn a_key_may_be_text_and_text_that_is_no_number_is_an_error_that_shows_it(
     assert_eq!(result.as_string::<i32>().value(0), "2_7");
     let keys: ArrayRef = Arc::new(StringArray::from(vec!["two"]));
     let error = evaluator.evaluate(&[keys], 1, true, &metrics).await.unwrap_err();
-    assert_eq!(error.sqlstate(), "22P02");
+    assert_eq!(error.sqlstate().code(), "22P02");
     assert!(error.message().contains("two"), "{error}");
 }
 
@@ -120,7 +120,7 @@ async fn bodies_that_are_no_look_up_are_refused_and_those_without_a_table_are_or
         "SELECT SUM(amount) FROM detail WHERE user_id = $1 GROUP BY item",
     ] {
         let error = function(&context, "f", body).await.unwrap_err();
-        assert_eq!(error.sqlstate(), "0A000", "{body}");
+        assert_eq!(error.sqlstate().code(), "0A000", "{body}");
     }
 }
 
@@ -418,7 +418,7 @@ async fn what_cannot_run_as_a_job_is_refused_with_the_operators_name() {
         ("SELECT o.user_id, d.amount FROM orders o JOIN detail d ON o.user_id = d.user_id", "Join"),
     ] {
         let error = plan_one(&plan(&context, sql).await, &sink, settings(&[])).await.unwrap_err();
-        assert_eq!(error.sqlstate(), "0A000");
+        assert_eq!(error.sqlstate().code(), "0A000");
         assert!(error.message().contains(operator), "{sql}: {error}");
     }
 }

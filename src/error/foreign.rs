@@ -32,14 +32,21 @@ impl Error {
     /// Finds our own error inside, else sorts DataFusion's by variant. `unknown`: the kind of an error of execution that says
     /// nothing of itself.
     fn classify(error: DataFusionError, unknown: ErrorKind) -> Self {
+        if let DataFusionError::External(inner) = error.find_root()
+            && let Some(own) = inner.downcast_ref::<Error>()
+        {
+            return own.clone();
+        }
+        Self::told(&error, unknown).caused_by(error)
+    }
+
+    /// What an error of DataFusion's own is told as.
+    fn told(error: &DataFusionError, unknown: ErrorKind) -> Self {
         let root = error.find_root();
-        if let DataFusionError::External(inner) = root {
-            if let Some(own) = inner.downcast_ref::<Error>() {
-                return own.clone();
-            }
-            if inner.is::<regex::Error>() {
-                return invalid_regex(&inner.to_string(), unknown);
-            }
+        if let DataFusionError::External(inner) = root
+            && inner.is::<regex::Error>()
+        {
+            return invalid_regex(&inner.to_string(), unknown);
         }
         let full = root.message();
         if full.contains("regex parse error") || full.contains("egular expression did not compile") {
@@ -47,7 +54,9 @@ impl Error {
         }
         let text = full.lines().next().unwrap_or_default();
         let known = match root {
-            DataFusionError::SQL(..) => return Error::invalid(lower_first(text)).code("42601"),
+            DataFusionError::SQL(..) => {
+                return Error::invalid(lower_first(text)).code(crate::error::SqlState::SyntaxError);
+            }
             DataFusionError::ResourcesExhausted(_) => return exhausted(&sql_words::in_sql_words(text)),
             _ => phrases::reworded(text),
         };
@@ -56,22 +65,28 @@ impl Error {
         }
         let told = lower_first(&sql_words::in_sql_words(text));
         if sql_words::is_foreign(&told) {
-            return untold(&error);
+            return untold(error);
         }
         match root {
             DataFusionError::NotImplemented(_) => Error::unsupported(told),
-            DataFusionError::SchemaError(..) => Error::invalid(told).code("42703"),
-            DataFusionError::Plan(_) => Error::invalid(told).code("42000"),
-            DataFusionError::Execution(_) => Error::new(unknown, told).code("22000"),
+            DataFusionError::SchemaError(..) => Error::invalid(told).code(crate::error::SqlState::UndefinedColumn),
+            DataFusionError::Plan(_) => {
+                Error::invalid(told).code(crate::error::SqlState::SyntaxErrorOrAccessRuleViolation)
+            }
+            DataFusionError::Execution(_) => Error::new(unknown, told).code(crate::error::SqlState::DataException),
             DataFusionError::ArrowError(arrow, _) => match arrow.as_ref() {
-                ArrowError::ArithmeticOverflow(_) => Error::row(told).code("22003"),
+                ArrowError::ArithmeticOverflow(_) => {
+                    Error::row(told).code(crate::error::SqlState::NumericValueOutOfRange)
+                }
                 ArrowError::CastError(_)
                 | ArrowError::ParseError(_)
                 | ArrowError::ComputeError(_)
-                | ArrowError::InvalidArgumentError(_) => Error::new(unknown, told).code("22000"),
-                _ => Error::invalid(told).code("22000"),
+                | ArrowError::InvalidArgumentError(_) => {
+                    Error::new(unknown, told).code(crate::error::SqlState::DataException)
+                }
+                _ => Error::invalid(told).code(crate::error::SqlState::DataException),
             },
-            _ => untold(&error),
+            _ => untold(error),
         }
     }
 }
@@ -90,10 +105,12 @@ fn untold(error: &DataFusionError) -> Error {
 
 fn exhausted(text: &str) -> Error {
     if text.contains("disk space") {
-        return Error::invalid("no space left for the files of this statement").code("53100").detail(text);
+        return Error::invalid("no space left for the files of this statement")
+            .code(crate::error::SqlState::DiskFull)
+            .detail(text);
     }
     Error::invalid("out of memory")
-        .code("53200")
+        .code(crate::error::SqlState::OutOfMemory)
         .detail(text)
         .hint("SET 'query.memory.limit' = '…' gives a statement more; --query-memory is the bound of all.")
 }
@@ -102,7 +119,8 @@ fn exhausted(text: &str) -> Error {
 fn invalid_regex(text: &str, unknown: ErrorKind) -> Error {
     let line = text.lines().rev().find(|line| line.trim_start().starts_with("error: ")).or(text.lines().last());
     let why = line.unwrap_or_default().trim_start().trim_start_matches("error: ");
-    Error::new(unknown, format!("invalid regular expression: {why}")).code("2201B")
+    Error::new(unknown, format!("invalid regular expression: {why}"))
+        .code(crate::error::SqlState::InvalidRegularExpression)
 }
 
 fn lower_first(text: &str) -> String {

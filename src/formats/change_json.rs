@@ -8,7 +8,7 @@ use datafusion::arrow::datatypes::Fields;
 use super::json::{JsonDecoder, JsonEncoder, Options};
 use super::{Decoded, Decoder, EncodedRows, Encoder};
 use crate::changelog::{ChangeBatch, RowKind};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
 /// A row within a record, as JSON text.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +38,7 @@ pub(super) trait Envelope: Send {
 
 /// An error of a record; callers add where it was.
 pub(super) fn bad(text: impl std::fmt::Display) -> Error {
-    Error::row(format!("record {text}")).code("22P02")
+    Error::row(format!("record {text}")).code(SqlState::InvalidTextRepresentation)
 }
 
 /// Reads the envelope itself.

@@ -28,7 +28,7 @@ use datafusion::scalar::ScalarValue;
 use super::coercion::field_of;
 use super::nested::{fits, is_nested};
 use crate::data_type;
-use crate::error::Error;
+use crate::error::{Error, SqlState};
 
 /// Its name.
 pub const NAME: &str = "by_place";
@@ -83,7 +83,9 @@ impl ScalarUDFImpl for ByPlace {
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
         match arguments {
             [_, to, ..] => Ok(to.clone()),
-            _ => Err(Error::invalid(format!("function {NAME} takes a value and a NULL")).code("42883").into()),
+            _ => Err(Error::invalid(format!("function {NAME} takes a value and a NULL"))
+                .code(SqlState::UndefinedFunction)
+                .into()),
         }
     }
 

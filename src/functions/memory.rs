@@ -7,7 +7,7 @@ use std::cell::Cell;
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
 use datafusion::error::{DataFusionError, Result};
 
-use crate::error::Error;
+use crate::error::{Error, SqlState};
 
 /// What is made while a statement is planned, where no limit was set: a larger constant is computed when the statement runs.
 pub const PLANNING_BYTES_MAX: usize = 64 << 10;
@@ -89,7 +89,7 @@ pub fn admit(name: &str, bytes: usize, options: &ConfigOptions) -> Result<()> {
 /// what is too much for one alone may be left out.
 pub fn too_large(name: &str, bytes: usize, limit: usize) -> DataFusionError {
     Error::row(format!("out of memory: {name} would make {}, at most {} are allowed", mib(bytes), mib(limit)))
-        .code("53200")
+        .code(SqlState::OutOfMemory)
         .hint("A value and all that is made with it may have a quarter of query.memory.limit, in a job 256 MiB.")
         .into()
 }
@@ -97,7 +97,7 @@ pub fn too_large(name: &str, bytes: usize, limit: usize) -> DataFusionError {
 /// Whether an error says that a batch is too large, so that fewer rows at a time may go.
 pub fn is_too_large(error: &DataFusionError) -> bool {
     matches!(error.find_root(), DataFusionError::External(inner)
-        if inner.downcast_ref::<Error>().is_some_and(|error| error.sqlstate() == "53200"))
+        if inner.downcast_ref::<Error>().is_some_and(|error| error.sqlstate() == SqlState::OutOfMemory))
 }
 
 fn mib(bytes: usize) -> String {

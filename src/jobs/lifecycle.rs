@@ -145,9 +145,13 @@ pub fn after_failure(kind: ErrorKind, failures_in_a_row: u32) -> AfterFailure {
     match kind {
         ErrorKind::Unavailable => AfterFailure::Retry,
         ErrorKind::Internal if failures_in_a_row < DEFECTS_IN_A_ROW => AfterFailure::Retry,
-        ErrorKind::Internal | ErrorKind::Invalid | ErrorKind::Row | ErrorKind::NotFound | ErrorKind::Corrupt => {
-            AfterFailure::GiveUp
-        }
+        ErrorKind::Internal
+        | ErrorKind::Invalid
+        | ErrorKind::Row
+        | ErrorKind::NotFound
+        | ErrorKind::Denied
+        | ErrorKind::Cancelled
+        | ErrorKind::Corrupt => AfterFailure::GiveUp,
     }
 }
 

@@ -2,7 +2,7 @@
 //! who use them.
 
 use super::{parse_duration, parse_memory_size};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
 /// The kind of a setting's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +65,10 @@ impl Kind {
 /// # Errors
 /// The setting does not take it (22023), not yet (0A000), or none at all (55P02).
 pub fn normalize(name: &str, kind: Kind, default: &str, value: &str) -> Result<String> {
-    let invalid = || Error::invalid(format!("invalid value for parameter \"{name}\": \"{value}\"")).code("22023");
+    let invalid = || {
+        Error::invalid(format!("invalid value for parameter \"{name}\": \"{value}\""))
+            .code(SqlState::InvalidParameterValue)
+    };
     let trimmed = value.trim();
     Ok(match kind {
         Kind::Text if name == "DateStyle" => {
@@ -83,7 +86,10 @@ pub fn normalize(name: &str, kind: Kind, default: &str, value: &str) -> Result<S
         Kind::Bool => match trimmed.to_lowercase().as_str() {
             "on" | "true" | "yes" | "1" | "t" | "y" => "on".to_owned(),
             "off" | "false" | "no" | "0" | "f" | "n" => "off".to_owned(),
-            _ => return Err(Error::invalid(format!("parameter \"{name}\" requires a Boolean value")).code("22023")),
+            _ => {
+                return Err(Error::invalid(format!("parameter \"{name}\" requires a Boolean value"))
+                    .code(SqlState::InvalidParameterValue));
+            }
         },
         Kind::Integer(least, most) => {
             let number: i64 = trimmed.parse().map_err(|_| invalid())?;
@@ -91,7 +97,7 @@ pub fn normalize(name: &str, kind: Kind, default: &str, value: &str) -> Result<S
                 return Err(Error::invalid(format!(
                     "{number} is outside the valid range for parameter \"{name}\" ({least} .. {most})"
                 ))
-                .code("22023"));
+                .code(SqlState::InvalidParameterValue));
             }
             number.to_string()
         }
@@ -120,7 +126,7 @@ pub fn normalize(name: &str, kind: Kind, default: &str, value: &str) -> Result<S
                 }
             }
         }
-        Kind::Milliseconds => display_milliseconds(milliseconds(trimmed).map_err(|()| {
+        Kind::Milliseconds => display_milliseconds(milliseconds(trimmed).ok_or_else(|| {
             invalid().hint("Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\".")
         })?),
         Kind::FlinkDuration | Kind::FlinkDurationOrNone => {
@@ -157,7 +163,8 @@ pub fn normalize(name: &str, kind: Kind, default: &str, value: &str) -> Result<S
             default.to_owned()
         }
         Kind::ReadOnly => {
-            return Err(Error::invalid(format!("parameter \"{name}\" cannot be changed")).code("55P02"));
+            return Err(Error::invalid(format!("parameter \"{name}\" cannot be changed"))
+                .code(SqlState::CantChangeRuntimeParam));
         }
     })
 }
@@ -202,14 +209,11 @@ fn zone(text: &str) -> Option<String> {
     }
 }
 
-/// Milliseconds as Postgres writes them.
-///
-/// # Errors
-/// It is not a number with a unit of time, or too large.
-pub fn milliseconds(text: &str) -> Result<u64, ()> {
+/// Milliseconds as Postgres writes them; absent: it is not a number with a unit of time, or too large.
+pub fn milliseconds(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let number: f64 = number.parse().map_err(|_| ())?;
+    let number: f64 = number.parse().ok()?;
     let factor = match unit.trim() {
         "" | "ms" => 1.0,
         "us" => 0.001,
@@ -217,14 +221,14 @@ pub fn milliseconds(text: &str) -> Result<u64, ()> {
         "min" => 60_000.0,
         "h" => 3_600_000.0,
         "d" => 86_400_000.0,
-        _ => return Err(()),
+        _ => return None,
     };
     let ms = (number * factor).round();
     if !(0.0..=2_147_483_647.0).contains(&ms) {
-        return Err(());
+        return None;
     }
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounds are checked above")]
-    Ok(ms as u64)
+    Some(ms as u64)
 }
 
 fn display_milliseconds(ms: u64) -> String {

@@ -1,7 +1,7 @@
 use super::*;
 
 fn sqlstate(result: Result<()>) -> &'static str {
-    result.err().map_or("00000", |error| error.sqlstate())
+    result.err().map_or("00000", |error| error.sqlstate().code())
 }
 
 #[test]

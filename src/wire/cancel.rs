@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, Failure};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
 /// Keys of all sessions.
 #[derive(Default)]
@@ -114,8 +114,8 @@ impl Interrupts {
         tokio::select! {
             biased;
             () = self.abort.cancelled() => server_stops(),
-            () = self.cancelled.cancelled() => Error::invalid("canceling statement due to user request").code("57014"),
-            () = timeout => Error::invalid("canceling statement due to statement timeout").code("57014"),
+            () = self.cancelled.cancelled() => Error::cancelled("canceling statement due to user request"),
+            () = timeout => Error::cancelled("canceling statement due to statement timeout"),
         }
     }
 
@@ -139,5 +139,5 @@ impl Interrupts {
 
 /// What every session is told when the server stops.
 pub fn server_stops() -> Error {
-    Error::unavailable("terminating connection due to administrator command").code("57P01")
+    Error::unavailable("terminating connection due to administrator command").code(SqlState::AdminShutdown)
 }

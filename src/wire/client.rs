@@ -12,7 +12,7 @@ use super::portal::{Portal, Statement};
 use super::report;
 use super::shared::Shared;
 use super::text::Style;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::execution::query_memory::Reserved;
 use crate::sql::{Session, TransactionStatus};
 
@@ -77,7 +77,7 @@ impl<'a> Client<'a> {
     pub(super) fn fail(&mut self, error: &Error, offset: usize) -> Result<(), Failure> {
         self.session.fail();
         self.notices()?;
-        if error.sqlstate() == "57P01" {
+        if error.sqlstate() == SqlState::AdminShutdown {
             return Err(Failure::Statement(error.clone()));
         }
         Ok(self.connection.send(&report::error(error, offset))?)

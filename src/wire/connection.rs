@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use crate::error::Error;
+use crate::error::{Error, SqlState};
 
 /// Output is flushed when it is larger than this.
 pub const FLUSH_BYTES: usize = 64 << 10;
@@ -63,7 +63,8 @@ impl Connection {
         let start = self.output.len();
         message.encode(&mut self.output).map_err(|error| {
             self.output.truncate(start);
-            Error::invalid(format!("a message to the client cannot be sent: {error}")).code("54000")
+            Error::invalid(format!("a message to the client cannot be sent: {error}"))
+                .code(SqlState::ProgramLimitExceeded)
         })
     }
 

@@ -12,7 +12,7 @@ use datafusion::scalar::ScalarValue;
 use super::encode::{EPOCH_DAYS, EPOCH_MICROSECONDS};
 use super::text::{Zone, microseconds_of};
 use crate::data_type::to_postgres;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
 /// Decodes a parameter; `None` is NULL.
 ///
@@ -25,10 +25,12 @@ pub fn parameter(bytes: Option<&[u8]>, binary: bool, data_type: &DataType, zone:
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| Error::invalid("invalid byte sequence for encoding \"UTF8\"").code("22021"))?;
+    let text = std::str::from_utf8(bytes).map_err(|_| {
+        Error::invalid("invalid byte sequence for encoding \"UTF8\"").code(SqlState::CharacterNotInRepertoire)
+    })?;
     if text.contains('\0') {
-        return Err(Error::invalid("invalid byte sequence for encoding \"UTF8\": 0x00").code("22021"));
+        return Err(Error::invalid("invalid byte sequence for encoding \"UTF8\": 0x00")
+            .code(SqlState::CharacterNotInRepertoire));
     }
     Ok(text)
 }
@@ -39,14 +41,15 @@ fn convert(value: ScalarValue, target: &DataType) -> Result<ScalarValue> {
         return Ok(value);
     }
     let options = CastOptions { safe: false, ..CastOptions::default() };
-    let array = cast_with_options(&value.to_array()?, target, &options)
-        .map_err(|error| Error::from(error).context("parameter does not fit its type").code("22003"))?;
+    let array = cast_with_options(&value.to_array()?, target, &options).map_err(|error| {
+        Error::from(error).context("parameter does not fit its type").code(SqlState::NumericValueOutOfRange)
+    })?;
     Ok(ScalarValue::try_from_array(&array, 0)?)
 }
 
 fn malformed(data_type: &DataType) -> Error {
     Error::invalid(format!("incorrect binary data format in a parameter of type {}", to_postgres(data_type)))
-        .code("22P03")
+        .code(SqlState::InvalidBinaryRepresentation)
 }
 
 fn fixed<const N: usize>(bytes: &[u8], data_type: &DataType) -> Result<[u8; N]> {
@@ -66,7 +69,7 @@ fn integer(bytes: &[u8], data_type: &DataType) -> Result<i64> {
 
 fn from_binary(bytes: &[u8], data_type: &DataType) -> Result<ScalarValue> {
     use DataType as T;
-    let out_of_range = || Error::invalid("parameter out of range").code("22008");
+    let out_of_range = || Error::invalid("parameter out of range").code(SqlState::DatetimeFieldOverflow);
     Ok(match data_type {
         T::Boolean => ScalarValue::Boolean(Some(fixed::<1>(bytes, data_type)?[0] != 0)),
         T::UInt32 => ScalarValue::UInt32(Some(u32::from_be_bytes(fixed(bytes, data_type)?))),
@@ -109,7 +112,9 @@ fn from_binary(bytes: &[u8], data_type: &DataType) -> Result<ScalarValue> {
 
 /// Elements of a one-dimensional array.
 fn binary_elements(bytes: &[u8], element: &DataType) -> Result<Vec<ScalarValue>> {
-    let wrong = || Error::invalid("incorrect binary data format in an array parameter").code("22P03");
+    let wrong = || {
+        Error::invalid("incorrect binary data format in an array parameter").code(SqlState::InvalidBinaryRepresentation)
+    };
     let mut rest = bytes;
     let mut take = |count: usize| {
         let (head, tail) = rest.split_at_checked(count)?;
@@ -157,8 +162,10 @@ fn list(elements: &[ScalarValue], element: &DataType) -> Result<ScalarValue> {
 fn from_text(text: &str, data_type: &DataType, zone: Zone) -> Result<ScalarValue> {
     use DataType as T;
     let trimmed = text.trim();
-    let invalid =
-        |name: &str| Error::invalid(format!("invalid input syntax for type {name}: \"{text}\"")).code("22P02");
+    let invalid = |name: &str| {
+        Error::invalid(format!("invalid input syntax for type {name}: \"{text}\""))
+            .code(SqlState::InvalidTextRepresentation)
+    };
     Ok(match data_type {
         T::Boolean => ScalarValue::Boolean(Some(boolean(trimmed).ok_or_else(|| invalid("boolean"))?)),
         integers if integers.is_integer() => {
@@ -169,8 +176,10 @@ fn from_text(text: &str, data_type: &DataType, zone: Zone) -> Result<ScalarValue
                 _ => "bigint",
             };
             let value: i128 = trimmed.parse().map_err(|_| invalid(name))?;
-            let out_of_range =
-                |_| Error::invalid(format!("value \"{text}\" is out of range for type {name}")).code("22003");
+            let out_of_range = |_| {
+                Error::invalid(format!("value \"{text}\" is out of range for type {name}"))
+                    .code(SqlState::NumericValueOutOfRange)
+            };
             ScalarValue::Int64(Some(i64::try_from(value).map_err(out_of_range)?))
         }
         T::Float16 | T::Float32 | T::Float64 => {
@@ -178,7 +187,7 @@ fn from_text(text: &str, data_type: &DataType, zone: Zone) -> Result<ScalarValue
         }
         T::Decimal32(..) | T::Decimal64(..) | T::Decimal128(..) | T::Decimal256(..) => decimal(trimmed, data_type)
             .map_err(|error| match error.sqlstate() {
-                "22P02" => invalid("numeric"),
+                SqlState::InvalidTextRepresentation => invalid("numeric"),
                 _ => error,
             })?,
         T::Binary | T::LargeBinary | T::BinaryView | T::FixedSizeBinary(_) => {
@@ -187,19 +196,19 @@ fn from_text(text: &str, data_type: &DataType, zone: Zone) -> Result<ScalarValue
         T::Date32 | T::Date64 => {
             let date = NaiveDate::parse_from_str(trimmed, "%Y-%m-%d")
                 .or_else(|_| moment(trimmed).map(|(local, _)| local.date()).ok_or(()))
-                .map_err(|()| invalid("date").code("22007"))?;
+                .map_err(|()| invalid("date").code(SqlState::InvalidDatetimeFormat))?;
             let days = date.signed_duration_since(NaiveDate::default()).num_days();
             ScalarValue::Date32(i32::try_from(days).ok())
         }
         T::Time32(_) | T::Time64(_) => {
             let time = NaiveTime::parse_from_str(trimmed, "%H:%M:%S%.f")
                 .or_else(|_| NaiveTime::parse_from_str(trimmed, "%H:%M"))
-                .map_err(|_| invalid("time").code("22007"))?;
+                .map_err(|_| invalid("time").code(SqlState::InvalidDatetimeFormat))?;
             ScalarValue::Time64Microsecond(Some(microseconds_of(time)))
         }
         T::Timestamp(_, target_zone) => {
             let name = if target_zone.is_some() { "timestamp with time zone" } else { "timestamp" };
-            let (local, offset) = moment(trimmed).ok_or_else(|| invalid(name).code("22007"))?;
+            let (local, offset) = moment(trimmed).ok_or_else(|| invalid(name).code(SqlState::InvalidDatetimeFormat))?;
             let offset = match (target_zone, offset) {
                 // Without zone, Postgres ignores a written offset.
                 (None, _) => 0,
@@ -211,15 +220,17 @@ fn from_text(text: &str, data_type: &DataType, zone: Zone) -> Result<ScalarValue
         }
         T::Interval(_) => {
             convert(ScalarValue::Utf8(Some(interval_words(trimmed))), &T::Interval(IntervalUnit::MonthDayNano))
-                .map_err(|_| invalid("interval").code("22007"))?
+                .map_err(|_| invalid("interval").code(SqlState::InvalidDatetimeFormat))?
         }
         T::Duration(unit) => {
             let array = ScalarValue::Utf8(Some(trimmed.to_owned()));
-            convert(array, &T::Duration(*unit)).map_err(|_| invalid("interval").code("22007"))?
+            convert(array, &T::Duration(*unit))
+                .map_err(|_| invalid("interval").code(SqlState::InvalidDatetimeFormat))?
         }
         T::List(field) | T::LargeList(field) | T::FixedSizeList(field, _) => {
-            let elements = array_elements(trimmed)
-                .ok_or_else(|| Error::invalid(format!("malformed array literal: \"{text}\"")).code("22P02"))?;
+            let elements = array_elements(trimmed).ok_or_else(|| {
+                Error::invalid(format!("malformed array literal: \"{text}\"")).code(SqlState::InvalidTextRepresentation)
+            })?;
             let elements = elements
                 .iter()
                 .map(|element| parameter(element.as_deref().map(str::as_bytes), false, field.data_type(), zone))
@@ -365,10 +376,13 @@ fn decimal(text: &str, data_type: &DataType) -> Result<ScalarValue> {
         | DataType::Decimal256(precision, scale) => (*precision, *scale),
         _ => (76, 38),
     };
-    let invalid = || Error::invalid(format!("invalid input syntax for type numeric: \"{text}\"")).code("22P02");
+    let invalid = || {
+        Error::invalid(format!("invalid input syntax for type numeric: \"{text}\""))
+            .code(SqlState::InvalidTextRepresentation)
+    };
     let overflow = || {
         Error::invalid("numeric field overflow")
-            .code("22003")
+            .code(SqlState::NumericValueOutOfRange)
             .detail(format!("{text} has no place in numeric({precision},{scale})."))
     };
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {

@@ -13,7 +13,7 @@ use super::encode::RowFormat;
 use super::portal::{Portal, State, Statement};
 use super::row_pump::{Pumped, RowPump};
 use super::{decode, report};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::pg_catalog::pg_type;
 use crate::sql::session::HELD_BYTES_MAX;
 use crate::sql::{Outcome, Prepared, StatementText};
@@ -36,14 +36,20 @@ pub async fn parse(client: &mut Client<'_>, parse: Parse) -> Result<(), Failure>
     if name.is_empty() {
         client.statements.remove("");
     } else if client.statements.contains_key(&name) {
-        return Err(Error::invalid(format!("prepared statement \"{name}\" already exists")).code("42P05").into());
+        return Err(Error::invalid(format!("prepared statement \"{name}\" already exists"))
+            .code(SqlState::DuplicatePreparedStatement)
+            .into());
     }
     if client.statements.len() >= NAMED_MAX {
-        return Err(Error::invalid(format!("more than {NAMED_MAX} prepared statements")).code("53400").into());
+        return Err(Error::invalid(format!("more than {NAMED_MAX} prepared statements"))
+            .code(SqlState::ConfigurationLimitExceeded)
+            .into());
     }
     let mut texts = client.session.split(&parse.query)?;
     if texts.len() > 1 {
-        return Err(Error::invalid("cannot insert multiple commands into a prepared statement").code("42601").into());
+        return Err(Error::invalid("cannot insert multiple commands into a prepared statement")
+            .code(SqlState::SyntaxError)
+            .into());
     }
     let mut statement = match texts.pop() {
         None => Statement { prepared: None, parameter_oids: Vec::new(), offset: 0, held_bytes: 0 },
@@ -93,10 +99,12 @@ pub fn bind(client: &mut Client<'_>, bind: Bind) -> Result<(), Failure> {
     if name.is_empty() {
         client.forget_portal("");
     } else if client.portals.contains_key(&name) {
-        return Err(Error::invalid(format!("cursor \"{name}\" already exists")).code("42P03").into());
+        return Err(Error::invalid(format!("cursor \"{name}\" already exists")).code(SqlState::DuplicateCursor).into());
     }
     if client.portals.len() >= NAMED_MAX {
-        return Err(Error::invalid(format!("more than {NAMED_MAX} portals")).code("53400").into());
+        return Err(Error::invalid(format!("more than {NAMED_MAX} portals"))
+            .code(SqlState::ConfigurationLimitExceeded)
+            .into());
     }
     let zone = client.style().zone;
     let statement = statement_of(client, bind.statement_name.as_deref())?;
@@ -108,7 +116,7 @@ pub fn bind(client: &mut Client<'_>, bind: Bind) -> Result<(), Failure> {
             bind.statement_name.as_deref().unwrap_or_default(),
             types.len()
         ))
-        .code("08P01")
+        .code(SqlState::ProtocolViolation)
         .into());
     }
     let formats = &bind.parameter_format_codes;
@@ -118,7 +126,9 @@ pub fn bind(client: &mut Client<'_>, bind: Bind) -> Result<(), Failure> {
             None | Some(0) => false,
             Some(1) => true,
             Some(other) => {
-                return Err(Error::invalid(format!("unsupported format code: {other}")).code("22023").into());
+                return Err(Error::invalid(format!("unsupported format code: {other}"))
+                    .code(SqlState::InvalidParameterValue)
+                    .into());
             }
         };
         values.push(
@@ -146,12 +156,12 @@ fn statement_of<'a>(client: &'a Client<'_>, name: Option<&str>) -> Result<&'a St
             "" => "unnamed prepared statement does not exist".to_owned(),
             name => format!("prepared statement \"{name}\" does not exist"),
         })
-        .code("26000")
+        .code(SqlState::InvalidSqlStatementName)
     })
 }
 
 fn no_portal(name: &str) -> Error {
-    Error::invalid(format!("portal \"{name}\" does not exist")).code("34000")
+    Error::invalid(format!("portal \"{name}\" does not exist")).code(SqlState::InvalidCursorName)
 }
 
 /// Describe: parameters and columns of a statement, or columns of a portal.
@@ -262,7 +272,11 @@ async fn advance(client: &mut Client<'_>, portal: &mut Portal, limit: Option<u64
         // A portal that is at its end gives no more rows; one that did something does not do it again.
         _ => match prepared.result {
             Some(_) => report::complete("SELECT 0"),
-            None => return Err(Error::invalid("portal cannot be run anymore").code("55000").into()),
+            None => {
+                return Err(Error::invalid("portal cannot be run anymore")
+                    .code(SqlState::ObjectNotInPrerequisiteState)
+                    .into());
+            }
         },
     };
     client.notices()?;

@@ -7,7 +7,7 @@ use std::panic::AssertUnwindSafe;
 use bytes::{Buf, BytesMut};
 use pgwire::messages::{DecodeContext, PgWireFrontendMessage, ProtocolVersion};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
 /// `SSLRequest`, `GSSENCRequest` and `CancelRequest` in place of a protocol version.
 const SSL_REQUEST: i32 = 80_877_103;
@@ -113,7 +113,7 @@ fn is_extended(tag: u8) -> bool {
 }
 
 fn violation(message: impl Into<String>) -> Error {
-    Error::invalid(message).code("08P01")
+    Error::invalid(message).code(SqlState::ProtocolViolation)
 }
 
 /// Cuts one start-up message off the input; `None` while it is incomplete.
@@ -149,7 +149,7 @@ pub fn split_startup(input: &mut BytesMut) -> Result<Option<StartupFrame>> {
                     "unsupported frontend protocol {}.{}: server supports 3.0 to 3.2",
                     version.0, version.1
                 ))
-                .code("0A000"));
+                .code(SqlState::FeatureNotSupported));
             }
             let mut parameters = Vec::new();
             loop {
@@ -297,8 +297,9 @@ impl<'a> Body<'a> {
 
     fn text(&mut self) -> Result<&'a str> {
         let end = self.0.iter().position(|&byte| byte == 0).ok_or_else(|| violation("invalid string in message"))?;
-        let text = std::str::from_utf8(self.take(end)?)
-            .map_err(|_| Error::invalid("invalid byte sequence for encoding \"UTF8\"").code("22021"))?;
+        let text = std::str::from_utf8(self.take(end)?).map_err(|_| {
+            Error::invalid("invalid byte sequence for encoding \"UTF8\"").code(SqlState::CharacterNotInRepertoire)
+        })?;
         self.take(1)?;
         Ok(text)
     }

@@ -13,7 +13,7 @@ use super::connection::{Connection, Failure};
 use super::shared::{Shared, WireOptions};
 use super::starting::{Starting, StartingPlace};
 use super::{report, startup};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::SqlServer;
 
 /// Refuses an address that others than this machine can reach.
@@ -91,7 +91,7 @@ async fn client(stream: TcpStream, shared: &Shared, place: StartingPlace) {
         // Others are waiting for its place.
         () = place.given_up() => return,
         () = shared.shutdown.cancelled() => {
-            Ok(Err(Error::unavailable("the database system is shutting down").code("57P03").into()))
+            Ok(Err(Error::unavailable("the database system is shutting down").code(SqlState::CannotConnectNow).into()))
         }
     };
     drop(place);

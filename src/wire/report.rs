@@ -4,7 +4,7 @@ use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::response::{CommandComplete, ErrorResponse, NoticeResponse};
 use pgwire::messages::startup::ParameterStatus;
 
-use crate::error::Error;
+use crate::error::{Error, SqlState};
 use crate::sql::{Notice, Severity};
 
 /// Texts longer than this are cut: a message must stay readable and far below the protocol's bound.
@@ -45,7 +45,7 @@ pub fn fatal(error: &Error) -> PgWireBackendMessage {
 }
 
 fn response(severity: &str, error: &Error, offset: usize) -> PgWireBackendMessage {
-    let mut fields = fields(severity, error.sqlstate(), error.message(), error.detail_text(), error.hint_text());
+    let mut fields = fields(severity, error.sqlstate().code(), error.message(), error.detail_text(), error.hint_text());
     fields.extend(error.position().map(|position| (b'P', (position + offset).to_string())));
     fields.extend(error.routine().map(|routine| (b'R', routine.to_owned())));
     PgWireBackendMessage::ErrorResponse(ErrorResponse::new(fields))
@@ -54,10 +54,10 @@ fn response(severity: &str, error: &Error, offset: usize) -> PgWireBackendMessag
 /// A notice or warning.
 pub fn notice(notice: &Notice) -> PgWireBackendMessage {
     let (severity, code) = match notice.severity {
-        Severity::Notice => ("NOTICE", "00000"),
-        Severity::Warning => ("WARNING", "01000"),
+        Severity::Notice => ("NOTICE", SqlState::SuccessfulCompletion),
+        Severity::Warning => ("WARNING", SqlState::Warning),
     };
-    let fields = fields(severity, code, &notice.message, notice.detail.as_deref(), notice.hint.as_deref());
+    let fields = fields(severity, code.code(), &notice.message, notice.detail.as_deref(), notice.hint.as_deref());
     PgWireBackendMessage::NoticeResponse(NoticeResponse::new(fields))
 }
 

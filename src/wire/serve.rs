@@ -13,7 +13,7 @@ use super::frame::{self, Frame, Next, Oversized, RawFrame};
 use super::shared::Shared;
 use super::startup::Opened;
 use super::{extended_query, report, simple_query};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
 /// Messages larger than this leave no buffer behind.
 const LARGE_MESSAGE_BYTES: usize = 1 << 20;
@@ -62,7 +62,7 @@ impl Client<'_> {
                     let bytes = message.body_bytes + 4;
                     let limit = self.shared.options.max_message_bytes;
                     let error = Error::invalid(format!("message too large: {bytes} bytes, at most {limit} are taken"))
-                        .code("54000")
+                        .code(SqlState::ProgramLimitExceeded)
                         .hint("Raise the server's max_message_size (--max-message-size), or send less at a time.");
                     self.pass_over(&message, &error).await?;
                     continue;
@@ -167,7 +167,7 @@ impl Client<'_> {
             }
             // Left over from a COPY that failed; Postgres ignores them too.
             Message::CopyData(_) | Message::CopyDone(_) | Message::CopyFail(_) => Ok(()),
-            _ => Err(Error::invalid("unexpected message of an open session").code("08P01").into()),
+            _ => Err(Error::invalid("unexpected message of an open session").code(SqlState::ProtocolViolation).into()),
         }
     }
 }

@@ -37,7 +37,9 @@ async fn run_statement(client: &mut Client<'_>, statement: &StatementText, last:
     let interrupts = client.interrupts();
     let prepared = interrupts.guard(&mut client.connection, client.session.prepare(statement, &[])).await?;
     if !prepared.parameter_types.is_empty() {
-        return Err(crate::error::Error::invalid("there is no parameter $1").code("42P02").into());
+        return Err(crate::error::Error::invalid("there is no parameter $1")
+            .code(crate::error::SqlState::UndefinedParameter)
+            .into());
     }
     let outcome = interrupts.guard(&mut client.connection, client.session.execute(&prepared, Vec::new())).await?;
     let answer = match outcome {

@@ -12,7 +12,7 @@ use super::connection::{Connection, Failure};
 use super::frame::{StartupFrame, split_startup};
 use super::report::parameter_status;
 use super::shared::Shared;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::pg_catalog::SERVER_VERSION;
 use crate::sql::{Session, SessionOptions};
 
@@ -63,7 +63,7 @@ pub async fn open(connection: &mut Connection, shared: &Shared) -> Result<Option
         }
     };
     let Ok(place) = Arc::clone(&shared.places).try_acquire_owned() else {
-        return Err(Error::unavailable("sorry, too many clients already").code("53300").into());
+        return Err(Error::unavailable("sorry, too many clients already").code(SqlState::TooManyConnections).into());
     };
     let (mut options, unknown) = session_options(parameters)?;
     if version.1 > 2 || !unknown.is_empty() {
@@ -114,7 +114,8 @@ fn session_options(parameters: Vec<(String, String)>) -> Result<(SessionOptions,
         }
     }
     if options.user.is_empty() {
-        return Err(Error::invalid("no PostgreSQL user name specified in startup packet").code("28000"));
+        return Err(Error::invalid("no PostgreSQL user name specified in startup packet")
+            .code(SqlState::InvalidAuthorizationSpecification));
     }
     if options.database.is_empty() {
         options.database.clone_from(&options.user);
@@ -142,7 +143,7 @@ fn command_line(text: &str) -> Result<Vec<(String, String)>> {
         };
         let Some((name, value)) = setting.as_deref().and_then(|setting| setting.split_once('=')) else {
             return Err(Error::invalid(format!("invalid command-line argument for server process: {word}"))
-                .code("42601")
+                .code(SqlState::SyntaxError)
                 .hint("Write options as -c name=value."));
         };
         settings.push((name.replace('-', "_"), value.to_owned()));

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use bytes::{BufMut, BytesMut};
 use chrono::{Datelike, NaiveDate, Offset, TimeZone, Timelike};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
 /// A session's time zone: a name of the tz database, or an offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +128,7 @@ pub fn date(out: &mut BytesMut, days: i64) -> Result<&'static str> {
     let date = i32::try_from(days + 719_163)
         .ok()
         .and_then(NaiveDate::from_num_days_from_ce_opt)
-        .ok_or_else(|| Error::invalid("date out of range").code("22008"))?;
+        .ok_or_else(|| Error::invalid("date out of range").code(SqlState::DatetimeFieldOverflow))?;
     let (year, era) = if date.year() > 0 { (date.year(), "") } else { (1 - date.year(), " BC") };
     let _ = write!(out, "{year:04}-{:02}-{:02}", date.month(), date.day());
     Ok(era)

@@ -541,7 +541,7 @@ async fn only_loopback_addresses_are_served() {
     let error = serve(listener, sql_server(directory.path()), WireOptions::default(), CancellationToken::new())
         .await
         .unwrap_err();
-    assert_eq!(error.sqlstate(), "0A000");
+    assert_eq!(error.sqlstate().code(), "0A000");
 }
 
 const DECLARATIONS: &str = "

@@ -53,7 +53,7 @@ fn commits_survive_and_are_all_or_nothing() {
     let catalog = Catalog::open(directory.path()).unwrap();
     catalog.commit(&[create("t", table(&[]))]).unwrap();
     let refused = catalog.commit(&[create("u", table(&[])), create("t", table(&[]))]).unwrap_err();
-    assert_eq!(refused.sqlstate(), "42P07");
+    assert_eq!(refused.sqlstate().code(), "42P07");
     let before = catalog.snapshot();
     drop(catalog);
     let catalog = Catalog::open(directory.path()).unwrap();

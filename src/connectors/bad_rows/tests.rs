@@ -6,14 +6,14 @@ use super::*;
 fn only_errors_of_a_row_are_left_out_and_only_where_rows_may_be() {
     let left_out = Arc::new(LeftOut::default());
     let log = BadRows::leave_out("job", Arc::clone(&left_out));
-    log.take(Error::row("no number").code("22P02")).unwrap();
-    log.take(Error::row("null value").code("23502")).unwrap();
+    log.take(Error::row("no number").code(crate::error::SqlState::InvalidTextRepresentation)).unwrap();
+    log.take(Error::row("null value").code(crate::error::SqlState::NotNullViolation)).unwrap();
     assert_eq!((left_out.rows(), left_out.last().as_deref()), (2, Some("null value")));
     // The code says nothing: 22023 is what every wrong option has.
     for of_all_rows in [
         Error::invalid("no such option"),
-        Error::invalid("out of range").code("22003"),
-        Error::invalid("may not read").code("42501"),
+        Error::invalid("out of range").code(crate::error::SqlState::NumericValueOutOfRange),
+        Error::denied("may not read"),
         Error::not_found("no such table"),
         Error::unavailable("no answer"),
         Error::row("no pattern").of_every_row(),

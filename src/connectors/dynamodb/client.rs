@@ -247,7 +247,7 @@ impl Failure {
                     "TransactionConflictException" | "ReplicatedWriteConflictException" | "InternalServerError" => {
                         (FailureKind::Transient, Error::unavailable(message))
                     }
-                    "AccessDeniedException" => (FailureKind::Final, Error::invalid(message).code("42501")),
+                    "AccessDeniedException" => (FailureKind::Final, Error::denied(message)),
                     _ if status == 429 => (FailureKind::Throttled, Error::unavailable(message)),
                     _ if status >= 500 => (FailureKind::Transient, Error::unavailable(message)),
                     _ => (FailureKind::Final, Error::invalid(message)),

@@ -19,7 +19,7 @@ use super::value::item::{Cell, Item, decode_column};
 use crate::clock::Clock;
 use crate::connectors::declaration::TableDeclaration;
 use crate::connectors::metrics::ConnectorMetrics;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
 /// How often a request about the table (not its items) is tried again.
 const DESCRIBE_RETRIES_MAX: u32 = 3;
@@ -208,7 +208,7 @@ impl RemoteTable {
                 "table \"{}\": attribute \"{attribute}\" of the item with {key}: {message}",
                 self.declaration.name
             ))
-            .code("22000")
+            .code(SqlState::DataException)
         };
         let arrays = schema
             .fields()

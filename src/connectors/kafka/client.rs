@@ -13,7 +13,7 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{Producer as _, ProducerContext, ThreadedProducer};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::nearest::nearest;
 
 /// How long a request of planning or start-up may take.
@@ -179,10 +179,9 @@ pub(super) fn translate(properties: BTreeMap<String, String>) -> Result<BTreeMap
             known if DECIDED_ELSEWHERE.contains(&known) => {}
             allowed if ALLOWED.contains(&allowed) => drop(translated.insert(name, value)),
             other if is_dangerous(other) => {
-                return Err(Error::invalid(format!(
+                return Err(Error::denied(format!(
                     "option \"properties.{other}\" is not permitted: it would make the server use its own files or programs"
                 ))
-                .code("42501")
                 .hint("Give certificates as text: properties.ssl.ca.pem, ssl.certificate.pem, ssl.key.pem."));
             }
             other => {
@@ -232,7 +231,7 @@ fn read_jaas(text: &str) -> Result<(String, String)> {
     let module = text.split_whitespace().next().unwrap_or_default();
     if !module.ends_with("PlainLoginModule") && !module.ends_with("ScramLoginModule") {
         return Err(bad("names a login module that is not supported")
-            .code("0A000")
+            .code(SqlState::FeatureNotSupported)
             .hint("PlainLoginModule and ScramLoginModule are."));
     }
     let value_of = |name: &str| -> Option<String> {
@@ -447,7 +446,7 @@ pub(super) fn told_code(code: RDKafkaErrorCode, doing: &str) -> Error {
     match code {
         Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => Error::not_found(text),
         Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed => {
-            Error::invalid(text).code("42501")
+            Error::denied(text)
         }
         Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::InvalidTopic | Code::InvalidRecord => {
             Error::invalid(text)

@@ -12,7 +12,7 @@ use super::range::{Bounded, Startup, take_bounded, take_startup};
 use crate::changelog::Changelog;
 use crate::connectors::declaration::{ColumnKind, TableDeclaration};
 use crate::connectors::defaults::ConnectorDefaults;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::formats::{self, Format};
 use crate::options::{OptionReader, list, list_of, normal};
 
@@ -318,7 +318,8 @@ impl KafkaOptions {
         let mut key_fields: Vec<FieldRef> = Vec::new();
         for name in key_names {
             let index = table.column_index(name).ok_or_else(|| {
-                Error::invalid(format!("{clause}: table \"{}\" has no column \"{name}\"", table.name)).code("42703")
+                Error::invalid(format!("{clause}: table \"{}\" has no column \"{name}\"", table.name))
+                    .code(SqlState::UndefinedColumn)
             })?;
             if table.columns[index].kind != ColumnKind::Physical {
                 return Err(Error::invalid(format!("{clause}: column \"{name}\" is not stored")));

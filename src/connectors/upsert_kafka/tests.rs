@@ -187,7 +187,7 @@ fn the_options_are_those_of_flink() {
         (vec![("key.fields-prefix", "i")], "22023"),
     ] {
         let error = upsert(servers, &options).err().unwrap_or_else(|| panic!("{options:?} is accepted"));
-        assert_eq!(error.sqlstate(), code, "{options:?}: {error}");
+        assert_eq!(error.sqlstate().code(), code, "{options:?}: {error}");
     }
     let connector = UpsertKafkaConnector::new(defaults());
     for formats in [

@@ -7,7 +7,7 @@ use crate::engine::operators::testing::plan;
 fn error(select: &str) -> String {
     let planned = plan("k VARCHAR, i BIGINT, s VARCHAR", select, Changelog::Retract, Changelog::Retract);
     let error = planned.err().unwrap();
-    format!("{} {} / {}", error.sqlstate(), error.message(), error.hint_text().unwrap_or_default())
+    format!("{} {} / {}", error.sqlstate().code(), error.message(), error.hint_text().unwrap_or_default())
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn columns_of_every_kind_are_read_as_they_were_stored() {
 fn a_job_of_another_version_is_refused_with_the_way_out() {
     for version in [1, 2] {
         let error = Dataflow::from_json(&serde_json::json!({ "version": version })).unwrap_err();
-        assert_eq!(error.sqlstate(), "0A000");
+        assert_eq!(error.sqlstate().code(), "0A000");
         assert!(error.message().contains("an earlier version"), "{error}");
     }
     let error = Dataflow::from_json(&serde_json::json!({ "version": 4 })).unwrap_err();
@@ -65,7 +65,7 @@ fn every_default_is_one_that_its_setting_takes_and_is_kept_as_it_is_shown() {
 
 #[test]
 fn names_and_values_that_no_job_takes_are_refused() {
-    assert_eq!(JobSettings::new("UTC", [("parallelism", "2")]).unwrap_err().sqlstate(), "42704");
-    assert_eq!(JobSettings::new("UTC", [("parallelism.default", "129")]).unwrap_err().sqlstate(), "22023");
+    assert_eq!(JobSettings::new("UTC", [("parallelism", "2")]).unwrap_err().sqlstate().code(), "42704");
+    assert_eq!(JobSettings::new("UTC", [("parallelism.default", "129")]).unwrap_err().sqlstate().code(), "22023");
     assert_eq!(JobSettings::new("Mars", []).unwrap_err().message(), "time zone \"Mars\" not recognized");
 }

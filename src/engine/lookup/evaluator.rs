@@ -18,7 +18,7 @@ use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr, create_p
 use super::StoredLookupFunction;
 use crate::connectors::{ConnectorMetrics, Lookup, LookupRequest, short_table_name};
 use crate::engine::expression::{ExpressionScope, evaluate, positional_schema};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
 /// A lookup function, compiled for a job or a query.
 pub(crate) struct LookupEvaluator {
@@ -238,5 +238,6 @@ fn key_cast(argument: &ArrayRef, key_type: &DataType) -> Result<ArrayRef> {
     }
     let from_text = matches!(argument.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     let options = CastOptions { safe: !(from_text && key_type.is_numeric()), ..CastOptions::default() };
-    cast_with_options(argument, key_type, &options).map_err(|error| Error::of_evaluation(error.into()).code("22P02"))
+    cast_with_options(argument, key_type, &options)
+        .map_err(|error| Error::of_evaluation(error.into()).code(SqlState::InvalidTextRepresentation))
 }

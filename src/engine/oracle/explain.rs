@@ -166,7 +166,7 @@ async fn what_cannot_run_is_refused_with_operator_reason_and_way_out() {
     let mut texts = Vec::new();
     for (sql, mode) in refused {
         let error = explained(Changelog::Upsert, sql, 1, mode).await.unwrap_err();
-        assert_eq!(error.sqlstate(), "0A000");
+        assert_eq!(error.sqlstate().code(), "0A000");
         texts.push(format!("{sql}\n  {error}\n  hint: {}", error.hint_text().unwrap()));
     }
     expect![[r#"

@@ -2,7 +2,7 @@ use super::*;
 
 fn told(text: &str) -> String {
     let error = Error::from(DataFusionError::Plan(text.to_owned()));
-    format!("{} {}", error.sqlstate(), error.message())
+    format!("{} {}", error.sqlstate().code(), error.message())
 }
 
 #[test]
@@ -70,4 +70,16 @@ fn sentences_of_planning_are_told_in_postgres_words() {
     ] {
         assert_eq!(told(text), expected);
     }
+}
+
+#[test]
+fn what_a_library_said_is_kept_behind_what_is_told() {
+    let foreign = DataFusionError::Plan("something of DataFusion's own".to_owned());
+    let told = Error::from(foreign);
+    let source = std::error::Error::source(&told).expect("the library's error");
+    assert!(source.to_string().contains("something of DataFusion's own"), "{source}");
+    let own = Error::denied("not for you");
+    let back = Error::from(DataFusionError::from(own.clone()));
+    assert_eq!((back.kind(), back.sqlstate().code()), (ErrorKind::Denied, "42501"));
+    assert!(std::error::Error::source(&back).is_none(), "{own}");
 }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::scalar::{self, Problem};
 use super::{Options, Reading};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::formats::columns::Column;
 use crate::formats::{Decoded, Decoder};
 
@@ -246,7 +246,7 @@ impl Decoder for JsonDecoder {
         match outcome {
             Ok(decoded) => Ok(Decoded { nulled: self.take_nulled(), ..decoded }),
             Err(_) if self.options.ignore_parse_errors => Ok(skipped),
-            Err(text) => Err(Error::row(format!("record {text}")).code("22P02")),
+            Err(text) => Err(Error::row(format!("record {text}")).code(SqlState::InvalidTextRepresentation)),
         }
     }
 

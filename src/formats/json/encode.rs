@@ -15,7 +15,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use super::{MapNullKey, Options, scalar};
 use crate::changelog::ChangeBatch;
 use crate::data_type::to_flink;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::formats::time_text;
 use crate::formats::{EncodedRows, Encoder};
 
@@ -273,7 +273,7 @@ fn write_float<T: zmij::Float + Into<f64> + std::fmt::Debug>(value: T, out: &mut
 }
 
 fn out_of_range(what: &str) -> Error {
-    Error::row(format!("{what} is out of range")).code("22008")
+    Error::row(format!("{what} is out of range")).code(SqlState::DatetimeFieldOverflow)
 }
 
 fn write_text(text: &str, out: &mut Vec<u8>) {

@@ -18,7 +18,7 @@ use super::fields::{BYTEA_KEY, WRITTEN_KEY, second_unit, take_digits, take_lengt
 use super::floats::{MAKING_NAN, of_float};
 use super::zones::{INSTANT_ZONE, at_zone, in_zone, is_instant};
 use crate::data_type::{is_unconstrained_numeric, list_of, to_postgres};
-use crate::error::Error;
+use crate::error::{Error, SqlState};
 use crate::functions::nested::{fits, is_nested};
 use crate::functions::{
     as_written, datetime_input, decimals, float_key, instant_plus, integers, interval_input, intervals, numeric,
@@ -319,7 +319,7 @@ fn of_nested(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
     }
     if !fits(&from, to) {
         let message = format!("cannot cast type {} to {}", to_postgres(&from), to_postgres(to));
-        return Err(Error::invalid(message).code("42846").into());
+        return Err(Error::invalid(message).code(SqlState::CannotCoerce).into());
     }
     Ok(Some(by_place(inner.as_ref().clone(), to, written, is_try)?))
 }

@@ -24,6 +24,6 @@ fn strides_of_months_begin_on_the_day_of_the_origin() {
     assert_eq!(bin(of(1, 0, 0), 45 * DAY, 19 * DAY, MICROS).unwrap(), 19 * DAY);
     assert_eq!(bin(of(1, 0, 0), 45 * DAY, 0, MICROS).unwrap(), 31 * DAY);
     assert_eq!(bin(of(1, 0, 0), -DAY, 0, MICROS).unwrap(), -31 * DAY);
-    assert_eq!(bin(of(1, 1, 0), 0, 0, MICROS).unwrap_err().sqlstate(), "0A000");
-    assert_eq!(bin(of(0, 0, 0), 0, 0, MICROS).unwrap_err().sqlstate(), "22008");
+    assert_eq!(bin(of(1, 1, 0), 0, 0, MICROS).unwrap_err().sqlstate().code(), "0A000");
+    assert_eq!(bin(of(0, 0, 0), 0, 0, MICROS).unwrap_err().sqlstate().code(), "22008");
 }

@@ -54,7 +54,7 @@ fn units_outside_the_quotes_say_what_numbers_are() {
 
 #[test]
 fn what_is_no_interval_is_told() {
-    let code = |text| parse(text, None).unwrap_err().sqlstate();
+    let code = |text| parse(text, None).unwrap_err().sqlstate().code();
     for text in [
         "",
         "soon",

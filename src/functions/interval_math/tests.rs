@@ -16,9 +16,9 @@ fn products_and_quotients_are_those_of_postgresql() {
     assert_eq!(divided(of(1, 1, HOUR), 2.0).unwrap(), of(0, 15, 12 * HOUR + HOUR / 2));
     assert_eq!(divided(of(0, 0, HOUR), 3.0).unwrap(), of(0, 0, HOUR / 3));
     assert_eq!(times(of(0, -1, 0), 0.5).unwrap(), of(0, 0, -12 * HOUR));
-    assert_eq!(divided(of(0, 1, 0), 0.0).unwrap_err().sqlstate(), "22012");
-    assert_eq!(times(of(1, 0, 0), 1e12).unwrap_err().sqlstate(), "22008");
-    assert_eq!(times(of(1, 0, 0), f64::NAN).unwrap_err().sqlstate(), "22008");
+    assert_eq!(divided(of(0, 1, 0), 0.0).unwrap_err().sqlstate().code(), "22012");
+    assert_eq!(times(of(1, 0, 0), 1e12).unwrap_err().sqlstate().code(), "22008");
+    assert_eq!(times(of(1, 0, 0), f64::NAN).unwrap_err().sqlstate().code(), "22008");
 }
 
 #[test]

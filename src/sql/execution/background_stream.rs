@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::interruptible::interruptible;
 use super::queries::{Interrupt, Queries, Running, defect};
 use super::query_memory::frugal::{PlanAgain, is_out_of_memory};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
 /// Batches that may wait for the client.
 pub const BATCHES_AHEAD: usize = 2;
@@ -128,7 +128,8 @@ async fn caught(
             if !text.contains("offset overflow") {
                 std::panic::resume_unwind(panic);
             }
-            let error = Error::invalid("out of memory: a column of one batch would have 2 GiB or more").code("53200");
+            let error = Error::invalid("out of memory: a column of one batch would have 2 GiB or more")
+                .code(SqlState::OutOfMemory);
             Some(Err(error.into()))
         }
     }

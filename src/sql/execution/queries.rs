@@ -13,7 +13,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::threads::{self, Role};
 
 /// Work that no thread has begun after so long meets threads that are all held by computations without a pause.
@@ -87,7 +87,7 @@ impl Interrupt {
     /// It was; nobody is there to see the error.
     pub fn check(&self) -> Result<()> {
         if self.raised.load(Ordering::Relaxed) {
-            return Err(Error::invalid("canceling statement").code("57014"));
+            return Err(Error::cancelled("canceling statement"));
         }
         Ok(())
     }
@@ -186,7 +186,8 @@ impl Queries {
             finished: false,
         };
         let pool = self.shared.pool.lock().clone();
-        running.offer_to(pool.ok_or_else(|| Error::unavailable("the server is stopping").code("57P01"))?);
+        running
+            .offer_to(pool.ok_or_else(|| Error::unavailable("the server is stopping").code(SqlState::AdminShutdown))?);
         Ok(running)
     }
 }

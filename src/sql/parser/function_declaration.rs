@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::cursor::Cursor;
 use crate::data_type;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
 /// CREATE [OR REPLACE] FUNCTION [IF NOT EXISTS] f(a T, …) RETURNS R LANGUAGE SQL AS '…'
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ fn parameters(cursor: &mut Cursor) -> Result<Vec<(String, String)>> {
         let name = cursor.ident()?.value;
         if parameters.iter().any(|(other, _)| other.eq_ignore_ascii_case(&name)) {
             return Err(Error::invalid(format!("parameter name \"{name}\" used more than once"))
-                .code("42P13")
+                .code(SqlState::InvalidFunctionDefinition)
                 .at(position));
         }
         let sql_type = if cursor.word("ANY") { "ANY".to_owned() } else { cursor.data_type()? };

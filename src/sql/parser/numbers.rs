@@ -4,7 +4,7 @@
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::places::Places;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
 /// Reads such numbers in a statement's tokens.
 ///
@@ -66,5 +66,5 @@ fn parse(digits: &str, base: u32) -> Option<String> {
 }
 
 fn junk(text: &str) -> Error {
-    Error::invalid(format!("trailing junk after numeric literal at or near \"{text}\"")).code("42601")
+    Error::invalid(format!("trailing junk after numeric literal at or near \"{text}\"")).code(SqlState::SyntaxError)
 }

@@ -5,7 +5,7 @@
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::places::Places;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
 /// Levels that double what they hold: four thousand copies of the innermost one.
 const DOUBLINGS_MAX: usize = 12;
@@ -167,7 +167,7 @@ fn note(levels: &mut [Level], doublings: usize, places: &Places, token: &TokenWi
         return Err(Error::invalid(format!(
             "the statement is too complex: more than {DOUBLINGS_MAX} casts, COALESCE, ROW, BETWEEN, IN or LIKE stand within each other"
         ))
-        .code("54001")
+        .code(SqlState::StatementTooComplex)
         .detail("Planning goes through their operands twice, and through those of these again.")
         .hint("Name the inner values in a sub-query or WITH; COALESCE takes any number of arguments.")
         .at(places.position(token.span.start)));

@@ -1,7 +1,7 @@
 //! Splits a message into statements: at semicolons outside of quotes, comments, dollar quotes and statement sets.
 //! Knows no grammar beyond that; an unterminated quote or comment is the only thing it refuses.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
 /// One statement of a message, with the place where it begins.
 #[derive(Debug, Clone)]
@@ -157,7 +157,7 @@ fn push(
 }
 
 fn unterminated(what: &str, at: usize) -> Error {
-    Error::invalid(format!("unterminated {what}")).code("42601").at(at + 1)
+    Error::invalid(format!("unterminated {what}")).code(SqlState::SyntaxError).at(at + 1)
 }
 
 fn is_escape_string(chars: &[char], quote: usize) -> bool {

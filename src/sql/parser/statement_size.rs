@@ -5,7 +5,7 @@
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::places::Places;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
 /// Calls of the parser that stand within each other: two or three for a level of brackets or of sub-queries.
 pub const RECURSION_MAX: usize = 300;
@@ -36,7 +36,9 @@ pub fn is_trivial(text: &str) -> bool {
 }
 
 fn too_complex(what: &str, places: &Places, token: &TokenWithSpan) -> Error {
-    Error::invalid(format!("the statement is too complex: {what}")).code("54001").at(places.position(token.span.start))
+    Error::invalid(format!("the statement is too complex: {what}"))
+        .code(SqlState::StatementTooComplex)
+        .at(places.position(token.span.start))
 }
 
 /// Refuses what is too large.

@@ -9,7 +9,7 @@ use datafusion::logical_expr::expr::Cast;
 use datafusion::logical_expr::{Expr, LogicalPlan, cast};
 
 use crate::data_type;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::functions::coercion::{by_place, with_digits};
 use crate::functions::nested::is_nested;
 use crate::functions::text_input;
@@ -82,7 +82,7 @@ pub fn assign(expr: Expr, from: &Source, field: &Field, digits: Option<u8>) -> R
             data_type::to_postgres(to),
             data_type::to_postgres(from)
         ))
-        .code("42804")
+        .code(SqlState::DatatypeMismatch)
         .hint("You will need to rewrite or cast the expression."));
     }
     if is_text(from) && is_bytes(to) {

@@ -3,7 +3,7 @@
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 
-use crate::error::Error;
+use crate::error::{Error, SqlState};
 use crate::sql::parser::Places;
 
 /// Translates a planning error; the place comes from DataFusion's diagnostics.
@@ -16,13 +16,15 @@ pub fn refine(error: DataFusionError, places: Option<&Places>) -> Error {
     let translated = match error.find_root() {
         DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
             SchemaError::AmbiguousReference { field } => {
-                Error::invalid(format!("column reference \"{}\" is ambiguous", field.name)).code("42702")
+                Error::invalid(format!("column reference \"{}\" is ambiguous", field.name))
+                    .code(SqlState::AmbiguousColumn)
             }
             SchemaError::FieldNotFound { field, .. } => {
-                Error::not_found(format!("column \"{}\" does not exist", field.flat_name())).code("42703")
+                Error::not_found(format!("column \"{}\" does not exist", field.flat_name()))
+                    .code(SqlState::UndefinedColumn)
             }
             SchemaError::DuplicateUnqualifiedField { name } | SchemaError::DuplicateQualifiedField { name, .. } => {
-                Error::invalid(format!("column \"{name}\" specified more than once")).code("42701")
+                Error::invalid(format!("column \"{name}\" specified more than once")).code(SqlState::DuplicateColumn)
             }
         },
         DataFusionError::NotImplemented(text) if is_left_sub_query(text) => {

@@ -1,6 +1,6 @@
 //! What is said of a function that is not there: that it is known and not supported yet, or which one may be meant.
 
-use crate::error::Error;
+use crate::error::{Error, SqlState};
 use crate::nearest::nearest;
 
 /// Functions of Flink and of PostgreSQL that somebody may rightly look for. One that has come stands here without effect.
@@ -225,7 +225,7 @@ pub fn missing<'a>(written: &str, name: &str, there: impl Iterator<Item = &'a st
             _ => error.hint("SHOW FUNCTIONS lists those that are; CREATE FUNCTION makes one of SQL."),
         };
     }
-    let error = Error::not_found(format!("function {written} does not exist")).code("42883");
+    let error = Error::not_found(format!("function {written} does not exist")).code(SqlState::UndefinedFunction);
     match nearest(name, there) {
         Some(near) => error.hint(format!("Perhaps you mean {near}.")),
         None => error.hint("SHOW FUNCTIONS lists those that do."),

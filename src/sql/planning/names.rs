@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::Ident;
 
 use super::shipped;
 use crate::catalog::Snapshot;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::nearest::nearest;
 use crate::sql::parser::fold;
 
@@ -110,9 +110,9 @@ impl Names {
     pub fn target(&self, name: &[Ident]) -> Result<Target> {
         let (schema, object) = match name {
             [object] => {
-                let schema = self
-                    .current_schema()
-                    .ok_or_else(|| Error::not_found("no schema has been selected to create in").code("3F000"))?;
+                let schema = self.current_schema().ok_or_else(|| {
+                    Error::not_found("no schema has been selected to create in").code(SqlState::InvalidSchemaName)
+                })?;
                 (schema, object)
             }
             [schema, object] => (self.existing_schema(schema)?, object),
@@ -120,10 +120,14 @@ impl Names {
                 self.refuse_other_database(database)?;
                 (self.existing_schema(schema)?, object)
             }
-            _ => return Err(Error::invalid("improper qualified name (too many dotted names)").code("42601")),
+            _ => {
+                return Err(
+                    Error::invalid("improper qualified name (too many dotted names)").code(SqlState::SyntaxError)
+                );
+            }
         };
         if self.system.iter().any(|(name, _)| *name == schema) {
-            return Err(Error::invalid(format!("permission denied for schema {schema}")).code("42501"));
+            return Err(Error::denied(format!("permission denied for schema {schema}")));
         }
         Ok(Target { database: self.database.clone(), schema, name: fold(object) })
     }
@@ -131,7 +135,7 @@ impl Names {
     fn existing_schema(&self, ident: &Ident) -> Result<String> {
         self.find_schema(ident).ok_or_else(|| {
             Error::not_found(format!("schema \"{}\" does not exist", fold(ident)))
-                .code("3F000")
+                .code(SqlState::InvalidSchemaName)
                 .hint(format!("CREATE SCHEMA {} (or CREATE DATABASE) makes it.", fold(ident)))
         })
     }
@@ -168,7 +172,11 @@ impl Names {
                 self.refuse_other_database(database)?;
                 (schema, object)
             }
-            _ => return Err(Error::invalid("improper qualified name (too many dotted names)").code("42601")),
+            _ => {
+                return Err(
+                    Error::invalid("improper qualified name (too many dotted names)").code(SqlState::SyntaxError)
+                );
+            }
         };
         Ok(self.find_schema(schema).and_then(|schema| in_schema(&schema, &fold(object))))
     }
@@ -190,7 +198,7 @@ impl Names {
     pub fn missing_relation(&self, name: &[Ident]) -> Error {
         let written = name.iter().map(fold).collect::<Vec<_>>().join(".");
         let last = name.last().map(fold).unwrap_or_default();
-        let error = Error::not_found(missing_text(&written)).code("42P01");
+        let error = Error::not_found(missing_text(&written)).code(SqlState::UndefinedTable);
         if let Some(declaration) = shipped::declaration(&written) {
             return error.hint(format!("Declare it first: {declaration}"));
         }

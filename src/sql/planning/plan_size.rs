@@ -3,7 +3,7 @@
 
 use datafusion::sql::sqlparser::ast::Expr;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
 /// Relations of a statement, once its views and queries of WITH are written out. Planning takes time by their number.
 const RELATIONS_MAX: usize = 1_000;
@@ -48,7 +48,7 @@ impl Size {
         } else {
             return Ok(());
         };
-        Err(Error::invalid(format!("the statement is too complex: {what}")).code("54001"))
+        Err(Error::invalid(format!("the statement is too complex: {what}")).code(SqlState::StatementTooComplex))
     }
 }
 
@@ -61,7 +61,9 @@ pub fn check_grouping(exprs: &[Expr]) -> Result<()> {
     for expr in exprs {
         let of_this = match expr {
             Expr::Cube(columns) if columns.len() > CUBE_MAX => {
-                return Err(Error::invalid(format!("CUBE is limited to {CUBE_MAX} elements")).code("54011"));
+                return Err(
+                    Error::invalid(format!("CUBE is limited to {CUBE_MAX} elements")).code(SqlState::TooManyColumns)
+                );
             }
             Expr::Cube(columns) => 1 << columns.len(),
             Expr::Rollup(columns) => columns.len() + 1,
@@ -72,7 +74,7 @@ pub fn check_grouping(exprs: &[Expr]) -> Result<()> {
     }
     if sets > GROUPING_SETS_MAX {
         let error = format!("too many grouping sets present (maximum {GROUPING_SETS_MAX})");
-        return Err(Error::invalid(error).code("54001"));
+        return Err(Error::invalid(error).code(SqlState::StatementTooComplex));
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
 /// The name of the relation of a sub-query that rows are compared with, and of its columns before their number.
 const RELATION: &str = "#rows";
@@ -193,7 +193,7 @@ fn case(found: Expr, unknown: Expr, value: bool) -> Expr {
 fn exists(subquery: &Query, values: &[Expr], of: impl FnOnce(Expr) -> Expr) -> Result<Expr> {
     if let Some(columns) = columns_of(&subquery.body).filter(|columns| *columns != values.len()) {
         let few = if columns < values.len() { "few" } else { "many" };
-        return Err(Error::invalid(format!("subquery has too {few} columns")).code("42601"));
+        return Err(Error::invalid(format!("subquery has too {few} columns")).code(SqlState::SyntaxError));
     }
     let columns: Vec<Ident> =
         (1..=values.len()).map(|number| Ident::with_quote('"', format!("{COLUMN}{number}"))).collect();
@@ -257,7 +257,7 @@ fn joined(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
 
 fn same_size(left: &[Expr], right: &[Expr]) -> Result<()> {
     if left.len() != right.len() {
-        return Err(Error::invalid("unequal number of entries in row expressions").code("42601"));
+        return Err(Error::invalid("unequal number of entries in row expressions").code(SqlState::SyntaxError));
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{
     Expr, GroupByExpr, Ident, Select, SetExpr, TableAlias, TableFactor, Visit, Visitor,
 };
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::{self, StateTtl};
 use crate::sql::planning::hinted_relations::mark_state_ttl;
 
@@ -43,7 +43,10 @@ pub fn apply(select: &mut Select, hint: &StateTtl, is_aggregate: &dyn Fn(&str) -
             "hint STATE_TTL names \"{}\", which is no relation of its query",
             hint.relations[place].0
         ));
-        return Err(error.code("42P01").hint(format!("There are: {}.", known.join(", "))).at(hint.position));
+        return Err(error
+            .code(SqlState::UndefinedTable)
+            .hint(format!("There are: {}.", known.join(", ")))
+            .at(hint.position));
     }
     if !aggregates(select, is_aggregate) {
         return Err(Error::unsupported("hint STATE_TTL stands in a query without aggregates, which keeps no state")

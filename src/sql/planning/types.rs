@@ -27,10 +27,12 @@ impl TypePlanner for Types {
         };
         match data_type::parse_in_query(&text) {
             Ok(data_type) => Ok(Some(Arc::new(field_of(data_type, &text)))),
-            Err(error) if error.sqlstate() == "42704" => match sql_type {
+            Err(error) if error.sqlstate() == crate::error::SqlState::UndefinedObject => match sql_type {
                 SqlType::Custom(..) | SqlType::Regclass => {
                     let name = text.to_lowercase();
-                    Err(crate::error::Error::not_found(format!("type \"{name}\" does not exist")).code("42704").into())
+                    Err(crate::error::Error::not_found(format!("type \"{name}\" does not exist"))
+                        .code(crate::error::SqlState::UndefinedObject)
+                        .into())
                 }
                 _ => Ok(None),
             },

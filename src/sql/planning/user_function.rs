@@ -8,7 +8,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility, cast};
 
-use crate::error::Error;
+use crate::error::{Error, SqlState};
 
 /// A planned scalar function.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +120,7 @@ impl ScalarUDFImpl for SqlFunction {
                 self.parameters.len(),
                 arguments.len()
             ))
-            .code("42883")
+            .code(SqlState::UndefinedFunction)
             .into());
         }
         Ok(arguments
@@ -140,7 +140,7 @@ impl ScalarUDFImpl for SqlFunction {
                 "the statement is too complex: function {} written out has more than {EXPANDED_MAX} parts",
                 self.name
             ))
-            .code("54001")
+            .code(SqlState::StatementTooComplex)
             .hint("A parameter that the body names twice doubles what is given for it, and so does each call in its argument.")
             .into());
         }

@@ -9,7 +9,7 @@ mod prepared;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::scalar::ScalarValue;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::splitter::{self, StatementText};
 use crate::sql::planning::planned::Planned;
 use crate::sql::session::{InSet, Outcome, Prepared, Runnable, Running, Session, TransactionStatus};
@@ -63,7 +63,7 @@ impl Session {
             return Err(Error::invalid(
                 "current transaction is aborted, commands ignored until end of transaction block",
             )
-            .code("25P02"));
+            .code(SqlState::InFailedSqlTransaction));
         }
         Ok(())
     }
@@ -92,7 +92,7 @@ impl Session {
                 parameters.len(),
                 prepared.parameter_types.len()
             ))
-            .code("08P01"));
+            .code(SqlState::ProtocolViolation));
         }
         let snapshot = self.snapshot()?;
         if let Some(cached) = &inner.plan

@@ -1,7 +1,7 @@
 //! PREPARE, EXECUTE and DEALLOCATE: what they prepare and run takes the way of every statement.
 
 use crate::data_type;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::splitter::StatementText;
 use crate::sql::session::{Outcome, Session};
 use crate::sql::statements::done;
@@ -26,7 +26,7 @@ pub(super) async fn execute(control: &PreparedControl, session: &mut Session) ->
             let prepared = session.prepared(name)?;
             if prepared.parameter_types.len() != values.len() {
                 return Err(Error::invalid(format!("wrong number of parameters for prepared statement \"{name}\""))
-                    .code("42601")
+                    .code(SqlState::SyntaxError)
                     .detail(format!(
                         "Expected {} parameters but got {}.",
                         prepared.parameter_types.len(),

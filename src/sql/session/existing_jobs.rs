@@ -4,7 +4,7 @@
 use super::{Existing, Notice, Session, Severity};
 use crate::catalog::{Change, DesiredState, JobEntry};
 use crate::engine::dataflow::Dataflow;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::parser;
 
 /// Whether two statements are the same but for blanks, comments and the case of unquoted words.
@@ -38,7 +38,7 @@ impl Session {
             return Ok(false);
         }
         Err(Error::invalid(exists)
-            .code("42710")
+            .code(SqlState::DuplicateObject)
             .hint("CREATE JOB IF NOT EXISTS keeps it, CREATE OR REPLACE JOB ends it and begins anew."))
     }
 
@@ -88,7 +88,7 @@ impl Session {
                     return Ok(false);
                 }
                 return Err(Error::invalid(message)
-                    .code("42710")
+                    .code(SqlState::DuplicateObject)
                     .detail(format!("Both would write {}.", shared.join(", ")))
                     .hint(format!(
                         "CREATE JOB IF NOT EXISTS … AS passes over it, CREATE OR REPLACE JOB \"{0}\" AS ends it and begins \

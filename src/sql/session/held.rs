@@ -6,7 +6,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use super::{Prepared, Session};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::planning::planned::Planned;
 use crate::threads::with_deep_stack;
 
@@ -36,7 +36,7 @@ impl Session {
                 "the prepared statements and portals of this session would hold more than {} MiB",
                 HELD_BYTES_MAX >> 20
             ))
-            .code("53400")
+            .code(SqlState::ConfigurationLimitExceeded)
             .hint("DEALLOCATE statements and close portals that are no longer needed."));
         }
         self.held_bytes += bytes;

@@ -22,7 +22,7 @@ use datafusion::execution::session_state::SessionState;
 use crate::catalog::{Change, DEFAULT_DATABASE, Snapshot, TableEntry};
 use crate::connectors::table_provider::ScanNotices;
 use crate::connectors::{LengthEnforcer, StatementCounts};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::functions::memory::ValueLimit;
 use crate::options::OptionValue;
 use crate::sql::execution::query_memory;
@@ -215,8 +215,12 @@ impl Session {
     /// How long its client may be silent now, and what ends it then.
     pub fn idle_timeout(&self) -> Option<(std::time::Duration, Error)> {
         let (setting, words, code) = match self.transaction_status() {
-            TransactionStatus::Idle => ("idle_session_timeout", "idle-session", "57P05"),
-            _ => ("idle_in_transaction_session_timeout", "idle-in-transaction", "25P03"),
+            TransactionStatus::Idle => ("idle_session_timeout", "idle-session", SqlState::IdleSessionTimeout),
+            _ => (
+                "idle_in_transaction_session_timeout",
+                "idle-in-transaction",
+                SqlState::IdleInTransactionSessionTimeout,
+            ),
         };
         let limit = self.settings.timeout(setting)?;
         Some((limit, Error::unavailable(format!("terminating connection due to {words} timeout")).code(code)))

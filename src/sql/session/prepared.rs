@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 
 use super::{InSet, Outcome, Session};
 use crate::catalog::Snapshot;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::splitter::StatementText;
 use crate::sql::planning::planned::Planned;
 
@@ -81,7 +81,8 @@ impl Session {
     /// The name is taken, or the session holds too much.
     pub fn add_prepared(&mut self, name: String, prepared: Prepared) -> Result<()> {
         if self.prepared.contains_key(&name) {
-            return Err(Error::invalid(format!("prepared statement \"{name}\" already exists")).code("42P05"));
+            return Err(Error::invalid(format!("prepared statement \"{name}\" already exists"))
+                .code(SqlState::DuplicatePreparedStatement));
         }
         self.hold_bytes(prepared.held_bytes())?;
         self.prepared.insert(name, prepared);
@@ -93,10 +94,10 @@ impl Session {
     /// # Errors
     /// There is none.
     pub fn prepared(&self, name: &str) -> Result<Prepared> {
-        self.prepared
-            .get(name)
-            .cloned()
-            .ok_or_else(|| Error::not_found(format!("prepared statement \"{name}\" does not exist")).code("26000"))
+        self.prepared.get(name).cloned().ok_or_else(|| {
+            Error::not_found(format!("prepared statement \"{name}\" does not exist"))
+                .code(SqlState::InvalidSqlStatementName)
+        })
     }
 
     /// Forgets a statement kept by PREPARE.

@@ -3,7 +3,7 @@
 
 use super::open_set::OpenSet;
 use super::{InSet, Outcome, Purpose, Runnable, Session};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::planning::planned::Planned;
 
 impl OpenSet {
@@ -11,13 +11,14 @@ impl OpenSet {
     pub(in crate::sql) fn admit(&self, statement: &dyn Runnable) -> Result<()> {
         let ends = statement.ends_block();
         if self.failed && !ends {
-            return Err(Error::invalid("the statement set failed, statements are ignored until its END").code("25P02"));
+            return Err(Error::invalid("the statement set failed, statements are ignored until its END")
+                .code(SqlState::InFailedSqlTransaction));
         }
         match statement.in_set() {
             InSet::Member => Ok(()),
-            InSet::Commit if !self.failed => {
-                Err(Error::invalid("a statement set is open").code("25001").hint("END submits it, ROLLBACK drops it."))
-            }
+            InSet::Commit if !self.failed => Err(Error::invalid("a statement set is open")
+                .code(SqlState::ActiveSqlTransaction)
+                .hint("END submits it, ROLLBACK drops it.")),
             InSet::Commit | InSet::End => Ok(()),
             InSet::Refused => Err(Error::unsupported("only INSERT can stand in a statement set")
                 .hint("END submits the set, ROLLBACK drops it.")),

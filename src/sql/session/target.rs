@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::ast::Ident;
 
 use super::Session;
 use crate::catalog::Change;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::nearest::nearest;
 use crate::sql::parser::fold;
 use crate::sql::planning::names::Target;
@@ -24,7 +24,7 @@ impl Session {
             let known = known.into_iter().flat_map(|schemas| schemas.keys().map(String::as_str));
             if let Some(near) = nearest(&written, known) {
                 return Err(Error::not_found(format!("schema \"{written}\" does not exist"))
-                    .code("3F000")
+                    .code(SqlState::InvalidSchemaName)
                     .hint(format!("Perhaps you mean \"{near}\"; CREATE SCHEMA {written} makes a new one.")));
             }
             if let [database, _, _] = name {

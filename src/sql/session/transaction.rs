@@ -4,7 +4,7 @@ use super::open_set::OpenSet;
 use super::savepoint::Savepoint;
 use super::{Session, TransactionStatus};
 use crate::catalog::{Change, DesiredState};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::session::settings::{DEFAULT_READ_ONLY, READ_ONLY};
 
 impl Session {
@@ -103,7 +103,8 @@ impl Session {
 
     pub(super) fn require_block(&self, what: &str) -> Result<()> {
         if self.transaction_status() == TransactionStatus::Idle {
-            return Err(Error::invalid(format!("{what} can only be used in transaction blocks")).code("25P01"));
+            return Err(Error::invalid(format!("{what} can only be used in transaction blocks"))
+                .code(SqlState::NoActiveSqlTransaction));
         }
         Ok(())
     }
@@ -117,7 +118,8 @@ impl Session {
         if self.settings.get(setting)? == "off" {
             return Ok(());
         }
-        Err(Error::invalid(format!("cannot execute {what} in a read-only transaction")).code("25006"))
+        Err(Error::invalid(format!("cannot execute {what} in a read-only transaction"))
+            .code(SqlState::ReadOnlySqlTransaction))
     }
 
     /// SAVEPOINT
@@ -136,10 +138,10 @@ impl Session {
     }
 
     pub(super) fn savepoint_index(&self, name: &str) -> Result<usize> {
-        self.savepoints
-            .iter()
-            .rposition(|savepoint| savepoint.name == name)
-            .ok_or_else(|| Error::not_found(format!("savepoint \"{name}\" does not exist")).code("3B001"))
+        self.savepoints.iter().rposition(|savepoint| savepoint.name == name).ok_or_else(|| {
+            Error::not_found(format!("savepoint \"{name}\" does not exist"))
+                .code(SqlState::InvalidSavepointSpecification)
+        })
     }
 
     /// RELEASE SAVEPOINT
@@ -191,7 +193,7 @@ impl Session {
     pub async fn stop_before_drop(&mut self, name: &str) -> Result<()> {
         if self.block != TransactionStatus::Idle {
             return Err(Error::invalid(format!("job \"{name}\" runs; stop it before dropping it in a block"))
-                .code("55006")
+                .code(SqlState::ObjectInUse)
                 .hint("STOP JOB, then DROP JOB."));
         }
         self.change(Change::SetJobState { name: name.to_owned(), desired: DesiredState::Stopped })?;

@@ -7,7 +7,7 @@ use super::Statement;
 use super::insert::{self, Insert};
 use super::outcomes::done;
 use super::statement_set::{StatementSet, needs_unbounded};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::Cursor;
 use crate::sql::planning::planned::Planned;
 
@@ -34,7 +34,9 @@ impl CreateJob {
         let name = cursor.ident_or_string()?;
         let existing = match (replaces, cursor.words(&["IF", "NOT", "EXISTS"]) || before) {
             (true, true) => {
-                return Err(Error::invalid("OR REPLACE and IF NOT EXISTS exclude each other").code("42601").at(at));
+                return Err(Error::invalid("OR REPLACE and IF NOT EXISTS exclude each other")
+                    .code(SqlState::SyntaxError)
+                    .at(at));
             }
             (true, false) => Existing::Replace,
             (false, true) => Existing::Keep,

@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use super::super::session::{Outcome, Session};
 use super::outcomes::done;
 use crate::catalog::Change;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::{Cursor, fold};
 
 /// CREATE DATABASE | SCHEMA [IF NOT EXISTS] name [COMMENT '…']
@@ -55,17 +55,21 @@ impl CreateSchema {
         let (database, schema) = match &self.name[..] {
             [schema] => (session.database().to_owned(), fold(schema)),
             [database, schema] => (fold(database), fold(schema)),
-            _ => return Err(Error::invalid("improper qualified name (too many dotted names)").code("42601")),
+            _ => {
+                return Err(
+                    Error::invalid("improper qualified name (too many dotted names)").code(SqlState::SyntaxError)
+                );
+            }
         };
         if session.server().system_schemas.iter().any(|system| system.name() == schema) {
-            return Err(Error::invalid(format!("schema name \"{schema}\" is reserved")).code("42939"));
+            return Err(Error::invalid(format!("schema name \"{schema}\" is reserved")).code(SqlState::ReservedName));
         }
         if session.snapshot()?.schema(&database, &schema).is_some() {
             if self.if_not_exists {
                 session.notice(format!("schema \"{schema}\" already exists, skipping"));
                 return Ok(done(self.tag));
             }
-            return Err(Error::invalid(format!("schema \"{schema}\" already exists")).code("42P06"));
+            return Err(Error::invalid(format!("schema \"{schema}\" already exists")).code(SqlState::DuplicateSchema));
         }
         session.change(Change::CreateSchema { database, schema, comment: self.comment.clone() })?;
         Ok(done(self.tag))

@@ -12,7 +12,7 @@ use crate::catalog::table::{TableColumn, Watermark};
 use crate::catalog::{Change, TableEntry};
 use crate::connectors::{Advice, ColumnDeclaration, ColumnKind, TableDeclaration};
 use crate::data_type;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::options::{OptionReader, OptionValue};
 use crate::places;
 use crate::sql::parser::secret_options::is_secret;
@@ -92,7 +92,7 @@ impl CreateTable {
             let position = cursor.position();
             if cursor.word("COMMENT") {
                 if table.comment.is_some() {
-                    return Err(Error::invalid("COMMENT is given twice").code("42601").at(position));
+                    return Err(Error::invalid("COMMENT is given twice").code(SqlState::SyntaxError).at(position));
                 }
                 table.comment = Some(cursor.string()?);
             } else if cursor.words(&["PARTITIONED", "BY"]) {
@@ -130,7 +130,9 @@ impl CreateTable {
             cursor.expect_word("AS")?;
             let expression = cursor.expression()?;
             if !self.watermarks.is_empty() {
-                return Err(Error::invalid("a table has one watermark at most").code("42601").at(position));
+                return Err(Error::invalid("a table has one watermark at most")
+                    .code(SqlState::SyntaxError)
+                    .at(position));
             }
             self.watermarks.push((column, expression));
             return Ok(());
@@ -210,7 +212,7 @@ impl CreateTable {
         }
         if self.primary_key.is_some() {
             return Err(Error::invalid("multiple primary keys for one table are not allowed")
-                .code("42P16")
+                .code(SqlState::InvalidTableDefinition)
                 .at(position));
         }
         for ident in &key {
@@ -227,7 +229,8 @@ impl CreateTable {
             .find(|column| column.name == name)
             .or_else(|| self.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name)))
             .ok_or_else(|| {
-                let error = Error::not_found(format!("column \"{name}\" does not exist")).code("42703");
+                let error =
+                    Error::not_found(format!("column \"{name}\" does not exist")).code(SqlState::UndefinedColumn);
                 match self.places.get(name) {
                     Some(position) => error.at(*position),
                     None => error,
@@ -241,11 +244,12 @@ impl CreateTable {
             let column = self.column(&ident.value)?;
             if matches!(column.kind, DeclaredKind::Computed(_)) {
                 return Err(Error::invalid(format!("{clause}: column \"{}\" is computed", column.name))
-                    .code("42P16")
+                    .code(SqlState::InvalidTableDefinition)
                     .at(column.position));
             }
             if found.contains(&column.name) {
-                return Err(Error::invalid(format!("{clause}: column \"{}\" appears twice", column.name)).code("42701"));
+                return Err(Error::invalid(format!("{clause}: column \"{}\" appears twice", column.name))
+                    .code(SqlState::DuplicateColumn));
             }
             found.push(column.name.clone());
         }
@@ -257,7 +261,7 @@ impl CreateTable {
         for column in &self.columns {
             if !names.insert(column.name.clone()) {
                 return Err(Error::invalid(format!("column \"{}\" specified more than once", column.name))
-                    .code("42701")
+                    .code(SqlState::DuplicateColumn)
                     .at(column.position));
             }
         }
@@ -297,7 +301,7 @@ impl CreateTable {
         let mut target = session.target(&self.name)?;
         if self.temporary {
             if self.name.len() > 1 {
-                return Err(Error::invalid("a temporary table has no schema").code("42P16"));
+                return Err(Error::invalid("a temporary table has no schema").code(SqlState::InvalidTableDefinition));
             }
             target.schema = crate::sql::planning::names::TEMPORARY_SCHEMA.to_owned();
         }
@@ -307,7 +311,7 @@ impl CreateTable {
                 session.notice(format!("{exists}, skipping"));
                 return Ok(done("CREATE TABLE"));
             }
-            return Err(Error::invalid(exists).code("42P07"));
+            return Err(Error::invalid(exists).code(SqlState::DuplicateTable));
         }
         self.check_columns()?;
         let mut staged = Vec::new();
@@ -407,7 +411,7 @@ impl CreateTable {
                     "WATERMARK: column \"{}\" must be of type TIMESTAMP or TIMESTAMP_LTZ",
                     column.name
                 ))
-                .code("42804")
+                .code(SqlState::DatatypeMismatch)
                 .at(column.position));
             }
             entry.watermarks.push(Watermark { column: column.name.clone(), expression: expression.clone() });

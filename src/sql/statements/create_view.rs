@@ -7,7 +7,7 @@ use super::super::session::{Outcome, Session};
 use super::outcomes::done;
 use crate::catalog::{Change, ViewEntry};
 use crate::data_type;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::Cursor;
 
 /// CREATE [OR REPLACE] VIEW [IF NOT EXISTS] v [(columns)] [COMMENT '…'] AS query
@@ -64,13 +64,17 @@ impl CreateView {
                 session.notice(format!("relation \"{}\" already exists, skipping", target.name));
                 return Ok(done("CREATE VIEW"));
             }
-            return Err(Error::invalid(format!("relation \"{}\" already exists", target.name)).code("42P07"));
+            return Err(
+                Error::invalid(format!("relation \"{}\" already exists", target.name)).code(SqlState::DuplicateTable)
+            );
         }
         let query = self.query.clone();
         let schema = session.plan(false, move |planner| Ok(planner.plan_text(&query)?.schema().clone())).await?;
         let fields = schema.fields();
         if self.columns.len() > fields.len() {
-            return Err(Error::invalid("CREATE VIEW specifies more column names than columns").code("42601"));
+            return Err(
+                Error::invalid("CREATE VIEW specifies more column names than columns").code(SqlState::SyntaxError)
+            );
         }
         let columns = fields
             .iter()

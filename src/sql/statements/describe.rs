@@ -7,7 +7,7 @@ use super::super::session::{Outcome, Session};
 use super::outcomes::{text_rows, text_schema};
 use crate::catalog::TableEntry;
 use crate::connectors::ColumnKind;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::{Cursor, fold};
 
 /// DESCRIBE | DESC t
@@ -41,7 +41,8 @@ impl Describe {
     /// There is no such table.
     pub fn execute(&self, session: &mut Session) -> Result<Outcome> {
         let written = self.name.iter().map(fold).collect::<Vec<_>>().join(".");
-        let missing = || Error::not_found(format!("relation \"{written}\" does not exist")).code("42P01");
+        let missing =
+            || Error::not_found(format!("relation \"{written}\" does not exist")).code(SqlState::UndefinedTable);
         let found = session.names()?.find_relation(&self.name)?.ok_or_else(missing)?;
         let snapshot = session.snapshot()?;
         let entry = session.temporary(&found);

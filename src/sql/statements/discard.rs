@@ -2,7 +2,7 @@
 
 use super::super::session::{Outcome, Session, TransactionStatus};
 use super::outcomes::done;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::Cursor;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,8 @@ impl Discard {
         match self.what {
             What::All => {
                 if session.transaction_status() != TransactionStatus::Idle {
-                    return Err(Error::invalid("DISCARD ALL cannot run inside a transaction block").code("25001"));
+                    return Err(Error::invalid("DISCARD ALL cannot run inside a transaction block")
+                        .code(SqlState::ActiveSqlTransaction));
                 }
                 session.settings_mut().reset_all();
                 session.forget_prepared();

@@ -7,7 +7,7 @@ use super::super::session::{Outcome, Session};
 use super::outcomes::done;
 use super::refused;
 use crate::catalog::Change;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::{Cursor, fold};
 use crate::sql::planning::shipped;
 
@@ -93,9 +93,18 @@ impl DropObject {
                     session.change(change)?;
                 }
                 Ok(None) => {}
-                Err(error) if self.if_exists && matches!(error.sqlstate(), "42P01" | "42883" | "3F000" | "3D000") => {
+                Err(error)
+                    if self.if_exists
+                        && matches!(
+                            error.sqlstate(),
+                            SqlState::UndefinedTable
+                                | SqlState::UndefinedFunction
+                                | SqlState::InvalidSchemaName
+                                | SqlState::InvalidCatalogName
+                        ) =>
+                {
                     let message = match error.sqlstate() {
-                        "3F000" => error.message().to_owned(),
+                        SqlState::InvalidSchemaName => error.message().to_owned(),
                         _ => error.message().replacen("relation", self.noun(), 1),
                     };
                     session.notice(format!("{message}, skipping"));
@@ -126,12 +135,12 @@ impl DropObject {
         let names = session.names()?;
         match self.kind {
             Kind::Schema => {
-                let schema = name
-                    .last()
-                    .and_then(|schema| names.find_schema(schema))
-                    .ok_or_else(|| Error::not_found(format!("schema \"{written}\" does not exist")).code("3F000"))?;
+                let schema = name.last().and_then(|schema| names.find_schema(schema)).ok_or_else(|| {
+                    Error::not_found(format!("schema \"{written}\" does not exist")).code(SqlState::InvalidSchemaName)
+                })?;
                 if session.server().system_schemas.iter().any(|system| system.name() == schema) || schema == "public" {
-                    return Err(Error::invalid(format!("schema \"{schema}\" cannot be dropped")).code("2BP01"));
+                    return Err(Error::invalid(format!("schema \"{schema}\" cannot be dropped"))
+                        .code(SqlState::DependentObjectsStillExist));
                 }
                 let database = session.database().to_owned();
                 Ok(Some(Change::DropSchema { database, schema, cascade: self.cascade }))
@@ -140,17 +149,21 @@ impl DropObject {
                 let found = names.find_function(name).ok_or_else(|| match shipped::function(name) {
                     Some(_) => {
                         Error::invalid(format!("function {written} is part of the server and cannot be dropped"))
-                            .code("2BP01")
+                            .code(SqlState::DependentObjectsStillExist)
                             .hint("CREATE OR REPLACE FUNCTION puts another in its place.")
                     }
-                    None => Error::not_found(format!("function {written} does not exist")).code("42883"),
+                    None => {
+                        Error::not_found(format!("function {written} does not exist")).code(SqlState::UndefinedFunction)
+                    }
                 });
                 let (database, schema, name) = found?;
                 Ok(Some(Change::DropFunction { database, schema, name }))
             }
             Kind::Table | Kind::View => {
-                let missing =
-                    || Error::not_found(format!("{} \"{written}\" does not exist", self.noun())).code("42P01");
+                let missing = || {
+                    Error::not_found(format!("{} \"{written}\" does not exist", self.noun()))
+                        .code(SqlState::UndefinedTable)
+                };
                 let found = names.find_relation(name)?.ok_or_else(missing)?;
                 let snapshot = session.snapshot()?;
                 let schema = snapshot.schema(&found.database, &found.schema).ok_or_else(missing)?;
@@ -158,7 +171,7 @@ impl DropObject {
                 if is_view != (self.kind == Kind::View) {
                     let noun = if is_view { "view" } else { "table" };
                     return Err(Error::invalid(format!("\"{written}\" is not a {}", self.noun()))
-                        .code("42809")
+                        .code(SqlState::WrongObjectType)
                         .hint(format!("Use DROP {} to remove a {noun}.", noun.to_uppercase())));
                 }
                 let (database, schema, name) = (found.database, found.schema, found.name);

@@ -10,7 +10,7 @@ use super::resume_skip::Skip;
 use crate::catalog::{Change, DesiredState, Snapshot};
 use crate::connectors::SkippedRecords;
 use crate::engine::dataflow::Dataflow;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, SqlState};
 use crate::jobs::JobStatus;
 use crate::sql::parser::Cursor;
 
@@ -171,7 +171,7 @@ impl JobControl {
         };
         if job.desired == DesiredState::Stopped && desired != DesiredState::Stopped {
             return Err(Error::invalid(format!("job \"{name}\" is stopped for good"))
-                .code("55000")
+                .code(SqlState::ObjectNotInPrerequisiteState)
                 .hint("Submit the INSERT again as a new job."));
         }
         if let Some(skip) = &self.skip {
@@ -228,7 +228,8 @@ fn savepoint_schema() -> SchemaRef {
 /// Ends a job with a savepoint. It acts at once: what is written to outside systems cannot be rolled back.
 async fn stop_with_savepoint(session: &mut Session, name: String, savepoint: &Savepoint) -> Result<Outcome> {
     if session.is_in_block() {
-        return Err(Error::invalid("STOP JOB … WITH SAVEPOINT cannot run inside a transaction block").code("25001"));
+        return Err(Error::invalid("STOP JOB … WITH SAVEPOINT cannot run inside a transaction block")
+            .code(SqlState::ActiveSqlTransaction));
     }
     session.commit_message().await?;
     let jobs = session.server().jobs.clone();

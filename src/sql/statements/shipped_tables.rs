@@ -1,7 +1,7 @@
 //! Tables that a statement presupposes and the server can declare: those that DynamoDB has already and whose columns it knows.
 
 use super::create_table::CreateTable;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::Cursor;
 use crate::sql::planning::names::missing_text;
 use crate::sql::planning::shipped;
@@ -10,7 +10,7 @@ use crate::sql::session::Session;
 /// After an error: declares the table that was missing, if the server knows its columns and DynamoDB has it. Tells whether it did, so
 /// that the statement can be tried again.
 pub async fn declare_missing(session: &mut Session, error: &Error) -> bool {
-    if error.sqlstate() != "42P01" {
+    if error.sqlstate() != SqlState::UndefinedTable {
         return false;
     }
     let Some(table) = shipped::tables().find(|table| error.message().ends_with(&missing_text(table))) else {

@@ -9,7 +9,7 @@ use super::super::session::{Outcome, Session};
 use super::outcomes::text_rows;
 use crate::catalog::TableEntry;
 use crate::connectors::ColumnKind;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::options::OptionValue;
 use crate::sql::parser::secret_options::{MASK, is_secret};
 use crate::sql::parser::{Cursor, fold};
@@ -48,7 +48,8 @@ impl ShowCreateTable {
     /// There is no such table.
     pub fn execute(&self, session: &mut Session) -> Result<Outcome> {
         let written = self.name.iter().map(fold).collect::<Vec<_>>().join(".");
-        let missing = || Error::not_found(format!("relation \"{written}\" does not exist")).code("42P01");
+        let missing =
+            || Error::not_found(format!("relation \"{written}\" does not exist")).code(SqlState::UndefinedTable);
         let found = session.names()?.find_relation(&self.name)?.ok_or_else(missing)?;
         let text = if let Some(entry) = session.temporary(&found) {
             print_table(&found.qualified(), entry)
@@ -63,8 +64,10 @@ impl ShowCreateTable {
                         view.comment.as_ref().map_or_else(String::new, |text| format!("COMMENT {}\n", literal(text)));
                     format!("CREATE VIEW {} ({})\n{comment}AS {}", found.qualified(), columns.join(", "), view.query)
                 }
-                (_, Some(_), false) => return Err(Error::invalid(format!("\"{written}\" is a view")).code("42809")),
-                _ => return Err(Error::invalid(format!("\"{written}\" is not a view")).code("42809")),
+                (_, Some(_), false) => {
+                    return Err(Error::invalid(format!("\"{written}\" is a view")).code(SqlState::WrongObjectType));
+                }
+                _ => return Err(Error::invalid(format!("\"{written}\" is not a view")).code(SqlState::WrongObjectType)),
             }
         };
         text_rows("SHOW", self.schema(), &[vec![Some(text)]])

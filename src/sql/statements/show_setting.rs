@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::super::session::{Outcome, Session};
 use super::outcomes::{text_rows, text_schema};
-use crate::error::Result;
+use crate::error::{Result, SqlState};
 use crate::sql::parser::Cursor;
 
 /// Shows how many cancelled statements compute on, since they do not come to a pause.
@@ -46,7 +46,7 @@ impl ShowSetting {
             let name: String = cursor.rest();
             if name.contains(char::is_whitespace) {
                 return Err(crate::error::Error::invalid(format!("syntax error at or near \"{name}\""))
-                    .code("42601")
+                    .code(SqlState::SyntaxError)
                     .at(position));
             }
             name.chars().filter(|c| *c != '"').collect()

@@ -9,7 +9,7 @@ use super::super::session::{Existing, Outcome, Purpose, Session};
 use super::insert::{self, Insert};
 use super::outcomes::done;
 use super::plan_text;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::Cursor;
 use crate::sql::planning::planned::Planned;
 
@@ -61,7 +61,7 @@ impl StatementSet {
             }
             if !cursor.peek_words(&["INSERT"]) {
                 return Err(Error::unsupported("only INSERT can stand in a statement set")
-                    .code("0A000")
+                    .code(SqlState::FeatureNotSupported)
                     .at(cursor.position()));
             }
             inserts.push(Arc::new(Insert::parse(cursor)?));
@@ -70,7 +70,7 @@ impl StatementSet {
             }
         };
         if is_complete && inserts.is_empty() {
-            return Err(Error::invalid("the statement set has no INSERT").code("42601"));
+            return Err(Error::invalid("the statement set has no INSERT").code(SqlState::SyntaxError));
         }
         let text = cursor.text().to_owned();
         Ok(Self { purpose, inserts, is_complete, tag, text })
@@ -129,7 +129,7 @@ pub async fn run(session: &mut Session, purpose: &Purpose, members: Vec<Planned>
         }
     }
     if jobs.is_empty() && bounded.is_empty() {
-        return Err(Error::invalid("the statement set has no INSERT").code("42601"));
+        return Err(Error::invalid("the statement set has no INSERT").code(SqlState::SyntaxError));
     }
     if !jobs.is_empty() && !bounded.is_empty() {
         return Err(Error::unsupported("a statement set holds INSERTs that end and INSERTs that do not")

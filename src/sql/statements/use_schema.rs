@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::ast::Ident;
 
 use super::super::session::{Outcome, Session};
 use super::outcomes::done;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::{Cursor, fold};
 
 /// USE [CATALOG] name
@@ -37,7 +37,11 @@ impl UseSchema {
             ([database], true) => (Some(fold(database)), None),
             ([schema], false) => (None, Some(schema)),
             ([database, schema], false) => (Some(fold(database)), Some(schema)),
-            _ => return Err(Error::invalid("improper qualified name (too many dotted names)").code("42601")),
+            _ => {
+                return Err(
+                    Error::invalid("improper qualified name (too many dotted names)").code(SqlState::SyntaxError)
+                );
+            }
         };
         if let Some(database) = database
             && database != session.database()
@@ -46,13 +50,15 @@ impl UseSchema {
             if session.snapshot()?.databases.contains_key(&database) {
                 return Err(Error::unsupported("a session cannot change its database").hint("Connect again."));
             }
-            return Err(Error::not_found(format!("database \"{database}\" does not exist")).code("3D000"));
+            return Err(
+                Error::not_found(format!("database \"{database}\" does not exist")).code(SqlState::InvalidCatalogName)
+            );
         }
         let Some(schema) = schema else { return Ok(done("USE")) };
         let names = session.names()?;
-        let schema = names
-            .find_schema(schema)
-            .ok_or_else(|| Error::not_found(format!("schema \"{}\" does not exist", fold(schema))).code("3F000"))?;
+        let schema = names.find_schema(schema).ok_or_else(|| {
+            Error::not_found(format!("schema \"{}\" does not exist", fold(schema))).code(SqlState::InvalidSchemaName)
+        })?;
         let quoted = format!("\"{}\"", schema.replace('"', "\"\""));
         let path = if schema == "public" { quoted } else { format!("{quoted}, public") };
         session.settings_mut().set("search_path", &path)?;

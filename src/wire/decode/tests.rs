@@ -8,11 +8,11 @@ use crate::wire::text::Zone;
 
 fn text(value: &str, data_type: &DataType) -> Result<ScalarValue, &'static str> {
     let zone = Zone::parse("Asia/Shanghai");
-    parameter(Some(value.as_bytes()), false, data_type, zone).map_err(|error| error.sqlstate())
+    parameter(Some(value.as_bytes()), false, data_type, zone).map_err(|error| error.sqlstate().code())
 }
 
 fn binary(bytes: &[u8], data_type: &DataType) -> Result<ScalarValue, &'static str> {
-    parameter(Some(bytes), true, data_type, Zone::Fixed(0)).map_err(|error| error.sqlstate())
+    parameter(Some(bytes), true, data_type, Zone::Fixed(0)).map_err(|error| error.sqlstate().code())
 }
 
 fn micros(zone: Option<&str>) -> DataType {

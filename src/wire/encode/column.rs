@@ -12,7 +12,7 @@ use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 
 use crate::data_type::to_postgres;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
 /// A column in one of the few forms that have a writer; others are cast to these once a batch.
 #[derive(Debug)]
@@ -80,7 +80,9 @@ fn cast(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
     let options = CastOptions { safe: false, ..CastOptions::default() };
     cast_with_options(array, target, &options).map_err(|error| {
         let of = to_postgres(array.data_type());
-        Error::from(error).context(format!("a value of type {of} does not fit its Postgres type")).code("22003")
+        Error::from(error)
+            .context(format!("a value of type {of} does not fit its Postgres type"))
+            .code(SqlState::NumericValueOutOfRange)
     })
 }
 

@@ -12,7 +12,7 @@ use datafusion::arrow::datatypes::Schema;
 use pgwire::messages::data::{FieldDescription, RowDescription};
 
 use super::text::Style;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::pg_catalog::pg_type::{self, PgType};
 use crate::sql::planning::result_names::shown_name;
 use column::Column;
@@ -56,7 +56,7 @@ impl RowFormat {
                 "bind message has {} result formats but query has {count} columns",
                 formats.len()
             ))
-            .code("08P01"));
+            .code(SqlState::ProtocolViolation));
         }
         let columns = schema
             .fields()
@@ -67,7 +67,8 @@ impl RowFormat {
                     None | Some(0) => false,
                     Some(1) => true,
                     Some(other) => {
-                        return Err(Error::invalid(format!("unsupported format code: {other}")).code("22023"));
+                        return Err(Error::invalid(format!("unsupported format code: {other}"))
+                            .code(SqlState::InvalidParameterValue));
                     }
                 };
                 let special = match field.metadata().get(pg_type::TYPE_KEY).map(String::as_str) {
@@ -158,7 +159,10 @@ impl Rows {
         out.put_u8(b'D');
         let start = out.len();
         out.put_i32(0);
-        out.put_i16(i16::try_from(self.columns.len()).map_err(|_| Error::invalid("too many columns").code("54011"))?);
+        out.put_i16(
+            i16::try_from(self.columns.len())
+                .map_err(|_| Error::invalid("too many columns").code(SqlState::TooManyColumns))?,
+        );
         for (column, format) in self.columns.iter().zip(self.format.columns.iter()) {
             write_value(column, format, self.next, self.format.style, out)?;
         }

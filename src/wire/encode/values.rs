@@ -7,7 +7,7 @@ use datafusion::arrow::array::Array;
 
 use super::super::text::{self, Style};
 use super::column::Column;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::pg_catalog::pg_type;
 
 /// Microseconds between 1970 and 2000, where Postgres counts from.
@@ -18,7 +18,7 @@ pub(in crate::wire) const EPOCH_DAYS: i32 = 10_957;
 /// Writes the length of what was appended since `from` at `place`.
 pub(super) fn put_length(out: &mut BytesMut, place: usize, from: usize) -> Result<()> {
     let length = i32::try_from(out.len() - from)
-        .map_err(|_| Error::invalid("a row of the result is larger than 2 GB").code("54000"))?;
+        .map_err(|_| Error::invalid("a row of the result is larger than 2 GB").code(SqlState::ProgramLimitExceeded))?;
     out[place..place + 4].copy_from_slice(&length.to_be_bytes());
     Ok(())
 }
@@ -119,12 +119,18 @@ impl Column {
             Column::LargeBinary(array) => out.put_slice(array.value(row)),
             Column::Date(array) => {
                 let days = array.value(row).checked_sub(EPOCH_DAYS);
-                out.put_i32(days.ok_or_else(|| Error::invalid("date out of range").code("22008"))?);
+                out.put_i32(
+                    days.ok_or_else(|| Error::invalid("date out of range").code(SqlState::DatetimeFieldOverflow))?,
+                );
             }
             Column::Time(array) => out.put_i64(array.value(row)),
             Column::Timestamp(array, _) => {
                 let microseconds = array.value(row).checked_sub(EPOCH_MICROSECONDS);
-                out.put_i64(microseconds.ok_or_else(|| Error::invalid("timestamp out of range").code("22008"))?);
+                out.put_i64(
+                    microseconds.ok_or_else(|| {
+                        Error::invalid("timestamp out of range").code(SqlState::DatetimeFieldOverflow)
+                    })?,
+                );
             }
             Column::YearMonth(_) | Column::DayTime(_) | Column::MonthDayNano(_) | Column::Duration(_) => {
                 let (months, days, microseconds) = self.interval(row);
@@ -295,7 +301,7 @@ fn put_element(out: &mut BytesMut, element: &[u8]) {
 
 /// Binary numeric from its text: groups of four digits around the point.
 fn numeric(out: &mut BytesMut, text: &[u8]) -> Result<()> {
-    let too_long = || Error::invalid("numeric out of range").code("22003");
+    let too_long = || Error::invalid("numeric out of range").code(SqlState::NumericValueOutOfRange);
     let (negative, text) = match text.strip_prefix(b"-") {
         Some(rest) => (true, rest),
         None => (false, text),

@@ -19,11 +19,11 @@ fn message(tag: u8, body: &[u8]) -> BytesMut {
 /// SQLSTATE of the first message, or what it is.
 fn outcome(mut bytes: BytesMut) -> String {
     match split(&mut bytes, LIMIT) {
-        Err(error) => format!("fatal {}", error.sqlstate()),
+        Err(error) => format!("fatal {}", error.sqlstate().code()),
         Ok(Next::Incomplete(_)) => "incomplete".to_owned(),
         Ok(Next::Oversized(message)) => format!("oversized {}", message.body_bytes),
         Ok(Next::Frame(frame)) => match decode(frame) {
-            Err(error) => error.sqlstate().to_owned(),
+            Err(error) => error.sqlstate().code().to_owned(),
             Ok(Frame::FunctionCall) => "function call".to_owned(),
             Ok(Frame::Message(PgWireFrontendMessage::Query(query))) => format!("query {}", query.query),
             Ok(Frame::Message(_)) => "message".to_owned(),
@@ -77,7 +77,7 @@ fn negative_and_enormous_lengths_are_refused_at_once() {
     // As large as Postgres takes, larger than we do: it can be passed over.
     assert_eq!(announced(900_000_000), "oversized 899999996");
     let mut login = BytesMut::from(&900_000_000_i32.to_be_bytes()[..]);
-    assert_eq!(split_startup(&mut login).unwrap_err().sqlstate(), "08P01");
+    assert_eq!(split_startup(&mut login).unwrap_err().sqlstate().code(), "08P01");
 }
 
 #[test]

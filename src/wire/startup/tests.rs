@@ -18,7 +18,7 @@ fn options_become_settings_and_named_parameters_win() {
 
 #[test]
 fn refusals_have_their_codes() {
-    let code = |list: &[(&str, &str)]| session_options(pairs(list)).unwrap_err().sqlstate();
+    let code = |list: &[(&str, &str)]| session_options(pairs(list)).unwrap_err().sqlstate().code();
     assert_eq!(code(&[("database", "d")]), "28000");
     assert_eq!(code(&[("user", "me"), ("options", "-x")]), "42601");
     assert_eq!(code(&[("user", "me"), ("replication", "true")]), "0A000");

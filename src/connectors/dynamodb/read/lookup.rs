@@ -18,7 +18,7 @@ use crate::connectors::dynamodb::value::encode::Encoded;
 use crate::connectors::dynamodb::value::item::Item;
 use crate::connectors::lookup::{Lookup, LookupRequest, LookupResponse};
 use crate::connectors::metrics::ConnectorMetrics;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
 /// Requests of one batch that are on their way at the same time.
 const REQUESTS_MAX: usize = 64;
@@ -109,7 +109,7 @@ impl Keys {
                 let mut text = Vec::new();
                 let value = Encoded::of(request.keys.column(*position), row, &mut text).map_err(|message| {
                     Error::row(format!("key \"{}\" of table \"{}\": {message}", attribute.name, table.declaration.name))
-                        .code("22000")
+                        .code(SqlState::DataException)
                 })?;
                 if KeySchema::limit_exceeded(place, &value).is_none() {
                     item.extend(value.into_attribute().map(|value| (attribute.name.clone(), value)));

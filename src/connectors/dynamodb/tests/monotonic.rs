@@ -211,7 +211,7 @@ async fn rows_without_a_version_are_refused_with_the_way_out() {
     let (mut writer, _) = writer(&store.open(&declaration)).await;
     let plain = ChangeBatch::inserts(rows(&declaration, &[(Some(1), 1, 0.0, "s")]));
     let error = writer.write(plain).await.unwrap_err();
-    assert_eq!((error.sqlstate(), error.hint_text().unwrap().contains("upsert")), ("0A000", true), "{error}");
+    assert_eq!((error.sqlstate().code(), error.hint_text().unwrap().contains("upsert")), ("0A000", true), "{error}");
     for (columns, options) in [
         (("_deleted", "BOOLEAN"), vec![("sink.write-mode", "monotonic")]),
         (("n", "INT"), vec![("sink.write-mode", "monotonic"), ("sink.version-attribute", "n")]),

@@ -60,7 +60,7 @@ async fn what_breaks_the_published_limits_is_left_out_before_it_is_sent_and_name
     for (row, text, code) in expected {
         let (mut writer, _) = super::writer(&table).await;
         let error = writer.write(ChangeBatch::inserts(batch.slice(row, 1))).await.unwrap_err();
-        assert_eq!((error.kind(), error.sqlstate()), (ErrorKind::Row, code), "{error}");
+        assert_eq!((error.kind(), error.sqlstate().code()), (ErrorKind::Row, code), "{error}");
         assert!(error.message().contains(text), "{error}");
         assert!(error.detail_text().is_some_and(|detail| detail.contains("is ")), "{error}");
     }

@@ -21,7 +21,7 @@ use crate::connectors::dynamodb::value::encode::{Encoded, item_bytes};
 use crate::connectors::dynamodb::value::item::Item;
 use crate::connectors::metrics::ConnectorMetrics;
 use crate::connectors::sink::SinkContext;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
 /// An item may have at most 400 KB.
 const ITEM_BYTES_MAX: usize = 400 * 1024;
@@ -155,7 +155,7 @@ impl ItemWrites {
                     self.rows.table.declaration.name,
                     self.rows.names[*column].name()
                 ))
-                .code("22001"));
+                .code(SqlState::StringDataRightTruncation));
             }
             if !self.key.push(&value) {
                 return Ok(None);
@@ -237,7 +237,7 @@ impl RowReader {
             self.table.declaration.name,
             key.text(&self.key)
         ))
-        .code("22001"))
+        .code(SqlState::StringDataRightTruncation))
     }
 
     fn value<'a>(
@@ -252,7 +252,7 @@ impl RowReader {
                 "table \"{}\", column \"{}\": {message}",
                 self.table.declaration.name, self.table.declaration.columns[column].name
             ))
-            .code("22000")
+            .code(SqlState::DataException)
         })
     }
 

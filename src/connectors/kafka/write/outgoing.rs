@@ -4,7 +4,7 @@ use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::BaseRecord;
 
 use crate::connectors::bad_rows::shortened;
-use crate::error::Error;
+use crate::error::{Error, SqlState};
 
 /// A record to be written.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ impl Outgoing<'_> {
             "table \"{table}\": a record of {bytes} bytes is larger than topic \"{}\" is written with",
             self.topic
         ))
-        .code("22001")
+        .code(SqlState::StringDataRightTruncation)
         .hint("Set 'properties.message.max.bytes', and max.message.bytes of the topic.");
         let start = |bytes: &[u8]| shortened(&String::from_utf8_lossy(&bytes[..bytes.len().min(400)]), 60);
         match (self.key, self.payload) {

@@ -167,8 +167,7 @@ impl TransactionalProducer {
                 "{doing}: option \"properties.transaction.timeout.ms\" is longer than the broker permits"
             )),
             Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed) => {
-                Error::invalid(format!("{doing}: the transactional id is not permitted"))
-                    .code("42501")
+                Error::denied(format!("{doing}: the transactional id is not permitted"))
                     .hint("Set 'sink.transactional-id-prefix' to what the cluster permits.")
             }
             _ => client::told(error, doing),

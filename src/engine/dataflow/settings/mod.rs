@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::connectors::LengthEnforcer;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::options::setting::normalize;
 
 pub use table::{JOB_SETTINGS, JobSetting};
@@ -110,10 +110,9 @@ impl JobSettings {
         zone.map_err(|_| Error::invalid(format!("time zone \"{time_zone}\" not recognized")))?;
         let mut settings = Self { time_zone: time_zone.to_owned(), ..Self::default() };
         for (name, value) in named {
-            let setting = JOB_SETTINGS
-                .iter()
-                .find(|setting| setting.name == name)
-                .ok_or_else(|| Error::not_found(format!("unrecognized setting \"{name}\" of a job")).code("42704"))?;
+            let setting = JOB_SETTINGS.iter().find(|setting| setting.name == name).ok_or_else(|| {
+                Error::not_found(format!("unrecognized setting \"{name}\" of a job")).code(SqlState::UndefinedObject)
+            })?;
             let value = normalize(name, setting.kind, setting.default, value)?;
             (setting.take)(&mut settings, &value).map_err(|error| error.context(name))?;
         }

@@ -11,7 +11,7 @@ use datafusion::arrow::datatypes::*;
 use super::accumulator::{Accumulator, Fold};
 use super::counting::{counts_of, restore_counts};
 use crate::engine::aggregate::AggregateFunction;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::functions::exact_sums;
 
 /// The accumulator for an argument of this type; `None` if it cannot be summed.
@@ -242,7 +242,9 @@ impl<A, T: Total> SumAccumulator<A, T> {
 }
 
 fn out_of_range() -> Error {
-    Error::row("the result is out of range").code("22003").hint("Cast the argument to a wider type.")
+    Error::row("the result is out of range")
+        .code(SqlState::NumericValueOutOfRange)
+        .hint("Cast the argument to a wider type.")
 }
 
 fn power_of_ten(digits: u32) -> i256 {

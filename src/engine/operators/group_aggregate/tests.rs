@@ -222,7 +222,7 @@ fn a_sum_beyond_its_type_is_an_error_that_names_it() {
     let batch = planned.project(changes(&planned.input, "+ a 9223372036854775807\n+ a 1"));
     block_on(operator.process(0, batch)).unwrap();
     let error = operator.flush().unwrap_err();
-    assert_eq!((error.message(), error.sqlstate()), ("sum(t.i): the result is out of range", "22003"));
+    assert_eq!((error.message(), error.sqlstate().code()), ("sum(t.i): the result is out of range", "22003"));
 }
 
 #[test]

@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn the_row_at_fault_is_looked_for_where_it_is_one() {
-    let of_a_row = Error::row("division by zero").code("22012");
+    let of_a_row = Error::row("division by zero").code(crate::error::SqlState::DivisionByZero);
     let too_large = Error::from(crate::functions::memory::too_large("repeat", 2 << 30, 1 << 20));
     for error in [of_a_row, too_large] {
         assert_eq!(after_error(&error, 8192), AfterError::Halve);

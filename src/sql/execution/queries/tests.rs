@@ -74,7 +74,7 @@ async fn what_nobody_waits_for_is_told_so_and_ends_at_its_next_pause() {
 async fn work_that_panics_is_an_error_of_its_statement() {
     let queries = Queries::start(1).unwrap();
     let error = queries.compute(|| -> Result<()> { std::panic::resume_unwind(Box::new(())) }).await.unwrap_err();
-    assert_eq!(error.sqlstate(), "XX000");
+    assert_eq!(error.sqlstate().code(), "XX000");
     assert_eq!(queries.compute(|| Ok(1)).await.unwrap(), 1);
 }
 
@@ -82,5 +82,5 @@ async fn work_that_panics_is_an_error_of_its_statement() {
 async fn after_the_end_nothing_begins() {
     let queries = Queries::start(1).unwrap();
     queries.shutdown();
-    assert_eq!(queries.compute(|| Ok(())).await.unwrap_err().sqlstate(), "57P01");
+    assert_eq!(queries.compute(|| Ok(())).await.unwrap_err().sqlstate().code(), "57P01");
 }

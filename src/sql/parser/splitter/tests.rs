@@ -57,6 +57,6 @@ fn offsets_count_characters() {
 #[test]
 fn unterminated_quotes_have_a_position() {
     let error = split("select 1; select 'a").unwrap_err();
-    assert_eq!((error.sqlstate(), error.position()), ("42601", Some(18)));
+    assert_eq!((error.sqlstate().code(), error.position()), ("42601", Some(18)));
     assert_eq!(split("/* a").unwrap_err().position(), Some(1));
 }

@@ -1,7 +1,7 @@
 use crate::sql::parser::Cursor;
 
 fn refused(text: &str) -> Option<String> {
-    Cursor::new(text).err().map(|error| format!("{} {}", error.sqlstate(), error.message()))
+    Cursor::new(text).err().map(|error| format!("{} {}", error.sqlstate().code(), error.message()))
 }
 
 #[test]

@@ -21,7 +21,7 @@ async fn what_reads_and_calls_nothing_is_computed_at_once() {
         assert_eq!((batch.num_rows(), batch.schema()), (1, schema), "{text}");
     }
     let (division, schema) = row("SELECT 1 / 0").await.unwrap();
-    assert_eq!(division.compute(&schema).unwrap_err().sqlstate(), "22012");
+    assert_eq!(division.compute(&schema).unwrap_err().sqlstate().code(), "22012");
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use crate::catalog::TableEntry;
 use crate::connectors::table_provider::ConnectorTable;
 use crate::connectors::{ColumnKind, TableDeclaration};
 use crate::data_type;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::{self, Hints, Places};
 use crate::sql::planning::assignment;
 use crate::sql::planning::error_map::refine;
@@ -82,7 +82,7 @@ impl Planner {
             .ok_or_else(|| self.names.missing_relation(&insert.table).at(insert.position))?;
         let Some(entry) = self.entry(&target) else {
             return Err(Error::invalid(format!("cannot insert into \"{written}\": it is not a declared table"))
-                .code("42809")
+                .code(SqlState::WrongObjectType)
                 .at(insert.position));
         };
         let table = self
@@ -104,7 +104,7 @@ impl Planner {
                 "INSERT has more target columns than expressions"
             };
             return Err(Error::invalid(message)
-                .code("42601")
+                .code(SqlState::SyntaxError)
                 .detail(format!("The query gives {} columns, {} are expected.", columns.len(), chosen.len()))
                 .hint("List the columns: INSERT INTO t (a, b) SELECT …")
                 .at(insert.position));
@@ -125,7 +125,7 @@ impl Planner {
                         field.name(),
                         target.name
                     ))
-                    .code("23502")
+                    .code(SqlState::NotNullViolation)
                     .at(insert.position));
                 }
                 None => lit(ScalarValue::try_from(field.data_type())?),
@@ -158,7 +158,7 @@ impl Planner {
                 let known = entry.columns.iter().find(|column| column.name.eq_ignore_ascii_case(&ident.value));
                 if let Some(column) = known {
                     return Error::invalid(format!("column \"{}\" is computed and cannot be written", column.name))
-                        .code("428C9")
+                        .code(SqlState::GeneratedAlways)
                         .at(*position);
                 }
                 let mut error = Error::not_found(format!(
@@ -166,7 +166,7 @@ impl Planner {
                     ident.value,
                     insert.table.last().map(parser::fold).unwrap_or_default()
                 ))
-                .code("42703")
+                .code(SqlState::UndefinedColumn)
                 .at(*position);
                 let names = declaration.columns.iter().map(|column| column.name.as_str());
                 if let Some(near) = crate::nearest::nearest(&ident.value, names) {
@@ -176,12 +176,12 @@ impl Planner {
             })?;
             if is_virtual(index) {
                 return Err(Error::invalid(format!("column \"{}\" is read only", declaration.columns[index].name))
-                    .code("428C9")
+                    .code(SqlState::GeneratedAlways)
                     .at(*position));
             }
             if chosen.contains(&index) {
                 return Err(Error::invalid(format!("column \"{}\" specified more than once", ident.value))
-                    .code("42701")
+                    .code(SqlState::DuplicateColumn)
                     .at(*position));
             }
             chosen.push(index);

@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::ast::{Expr, Ident};
 use super::Resolver;
 use super::scope::{Scope, find_relation};
 use super::written::placeholder;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::nearest::nearest;
 use crate::sql::parser::fold;
 use crate::sql::planning::field_access;
@@ -37,7 +37,7 @@ impl Resolver<'_> {
                 _ => {
                     let error = Error::invalid(format!("column reference \"{}\" is ambiguous", ident.value))
                         .hint("Write it in double quotes, in the case in which it was declared.");
-                    return Err(self.place(error.code("42702"), ident.span));
+                    return Err(self.place(error.code(SqlState::AmbiguousColumn), ident.span));
                 }
             }
             if let Some(alias) = pick(&ident.value, scope.aliases.iter()) {
@@ -70,7 +70,8 @@ impl Resolver<'_> {
             .filter_map(|relation| relation.columns.as_ref())
             .flatten()
             .map(String::as_str);
-        let mut error = Error::not_found(format!("column \"{}\" does not exist", ident.value)).code("42703");
+        let mut error =
+            Error::not_found(format!("column \"{}\" does not exist", ident.value)).code(SqlState::UndefinedColumn);
         if let Some(near) = nearest(&ident.value, known) {
             error = error.hint(format!("Perhaps you meant to reference the column \"{near}\"."));
         }
@@ -133,7 +134,7 @@ impl Resolver<'_> {
                 let Some(exact) = pick(&column.value, columns.iter()) else {
                     let mut error =
                         Error::not_found(format!("column {}.{} does not exist", relation.alias, column.value))
-                            .code("42703");
+                            .code(SqlState::UndefinedColumn);
                     if let Some(near) = nearest(&column.value, columns.iter().map(String::as_str)) {
                         error = error
                             .hint(format!("Perhaps you meant to reference the column \"{}.{near}\".", relation.alias));
@@ -161,7 +162,8 @@ impl Resolver<'_> {
             return Ok(Compound::Parameter(Box::new(placeholder)));
         }
         let table = &idents[idents.len().saturating_sub(2)];
-        let error = Error::not_found(format!("missing FROM-clause entry for table \"{}\"", fold(table))).code("42P01");
+        let error = Error::not_found(format!("missing FROM-clause entry for table \"{}\"", fold(table)))
+            .code(SqlState::UndefinedTable);
         Err(self.place(error, table.span))
     }
 }

@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Ident, JoinConstrain
 
 use super::scope::{Merged, Relation, Scope};
 use super::written::call;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::planning::names::pick;
 
 /// Which rows a join keeps without a match.
@@ -134,11 +134,11 @@ fn find(scope: &Scope, name: &str, relations: std::ops::Range<usize>, merged: &[
     let names = shown(scope, relations.clone(), merged);
     let Some(exact) = pick(name, names.iter()) else {
         let message = format!("column \"{name}\" specified in USING clause does not exist in {side} table");
-        return Err(Error::not_found(message).code("42703"));
+        return Err(Error::not_found(message).code(SqlState::UndefinedColumn));
     };
     if names.iter().filter(|name| *name == exact).count() > 1 {
         let message = format!("common column name \"{exact}\" appears more than once in {side} table");
-        return Err(Error::invalid(message).code("42702"));
+        return Err(Error::invalid(message).code(SqlState::AmbiguousColumn));
     }
     if let Some(found) = merged.iter().find(|merged| merged.name == *exact) {
         return Ok(Found { name: exact.clone(), value: found.value.clone(), of: found.of.clone() });

@@ -28,7 +28,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use self::scope::{Output, Relation, Scope, find_relation, first_branch_columns, ident_mut, renamed_columns};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::{Hints, Places, fold};
 use crate::sql::planning::names::{Names, Target, pick};
 use crate::sql::planning::plan_size::{COLUMNS_MAX, Size, WITH_QUERIES_MAX, check_grouping};
@@ -244,7 +244,7 @@ impl<'p> Resolver<'p> {
     fn cte(&mut self, cte: &mut Cte, recursive: bool, outer: &[Scope]) -> Result<()> {
         if self.ctes.len() >= WITH_QUERIES_MAX {
             let message = format!("the statement is too complex: it has more than {WITH_QUERIES_MAX} queries of WITH");
-            return Err(self.place(Error::invalid(message).code("54001"), cte.alias.name.span));
+            return Err(self.place(Error::invalid(message).code(SqlState::StatementTooComplex), cte.alias.name.span));
         }
         let name = fold(&cte.alias.name);
         cte.alias.name = Ident::with_quote('"', &name);
@@ -286,7 +286,7 @@ impl<'p> Resolver<'p> {
                         && left.len() != right.len()
                     {
                         let message = format!("each {op} query must have the same number of columns");
-                        return Err(Error::invalid(message).code("42601"));
+                        return Err(Error::invalid(message).code(SqlState::SyntaxError));
                     }
                     let none = Values { explicit_row: false, value_keyword: false, rows: Vec::new() };
                     let empty = || Box::new(SetExpr::Values(none.clone()));
@@ -357,7 +357,7 @@ impl<'p> Resolver<'p> {
             };
             if output.as_ref().is_some_and(|output| output.len() > COLUMNS_MAX) {
                 let error = format!("target lists can have at most {COLUMNS_MAX} entries");
-                return Err(Error::invalid(error).code("54011"));
+                return Err(Error::invalid(error).code(SqlState::TooManyColumns));
             }
         }
         for expr in select.selection.iter_mut() {
@@ -430,7 +430,7 @@ impl<'p> Resolver<'p> {
                     .or_else(|| scopes.iter().rev().find_map(|scope| find_relation(&scope.relations, &wanted)));
                 let Some(relation) = relation else {
                     let error = Error::invalid(format!("missing FROM-clause entry for table \"{}\"", fold(&wanted)));
-                    return Err(self.place(error.code("42P01"), wanted.span));
+                    return Err(self.place(error.code(SqlState::UndefinedTable), wanted.span));
                 };
                 let columns = relation.columns.clone();
                 let alias = relation.alias.clone();

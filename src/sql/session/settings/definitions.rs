@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use crate::engine::dataflow::JOB_SETTINGS;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::nearest::nearest;
 use crate::options::setting::Kind;
 
@@ -163,7 +163,8 @@ pub(super) fn find(name: &str) -> Option<&'static Definition> {
 
 pub(super) fn definition(name: &str) -> Result<&'static Definition> {
     find(name).ok_or_else(|| {
-        let error = Error::not_found(format!("unrecognized configuration parameter \"{name}\"")).code("42704");
+        let error = Error::not_found(format!("unrecognized configuration parameter \"{name}\""))
+            .code(SqlState::UndefinedObject);
         let names = DEFINITIONS.iter().map(|definition| definition.name).chain(ALIASES.iter().map(|(name, _)| *name));
         match nearest(name, names) {
             Some(near) => error.hint(format!("Perhaps you mean \"{near}\".")),

@@ -187,7 +187,7 @@ impl Settings {
     /// A duration in milliseconds; `None` for 0.
     pub fn timeout(&self, name: &str) -> Option<Duration> {
         let text = self.get(name).ok()?;
-        milliseconds(&text).ok().filter(|ms| *ms > 0).map(Duration::from_millis)
+        milliseconds(&text).filter(|ms| *ms > 0).map(Duration::from_millis)
     }
 
     /// Schemas searched, `$user` replaced.

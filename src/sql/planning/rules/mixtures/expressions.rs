@@ -12,7 +12,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::super::windows;
 use super::change::{Change, are_intervals, change, of_subquery};
-use crate::error::Error;
+use crate::error::{Error, SqlState};
 use crate::functions::intervals::by_length;
 use crate::functions::meetings::{Part, meeting};
 use crate::functions::{interval_math, seconds};
@@ -71,8 +71,10 @@ pub(super) fn of_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>
         }
         Some(Change::NullIf) => {
             let Expr::ScalarFunction(call) = expr else { return Ok(Transformed::no(expr)) };
-            let [left, right]: [Expr; 2] =
-                call.args.try_into().map_err(|_| Error::invalid("NULLIF takes two arguments").code("42883"))?;
+            let [left, right]: [Expr; 2] = call
+                .args
+                .try_into()
+                .map_err(|_| Error::invalid("NULLIF takes two arguments").code(SqlState::UndefinedFunction))?;
             let parts: Vec<Part> = [&left, &right].into_iter().filter_map(|part| Part::of(part, schema)).collect();
             let met = meeting(&parts);
             let read = |part: Expr| match &met {

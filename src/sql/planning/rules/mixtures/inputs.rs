@@ -11,7 +11,7 @@ use datafusion::logical_expr::{Expr, Join, LogicalPlan, LogicalPlanBuilder, Unio
 
 use super::super::intervals;
 use crate::data_type::to_postgres;
-use crate::error::Error;
+use crate::error::{Error, SqlState};
 use crate::functions::meetings::{Meeting, Part, is_moment, meeting};
 
 /// The keys of a join.
@@ -116,7 +116,7 @@ pub(super) fn of_union(union: Union) -> Result<Transformed<LogicalPlan>> {
         if let (Some(moment), Some(number)) = (of(is_moment), of(DataType::is_numeric)) {
             let (moment, number) = (to_postgres(moment), to_postgres(number));
             let message = format!("UNION types {moment} and {number} cannot be matched");
-            return Err(Error::invalid(message).code("42804").into());
+            return Err(Error::invalid(message).code(SqlState::DatatypeMismatch).into());
         }
     }
     if met.iter().all(Option::is_none) {
