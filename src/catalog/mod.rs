@@ -3,9 +3,11 @@
 //! Readers take an immutable [`Snapshot`]; writers hand in a list of [`Change`]s that are applied all or not at all.
 //! Secrets of WITH are not in it: `secrets` keeps them apart, encrypted, by reference.
 
+mod catalog_store;
 mod checked_file;
 pub(crate) mod database;
 pub(crate) mod directory;
+mod file_store;
 pub(crate) mod function;
 pub(crate) mod job;
 pub(crate) mod secrets;

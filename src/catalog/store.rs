@@ -1,40 +1,33 @@
-//! The catalog and its one durable file: every commit is all or nothing under kill -9.
+//! The catalog: what it holds now, and how the next moment of it is decided. Every commit is all or nothing under kill -9.
 //!
-//! A commit writes the secrets it refers to, then a new catalog file beside the old one, then renames. A crash in between
-//! leaves the old catalog and perhaps secrets that nothing refers to; these are swept when the catalog is opened.
+//! A commit keeps the secrets that it refers to, then has the [`CatalogStore`] keep the next snapshot. A crash in between leaves the old
+//! catalog and perhaps secrets that nothing refers to; these are swept when the catalog is opened.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::checked_file::{read_checked, unserializable, write_checked};
+use super::catalog_store::CatalogStore;
+use super::checked_file::unserializable;
 use super::directory::{Directory, Marker};
+use super::file_store::FileStore;
 use super::job::JobEntry;
 use super::secrets::Secrets;
 use super::snapshot::{Change, Snapshot};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::options::OptionValue;
-
-const FILE: &str = "catalog.json";
-const FORMAT: &str = "streamgate-catalog";
 
 /// The catalog. Cheap to clone; all clones are one.
 #[derive(Clone)]
 pub struct Catalog {
     state: Arc<RwLock<Arc<Snapshot>>>,
     secrets: Arc<RwLock<Secrets>>,
-    /// Held while a commit is written: one commit at a time.
-    writer: Arc<Mutex<Writer>>,
+    /// Held while a commit is kept: one commit at a time.
+    store: Arc<Mutex<Box<dyn CatalogStore>>>,
     directory: Arc<Directory>,
     marker: Arc<Mutex<Marker>>,
-}
-
-struct Writer {
-    path: PathBuf,
 }
 
 impl Catalog {
@@ -44,16 +37,12 @@ impl Catalog {
     /// The file cannot be read or is gone (`Corrupt`: nothing is overwritten), cannot be written, or another server has it open.
     pub fn open(directory: &Path) -> Result<Self> {
         let taken = Directory::take(directory)?;
-        let path = directory.join(FILE);
-        let snapshot: Option<Snapshot> = read_checked(&path, FORMAT)?;
+        let mut store = FileStore::at(directory);
+        let snapshot = store.load()?;
         taken.marker(snapshot.is_some())?;
         let mut secrets = Secrets::open(directory)?;
         let snapshot = match snapshot {
             Some(snapshot) => {
-                // Earlier versions left it readable for everybody.
-                let only_ours = fs::Permissions::from_mode(0o600);
-                fs::set_permissions(&path, only_ours)
-                    .map_err(|error| Error::invalid(format!("file {}: {error}", path.display())))?;
                 let text = serde_json::to_string(&snapshot).map_err(unserializable)?;
                 // References are UUIDs, so that finding one anywhere (a table, a job's dataflow) means that it is used.
                 secrets.sweep(&|reference| text.contains(reference))?;
@@ -61,7 +50,7 @@ impl Catalog {
             }
             None => {
                 let snapshot = Snapshot::initial();
-                write_checked(&path, FORMAT, &snapshot)?;
+                store.keep(&snapshot, &[])?;
                 snapshot
             }
         };
@@ -69,7 +58,7 @@ impl Catalog {
         Ok(Self {
             state: Arc::new(RwLock::new(Arc::new(snapshot))),
             secrets: Arc::new(RwLock::new(secrets)),
-            writer: Arc::new(Mutex::new(Writer { path })),
+            store: Arc::new(Mutex::new(Box::new(store))),
             directory: Arc::new(taken),
             marker: Arc::new(Mutex::new(marker)),
         })
@@ -115,7 +104,7 @@ impl Catalog {
     /// # Errors
     /// A change that does not fit; then none is applied.
     pub fn commit(&self, changes: &[Change]) -> Result<Arc<Snapshot>> {
-        let writer = self.writer.lock();
+        let mut store = self.store.lock();
         self.directory.check()?;
         let mut next = self.snapshot().as_ref().clone();
         for change in changes {
@@ -141,7 +130,7 @@ impl Catalog {
                 secrets.unstage(&reference);
             }
         }
-        write_checked(&writer.path, FORMAT, &next)?;
+        store.keep(&next, changes)?;
         let next = Arc::new(next);
         *self.state.write() = next.clone();
         if changes.iter().any(|change| {

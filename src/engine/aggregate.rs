@@ -181,7 +181,7 @@ impl GroupAggregateSpec {
     pub fn describe(&self, names: &dyn Fn(usize) -> String) -> String {
         let keys: Vec<String> = self.keys.iter().map(|key| names(*key)).collect();
         let aggregates: Vec<&str> = self.aggregates.iter().map(|aggregate| aggregate.text.as_str()).collect();
-        format!("GroupAggregate: by [{}], {}", keys.join(", "), aggregates.join(", "))
+        format!("by [{}], {}", keys.join(", "), aggregates.join(", "))
     }
 }
 

@@ -22,7 +22,7 @@ use super::layout::Layout;
 use super::ledger::Ledger;
 use super::metrics::{JobMetrics, NodeMetrics};
 use super::muted::Muted;
-use super::operators::{self, OperatorContext};
+use super::operators::OperatorContext;
 use super::state::budget::MemoryBudget;
 use super::task::{self, Command, Nodes, Report, RowTime, TaskNode, TaskOutput, TaskParts, TaskSink, Work};
 use super::watermark::EventTime;
@@ -293,7 +293,7 @@ impl Builder<'_> {
                 NodeKind::Operator(kind) => {
                     let inputs = node.inputs.iter().map(|input| dataflow.input_schema(input).cloned());
                     let inputs = inputs.collect::<Result<Vec<SchemaRef>>>()?;
-                    let mut operator = operators::build(kind, &inputs, &metrics, &operator_context)?;
+                    let mut operator = kind.spec().build(&inputs, &metrics, &operator_context)?;
                     if operator.schema() != node.schema {
                         return Err(Error::corrupt(format!("{} is stored with other columns than it gives", node.id)));
                     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::dataflow::{Dataflow, Input, Node, NodeKind, OperatorKind};
+use super::dataflow::{Dataflow, Input, Node, NodeKind};
 use crate::connectors::TableDeclaration;
 
 impl Dataflow {
@@ -67,7 +67,7 @@ impl Dataflow {
         shown[index] = true;
         let mut line = format!("{indent}{} [{}]", self.describe(index), node.id);
         if let NodeKind::Operator(kind) = &node.kind
-            && kind.is_stateful()
+            && kind.spec().is_stateful()
         {
             let _ = write!(line, " changelog={}", node.changelog.name());
         }
@@ -109,7 +109,6 @@ impl Dataflow {
     /// What a node does.
     fn describe(&self, index: usize) -> String {
         let node = &self.nodes[index];
-        let names = || node.inputs.first().map(|input| self.input_names(input)).unwrap_or_default();
         match &node.kind {
             NodeKind::Source(source) => {
                 let columns: Vec<&str> = source
@@ -127,40 +126,10 @@ impl Dataflow {
                 });
                 format!("Source: {} columns [{}]{changes}{watermark}", source.table.name, columns.join(", "))
             }
-            NodeKind::Operator(kind) => match kind {
-                OperatorKind::Filter { predicate } => format!("Filter: {}", predicate.text),
-                OperatorKind::Project { expressions } => {
-                    let texts: Vec<&str> = expressions.iter().map(|expression| expression.text.as_str()).collect();
-                    format!("Projection: {}", texts.join(", "))
-                }
-                OperatorKind::LookUp { calls } => {
-                    let texts: Vec<String> = calls
-                        .iter()
-                        .map(|call| {
-                            let arguments: Vec<&str> = call.arguments.iter().map(|a| a.text.as_str()).collect();
-                            let (name, table) = (&call.function.name, &call.function.table.name);
-                            format!("{name}({}) from {table}", arguments.join(", "))
-                        })
-                        .collect();
-                    format!("LookUp: {}", texts.join("; "))
-                }
-                OperatorKind::GroupAggregate(spec) => {
-                    let names = names();
-                    let mut text = spec.describe(&|column| name_of(&names, column));
-                    let _ = write!(text, "; state: {}", state_of_aggregate(spec));
-                    text
-                }
-                OperatorKind::ChangelogNormalize { key, .. } => {
-                    format!("ChangelogNormalize: by [{}]; state: the last row of each key", keys_text(key, &names()))
-                }
-                OperatorKind::Materialize { key, input, .. } => {
-                    let state = match input {
-                        crate::changelog::Changelog::Append => "the last row of each key and its number",
-                        _ => "the live rows of each key",
-                    };
-                    format!("Materialize: by [{}]; state: {state}", keys_text(key, &names()))
-                }
-            },
+            NodeKind::Operator(kind) => {
+                let spec = kind.spec();
+                format!("{}{}", spec.title(), spec.describe(&self.names_of_inputs(node)))
+            }
             NodeKind::Sink(sink) => {
                 let mut text = format!("Sink: {}", sink.table.name);
                 if let Some(columns) = &sink.columns {
@@ -185,6 +154,10 @@ impl Dataflow {
         }
     }
 
+    fn names_of_inputs(&self, node: &Node) -> Vec<Vec<String>> {
+        node.inputs.iter().map(|input| self.input_names(input)).collect()
+    }
+
     fn input_names(&self, input: &Input) -> Vec<String> {
         input.from.first().map(|output| self.column_names(output.node)).unwrap_or_default()
     }
@@ -192,21 +165,12 @@ impl Dataflow {
     /// Names of the columns that a node gives, as far as they have any.
     fn column_names(&self, index: usize) -> Vec<String> {
         let node = &self.nodes[index];
-        let input = || node.inputs.first().map(|input| self.input_names(input)).unwrap_or_default();
         match &node.kind {
             NodeKind::Source(source) => {
                 let name = |index: &usize| source.table.columns.get(*index).map(|column| column.name.clone());
                 source.projection.iter().filter_map(name).collect()
             }
-            NodeKind::Operator(OperatorKind::Project { expressions }) => {
-                expressions.iter().map(|expression| expression.text.clone()).collect()
-            }
-            NodeKind::Operator(OperatorKind::GroupAggregate(spec)) => {
-                let names = input();
-                let keys = spec.keys.iter().map(|key| name_of(&names, *key));
-                keys.chain(spec.aggregates.iter().map(|aggregate| aggregate.text.clone())).collect()
-            }
-            NodeKind::Operator(_) => input(),
+            NodeKind::Operator(kind) => kind.spec().column_names(&self.names_of_inputs(node)),
             NodeKind::Sink(_) => Vec::new(),
         }
     }
@@ -216,21 +180,10 @@ impl Node {
     fn title(&self) -> &str {
         match &self.kind {
             NodeKind::Source(_) => "Source",
-            NodeKind::Operator(kind) => kind.title(),
+            NodeKind::Operator(kind) => kind.spec().title(),
             NodeKind::Sink(_) => "Sink",
         }
     }
-}
-
-fn state_of_aggregate(spec: &super::aggregate::GroupAggregateSpec) -> String {
-    let mut text = if spec.keys.is_empty() { "one group".to_owned() } else { "one row a group".to_owned() };
-    if spec.keeps_values() {
-        text.push_str(" and its distinct or counted values");
-    }
-    if let Some(ttl) = spec.state_ttl_ms {
-        let _ = write!(text, ", forgotten after {ttl} ms without rows");
-    }
-    text
 }
 
 /// What the table's options promise.

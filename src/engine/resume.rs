@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::checkpoint::Manifest;
 use super::checkpoint::protocol::{self, Facts, Lost, Resume};
-use super::dataflow::{NodeKind, OperatorKind};
+use super::dataflow::NodeKind;
 use super::expression::ExpressionScope;
 use super::job::{JobContext, Tables, transactional};
 use crate::connectors::{Decision, Transactions};
@@ -98,10 +98,9 @@ fn is_repeatable(context: &JobContext, tables: &Tables) -> Result<bool> {
     let mut expressions = Vec::new();
     for node in &dataflow.nodes {
         match &node.kind {
-            NodeKind::Operator(OperatorKind::LookUp { .. }) => return Ok(false),
-            NodeKind::Operator(OperatorKind::Filter { predicate }) => expressions.push(predicate),
-            NodeKind::Operator(OperatorKind::Project { expressions: projected }) => expressions.extend(projected),
-            _ => {}
+            NodeKind::Operator(kind) if kind.spec().asks_outside() => return Ok(false),
+            NodeKind::Operator(kind) => expressions.extend(kind.spec().expressions()),
+            NodeKind::Source(_) | NodeKind::Sink(_) => {}
         }
     }
     for expression in expressions {

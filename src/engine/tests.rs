@@ -138,7 +138,7 @@ async fn equal_calls_of_a_row_are_one_call() {
     let sql = "SELECT user_id, total(user_id), CONCAT(total(user_id), total(user_id), total(user_id + 1)) FROM orders";
     let dataflow = dataflow(&context, sql, &sink).await;
     let calls_of = |kind: &NodeKind| match kind {
-        NodeKind::Operator(OperatorKind::LookUp { calls }) => calls.len(),
+        NodeKind::Operator(OperatorKind::LookUp(spec)) => spec.calls.len(),
         _ => 0,
     };
     let calls: usize = dataflow.nodes.iter().map(|node| calls_of(&node.kind)).sum();

@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
+use std::fs;
 
 use super::*;
+use crate::catalog::file_store::FILE;
 use crate::catalog::snapshot::FIRST_OID;
 use crate::catalog::{DEFAULT_DATABASE, DEFAULT_SCHEMA, TableEntry};
 use crate::connectors::{ColumnDeclaration, ColumnKind, TableDeclaration};

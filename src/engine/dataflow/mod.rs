@@ -16,7 +16,7 @@ use crate::changelog::Changelog;
 use crate::connectors::TableDeclaration;
 use crate::error::{Error, Result};
 
-pub use operator::{LookUpCall, OperatorKind};
+pub use operator::OperatorKind;
 pub use settings::{JOB_SETTINGS, JobSetting, JobSettings, RowErrors, UpsertMaterialize};
 
 /// The version of the stored form that this build writes and reads.
@@ -180,7 +180,7 @@ impl Dataflow {
         let mut has_state: Vec<bool> = Vec::with_capacity(self.nodes.len());
         self.nodes.iter().any(|node| {
             let before = node.upstream().any(|input| has_state.get(input).copied().unwrap_or_default());
-            let own = matches!(&node.kind, NodeKind::Operator(kind) if kind.is_stateful());
+            let own = matches!(&node.kind, NodeKind::Operator(kind) if kind.spec().is_stateful());
             has_state.push(before || own);
             before && own
         })
@@ -227,7 +227,7 @@ impl Dataflow {
     /// All look-up functions that the dataflow calls.
     pub fn lookups(&self) -> impl Iterator<Item = &StoredLookupFunction> {
         self.nodes.iter().flat_map(|node| match &node.kind {
-            NodeKind::Operator(OperatorKind::LookUp { calls }) => calls.iter().map(|call| &call.function).collect(),
+            NodeKind::Operator(OperatorKind::LookUp(spec)) => spec.calls.iter().map(|call| &call.function).collect(),
             _ => Vec::new(),
         })
     }

@@ -1,97 +1,43 @@
-//! Operators as a job stores them.
+//! The operators that a job can store: each is told of by its own spec.
 
 use serde::{Deserialize, Serialize};
 
-use crate::changelog::Changelog;
 use crate::engine::aggregate::GroupAggregateSpec;
-use crate::engine::expression::StoredExpression;
-use crate::engine::lookup::StoredLookupFunction;
+use crate::engine::operators::changelog_normalize::spec::ChangelogNormalizeSpec;
+use crate::engine::operators::filter::FilterSpec;
+use crate::engine::operators::look_up::LookUpSpec;
+use crate::engine::operators::materialize::spec::MaterializeSpec;
+use crate::engine::operators::project::ProjectSpec;
+use crate::engine::operators::spec::OperatorSpec;
 
 /// What an operator does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OperatorKind {
-    /// Keeps the rows for which the predicate is true.
-    Filter {
-        /// Over the input's columns.
-        predicate: StoredExpression,
-    },
+    /// Keeps the rows for which a predicate is true.
+    Filter(FilterSpec),
     /// Computes the output's columns.
-    Project {
-        /// Over the input's columns.
-        expressions: Vec<StoredExpression>,
-    },
-    /// Appends a column for each call of a look-up function; equal calls were folded into one.
-    LookUp {
-        /// The calls.
-        calls: Vec<LookUpCall>,
-    },
+    Project(ProjectSpec),
+    /// Appends a column for each call of a lookup function.
+    LookUp(LookUpSpec),
     /// GROUP BY.
     GroupAggregate(GroupAggregateSpec),
     /// Makes full changes of rows that come by key.
-    ChangelogNormalize {
-        /// Columns of the key.
-        key: Vec<usize>,
-        /// A row that was not touched for so long is forgotten.
-        #[serde(default)]
-        state_ttl_ms: Option<u64>,
-    },
-    /// Makes changes by a sink's key of rows that have another one: of all live rows of a key the last one stands.
-    Materialize {
-        /// Columns of the sink's key.
-        key: Vec<usize>,
-        /// What comes in.
-        input: Changelog,
-        /// Appends a column that counts the changes folded into the key.
-        #[serde(default)]
-        version: bool,
-        /// A key that was not touched for so long is forgotten.
-        #[serde(default)]
-        state_ttl_ms: Option<u64>,
-    },
+    ChangelogNormalize(ChangelogNormalizeSpec),
+    /// Makes changes by a sink's key of rows that have another one.
+    Materialize(MaterializeSpec),
 }
 
 impl OperatorKind {
-    /// As ids begin.
-    pub fn name(&self) -> &'static str {
+    /// The operator's own account of itself.
+    pub(crate) fn spec(&self) -> &dyn OperatorSpec {
         match self {
-            OperatorKind::Filter { .. } => "filter",
-            OperatorKind::Project { .. } => "project",
-            OperatorKind::LookUp { .. } => "look-up",
-            OperatorKind::GroupAggregate(_) => "aggregate",
-            OperatorKind::ChangelogNormalize { .. } => "normalize",
-            OperatorKind::Materialize { .. } => "materialize",
+            OperatorKind::Filter(spec) => spec,
+            OperatorKind::Project(spec) => spec,
+            OperatorKind::LookUp(spec) => spec,
+            OperatorKind::GroupAggregate(spec) => spec,
+            OperatorKind::ChangelogNormalize(spec) => spec,
+            OperatorKind::Materialize(spec) => spec,
         }
     }
-
-    /// As EXPLAIN and messages name it.
-    pub fn title(&self) -> &'static str {
-        match self {
-            OperatorKind::Filter { .. } => "Filter",
-            OperatorKind::Project { .. } => "Projection",
-            OperatorKind::LookUp { .. } => "LookUp",
-            OperatorKind::GroupAggregate(_) => "GroupAggregate",
-            OperatorKind::ChangelogNormalize { .. } => "ChangelogNormalize",
-            OperatorKind::Materialize { .. } => "Materialize",
-        }
-    }
-
-    /// Whether it keeps state.
-    pub fn is_stateful(&self) -> bool {
-        matches!(
-            self,
-            OperatorKind::GroupAggregate(_)
-                | OperatorKind::ChangelogNormalize { .. }
-                | OperatorKind::Materialize { .. }
-        )
-    }
-}
-
-/// One call of a look-up function.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LookUpCall {
-    /// The function.
-    pub function: StoredLookupFunction,
-    /// Over the input's columns.
-    pub arguments: Vec<StoredExpression>,
 }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, IntervalUnit, Schema, TimeUnit};
 
 use super::*;
+use crate::engine::operators::project::ProjectSpec;
 
 #[test]
 fn columns_of_every_kind_are_read_as_they_were_stored() {
@@ -23,7 +24,7 @@ fn columns_of_every_kind_are_read_as_they_were_stored() {
     });
     let node = Node {
         id: "sink-0".to_owned(),
-        kind: NodeKind::Operator(OperatorKind::Project { expressions: Vec::new() }),
+        kind: NodeKind::Operator(OperatorKind::Project(ProjectSpec { expressions: Vec::new() })),
         inputs: vec![
             Input::of(&[0, 1], Some(vec![0])),
             Input { from: vec![Output { node: 2, side: Some(0) }], keyed_by: None },

@@ -1,6 +1,7 @@
 use super::*;
 use crate::changelog::Changelog;
 use crate::engine::dataflow::{FORMAT_VERSION, Input, JobSettings, Node, OperatorKind, SinkNode, SourceNode};
+use crate::engine::operators::project::ProjectSpec;
 use crate::engine::testing::declare;
 
 fn node(kind: NodeKind, inputs: &[usize], keyed_by: Option<Vec<usize>>) -> Node {
@@ -14,7 +15,7 @@ fn source() -> NodeKind {
 }
 
 fn project() -> NodeKind {
-    NodeKind::Operator(OperatorKind::Project { expressions: Vec::new() })
+    NodeKind::Operator(OperatorKind::Project(ProjectSpec { expressions: Vec::new() }))
 }
 
 fn sink() -> NodeKind {

@@ -1,6 +1,8 @@
 //! Makes full changes of upserts: the row before is added, and a deleted row, of which only the key came, is completed.
 //! Keeps the last row of each key. Every input row gives its changes at once, so that a replay gives the same ones.
 
+pub mod spec;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

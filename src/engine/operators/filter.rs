@@ -7,11 +7,52 @@ use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::compute::filter_record_batch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::physical_expr::PhysicalExpr;
+use serde::{Deserialize, Serialize};
 
+use super::spec::{OperatorSpec, only_input};
 use super::{Emitted, Operator, OperatorContext};
 use crate::changelog::{ChangeBatch, RowKind};
-use crate::engine::expression::{StoredExpression, evaluate};
+use crate::engine::expression::{ExpressionScope, StoredExpression, evaluate};
+use crate::engine::metrics::NodeMetrics;
 use crate::error::Result;
+
+/// The filter as a job stores it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FilterSpec {
+    /// Over the input's columns.
+    pub predicate: StoredExpression,
+}
+
+impl OperatorSpec for FilterSpec {
+    fn name(&self) -> &'static str {
+        "filter"
+    }
+
+    fn title(&self) -> &'static str {
+        "Filter"
+    }
+
+    fn describe(&self, _names: &[Vec<String>]) -> String {
+        format!(": {}", self.predicate.text)
+    }
+
+    fn expressions(&self) -> Vec<&StoredExpression> {
+        vec![&self.predicate]
+    }
+
+    fn output_schema(&self, inputs: &[SchemaRef], _scope: &ExpressionScope) -> Result<SchemaRef> {
+        only_input(inputs).cloned()
+    }
+
+    fn build(
+        &self,
+        inputs: &[SchemaRef],
+        _metrics: &Arc<NodeMetrics>,
+        context: &OperatorContext<'_>,
+    ) -> Result<Box<dyn Operator>> {
+        Ok(Box::new(Filter::new(&self.predicate, only_input(inputs)?, context)?))
+    }
+}
 
 /// See the module.
 pub struct Filter {

@@ -9,14 +9,68 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::physical_expr::PhysicalExpr;
 use futures::future::try_join_all;
+use serde::{Deserialize, Serialize};
 
+use super::spec::{OperatorSpec, only_input};
 use super::{Emitted, Operator, OperatorContext};
 use crate::changelog::ChangeBatch;
-use crate::engine::dataflow::LookUpCall;
-use crate::engine::expression::{ExpressionScope, evaluate};
-use crate::engine::lookup::{LookupEvaluator, return_type};
+use crate::engine::expression::{ExpressionScope, StoredExpression, evaluate};
+use crate::engine::lookup::{LookupEvaluator, StoredLookupFunction, return_type};
 use crate::engine::metrics::NodeMetrics;
 use crate::error::Result;
+
+/// The lookups as a job stores them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LookUpSpec {
+    /// Each appends a column; equal calls were folded into one.
+    pub calls: Vec<LookUpCall>,
+}
+
+/// One call of a lookup function.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LookUpCall {
+    /// The function.
+    pub function: StoredLookupFunction,
+    /// Over the input's columns.
+    pub arguments: Vec<StoredExpression>,
+}
+
+impl OperatorSpec for LookUpSpec {
+    fn name(&self) -> &'static str {
+        "look-up"
+    }
+
+    fn title(&self) -> &'static str {
+        "LookUp"
+    }
+
+    fn describe(&self, _names: &[Vec<String>]) -> String {
+        let call = |call: &LookUpCall| {
+            let arguments: Vec<&str> = call.arguments.iter().map(|argument| argument.text.as_str()).collect();
+            let (name, table) = (&call.function.name, &call.function.table.name);
+            format!("{name}({}) from {table}", arguments.join(", "))
+        };
+        format!(": {}", self.calls.iter().map(call).collect::<Vec<_>>().join("; "))
+    }
+
+    fn asks_outside(&self) -> bool {
+        true
+    }
+
+    fn output_schema(&self, inputs: &[SchemaRef], scope: &ExpressionScope) -> Result<SchemaRef> {
+        let types = self.calls.iter().map(|call| return_type(&call.function, scope)).collect::<Result<Vec<_>>>()?;
+        Ok(extended(only_input(inputs)?, types.into_iter()))
+    }
+
+    fn build(
+        &self,
+        inputs: &[SchemaRef],
+        metrics: &Arc<NodeMetrics>,
+        context: &OperatorContext<'_>,
+    ) -> Result<Box<dyn Operator>> {
+        Ok(Box::new(LookUp::new(&self.calls, only_input(inputs)?, metrics, context)?))
+    }
+}
 
 /// See the module.
 pub struct LookUp {
@@ -58,15 +112,6 @@ impl LookUp {
         let schema = extended(input, calls.iter().map(|call: &Call| call.evaluator.return_type().clone()));
         Ok(Self { calls, schema, metrics: Arc::clone(metrics), consistent: Arc::clone(&context.consistent) })
     }
-}
-
-/// Columns that come out for those of `input`: these, and one for each call. No table is opened.
-///
-/// # Errors
-/// A stored function does not fit this build.
-pub(super) fn output_schema(calls: &[LookUpCall], input: &Schema, scope: &ExpressionScope) -> Result<SchemaRef> {
-    let types = calls.iter().map(|call| return_type(&call.function, scope)).collect::<Result<Vec<_>>>()?;
-    Ok(extended(input, types.into_iter()))
 }
 
 fn extended(input: &Schema, types: impl Iterator<Item = DataType>) -> SchemaRef {

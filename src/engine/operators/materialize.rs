@@ -2,6 +2,8 @@
 //! that are there for a sink key, the last to come stands; when it goes, the one before stands again.
 //! A flush gives every touched key once, also if it is as before: a replay may pass over a row that the sink has had in between.
 
+pub mod spec;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

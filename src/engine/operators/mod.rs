@@ -6,6 +6,7 @@ pub mod group_aggregate;
 pub mod look_up;
 pub mod materialize;
 pub mod project;
+pub(crate) mod spec;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -19,7 +20,6 @@ use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 
-use super::dataflow::OperatorKind;
 use super::expression::ExpressionScope;
 use super::metrics::NodeMetrics;
 use super::state::budget::MemoryBudget;
@@ -179,59 +179,11 @@ pub struct OperatorContext<'a> {
     pub spill_folder: PathBuf,
 }
 
-/// Columns that a planned operator gives for those of its inputs. Nothing is built or opened for that.
-///
-/// # Errors
-/// It does not fit its inputs.
-pub(super) fn output_schema(kind: &OperatorKind, inputs: &[SchemaRef], scope: &ExpressionScope) -> Result<SchemaRef> {
-    let input = only_input(inputs)?;
-    match kind {
-        OperatorKind::Filter { .. } | OperatorKind::ChangelogNormalize { .. } => Ok(Arc::clone(input)),
-        OperatorKind::Project { expressions } => project::output_schema(expressions, input, scope),
-        OperatorKind::LookUp { calls } => look_up::output_schema(calls, input, scope),
-        OperatorKind::GroupAggregate(spec) => group_aggregate::output_schema(spec, input),
-        OperatorKind::Materialize { version, .. } => Ok(materialize::output_schema(input, *version)),
-    }
-}
-
-/// The columns of the one input of an operator that has one.
-fn only_input(inputs: &[SchemaRef]) -> Result<&SchemaRef> {
-    match inputs {
-        [input] => Ok(input),
-        _ => Err(Error::corrupt(format!("an operator with one input is stored with {}", inputs.len()))),
-    }
-}
-
-/// Builds a stored operator for batches of its inputs.
-///
-/// # Errors
-/// Its stored form does not fit this build, or a looked-up table does not open.
-pub fn build(
-    kind: &OperatorKind,
-    inputs: &[SchemaRef],
-    metrics: &Arc<NodeMetrics>,
-    context: &OperatorContext<'_>,
-) -> Result<Box<dyn Operator>> {
-    let input = only_input(inputs)?;
-    let spill = || {
+impl OperatorContext<'_> {
+    /// Where the state of the node with these counters goes that does not fit into memory.
+    fn spill(&self, metrics: &NodeMetrics) -> Spill {
         let unbounded = MemoryBudget::new(u64::MAX);
-        let budget = if fault::is_mutant("never-spill") { &unbounded } else { &context.budget };
-        Spill::new(context.spill_folder.join(&metrics.id), budget)
-    };
-    Ok(match kind {
-        OperatorKind::Filter { predicate } => Box::new(filter::Filter::new(predicate, input, context)?),
-        OperatorKind::Project { expressions } => Box::new(project::Project::new(expressions, input, context)?),
-        OperatorKind::LookUp { calls } => Box::new(look_up::LookUp::new(calls, input, metrics, context)?),
-        OperatorKind::GroupAggregate(spec) => {
-            Box::new(group_aggregate::GroupAggregate::new(spec, input, context)?.counting(metrics).spilling_to(spill()))
-        }
-        OperatorKind::ChangelogNormalize { key, state_ttl_ms } => {
-            let operator = changelog_normalize::ChangelogNormalize::new(key, *state_ttl_ms, input, context)?;
-            Box::new(operator.spilling_to(spill()))
-        }
-        OperatorKind::Materialize { key, input: changelog, version, state_ttl_ms } => {
-            let operator = materialize::Materialize::new(key, *changelog, *version, *state_ttl_ms, input, context)?;
-            Box::new(operator.counting(metrics).spilling_to(spill()))
-        }
-    })
+        let budget = if fault::is_mutant("never-spill") { &unbounded } else { &self.budget };
+        Spill::new(self.spill_folder.join(&metrics.id), budget)
+    }
 }

@@ -6,11 +6,57 @@ use async_trait::async_trait;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::physical_expr::PhysicalExpr;
+use serde::{Deserialize, Serialize};
 
+use super::spec::{OperatorSpec, only_input};
 use super::{Emitted, Operator, OperatorContext};
 use crate::changelog::ChangeBatch;
 use crate::engine::expression::{self, ExpressionScope, StoredExpression, evaluate};
+use crate::engine::metrics::NodeMetrics;
 use crate::error::Result;
+
+/// The projection as a job stores it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProjectSpec {
+    /// Over the input's columns.
+    pub expressions: Vec<StoredExpression>,
+}
+
+impl OperatorSpec for ProjectSpec {
+    fn name(&self) -> &'static str {
+        "project"
+    }
+
+    fn title(&self) -> &'static str {
+        "Projection"
+    }
+
+    fn describe(&self, names: &[Vec<String>]) -> String {
+        format!(": {}", self.column_names(names).join(", "))
+    }
+
+    fn column_names(&self, _names: &[Vec<String>]) -> Vec<String> {
+        self.expressions.iter().map(|expression| expression.text.clone()).collect()
+    }
+
+    fn expressions(&self) -> Vec<&StoredExpression> {
+        self.expressions.iter().collect()
+    }
+
+    fn output_schema(&self, inputs: &[SchemaRef], scope: &ExpressionScope) -> Result<SchemaRef> {
+        let input = only_input(inputs)?;
+        expression::output_schema(&compiled(&self.expressions, input, scope)?, input)
+    }
+
+    fn build(
+        &self,
+        inputs: &[SchemaRef],
+        _metrics: &Arc<NodeMetrics>,
+        context: &OperatorContext<'_>,
+    ) -> Result<Box<dyn Operator>> {
+        Ok(Box::new(Project::new(&self.expressions, only_input(inputs)?, context)?))
+    }
+}
 
 /// See the module.
 pub struct Project {
@@ -28,18 +74,6 @@ impl Project {
         let schema = expression::output_schema(&expressions, input)?;
         Ok(Self { expressions, schema })
     }
-}
-
-/// Columns that come out for those of `input`.
-///
-/// # Errors
-/// An expression does not fit the input.
-pub(super) fn output_schema(
-    expressions: &[StoredExpression],
-    input: &Schema,
-    scope: &ExpressionScope,
-) -> Result<SchemaRef> {
-    expression::output_schema(&compiled(expressions, input, scope)?, input)
 }
 
 fn compiled(

@@ -14,6 +14,7 @@ use crate::changelog::Changelog;
 use crate::engine::aggregate::{self, GroupAggregateSpec};
 use crate::engine::dataflow::{NodeKind, OperatorKind};
 use crate::engine::expression::StoredExpression;
+use crate::engine::operators::project::ProjectSpec;
 use crate::error::{Error, Result};
 
 impl Planner<'_> {
@@ -121,7 +122,7 @@ impl Planner<'_> {
             .collect::<Result<Vec<_>>>()?;
         fragment.follow_projection(&extracted.expressions, &extracted.schema);
         let changelog = fragment.changelog;
-        self.push(fragment, OperatorKind::Project { expressions: stored }, None, changelog);
+        self.push(fragment, OperatorKind::Project(ProjectSpec { expressions: stored }), None, changelog);
         fragment.schema = DFSchema::new_with_metadata(fields, HashMap::new())?;
         fragment.extra = 0;
         Ok(())

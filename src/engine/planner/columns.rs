@@ -7,7 +7,6 @@ use datafusion::arrow::datatypes::SchemaRef;
 use crate::clock::{Clock, SystemClock};
 use crate::engine::dataflow::{Dataflow, NodeKind};
 use crate::engine::expression::ExpressionScope;
-use crate::engine::operators;
 use crate::error::Result;
 
 /// Tells the columns of sources and operators; a sink's are known where it is planned.
@@ -24,7 +23,7 @@ pub(super) fn complete(dataflow: &mut Dataflow) -> Result<()> {
             NodeKind::Source(source) => Arc::new(source.table.schema()?.project(&source.projection)?),
             NodeKind::Operator(kind) => {
                 let inputs = node.inputs.iter().map(|input| dataflow.input_schema(input).cloned());
-                operators::output_schema(kind, &inputs.collect::<Result<Vec<SchemaRef>>>()?, &scope)?
+                kind.spec().output_schema(&inputs.collect::<Result<Vec<SchemaRef>>>()?, &scope)?
             }
             NodeKind::Sink(_) => continue,
         };

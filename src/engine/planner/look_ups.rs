@@ -12,9 +12,10 @@ use datafusion::logical_expr::expr::ScalarFunction;
 
 use super::Planner;
 use super::fragment::Fragment;
-use crate::engine::dataflow::{LookUpCall, OperatorKind};
+use crate::engine::dataflow::OperatorKind;
 use crate::engine::expression::StoredExpression;
 use crate::engine::lookup::LookupFunction;
+use crate::engine::operators::look_up::{LookUpCall, LookUpSpec};
 use crate::error::{Error, Result};
 
 /// Expressions without look-up calls, over a schema that has a column for each of the calls.
@@ -61,7 +62,7 @@ impl Planner<'_> {
             path.has_look_ups = true;
         }
         let changelog = fragment.changelog;
-        self.push(fragment, OperatorKind::LookUp { calls: look_ups }, None, changelog);
+        self.push(fragment, OperatorKind::LookUp(LookUpSpec { calls: look_ups }), None, changelog);
         Ok(Extracted { expressions: replaced, schema: DFSchema::new_with_metadata(fields, HashMap::new())? })
     }
 }

@@ -19,6 +19,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use super::dataflow::{Dataflow, FORMAT_VERSION, Input, JobSettings, Node, NodeKind, OperatorKind};
 use super::expression::StoredExpression;
 use super::lookup::operator_name;
+use super::operators::filter::FilterSpec;
+use super::operators::project::ProjectSpec;
 use super::plan::{StateTtl, Watermark};
 use crate::changelog::Changelog;
 use crate::connectors::table_provider::ConnectorTable;
@@ -99,7 +101,7 @@ fn assign_ids(dataflow: &mut Dataflow) {
         let kind = match &node.kind {
             NodeKind::Source(_) => "source",
             NodeKind::Sink(_) => "sink",
-            NodeKind::Operator(kind) => kind.name(),
+            NodeKind::Operator(kind) => kind.spec().name(),
         };
         let count: &mut usize = counts.entry(kind).or_default();
         node.id = format!("{kind}-{count}");
@@ -200,7 +202,7 @@ impl Planner<'_> {
             .collect::<Result<Vec<_>>>()?;
         fragment.follow_projection(&extracted.expressions, &extracted.schema);
         let changelog = fragment.changelog;
-        self.push(fragment, OperatorKind::Project { expressions: stored }, None, changelog);
+        self.push(fragment, OperatorKind::Project(ProjectSpec { expressions: stored }), None, changelog);
         if let Some(path) = &mut fragment.aggregate {
             path.projections.extend(&fragment.nodes);
         }
@@ -214,7 +216,7 @@ impl Planner<'_> {
         for predicate in &extracted.expressions {
             let predicate = StoredExpression::new(predicate, &extracted.schema)?;
             let changelog = fragment.changelog;
-            self.push(fragment, OperatorKind::Filter { predicate }, None, changelog);
+            self.push(fragment, OperatorKind::Filter(FilterSpec { predicate }), None, changelog);
         }
         fragment.follow_filter();
         Ok(())
@@ -229,7 +231,7 @@ impl Planner<'_> {
                 .map(|column| StoredExpression::new(column, &fragment.schema))
                 .collect::<Result<Vec<_>>>()?;
             let changelog = fragment.changelog;
-            self.push(fragment, OperatorKind::Project { expressions: stored }, None, changelog);
+            self.push(fragment, OperatorKind::Project(ProjectSpec { expressions: stored }), None, changelog);
             if let Some(path) = &mut fragment.aggregate {
                 path.projections.extend(&fragment.nodes);
             }

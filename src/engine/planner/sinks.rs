@@ -13,6 +13,8 @@ use crate::connectors::table_provider::ConnectorTable;
 use crate::connectors::{Sink, SinkKind};
 use crate::engine::dataflow::{NodeKind, OperatorKind, SinkNode, UpsertMaterialize};
 use crate::engine::expression::StoredExpression;
+use crate::engine::operators::materialize::spec::MaterializeSpec;
+use crate::engine::operators::project::ProjectSpec;
 use crate::error::{Error, ErrorKind, Result};
 
 impl Planner<'_> {
@@ -97,12 +99,12 @@ impl Planner<'_> {
         let is_append = fragment.changelog == Changelog::Append;
         let needs_rows = !is_append && (!is_sinks_key || is_forced) && materialize != UpsertMaterialize::None;
         if needs_rows || wants_version {
-            let kind = OperatorKind::Materialize {
+            let kind = OperatorKind::Materialize(MaterializeSpec {
                 key: key.to_vec(),
                 input: fragment.changelog,
                 version: wants_version,
                 state_ttl_ms: ttl,
-            };
+            });
             let is_spread = fragment.distribution.as_deref() == Some(key);
             let keyed_by = (!is_spread).then(|| key.to_vec());
             self.push(fragment, kind, keyed_by, Changelog::Upsert);
@@ -124,7 +126,8 @@ impl Planner<'_> {
                 (0..=width).map(|place| Field::new(format!("#{place}"), DataType::Int64, true)).collect();
             let given = DFSchema::try_from(Schema::new(fields))?;
             let version = StoredExpression::new(&Expr::Column(given.columns()[width].clone()), &given)?;
-            if let NodeKind::Operator(OperatorKind::Project { expressions }) = &mut self.nodes[*node].kind {
+            if let NodeKind::Operator(OperatorKind::Project(ProjectSpec { expressions })) = &mut self.nodes[*node].kind
+            {
                 width = expressions.len();
                 expressions.push(version);
             }
@@ -137,7 +140,9 @@ impl Planner<'_> {
         let mut nodes = fragment.nodes.clone();
         while let Some(node) = nodes.pop() {
             match &self.nodes[node].kind {
-                NodeKind::Operator(kind) if kind.is_stateful() => return format!("operator {}", kind.title()),
+                NodeKind::Operator(kind) if kind.spec().is_stateful() => {
+                    return format!("operator {}", kind.spec().title());
+                }
                 NodeKind::Source(source) => return format!("table \"{}\"", source.table.name),
                 _ => nodes.extend(self.nodes[node].upstream()),
             }

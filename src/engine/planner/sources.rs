@@ -14,6 +14,9 @@ use crate::connectors::TableDeclaration;
 use crate::connectors::table_provider::ConnectorTable;
 use crate::engine::dataflow::{Dataflow, NodeKind, OperatorKind, SourceNode, WatermarkSpec};
 use crate::engine::expression::StoredExpression;
+use crate::engine::operators::changelog_normalize::spec::ChangelogNormalizeSpec;
+use crate::engine::operators::filter::FilterSpec;
+use crate::engine::operators::project::ProjectSpec;
 use crate::error::{Error, Result};
 
 impl Planner<'_> {
@@ -58,14 +61,15 @@ impl Planner<'_> {
                 Error::invalid(format!("table \"{}\" gives changes by key and declares none", declaration.name))
                     .hint("Declare PRIMARY KEY (…) NOT ENFORCED.")
             })?;
-            let kind = OperatorKind::ChangelogNormalize { key: key.clone(), state_ttl_ms: self.state_ttl_ms() };
+            let spec = ChangelogNormalizeSpec { key: key.clone(), state_ttl_ms: self.state_ttl_ms() };
+            let kind = OperatorKind::ChangelogNormalize(spec);
             self.push(&mut fragment, kind, Some(key.clone()), Changelog::Retract);
             fragment.distribution = Some(key);
         }
         for filter in &scan.filters {
             let predicate = StoredExpression::new(filter, &widened)?;
             let changelog = fragment.changelog;
-            self.push(&mut fragment, OperatorKind::Filter { predicate }, None, changelog);
+            self.push(&mut fragment, OperatorKind::Filter(FilterSpec { predicate }), None, changelog);
         }
         // Key columns that the query does not take are known no longer.
         let width = fragment.schema.fields().len();
@@ -121,7 +125,12 @@ impl Planner<'_> {
                 StoredExpression::new(&Expr::Column(given.columns()[place].clone()), &given)
             })
             .collect::<Result<Vec<_>>>()?;
-        Ok(self.add(NodeKind::Operator(OperatorKind::Project { expressions }), vec![source], None, changelog))
+        Ok(self.add(
+            NodeKind::Operator(OperatorKind::Project(ProjectSpec { expressions })),
+            vec![source],
+            None,
+            changelog,
+        ))
     }
 }
 

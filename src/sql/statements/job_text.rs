@@ -48,7 +48,7 @@ fn facts_of(node: &Node, status: &NodeStatus) -> String {
     facts.push(format!("{:.0} rows/s", status.rows_per_second));
     facts.push(format!("busy {:.0} %", status.busy * 100.0));
     facts.push(format!("back-pressured {:.0} %", status.backpressured * 100.0));
-    let is_stateful = matches!(&node.kind, NodeKind::Operator(kind) if kind.is_stateful());
+    let is_stateful = matches!(&node.kind, NodeKind::Operator(kind) if kind.spec().is_stateful());
     if is_stateful || status.state_keys > 0 {
         facts.push(format!("state {} keys, {} bytes", status.state_keys, status.state_bytes));
     }

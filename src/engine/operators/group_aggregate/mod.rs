@@ -16,6 +16,7 @@ mod lists;
 mod make;
 mod output;
 mod retracted_extremes;
+pub mod spec;
 mod spill;
 mod state;
 mod sums;
