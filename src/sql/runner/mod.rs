@@ -140,24 +140,7 @@ impl Runnable for Deep<Statement> {
                 Statement::Query(_) | Statement::Insert(_) | Statement::Explain(_) => {
                     Err(Error::internal("a query runs through its plan"))
                 }
-                Statement::ExplainJob(statement) => statement.execute(session),
-                Statement::StatementSet(statement) => statement.execute(session).await,
-                Statement::CreateTable(statement) => statement.execute(session).await,
-                Statement::CreateView(statement) => statement.execute(session).await,
-                Statement::CreateSchema(statement) => statement.execute(session),
-                Statement::CreateFunction(statement) => statement.execute(session).await,
-                Statement::CreateJob(statement) => statement.execute(session).await,
-                Statement::DropObject(statement) => statement.execute(session),
-                Statement::UseSchema(statement) => statement.execute(session),
-                Statement::Show(statement) => statement.execute(session).await,
-                Statement::ShowCreateTable(statement) => statement.execute(session),
-                Statement::Describe(statement) => statement.execute(session),
-                Statement::JobControl(statement) => statement.execute(session).await,
-                Statement::Set(statement) => statement.execute(session),
-                Statement::Reset(statement) => statement.execute(session),
-                Statement::ShowSetting(statement) => statement.execute(session),
-                Statement::Discard(statement) => statement.execute(session),
-                Statement::Transaction(statement) => statement.execute(session).await,
+                Statement::Control(control) => control.run(session).await,
                 Statement::Prepared(statement) => prepared::execute(statement, session).await,
             }
         })

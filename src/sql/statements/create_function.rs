@@ -1,6 +1,7 @@
 //! CREATE FUNCTION … LANGUAGE SQL: the body is planned at once, and kept as text.
 
-use super::super::session::{Outcome, Session};
+use super::super::session::{Outcome, Running, Session};
+use super::control::Control;
 use super::outcomes::done;
 use crate::catalog::{Change, DEFAULT_SCHEMA, FunctionEntry};
 use crate::error::{Error, Result};
@@ -69,5 +70,15 @@ impl CreateFunction {
             replace: declaration.replace,
         })?;
         Ok(done("CREATE FUNCTION"))
+    }
+}
+
+impl Control for CreateFunction {
+    fn writes(&self) -> Option<&'static str> {
+        Some("CREATE FUNCTION")
+    }
+
+    fn run<'a>(&'a self, session: &'a mut Session) -> Running<'a> {
+        Box::pin(self.execute(session))
     }
 }

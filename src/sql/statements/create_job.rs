@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::super::session::{Existing, Outcome, Purpose, Session};
+use super::super::session::{Existing, Outcome, Purpose, Running, Session};
 use super::Statement;
+use super::control::Control;
 use super::insert::{self, Insert};
 use super::outcomes::done;
 use super::statement_set::{StatementSet, needs_unbounded};
@@ -45,10 +46,11 @@ impl CreateJob {
         cursor.expect_word("AS")?;
         if StatementSet::is_next(cursor) {
             let purpose = Purpose::CreateJob { name, existing };
-            return Ok(Statement::StatementSet(StatementSet::parse(cursor, purpose)?));
+            return Ok(Statement::Control(Arc::new(StatementSet::parse(cursor, purpose)?)));
         }
         let text = cursor.text().to_owned();
-        Ok(Statement::CreateJob(Self { name, existing, insert: Arc::new(Insert::parse(cursor)?), text }))
+        let insert = Arc::new(Insert::parse(cursor)?);
+        Ok(Statement::Control(Arc::new(Self { name, existing, insert, text })))
     }
 
     /// Submits the job.
@@ -63,5 +65,15 @@ impl CreateJob {
             }
         }
         Ok(done("CREATE JOB"))
+    }
+}
+
+impl Control for CreateJob {
+    fn writes(&self) -> Option<&'static str> {
+        Some("CREATE JOB")
+    }
+
+    fn run<'a>(&'a self, session: &'a mut Session) -> Running<'a> {
+        Box::pin(self.execute(session))
     }
 }

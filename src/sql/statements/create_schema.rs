@@ -3,7 +3,8 @@
 use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::session::{Outcome, Session};
+use super::super::session::{Outcome, Running, Session};
+use super::control::Control;
 use super::outcomes::done;
 use crate::catalog::Change;
 use crate::error::{Error, Result, SqlState};
@@ -73,5 +74,15 @@ impl CreateSchema {
         }
         session.change(Change::CreateSchema { database, schema, comment: self.comment.clone() })?;
         Ok(done(self.tag))
+    }
+}
+
+impl Control for CreateSchema {
+    fn writes(&self) -> Option<&'static str> {
+        Some("CREATE SCHEMA")
+    }
+
+    fn run<'a>(&'a self, session: &'a mut Session) -> Running<'a> {
+        Box::pin(std::future::ready(self.execute(session)))
     }
 }

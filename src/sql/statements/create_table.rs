@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::session::{Outcome, Session};
+use super::super::session::{Outcome, Running, Session};
+use super::control::Control;
 use super::outcomes::done;
 use crate::catalog::table::{TableColumn, Watermark};
 use crate::catalog::{Change, TableEntry};
@@ -427,5 +428,15 @@ impl CreateTable {
             }
         }
         Ok(entry)
+    }
+}
+
+impl Control for CreateTable {
+    fn writes(&self) -> Option<&'static str> {
+        Some("CREATE TABLE")
+    }
+
+    fn run<'a>(&'a self, session: &'a mut Session) -> Running<'a> {
+        Box::pin(self.execute(session))
     }
 }

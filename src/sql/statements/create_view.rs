@@ -3,7 +3,8 @@
 use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::session::{Outcome, Session};
+use super::super::session::{Outcome, Running, Session};
+use super::control::Control;
 use super::outcomes::done;
 use crate::catalog::{Change, ViewEntry};
 use crate::data_type;
@@ -93,5 +94,15 @@ impl CreateView {
             replace: self.replace,
         })?;
         Ok(done("CREATE VIEW"))
+    }
+}
+
+impl Control for CreateView {
+    fn writes(&self) -> Option<&'static str> {
+        Some("CREATE VIEW")
+    }
+
+    fn run<'a>(&'a self, session: &'a mut Session) -> Running<'a> {
+        Box::pin(self.execute(session))
     }
 }

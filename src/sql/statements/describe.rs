@@ -3,7 +3,8 @@
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::sql::sqlparser::ast::Ident;
 
-use super::super::session::{Outcome, Session};
+use super::super::session::{Outcome, Running, Session};
+use super::control::Control;
 use super::outcomes::{text_rows, text_schema};
 use crate::catalog::TableEntry;
 use crate::connectors::ColumnKind;
@@ -64,6 +65,16 @@ impl Describe {
             provider.schema().fields().iter().map(row).collect()
         };
         text_rows("DESCRIBE", self::schema(), &rows)
+    }
+}
+
+impl Control for Describe {
+    fn result(&self, _session: &Session) -> Option<SchemaRef> {
+        Some(schema())
+    }
+
+    fn run<'a>(&'a self, session: &'a mut Session) -> Running<'a> {
+        Box::pin(std::future::ready(self.execute(session)))
     }
 }
 

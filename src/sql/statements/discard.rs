@@ -1,6 +1,7 @@
 //! DISCARD: what a pooler sends before it gives the connection to somebody else.
 
-use super::super::session::{Outcome, Session, TransactionStatus};
+use super::super::session::{Outcome, Running, Session, TransactionStatus};
+use super::control::Control;
 use super::outcomes::done;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::Cursor;
@@ -59,5 +60,11 @@ impl Discard {
                 Ok(done("DISCARD TEMP"))
             }
         }
+    }
+}
+
+impl Control for Discard {
+    fn run<'a>(&'a self, session: &'a mut Session) -> Running<'a> {
+        Box::pin(std::future::ready(self.execute(session)))
     }
 }

@@ -3,7 +3,8 @@
 use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::session::{Outcome, Session};
+use super::super::session::{Outcome, Running, Session};
+use super::control::Control;
 use super::outcomes::done;
 use super::refused;
 use crate::catalog::Change;
@@ -181,5 +182,15 @@ impl DropObject {
                 }))
             }
         }
+    }
+}
+
+impl Control for DropObject {
+    fn writes(&self) -> Option<&'static str> {
+        Some("DROP")
+    }
+
+    fn run<'a>(&'a self, session: &'a mut Session) -> Running<'a> {
+        Box::pin(std::future::ready(self.execute(session)))
     }
 }

@@ -71,7 +71,7 @@ impl Explain {
             }
         }
         if cursor.peek_words(&["JOB"]) {
-            return Ok(Statement::ExplainJob(ExplainJob::parse(cursor)?));
+            return Ok(Statement::Control(Arc::new(ExplainJob::parse(cursor)?)));
         }
         if StatementSet::is_next(cursor) {
             if analyze {
@@ -79,7 +79,7 @@ impl Explain {
                     .at(cursor.position())
                     .hint("Submit it, then EXPLAIN ANALYZE JOB."));
             }
-            return Ok(Statement::StatementSet(StatementSet::parse(cursor, Purpose::Explain { verbose })?));
+            return Ok(Statement::Control(Arc::new(StatementSet::parse(cursor, Purpose::Explain { verbose })?)));
         }
         let explained = if cursor.peek_words(&["INSERT"]) {
             Explained::Insert(Arc::new(Insert::parse(cursor)?))

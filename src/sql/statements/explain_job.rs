@@ -1,6 +1,9 @@
 //! EXPLAIN [ANALYZE] JOB: a submitted job's dataflow with what each of its nodes did so far. DESCRIBE JOB shows the same.
 
-use super::super::session::{Outcome, Session};
+use datafusion::arrow::datatypes::SchemaRef;
+
+use super::super::session::{Outcome, Running, Session};
+use super::control::Control;
 use super::{job_control, job_text, plan_text};
 use crate::engine::dataflow::Dataflow;
 use crate::error::Result;
@@ -32,5 +35,15 @@ impl ExplainJob {
         let dataflow = Dataflow::from_json(&snapshot.jobs[&name].dataflow)?;
         let status = session.server().jobs.status().into_iter().find(|status| status.name == name);
         plan_text::rows(job_text::lines(&dataflow, status.as_ref()))
+    }
+}
+
+impl Control for ExplainJob {
+    fn result(&self, _session: &Session) -> Option<SchemaRef> {
+        Some(plan_text::schema())
+    }
+
+    fn run<'a>(&'a self, session: &'a mut Session) -> Running<'a> {
+        Box::pin(std::future::ready(self.execute(session)))
     }
 }

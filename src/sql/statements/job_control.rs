@@ -3,7 +3,8 @@
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::session::{Outcome, Session};
+use super::super::session::{Outcome, Running, Session};
+use super::control::Control;
 use super::job_text::{self, rfc3339};
 use super::outcomes::{done, text_rows, text_schema};
 use super::resume_skip::Skip;
@@ -213,6 +214,20 @@ impl JobControl {
             vec![Some("dataflow".to_owned()), Some(dataflow)],
         ];
         text_rows("DESCRIBE", text_schema(&["property", "value"]), &rows)
+    }
+}
+
+impl Control for JobControl {
+    fn result(&self, _session: &Session) -> Option<SchemaRef> {
+        self.schema()
+    }
+
+    fn writes(&self) -> Option<&'static str> {
+        JobControl::writes(self)
+    }
+
+    fn run<'a>(&'a self, session: &'a mut Session) -> Running<'a> {
+        Box::pin(self.execute(session))
     }
 }
 

@@ -2,7 +2,8 @@
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::session::{Outcome, Session};
+use super::super::session::{Outcome, Running, Session};
+use super::control::Control;
 use super::outcomes::done;
 use crate::error::Result;
 use crate::sql::parser::Cursor;
@@ -43,5 +44,11 @@ impl Reset {
             None => session.settings_mut().reset_all(),
         }
         Ok(done("RESET"))
+    }
+}
+
+impl Control for Reset {
+    fn run<'a>(&'a self, session: &'a mut Session) -> Running<'a> {
+        Box::pin(std::future::ready(self.execute(session)))
     }
 }

@@ -2,7 +2,8 @@
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::session::{Outcome, Session, TransactionStatus};
+use super::super::session::{Outcome, Running, Session, TransactionStatus};
+use super::control::Control;
 use super::outcomes::done;
 use crate::error::{Error, Result};
 use crate::sql::parser::Cursor;
@@ -123,6 +124,12 @@ impl Set {
             session.notice(format!("{}: {}", self.name, why.trim_end_matches('.').replacen("Without", "without", 1)));
         }
         Ok(done("SET"))
+    }
+}
+
+impl Control for Set {
+    fn run<'a>(&'a self, session: &'a mut Session) -> Running<'a> {
+        Box::pin(std::future::ready(self.execute(session)))
     }
 }
 

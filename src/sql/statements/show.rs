@@ -7,7 +7,8 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::sqlparser::ast::Ident;
 
-use super::super::session::{Outcome, Session};
+use super::super::session::{Outcome, Running, Session};
+use super::control::Control;
 use super::outcomes::{batch_rows, text_rows};
 use super::show_jobs;
 use crate::error::{Error, Result};
@@ -145,6 +146,16 @@ impl Show {
             rows.retain(|row| row[0].as_deref().is_some_and(|name| like(pattern, name)));
         }
         text_rows("SHOW", self.schema(), &rows)
+    }
+}
+
+impl Control for Show {
+    fn result(&self, _session: &Session) -> Option<SchemaRef> {
+        Some(self.schema())
+    }
+
+    fn run<'a>(&'a self, session: &'a mut Session) -> Running<'a> {
+        Box::pin(self.execute(session))
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast::Ident;
 
-use super::super::session::{Outcome, Session};
+use super::super::session::{Outcome, Running, Session};
+use super::control::Control;
 use super::outcomes::text_rows;
 use crate::catalog::TableEntry;
 use crate::connectors::ColumnKind;
@@ -71,6 +72,16 @@ impl ShowCreateTable {
             }
         };
         text_rows("SHOW", self.schema(), &[vec![Some(text)]])
+    }
+}
+
+impl Control for ShowCreateTable {
+    fn result(&self, _session: &Session) -> Option<SchemaRef> {
+        Some(self.schema())
+    }
+
+    fn run<'a>(&'a self, session: &'a mut Session) -> Running<'a> {
+        Box::pin(std::future::ready(self.execute(session)))
     }
 }
 

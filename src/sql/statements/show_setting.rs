@@ -3,7 +3,8 @@
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::session::{Outcome, Session};
+use super::super::session::{Outcome, Running, Session};
+use super::control::Control;
 use super::outcomes::{text_rows, text_schema};
 use crate::error::{Result, SqlState};
 use crate::sql::parser::Cursor;
@@ -81,5 +82,15 @@ impl ShowSetting {
                 .collect(),
         };
         text_rows("SHOW", self.schema(session), &rows)
+    }
+}
+
+impl Control for ShowSetting {
+    fn result(&self, session: &Session) -> Option<SchemaRef> {
+        Some(self.schema(session))
+    }
+
+    fn run<'a>(&'a self, session: &'a mut Session) -> Running<'a> {
+        Box::pin(std::future::ready(self.execute(session)))
     }
 }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::session::{Existing, Outcome, Purpose, Session};
+use datafusion::arrow::datatypes::SchemaRef;
+
+use super::super::session::{Existing, Outcome, Purpose, Running, Session};
+use super::control::Control;
 use super::insert::{self, Insert};
 use super::outcomes::done;
 use super::plan_text;
@@ -99,6 +102,20 @@ impl StatementSet {
             members.push(insert::plan(session, member, &[], &self.text).await?);
         }
         run(session, &self.purpose, members).await
+    }
+}
+
+impl Control for StatementSet {
+    fn result(&self, _session: &Session) -> Option<SchemaRef> {
+        self.is_explained().then(plan_text::schema)
+    }
+
+    fn writes(&self) -> Option<&'static str> {
+        (!self.is_explained()).then_some("INSERT")
+    }
+
+    fn run<'a>(&'a self, session: &'a mut Session) -> Running<'a> {
+        Box::pin(self.execute(session))
     }
 }
 

@@ -1,8 +1,12 @@
 //! BEGIN, COMMIT, ROLLBACK and savepoints: DDL and jobs of a block take effect together at COMMIT, where its INSERTs that do not
 //! end become one job. Rows written by bounded INSERTs do not take part: they go to outside systems at once.
 
-use super::super::session::{Outcome, Session, TransactionStatus};
+use datafusion::arrow::datatypes::SchemaRef;
+
+use super::super::session::{InSet, Outcome, Purpose, Running, Session, TransactionStatus};
+use super::control::Control;
 use super::outcomes::done;
+use super::plan_text;
 use super::set::{Modes, modes};
 use super::statement_set;
 use crate::error::{Error, Result};
@@ -143,6 +147,30 @@ impl Transaction {
             Self::Release(name) => session.release(name).map(|()| done("RELEASE")),
             Self::RollbackTo(name) => session.roll_back_to(name).map(|()| done("ROLLBACK")),
         }
+    }
+}
+
+impl Control for Transaction {
+    fn result(&self, session: &Session) -> Option<SchemaRef> {
+        let explains = matches!(session.set_purpose(), Some(Purpose::Explain { .. }));
+        (matches!(self, Transaction::End) && explains).then(plan_text::schema)
+    }
+
+    fn ends_block(&self) -> bool {
+        Transaction::ends_block(self)
+    }
+
+    fn in_set(&self) -> InSet {
+        match self {
+            Transaction::Savepoint(_) | Transaction::Release(_) => InSet::Member,
+            Transaction::Commit => InSet::Commit,
+            other if other.ends_block() => InSet::End,
+            _ => InSet::Refused,
+        }
+    }
+
+    fn run<'a>(&'a self, session: &'a mut Session) -> Running<'a> {
+        Box::pin(self.execute(session))
     }
 }
 

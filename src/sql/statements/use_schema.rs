@@ -2,7 +2,8 @@
 
 use datafusion::sql::sqlparser::ast::Ident;
 
-use super::super::session::{Outcome, Session};
+use super::super::session::{Outcome, Running, Session};
+use super::control::Control;
 use super::outcomes::done;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::{Cursor, fold};
@@ -63,5 +64,11 @@ impl UseSchema {
         let path = if schema == "public" { quoted } else { format!("{quoted}, public") };
         session.settings_mut().set("search_path", &path)?;
         Ok(done("USE"))
+    }
+}
+
+impl Control for UseSchema {
+    fn run<'a>(&'a self, session: &'a mut Session) -> Running<'a> {
+        Box::pin(std::future::ready(self.execute(session)))
     }
 }

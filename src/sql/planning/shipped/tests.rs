@@ -1,5 +1,5 @@
 use super::*;
-use crate::sql::statements::{Statement, parse};
+use crate::sql::statements::parse;
 
 #[test]
 fn every_script_is_read() {
@@ -10,7 +10,7 @@ fn every_script_is_read() {
     }
     for table in tables() {
         let declaration = declaration(table).unwrap();
-        assert!(matches!(parse(declaration.trim_end_matches(';')), Ok(Statement::CreateTable(_))), "{declaration}");
+        assert_eq!(parse(declaration.trim_end_matches(';')).unwrap().writes(), Some("CREATE TABLE"), "{declaration}");
         assert!(declaration.starts_with(&format!("CREATE TABLE IF NOT EXISTS {table} (")), "{declaration}");
     }
 }
