@@ -40,7 +40,7 @@ impl ExpressionScope {
         options.extensions.insert(ValueLimit(JOB_BYTES_MAX));
         let options = Arc::new(options);
         let context = SessionContext::new_with_config(config);
-        for function in crate::functions::all(clock) {
+        for function in crate::functions::registry::all(clock) {
             context.register_udf(function.as_ref().clone());
         }
         let mut properties = ExecutionProps::new();

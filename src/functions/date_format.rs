@@ -11,9 +11,31 @@ use datafusion::arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicro
 use datafusion::error::Result;
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 
+use super::entry::{Entry, Maker};
 use super::time::local_time;
 use super::{ColumnFunction, datetime_input, no_such_call};
 use crate::error::Error;
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::public(
+        "date_format",
+        &["timestamp, text → text", "timestamptz, text → text", "date, text → text", "text, text → text"],
+        "A timestamp as a text by a pattern of Java's letters; a TIMESTAMP_LTZ in the session's time \
+         zone.",
+        Maker::Plain(date_format),
+    )
+    .stable()
+    .example("DATE_FORMAT(TIMESTAMP '2024-01-05 13:04:05', 'yyyy-MM')", "2024-01"),
+    Entry::public(
+        "from_unixtime",
+        &["bigint → text", "bigint, text → text"],
+        "Seconds since 1970 as a text in the session's time zone, by a pattern of Java's letters.",
+        Maker::Plain(from_unixtime),
+    )
+    .stable()
+    .example("FROM_UNIXTIME(0, 'yyyy')", "1970"),
+];
 
 /// Letters of one field of a pattern: so many places are written.
 const FIELD_LETTERS_MAX: usize = 64;

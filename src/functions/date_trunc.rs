@@ -11,9 +11,20 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use datafusion::scalar::ScalarValue;
 
+use super::entry::{Entry, Maker};
 use super::no_such_call;
 use super::timestamp_precision::per_second;
 use crate::error::Error;
+
+/// What the registry knows of it.
+pub(super) const ENTRIES: &[Entry] = &[Entry::public(
+    "date_trunc",
+    &["text, timestamp → timestamp", "text, timestamptz → timestamptz"],
+    "The beginning of a timestamp's year, quarter, month, week, day, hour, minute or second.",
+    Maker::Plain(date_trunc),
+)
+.aliases(&["datetrunc"])
+.example("DATE_TRUNC('month', TIMESTAMP '2024-01-05 13:04:05')", "2024-01-01 00:00:00")];
 
 /// The function.
 pub fn date_trunc() -> Arc<ScalarUDF> {
@@ -55,7 +66,10 @@ impl Unit {
             _ => {
                 return Err(Error::row(format!("unit \"{text}\" not recognized for type timestamp"))
                     .code("22023")
-                    .hint("Known are microsecond, millisecond, second, minute, hour, day, week, month, quarter, year, decade, century, millennium.")
+                    .hint(
+                        "Known are microsecond, millisecond, second, minute, hour, day, week, month, quarter, year, \
+         decade, century, millennium.",
+                    )
                     .into());
             }
         })

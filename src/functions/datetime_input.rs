@@ -14,10 +14,18 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
+use super::entry::{Entry, Maker};
 use super::no_such_call;
 use super::timestamp_precision::per_second;
 use crate::data_type::{parse as parse_type, to_flink};
 use crate::error::{Error, Result};
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::internal(NAME, "CAST of a text to a date, a time or a timestamp.", Maker::Plain(|| datetime_input(false))),
+    Entry::internal(TRY, "TRY_CAST of a text to a date, a time or a timestamp.", Maker::Plain(|| datetime_input(true))),
+    Entry::internal(LOCAL, "A TIMESTAMP as a TIMESTAMP_LTZ.", Maker::Plain(local_instant)),
+];
 
 /// Name of the cast of text.
 pub const NAME: &str = "datetime_input";

@@ -11,9 +11,14 @@ use datafusion::logical_expr::{
 };
 
 use super::decimals::{narrowed, of_two, parts, power_of_ten, rounded_quotient, two_decimals, value};
+use super::entry::{Entry, Maker};
 use super::no_such_call;
 use crate::data_type::NUMERIC_PRECISION;
 use crate::error::Error;
+
+/// What the registry knows of it.
+pub(super) const ENTRIES: &[Entry] =
+    &[Entry::internal(NAME, "`/` of decimals and whole numbers.", Maker::Plain(decimal_divide))];
 
 /// Its name.
 pub const NAME: &str = "decimal_divide";

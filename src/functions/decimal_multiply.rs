@@ -9,9 +9,14 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
 use super::decimals::{of_two, parts, power_of_ten, rounded_quotient, two_decimals, value};
+use super::entry::{Entry, Maker};
 use super::no_such_call;
 use crate::data_type::{NUMERIC_PRECISION, NUMERIC_SCALE};
 use crate::error::Error;
+
+/// What the registry knows of it.
+pub(super) const ENTRIES: &[Entry] =
+    &[Entry::internal(NAME, "`*` of decimals whose product may be long.", Maker::Plain(decimal_multiply))];
 
 /// Its name.
 pub const NAME: &str = "decimal_multiply";

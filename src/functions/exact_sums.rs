@@ -20,6 +20,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
+use super::entry::{Aggregation, Entry};
 use super::no_such_call;
 use crate::data_type::{NUMERIC_PRECISION, NUMERIC_SCALE, is_unconstrained_numeric, unconstrained_numeric};
 use crate::error::Error;
@@ -31,6 +32,25 @@ const AVERAGE_PLACES: i8 = 6;
 const MORE_PLACES: i8 = 4;
 /// Digits whose sums fit 128 bits for all rows that there may be.
 const NARROW_DIGITS: u8 = 20;
+
+/// What the list of aggregates knows of them.
+pub(super) const ENTRIES: &[Entry<Aggregation>] = &[
+    Entry::public(
+        "avg",
+        &["bigint → numeric", "numeric → numeric", "double precision → double precision", "interval → interval"],
+        "The average, exact for whole numbers and decimals. Of intervals in queries only.",
+        Aggregation::OF_JOBS.made(avg),
+    )
+    .aliases(&["mean"])
+    .example("AVG(x)", "1.5"),
+    Entry::public(
+        "sum",
+        &["bigint → bigint", "numeric → numeric", "double precision → double precision", "interval → interval"],
+        "The sum, exact for whole numbers and decimals. Of intervals in queries only.",
+        Aggregation::OF_JOBS.made(sum),
+    )
+    .example("SUM(x)", "3"),
+];
 
 /// SUM
 pub fn sum() -> AggregateUDF {

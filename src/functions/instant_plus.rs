@@ -14,10 +14,15 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 
 use super::datetime_input::{instant, zone_of};
+use super::entry::{Entry, Maker};
 use super::intervals::INTERVAL;
 use super::no_such_call;
 use super::timestamp_precision::per_second;
 use crate::error::{Error, Result};
+
+/// What the registry knows of it.
+pub(super) const ENTRIES: &[Entry] =
+    &[Entry::internal(NAME, "`+` and `-` of a TIMESTAMP_LTZ and an interval.", Maker::Plain(instant_plus))];
 
 /// The function's name.
 pub const NAME: &str = "instant_plus";

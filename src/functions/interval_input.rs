@@ -9,9 +9,16 @@ use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano};
 use datafusion::logical_expr::{Expr, ScalarUDF, Volatility, lit};
 use datafusion::scalar::ScalarValue;
 
+use super::entry::{Entry, Maker};
 use super::intervals::INTERVAL;
 use super::{ColumnFunction, no_such_call};
 use crate::error::{Error, Result};
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::internal(NAME, "CAST of a text to an interval.", Maker::Plain(|| interval_input(false))),
+    Entry::internal(TRY, "TRY_CAST of a text to an interval.", Maker::Plain(|| interval_input(true))),
+];
 
 /// Name of the cast of text.
 pub const NAME: &str = "interval_input";

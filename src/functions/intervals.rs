@@ -15,8 +15,17 @@ use datafusion::arrow::datatypes::{
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, ScalarUDF, Volatility};
 
+use super::entry::{Entry, Maker};
 use super::{ColumnFunction, no_such_call};
 use crate::error::Error;
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::internal(MINUS, "`-` of timestamps.", Maker::Plain(timestamp_minus)),
+    Entry::internal(LENGTH, "What intervals are compared by.", Maker::Plain(interval_length)),
+    Entry::internal(TEXT, "CAST of an interval to a text.", Maker::Plain(interval_text)),
+    Entry::internal(CALENDAR, "An interval that is written in days or more.", Maker::Plain(calendar)),
+];
 
 /// Name of the difference.
 pub const MINUS: &str = "timestamp_minus";

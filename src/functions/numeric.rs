@@ -8,9 +8,19 @@ use datafusion::arrow::datatypes::{DataType, Decimal256Type, Float32Type, Float6
 use datafusion::error::Result;
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 
+use super::entry::{Entry, Maker};
 use super::{ColumnFunction, no_such_call};
 use crate::data_type::{NUMERIC_PRECISION, NUMERIC_SCALE, unconstrained_numeric};
 use crate::error::Error;
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::internal("to_numeric", "CAST to NUMERIC without limits.", Maker::Plain(to_numeric)),
+    Entry::internal("numeric_text", "CAST of such a NUMERIC to a text.", Maker::Plain(numeric_text)),
+    Entry::internal("numeric_multiply", "`*` of such numbers.", Maker::Plain(multiply)),
+    Entry::internal("numeric_divide", "`/` of such numbers.", Maker::Plain(divide)),
+    Entry::internal("numeric_modulo", "`%` of such numbers.", Maker::Plain(modulo)),
+];
 
 const SCALE: usize = NUMERIC_SCALE as usize;
 /// Places of a quotient that does not end, as many as Postgres gives for small numbers.

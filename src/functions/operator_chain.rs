@@ -14,8 +14,13 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column};
 use datafusion::scalar::ScalarValue;
 
+use super::entry::{Entry, Maker};
 use crate::data_type::is_unconstrained_numeric;
 use crate::error::Error;
+
+/// What the registry knows of it.
+pub(super) const ENTRIES: &[Entry] =
+    &[Entry::internal(NAME, "A long chain of operators.", Maker::Plain(operator_chain))];
 
 /// Its name.
 pub const NAME: &str = "operator_chain";

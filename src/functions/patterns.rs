@@ -12,8 +12,23 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 use regex::{NoExpand, Regex, RegexBuilder};
 
+use super::entry::{Entry, Maker};
 use super::{ColumnFunction, no_such_call, sizes};
 use crate::error::Error;
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::internal(SIMILAR_TO, "SIMILAR TO.", Maker::Plain(similar_to)),
+    Entry::internal(LIKE_ESCAPE, "The pattern of LIKE with an escape of its own.", Maker::Plain(like_escape)),
+    Entry::public(
+        REGEXP_REPLACE,
+        &["text, text, text → text", "text, text, text, text → text"],
+        "The text with the replacement in place of every match of a regular expression. With flags as a fourth argument only the first \
+         match is replaced, unless there is a `g` among them, and `\\1` is the first group.",
+        Maker::Plain(regexp_replace),
+    )
+    .example("REGEXP_REPLACE('a1b2', '[0-9]', '-')", "a-b-"),
+];
 
 /// `text SIMILAR TO pattern [ESCAPE escape]` as a call.
 pub const SIMILAR_TO: &str = "similar_to";

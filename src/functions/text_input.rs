@@ -16,10 +16,18 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
+use super::entry::{Entry, Maker};
 use super::intervals::is_interval;
 use super::{ColumnFunction, datetime_input, interval_input, no_such_call, numeric};
 use crate::data_type::is_unconstrained_numeric;
 use crate::error::Error;
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::internal(BYTEA, "CAST of a text to BYTEA.", Maker::Plain(bytea)),
+    Entry::internal(BYTEA_LENGTH, "How many bytes such a text has.", Maker::Plain(bytea_length)),
+    Entry::internal(ARRAY, "CAST of a text to an array.", Maker::Plain(array)),
+];
 
 /// Name of the function that reads bytes.
 pub const BYTEA: &str = "bytea_input";

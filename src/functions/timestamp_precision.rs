@@ -12,7 +12,14 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
+use super::entry::{Entry, Maker};
 use crate::error::Error;
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::internal(ROUND, "CAST to a timestamp or a time of fewer digits.", Maker::Plain(round)),
+    Entry::internal(NANOSECONDS, "A timestamp beside one of nanoseconds.", Maker::Plain(nanoseconds)),
+];
 
 const SECONDS_OF_A_DAY: i64 = 86_400;
 

@@ -11,8 +11,29 @@ use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, Sca
 use datafusion::scalar::ScalarValue;
 
 use super::date_format::{Item, parse_pattern};
+use super::entry::{Entry, Maker};
 use super::{datetime_input, no_such_call};
 use crate::error::Error;
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::public(
+        "to_date",
+        &["text → date", "text, text → date"],
+        "A date of a text, by a pattern of Java's letters (`yyyy-MM-dd`); NULL if it cannot be \
+         read.",
+        Maker::Plain(to_date),
+    )
+    .example("TO_DATE('05.01.2024', 'dd.MM.yyyy')", "2024-01-05"),
+    Entry::public(
+        "to_timestamp",
+        &["text → timestamp", "text, text → timestamp", "double precision → timestamptz"],
+        "A timestamp of a text, by a pattern of Java's letters (`yyyy-MM-dd HH:mm:ss`); NULL if it cannot be read. Of a number of seconds \
+         since 1970 a TIMESTAMP_LTZ.",
+        Maker::Plain(to_timestamp),
+    )
+    .example("TO_TIMESTAMP('2024-01-05 13:04:05')", "2024-01-05 13:04:05"),
+];
 
 const MONTHS: [&str; 12] = [
     "january",

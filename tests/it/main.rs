@@ -10,6 +10,7 @@ mod demo;
 mod exactly_once;
 mod faults;
 mod first_minutes;
+mod functions;
 mod jobs;
 mod kafka_jobs;
 mod limits;

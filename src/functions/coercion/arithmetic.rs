@@ -69,11 +69,11 @@ impl ExprPlanner for Arithmetic {
     fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         if raw.op == BinaryOperator::StringConcat {
             let is_array = |expr: &Expr| expr.get_type(schema).is_ok_and(|data_type| data_type.is_list());
-            let array_cat = nulls::by_name("array_cat").filter(|_| is_array(&raw.left) && is_array(&raw.right));
             let with_item = match (is_array(&raw.left), is_array(&raw.right)) {
-                (true, false) => nulls::by_name("array_append"),
-                (false, true) => nulls::by_name("array_prepend"),
-                _ => array_cat,
+                (true, true) => Some(nulls::array_cat()),
+                (true, false) => Some(nulls::array_append()),
+                (false, true) => Some(nulls::array_prepend()),
+                (false, false) => None,
             };
             let is_null = |expr: &Expr| matches!(expr, Expr::Literal(value, _) if value.is_null());
             let beside_null = is_null(&raw.left) || is_null(&raw.right);

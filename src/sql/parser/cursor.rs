@@ -42,6 +42,10 @@ impl<'a> Cursor<'a> {
     /// # Errors
     /// A text that has no tokens, a hint that is refused, a construct that is not there yet.
     pub fn new(text: &'a str) -> Result<Self> {
+        // Names with it are those that the server itself writes into trees.
+        if text.contains('\0') {
+            return Err(Error::invalid("invalid byte sequence for encoding \"UTF8\": 0x00").code("22021"));
+        }
         let places = Places::new(text);
         let tokens = Tokenizer::new(&DIALECT, text).tokenize_with_location().map_err(|error| {
             Error::invalid(format!("syntax error: {}", lower_first(&error.message)))

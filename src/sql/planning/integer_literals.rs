@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::functions::operator_chain;
+use crate::functions::registry::of_tree;
 use crate::sql::parser::fold;
 
 /// Functions whose results show the type of their arguments.
@@ -78,7 +79,7 @@ impl VisitorMut for Literals {
             Expr::Tuple(values) | Expr::Struct { values, .. } => values.iter_mut().for_each(as_int),
             Expr::Function(function) => {
                 let name = function.name.0.last().and_then(|part| part.as_ident()).map(fold);
-                if name.is_some_and(|name| SHOW_TYPES.contains(&name.as_str()))
+                if name.is_some_and(|name| SHOW_TYPES.contains(&of_tree(&name).unwrap_or(&name)))
                     && let FunctionArguments::List(list) = &mut function.args
                 {
                     for argument in &mut list.args {

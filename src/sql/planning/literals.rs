@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 
 use crate::error::{Error, Result};
 use crate::functions::patterns::{self, LIKE_ESCAPE, SIMILAR_TO};
+use crate::functions::registry::in_tree;
 
 /// Digits of the longest exact number.
 const EXACT_DIGITS_MAX: i64 = 76;
@@ -85,7 +86,7 @@ fn of_pattern(expr: &mut Expr) -> Result<()> {
         Expr::SimilarTo { negated, expr: text, pattern, escape_char } => {
             let mut arguments = vec![take(text), take(pattern)];
             arguments.extend(escape_char.take().map(Expr::Value));
-            let similar = call(SIMILAR_TO, arguments);
+            let similar = call(&in_tree(SIMILAR_TO), arguments);
             let negated = *negated;
             *expr = if negated {
                 let expr = Box::new(Expr::Nested(Box::new(similar)));
@@ -106,7 +107,7 @@ fn of_pattern(expr: &mut Expr) -> Result<()> {
                 *text = patterns::with_backslash(text, character)?;
                 return Ok(());
             }
-            let escaped = call(LIKE_ESCAPE, vec![take(pattern), Expr::Value(escape)]);
+            let escaped = call(&in_tree(LIKE_ESCAPE), vec![take(pattern), Expr::Value(escape)]);
             **pattern = escaped;
         }
         _ => {}

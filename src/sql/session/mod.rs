@@ -29,7 +29,7 @@ use crate::sql::execution::query_memory;
 use crate::sql::planning::job_plan::PlannedJob;
 use crate::sql::planning::names::{Names, TEMPORARY_SCHEMA, Target};
 use crate::sql::planning::planner::Planner;
-use crate::sql::server::{SessionView, SqlServer, SystemFunctions};
+use crate::sql::server::{SessionView, SqlServer};
 pub use answer::{Notice, Outcome, Severity, TransactionStatus};
 pub use held::HELD_BYTES_MAX;
 use open_set::OpenSet;
@@ -57,7 +57,6 @@ pub struct SessionOptions {
 struct Derived {
     state: Arc<SessionState>,
     view: Arc<SessionView>,
-    functions: Arc<SystemFunctions>,
 }
 
 /// One client's session.
@@ -294,11 +293,7 @@ impl Session {
     fn derived_now(&self) -> Derived {
         match &self.derived {
             Some((generation, derived)) if *generation == self.settings.generation => derived.clone(),
-            _ => Derived {
-                state: Arc::new(self.state_now()),
-                view: Arc::new(self.view_now()),
-                functions: Arc::default(),
-            },
+            _ => Derived { state: Arc::new(self.state_now()), view: Arc::new(self.view_now()) },
         }
     }
 
@@ -391,14 +386,7 @@ impl Session {
             let options = Arc::make_mut(&mut state).config_mut().options_mut();
             options.sql_parser.enable_subquery_sort_elimination = true;
         }
-        Ok(Planner::new(
-            self.server.clone(),
-            names,
-            self.temporary.clone(),
-            state,
-            (derived.view, derived.functions),
-            volatile,
-        ))
+        Ok(Planner::new(self.server.clone(), names, self.temporary.clone(), state, derived.view, volatile))
     }
 
     /// Plans with a planner of this session, on the threads of queries.

@@ -31,7 +31,7 @@ impl CreateFunction {
         let declaration = &self.declaration;
         let target = session.target(&declaration.name)?;
         let name = target.name.to_lowercase();
-        if session.planner(true)?.is_built_in(&name) {
+        if session.planner(true)?.is_reserved(&name) {
             return Err(Error::invalid(format!("function \"{name}\" is built in")).code("42723"));
         }
         let snapshot = session.snapshot()?;

@@ -35,10 +35,12 @@ use crate::catalog::TableEntry;
 use crate::clock::{Clock, ManualClock};
 use crate::data_type;
 use crate::error::{Error, Result};
-use crate::functions::{aggregates, coercion};
+use crate::functions::aggregations::aggregations;
+use crate::functions::coercion;
+use crate::functions::windows::windows;
 use crate::sql::parser::statement_size;
 use crate::sql::parser::{self, Cursor, Hints, Places};
-use crate::sql::server::{SessionView, SqlServer, SystemFunctions};
+use crate::sql::server::{SessionView, SqlServer};
 use crate::threads::Deep;
 
 pub use self::insert::{InsertInto, dml};
@@ -52,8 +54,8 @@ pub struct Planner {
     names: Names,
     temporary: Arc<BTreeMap<String, TableEntry>>,
     state: Arc<SessionState>,
-    /// What the computed schemas show and can do.
-    system: (Arc<SessionView>, Arc<SystemFunctions>),
+    /// What the computed schemas may know of the session.
+    view: Arc<SessionView>,
     volatile: bool,
     /// Stands at the statement's start, unless the plan is to read the time by itself.
     clock: Arc<dyn Clock>,
@@ -79,7 +81,7 @@ impl Planner {
         names: Names,
         temporary: Arc<BTreeMap<String, TableEntry>>,
         state: Arc<SessionState>,
-        system: (Arc<SessionView>, Arc<SystemFunctions>),
+        view: Arc<SessionView>,
         volatile: bool,
     ) -> Self {
         let clock: Arc<dyn Clock> =
@@ -90,7 +92,7 @@ impl Planner {
             names,
             temporary,
             state,
-            system,
+            view,
             volatile,
             depth: 0,
             tables: Mutex::default(),
@@ -116,7 +118,7 @@ impl Planner {
             names,
             self.temporary.clone(),
             self.state.clone(),
-            self.system.clone(),
+            self.view.clone(),
             volatile,
         );
         nested.depth = self.depth + 1;
@@ -282,7 +284,7 @@ impl Relations for Planner {
     }
 
     fn is_aggregate(&self, name: &str) -> bool {
-        self.state.aggregate_functions().contains_key(&name.to_lowercase())
+        aggregations().find(&name.to_lowercase()).is_some()
     }
 
     fn note_function(&self, function: &mut ast::Function) -> Result<()> {
@@ -352,11 +354,11 @@ impl ContextProvider for Planner {
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
         let name = name.strip_prefix("pg_catalog.").unwrap_or(name);
-        self.state.aggregate_functions().get(aggregates::resolve(name)).cloned()
+        self.state.aggregate_functions().get(aggregations().find(name)?.name).cloned()
     }
 
     fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
-        self.state.window_functions().get(name).cloned()
+        self.state.window_functions().get(windows().find(name)?.name).cloned()
     }
 
     fn get_variable_type(&self, _variable_names: &[String]) -> Option<DataType> {

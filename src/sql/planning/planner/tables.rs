@@ -93,7 +93,7 @@ impl Planner {
             .system_schemas
             .iter()
             .find(|schema| schema.name() == target.schema)
-            .and_then(|schema| schema.relation(&target.name, &self.system.0))
+            .and_then(|schema| schema.relation(&target.name, &self.view))
             .ok_or_else(|| Error::not_found(format!("relation \"{}\" does not exist", target.name)).code("42P01"))
     }
 

@@ -15,25 +15,8 @@ use crate::error::Error;
 use crate::functions::intervals::is_interval;
 use crate::functions::meetings::{Meeting, Part, is_moment, meeting};
 use crate::functions::nulls::ANY_EQUAL;
+use crate::functions::registry::is_of_one_type;
 use crate::functions::{seconds, text_input};
-
-/// Functions whose arguments take one type.
-const OF_ONE_TYPE: [&str; 14] = [
-    "array_cat",
-    "array_concat",
-    "array_except",
-    "array_has_all",
-    "array_has_any",
-    "array_intersect",
-    "array_union",
-    "coalesce",
-    "greatest",
-    "ifnull",
-    "least",
-    "make_array",
-    "nullif",
-    "nvl",
-];
 
 /// What takes one type in an expression.
 fn parts(expr: &Expr) -> Vec<&Expr> {
@@ -42,7 +25,7 @@ fn parts(expr: &Expr) -> Vec<&Expr> {
             let thens = case.when_then_expr.iter().map(|(_, then)| then);
             thens.chain(&case.else_expr).map(AsRef::as_ref).collect()
         }
-        Expr::ScalarFunction(call) if OF_ONE_TYPE.contains(&call.func.name()) => call.args.iter().collect(),
+        Expr::ScalarFunction(call) if is_of_one_type(call.func.name()) => call.args.iter().collect(),
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if *op == Operator::Minus || is_comparison(*op) => {
             vec![left, right]
         }
