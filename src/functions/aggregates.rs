@@ -8,6 +8,9 @@ use datafusion::logical_expr::expr::NullTreatment;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawWindowExpr};
 use datafusion::logical_expr::{Expr, lit};
 
+use super::aggregations::aggregations;
+use crate::error::Error;
+
 /// What calls of aggregates mean. LISTAGG without a delimiter joins by a comma; FIRST_VALUE and LAST_VALUE leave NULL out unless they
 /// are told to heed it, both as in Flink (as window functions they heed it, as in Postgres).
 #[derive(Debug)]
@@ -15,6 +18,12 @@ pub struct Aggregates;
 
 impl ExprPlanner for Aggregates {
     fn plan_aggregate(&self, mut raw: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
+        let entry = aggregations().find(raw.func.name());
+        if raw.distinct && entry.is_some_and(|entry| !entry.maker.takes_distinct) {
+            let message = format!("DISTINCT in {} is not supported", raw.func.name());
+            let hint = "Write SELECT DISTINCT in a sub-query, and the aggregate over it.";
+            return Err(Error::unsupported(message).hint(hint).into());
+        }
         match raw.func.name() {
             "string_agg" if raw.args.len() == 1 => raw.args.push(lit(",")),
             "first_value" | "last_value" => {

@@ -5,8 +5,7 @@ use std::sync::LazyLock;
 
 use datafusion::logical_expr::AggregateUDF;
 
-use super::entry::{Aggregation, Entry};
-use super::registry::Registry;
+use super::entry::{Aggregation, Entry, Registry};
 use super::{distinct_lists, exact_sums, extremes};
 
 const OF_QUERIES: Aggregation = Aggregation::OF_QUERIES;
@@ -70,9 +69,9 @@ const KEPT: &[Entry<Aggregation>] = &[
         OF_JOBS.whatever_distinct().in_order(),
     )
     .example("LAST_VALUE(x ORDER BY x)", "2"),
-    entry("stddev", &["stddev_samp"], NUMBER, "The standard deviation of a sample.", OF_JOBS)
+    entry("stddev", &["stddev_samp"], NUMBER, "The standard deviation of a sample; DISTINCT in jobs only.", OF_JOBS)
         .example("STDDEV_SAMP(x) > 0", "t"),
-    entry("stddev_pop", &[], NUMBER, "The standard deviation of a population.", OF_JOBS)
+    entry("stddev_pop", &[], NUMBER, "The standard deviation of a population; DISTINCT in jobs only.", OF_JOBS)
         .example("STDDEV_POP(x)", "0.5"),
     entry("var", &["var_samp", "var_sample", "variance"], NUMBER, "The variance of a sample.", OF_JOBS)
         .example("VAR_SAMP(x)", "0.5"),
@@ -82,13 +81,13 @@ const KEPT: &[Entry<Aggregation>] = &[
 
 /// DataFusion's that only queries have.
 const ASKED: &[Entry<Aggregation>] = &[
-    entry("approx_median", &[], NUMBER, "About the value in the middle.", OF_QUERIES),
+    entry("approx_median", &[], NUMBER, "About the value in the middle.", OF_QUERIES.without_distinct()),
     entry(
         "approx_percentile_cont",
         &[],
         PAIR,
         "About the value at a share (0 to 1) of the values in order: `WITHIN GROUP (ORDER BY x)`.",
-        OF_QUERIES,
+        OF_QUERIES.without_distinct(),
     )
     .example("APPROX_PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY x) >= 1", "t"),
     entry(
@@ -96,7 +95,7 @@ const ASKED: &[Entry<Aggregation>] = &[
         &[],
         PAIR,
         "As `approx_percentile_cont`, each value with the weight of the first argument.",
-        OF_QUERIES,
+        OF_QUERIES.without_distinct(),
     )
     .example("APPROX_PERCENTILE_CONT_WITH_WEIGHT(1, 0.5) WITHIN GROUP (ORDER BY x) >= 1", "t"),
     entry("bit_and", &[], BITS, "The bits that all whole numbers have.", OF_QUERIES.whatever_distinct())
@@ -105,15 +104,18 @@ const ASKED: &[Entry<Aggregation>] = &[
         .example("BIT_OR(x)", "3"),
     entry("bit_xor", &[], BITS, "The bits that an odd number of whole numbers have.", OF_QUERIES)
         .example("BIT_XOR(x)", "3"),
-    entry("corr", &[], PAIR, "The correlation of two numbers.", OF_QUERIES).example("CORR(x, x)", "1"),
-    entry("covar_pop", &[], PAIR, "The covariance of a population.", OF_QUERIES).example("COVAR_POP(x, x)", "0.25"),
-    entry("covar_samp", &["covar"], PAIR, "The covariance of a sample.", OF_QUERIES).example("COVAR_SAMP(x, x)", "0.5"),
+    entry("corr", &[], PAIR, "The correlation of two numbers.", OF_QUERIES.without_distinct())
+        .example("CORR(x, x)", "1"),
+    entry("covar_pop", &[], PAIR, "The covariance of a population.", OF_QUERIES.without_distinct())
+        .example("COVAR_POP(x, x)", "0.25"),
+    entry("covar_samp", &["covar"], PAIR, "The covariance of a sample.", OF_QUERIES.without_distinct())
+        .example("COVAR_SAMP(x, x)", "0.5"),
     entry(
         "grouping",
         &[],
         &["any → integer"],
         "0 where the rows are grouped by the argument, 1 where a grouping set leaves it out.",
-        OF_QUERIES,
+        OF_QUERIES.without_distinct(),
     ),
     entry("median", &[], NUMBER, "The value in the middle.", OF_QUERIES).example("MEDIAN(x)", "1.5"),
     entry(
@@ -121,7 +123,7 @@ const ASKED: &[Entry<Aggregation>] = &[
         &[],
         &["anyelement, bigint → anyelement"],
         "The value of that number, from 1, in an order, else by arrival.",
-        OF_QUERIES.in_order(),
+        OF_QUERIES.without_distinct().in_order(),
     )
     .example("NTH_VALUE(x, 2 ORDER BY x)", "2"),
     entry(
@@ -133,16 +135,28 @@ const ASKED: &[Entry<Aggregation>] = &[
         OF_QUERIES,
     )
     .example("PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY x)", "1.5"),
-    entry("regr_avgx", &[], PAIR, "The average of the second numbers, of pairs without NULL.", OF_QUERIES)
-        .example("REGR_AVGX(x, x)", "1.5"),
-    entry("regr_avgy", &[], PAIR, "The average of the first numbers, of pairs without NULL.", OF_QUERIES)
-        .example("REGR_AVGY(x, x)", "1.5"),
+    entry(
+        "regr_avgx",
+        &[],
+        PAIR,
+        "The average of the second numbers, of pairs without NULL.",
+        OF_QUERIES.without_distinct(),
+    )
+    .example("REGR_AVGX(x, x)", "1.5"),
+    entry(
+        "regr_avgy",
+        &[],
+        PAIR,
+        "The average of the first numbers, of pairs without NULL.",
+        OF_QUERIES.without_distinct(),
+    )
+    .example("REGR_AVGY(x, x)", "1.5"),
     entry(
         "regr_count",
         &[],
         &["double precision, double precision → bigint"],
         "How many pairs have no NULL.",
-        OF_QUERIES,
+        OF_QUERIES.without_distinct(),
     )
     .example("REGR_COUNT(x, x)", "2"),
     entry(
@@ -150,18 +164,37 @@ const ASKED: &[Entry<Aggregation>] = &[
         &[],
         PAIR,
         "Where the line of least squares meets the axis of the first number.",
-        OF_QUERIES,
+        OF_QUERIES.without_distinct(),
     )
     .example("REGR_INTERCEPT(x, x)", "0"),
-    entry("regr_r2", &[], PAIR, "The square of the correlation.", OF_QUERIES).example("REGR_R2(x, x)", "1"),
-    entry("regr_slope", &[], PAIR, "The slope of the line of least squares.", OF_QUERIES)
+    entry("regr_r2", &[], PAIR, "The square of the correlation.", OF_QUERIES.without_distinct())
+        .example("REGR_R2(x, x)", "1"),
+    entry("regr_slope", &[], PAIR, "The slope of the line of least squares.", OF_QUERIES.without_distinct())
         .example("REGR_SLOPE(x, x)", "1"),
-    entry("regr_sxx", &[], PAIR, "The sum of squares of the second numbers' distances from their average.", OF_QUERIES)
-        .example("REGR_SXX(x, x)", "0.5"),
-    entry("regr_sxy", &[], PAIR, "The sum of products of both numbers' distances from their averages.", OF_QUERIES)
-        .example("REGR_SXY(x, x)", "0.5"),
-    entry("regr_syy", &[], PAIR, "The sum of squares of the first numbers' distances from their average.", OF_QUERIES)
-        .example("REGR_SYY(x, x)", "0.5"),
+    entry(
+        "regr_sxx",
+        &[],
+        PAIR,
+        "The sum of squares of the second numbers' distances from their average.",
+        OF_QUERIES.without_distinct(),
+    )
+    .example("REGR_SXX(x, x)", "0.5"),
+    entry(
+        "regr_sxy",
+        &[],
+        PAIR,
+        "The sum of products of both numbers' distances from their averages.",
+        OF_QUERIES.without_distinct(),
+    )
+    .example("REGR_SXY(x, x)", "0.5"),
+    entry(
+        "regr_syy",
+        &[],
+        PAIR,
+        "The sum of squares of the first numbers' distances from their average.",
+        OF_QUERIES.without_distinct(),
+    )
+    .example("REGR_SYY(x, x)", "0.5"),
 ];
 
 static AGGREGATIONS: LazyLock<Registry<Aggregation>> =

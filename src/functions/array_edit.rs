@@ -32,7 +32,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry::public(
         REPLACE,
         &["anyarray, anyelement, anyelement → anyarray"],
-        "The array with the third value in place of the items that are not distinct from the second.",
+        "The array with the third value in place of the items that are not distinct from the \
+         second.",
         Maker::Plain(replace),
     )
     .aliases(&["list_replace"])

@@ -111,14 +111,20 @@ pub(super) const ENTRIES: &[Entry] = &[
     .example("ARRAY_TO_STRING(ARRAY[1, 2], '-')", "1-2"),
     Entry::public(
         "generate_series",
-        SERIES,
-        "The numbers from the first argument up to the second, both among them, as an array; a row for each in the list of a SELECT or in FROM. \
-         The third argument is the step.",
+        &["bigint → bigint", "bigint, bigint → bigint", "bigint, bigint, bigint → bigint"],
+        "A row for each number from the first argument up to the second, both among them, in the \
+         list of a SELECT or in FROM; as an argument of a function an array. The third argument \
+         is the step.",
         Maker::Plain(|| of(nested::range::gen_series_udf(), sizes::series, true)),
     )
     .example("CARDINALITY(GENERATE_SERIES(1, 3))", "3"),
-    Entry::public("lpad", PAD, "The text filled up on the left to so many characters, or cut off.", Maker::Plain(|| of(unicode::lpad(), sizes::pad, true)))
-        .example("LPAD('7', 3, '0')", "007"),
+    Entry::public(
+        "lpad",
+        PAD,
+        "The text filled up on the left to so many characters, or cut off.",
+        Maker::Plain(|| of(unicode::lpad(), sizes::pad, true)),
+    )
+    .example("LPAD('7', 3, '0')", "007"),
     Entry::public(
         "range",
         SERIES,
@@ -127,8 +133,13 @@ pub(super) const ENTRIES: &[Entry] = &[
         Maker::Plain(|| of(nested::range::range_udf(), sizes::series, true)),
     )
     .example("RANGE(1, 3)", "{1,2}"),
-    Entry::public("repeat", &["text, bigint → text"], "The text so many times.", Maker::Plain(|| of(string::repeat(), sizes::repeat, true)))
-        .example("REPEAT('ab', 2)", "abab"),
+    Entry::public(
+        "repeat",
+        &["text, bigint → text"],
+        "The text so many times.",
+        Maker::Plain(|| of(string::repeat(), sizes::repeat, true)),
+    )
+    .example("REPEAT('ab', 2)", "abab"),
     Entry::public(
         "replace",
         &["text, text, text → text"],
@@ -136,8 +147,13 @@ pub(super) const ENTRIES: &[Entry] = &[
         Maker::Plain(|| of(string::replace(), sizes::replace, true)),
     )
     .example("REPLACE('abc', 'b', 'x')", "axc"),
-    Entry::public("rpad", PAD, "The text filled up on the right to so many characters, or cut off.", Maker::Plain(|| of(unicode::rpad(), sizes::pad, true)))
-        .example("RPAD('7', 3, '0')", "700"),
+    Entry::public(
+        "rpad",
+        PAD,
+        "The text filled up on the right to so many characters, or cut off.",
+        Maker::Plain(|| of(unicode::rpad(), sizes::pad, true)),
+    )
+    .example("RPAD('7', 3, '0')", "700"),
 ];
 
 /// All of them but `concat`.

@@ -1,7 +1,9 @@
 //! What is known of a function in one place: its names, what it takes and gives, what it does, who may call it, how it is made. The entry of
-//! a function of ours stands beside it, in its own file; those of DataFusion's are in `of_engine/`. Knows no list of them (`registry`).
+//! a function of ours stands beside it, in its own file; those of DataFusion's are in `of_engine/`. Knows how a list of them is asked by
+//! name, but none of the lists (`registry`, `aggregations`, `windows`).
 //! An internal function is part of plans only: no statement can call it, whatever its name.
 
+use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -205,6 +207,8 @@ impl<M: Copy> Entry<M> {
 pub struct Aggregation {
     /// Ours; `None` is DataFusion's of that name.
     pub make: Option<fn() -> AggregateUDF>,
+    /// Whether DISTINCT may be written. DataFusion would pass over it in silence in the others, where it matters.
+    pub takes_distinct: bool,
     /// Whether DISTINCT can change the result.
     pub heeds_distinct: bool,
     /// Whether the order of rows can change the result.
@@ -215,7 +219,8 @@ pub struct Aggregation {
 
 impl Aggregation {
     /// DataFusion's, for queries only.
-    pub const OF_QUERIES: Self = Self { make: None, heeds_distinct: true, heeds_order: false, is_for_jobs: false };
+    pub const OF_QUERIES: Self =
+        Self { make: None, takes_distinct: true, heeds_distinct: true, heeds_order: false, is_for_jobs: false };
     /// DataFusion's, kept up to date by jobs.
     pub const OF_JOBS: Self = Self { is_for_jobs: true, ..Self::OF_QUERIES };
 
@@ -233,10 +238,53 @@ impl Aggregation {
         self
     }
 
+    /// DISTINCT is refused.
+    #[must_use]
+    pub const fn without_distinct(mut self) -> Self {
+        self.takes_distinct = false;
+        self
+    }
+
     /// The order of rows matters.
     #[must_use]
     pub const fn in_order(mut self) -> Self {
         self.heeds_order = true;
         self
+    }
+}
+
+/// Functions by name.
+pub struct Registry<M: 'static> {
+    entries: Vec<&'static Entry<M>>,
+    by_name: HashMap<&'static str, &'static Entry<M>>,
+}
+
+impl<M> Registry<M> {
+    /// A registry of these entries. Of two that have a name the first one is meant.
+    pub fn of(families: impl IntoIterator<Item = &'static [Entry<M>]>) -> Self {
+        let entries: Vec<&'static Entry<M>> = families.into_iter().flatten().collect();
+        let mut by_name = HashMap::new();
+        for entry in &entries {
+            for name in entry.about.names() {
+                by_name.entry(name).or_insert(*entry);
+            }
+        }
+        Self { entries, by_name }
+    }
+
+    /// The entries, in no order.
+    pub fn entries(&self) -> impl Iterator<Item = &'static Entry<M>> {
+        self.entries.iter().copied()
+    }
+
+    /// The function of that name, or of that alias, in lower case.
+    pub fn find(&self, name: &str) -> Option<&'static Entry<M>> {
+        self.by_name.get(name).copied()
+    }
+
+    /// Names and aliases that statements may call.
+    pub fn public_names<'a>(&'a self) -> impl Iterator<Item = &'a str> {
+        let public = self.entries().filter(|entry| entry.about.is_public());
+        public.flat_map(|entry| entry.about.names()).map(|name| -> &'a str { name })
     }
 }

@@ -23,8 +23,9 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry::public(
         REGEXP_REPLACE,
         &["text, text, text → text", "text, text, text, text → text"],
-        "The text with the replacement in place of every match of a regular expression. With flags as a fourth argument only the first \
-         match is replaced, unless there is a `g` among them, and `\\1` is the first group.",
+        "The text with the replacement in place of every match of a regular expression. With \
+         flags as a fourth argument only the first match is replaced, unless there is a `g` among \
+         them, and `\\1` is the first group.",
         Maker::Plain(regexp_replace),
     )
     .example("REGEXP_REPLACE('a1b2', '[0-9]', '-')", "a-b-"),

@@ -3,12 +3,11 @@
 //! `windows`), and so have schemas that bring functions of their own.
 //! A tree that the server wrote calls an internal function by [`in_tree`]: no statement can write such a name.
 
-use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use datafusion::logical_expr::ScalarUDF;
 
-use super::entry::{Compares, Entry, Maker};
+use super::entry::{Compares, Entry, Maker, Registry};
 use super::{
     array_edit, as_written, bounded, by_place, coalesce, coercion, concat_ws, date_bin, date_format, date_trunc,
     datetime_input, decimal_divide, decimal_multiply, flink_math, float_key, instant_plus, integers, interval_input,
@@ -17,48 +16,13 @@ use super::{
 };
 use crate::clock::Clock;
 
-/// Functions by name.
-pub struct Registry<M: 'static> {
-    entries: Vec<&'static Entry<M>>,
-    by_name: HashMap<&'static str, &'static Entry<M>>,
-}
-
-impl<M> Registry<M> {
-    /// A registry of these entries. Of two that have a name the first one is meant.
-    pub fn of(families: impl IntoIterator<Item = &'static [Entry<M>]>) -> Self {
-        let entries: Vec<&'static Entry<M>> = families.into_iter().flatten().collect();
-        let mut by_name = HashMap::new();
-        for entry in &entries {
-            for name in entry.about.names() {
-                by_name.entry(name).or_insert(*entry);
-            }
-        }
-        Self { entries, by_name }
-    }
-
-    /// The entries, in no order.
-    pub fn entries(&self) -> impl Iterator<Item = &'static Entry<M>> {
-        self.entries.iter().copied()
-    }
-
-    /// The function of that name, or of that alias, in lower case.
-    pub fn find(&self, name: &str) -> Option<&'static Entry<M>> {
-        self.by_name.get(name).copied()
-    }
-
-    /// Names and aliases that statements may call.
-    pub fn public_names<'a>(&'a self) -> impl Iterator<Item = &'a str> {
-        let public = self.entries().filter(|entry| entry.about.is_public());
-        public.flat_map(|entry| entry.about.names()).map(|name| -> &'a str { name })
-    }
-}
-
 /// The one that takes the casts within arrays and rows from the rules of casts, which need it themselves.
 const OF_CASTS: &[Entry] = &[Entry::internal(
     by_place::NAME,
     "CAST and assignment of arrays, maps and rows.",
     Maker::Plain(|| by_place::by_place(coercion::rewrite_all)),
-)];
+)
+.stable()];
 
 /// A line for each file of functions.
 const FAMILIES: &[&[Entry]] = &[

@@ -69,7 +69,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         Maker::OfClock(|clock, volatile| make("unix_timestamp", Kind::Seconds, clock, volatile)),
     )
     .stable(),
-    Entry::internal("timestamp_text", "CAST of a timestamp to a text.", Maker::Plain(timestamp_text)),
+    Entry::internal("timestamp_text", "CAST of a timestamp to a text.", Maker::Plain(timestamp_text)).stable(),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -28,8 +28,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry::public(
         "to_timestamp",
         &["text → timestamp", "text, text → timestamp", "double precision → timestamptz"],
-        "A timestamp of a text, by a pattern of Java's letters (`yyyy-MM-dd HH:mm:ss`); NULL if it cannot be read. Of a number of seconds \
-         since 1970 a TIMESTAMP_LTZ.",
+        "A timestamp of a text, by a pattern of Java's letters (`yyyy-MM-dd HH:mm:ss`); NULL if \
+         it cannot be read. Of a number of seconds since 1970 a TIMESTAMP_LTZ.",
         Maker::Plain(to_timestamp),
     )
     .example("TO_TIMESTAMP('2024-01-05 13:04:05')", "2024-01-05 13:04:05"),

@@ -15,7 +15,8 @@ use super::{ColumnFunction, numeric, time};
 use crate::data_type::is_unconstrained_numeric;
 
 /// What the registry knows of it.
-pub(super) const ENTRIES: &[Entry] = &[Entry::internal(NAME, "CAST of a value to a text.", Maker::Plain(value_text))];
+pub(super) const ENTRIES: &[Entry] =
+    &[Entry::internal(NAME, "CAST of a value to a text.", Maker::Plain(value_text)).stable()];
 
 /// The function of a cast.
 pub const NAME: &str = "value_text";

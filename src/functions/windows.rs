@@ -2,8 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::entry::Entry;
-use super::registry::Registry;
+use super::entry::{Entry, Registry};
 
 const fn entry(name: &'static str, signatures: &'static [&'static str], documentation: &'static str) -> Entry<()> {
     Entry::public(name, signatures, documentation, ())

@@ -20,8 +20,7 @@ use datafusion::scalar::ScalarValue;
 use super::Source;
 use super::model::Model;
 use super::relation::list;
-use crate::functions::entry::Entry;
-use crate::functions::registry::Registry;
+use crate::functions::entry::{Entry, Registry};
 use crate::pg_catalog::pg_type::TYPE_KEY;
 use crate::sql::SessionView;
 

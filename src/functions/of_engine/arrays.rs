@@ -56,7 +56,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry("array_max", &["list_max"], &["anyarray → anyelement"], "The greatest item.")
         .comparing_items()
         .example("ARRAY_MAX(ARRAY[1, 3, 2])", "3"),
-    entry("array_min", &["list_min"], &["anyarray → anyelement"], "The least item.")
+    entry("array_min", &[], &["anyarray → anyelement"], "The least item.")
         .comparing_items()
         .example("ARRAY_MIN(ARRAY[3, 1, 2])", "1"),
     entry("array_ndims", &["list_ndims"], &["anyarray → bigint"], "How many dimensions the array has.")
@@ -124,7 +124,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry(
         "arrays_zip",
         &["list_zip"],
-        &["anyarray... → anyarray"],
+        &["anyarray... → any"],
         "Rows of the items that stand at the same place of each array.",
     )
     .example("CARDINALITY(ARRAYS_ZIP(ARRAY[1, 2], ARRAY['a', 'b']))", "2"),

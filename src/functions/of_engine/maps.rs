@@ -13,7 +13,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         "A map of keys and values: of two arrays, or of one after the other.",
     )
     .example("MAP_KEYS(MAP(ARRAY['a', 'b'], ARRAY[1, 2]))", "{a,b}"),
-    entry("map_entries", &[], &["map → anyarray"], "The entries of a map, as rows of key and value.")
+    entry("map_entries", &[], &["map → any"], "The entries of a map, as rows of key and value.")
         .example("CARDINALITY(MAP_ENTRIES(MAP(ARRAY['a'], ARRAY[1])))", "1"),
     entry(
         "map_extract",

@@ -11,9 +11,12 @@ pub(super) const ENTRIES: &[Entry<Body>] = &[
         let ours = env!("CARGO_PKG_VERSION");
         some_text(Some(format!("PostgreSQL {} (streamgate {ours})", crate::pg_catalog::SERVER_VERSION)))
     }),
-    entry("current_database", &["→ name"], "The connected database.", |context, _| {
-        some_text(Some(context.view.database.clone()))
-    })
+    entry(
+        "current_database",
+        &["→ name"],
+        "The connected database; `current_catalog` is written without brackets.",
+        |context, _| some_text(Some(context.view.database.clone())),
+    )
     .aliases(&["current_catalog"]),
     entry("current_schema", &["→ name"], "The first schema of the search path that exists.", |context, _| {
         some_text(existing_path(context).into_iter().next())
@@ -28,7 +31,7 @@ pub(super) const ENTRIES: &[Entry<Body>] = &[
             Ok(strings(first.into_iter().chain(existing_path(context))))
         },
     ),
-    entry("current_user", &["→ name"], "The connected user.", |context, _| {
+    entry("current_user", &["→ name"], "The connected user; written without brackets.", |context, _| {
         some_text(Some(context.view.user.clone()))
     })
     .aliases(&["current_role", "session_user", "user"]),

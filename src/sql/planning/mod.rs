@@ -8,6 +8,7 @@ pub(crate) mod constant_row;
 pub mod error_map;
 mod field_access;
 mod integer_literals;
+mod internal_calls;
 pub mod job_plan;
 mod literals;
 mod missing_functions;

@@ -83,7 +83,7 @@ fn of_scalars(page: &mut String) {
 
 fn of_aggregates(page: &mut String) {
     page.push_str(
-        "\n## Aggregates\n\nEach takes `FILTER (WHERE …)`, and can be called as a window function in queries. Those that jobs keep up to date \
+        "\n## Aggregates\n\nEach but `grouping` takes `FILTER (WHERE …)`, and can be called as a window function in queries. Those that jobs keep up to date \
          row by row can\nstand in a job; the others are for queries. Where DISTINCT or ORDER BY changes nothing it may be written all the same. \
          Examples are\nover the values 1 and 2 of a column `x`.\n\n\
          | call | what it gives | in jobs | DISTINCT | ORDER BY | example |\n|---|---|---|---|---|---|\n",
@@ -98,7 +98,7 @@ fn of_aggregates(page: &mut String) {
             calls(entry),
             documentation(entry),
             mark(heeds.is_for_jobs),
-            mark(heeds.heeds_distinct),
+            if heeds.takes_distinct { mark(heeds.heeds_distinct) } else { "refused" },
             mark(heeds.heeds_order),
             example(entry)
         );

@@ -39,11 +39,8 @@ impl Planner {
         self.is_built_in(name) || scalars().find(name).is_some() || is_left_out(name)
     }
 
-    /// The scalar function behind a name of a tree: one that statements can call, or an internal one that the server wrote there.
+    /// The scalar function of that name that statements can call.
     pub(super) fn built_in(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        if let Some(internal) = of_tree(name) {
-            return scalars().find(internal)?.make(&self.clock, self.volatile);
-        }
         let name = name.rsplit('.').next().unwrap_or(name).to_ascii_lowercase();
         let Some(entry) = scalars().find(&name).filter(|entry| entry.is_public()) else {
             return self.system_function(&name);
@@ -182,6 +179,7 @@ impl Planner {
     }
 
     fn plan_tree(&self, mut query: ast::Query) -> Result<LogicalPlan> {
+        self.name_internal(&mut query);
         integer_literals::of_query(&mut query);
         SqlToRel::new_with_options(self, Self::options())
             .sql_statement_to_plan(ast::Statement::Query(Box::new(query)))

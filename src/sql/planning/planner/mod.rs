@@ -5,7 +5,7 @@ mod functions;
 mod insert;
 mod tables;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -30,13 +30,14 @@ use super::plan_size::Size;
 use super::planned::SharedPlan;
 use super::resolver::{Relations, Resolver};
 use super::types::Types;
-use super::{array_parameters, integer_literals, result_names, row_comparisons};
+use super::{array_parameters, integer_literals, internal_calls, result_names, row_comparisons};
 use crate::catalog::TableEntry;
 use crate::clock::{Clock, ManualClock};
 use crate::data_type;
 use crate::error::{Error, Result};
 use crate::functions::aggregations::aggregations;
 use crate::functions::coercion;
+use crate::functions::registry::scalars;
 use crate::functions::windows::windows;
 use crate::sql::parser::statement_size;
 use crate::sql::parser::{self, Cursor, Hints, Places};
@@ -62,6 +63,8 @@ pub struct Planner {
     depth: usize,
     tables: Mutex<HashMap<TableReference, Arc<dyn TableSource>>>,
     functions: Mutex<HashMap<String, Arc<ScalarUDF>>>,
+    /// Internal functions that trees of the statement call, by what the server itself wrote there.
+    internal: Mutex<BTreeSet<String>>,
     /// What views cost.
     sizes: Mutex<HashMap<(String, String), Size>>,
     failed: Mutex<Option<Error>>,
@@ -97,6 +100,7 @@ impl Planner {
             depth: 0,
             tables: Mutex::default(),
             functions: Mutex::default(),
+            internal: Mutex::default(),
             sizes: Mutex::default(),
             failed: Mutex::default(),
             hinted: AtomicUsize::new(0),
@@ -192,6 +196,7 @@ impl Planner {
         let names = result_names::name_results(&mut query.body);
         result_names::name_nested(query);
         row_comparisons::write_out(query)?;
+        self.name_internal(query.as_mut());
         integer_literals::of_query(query);
         let planner = SqlToRel::new_with_options(self, Self::options());
         let mut plan = planner.sql_statement_to_plan(statement).map_err(|error| refine(error, places))?;
@@ -226,8 +231,9 @@ impl Planner {
     /// It is not constant, or not of that type.
     pub fn constant(&self, text: &str, data_type: &DataType) -> Result<ScalarValue> {
         let mut cursor = Cursor::new(text)?;
-        let expr = cursor.expr()?;
+        let mut expr = cursor.expr()?;
         cursor.end()?;
+        self.name_internal(&mut expr);
         let schema = DFSchema::empty();
         let planner = SqlToRel::new_with_options(self, Self::options());
         let expr =
@@ -245,6 +251,11 @@ impl Planner {
             datafusion::logical_expr::ColumnarValue::Scalar(value) => Ok(value),
             datafusion::logical_expr::ColumnarValue::Array(array) => Ok(ScalarValue::try_from_array(&array, 0)?),
         }
+    }
+
+    /// Gives what the server wrote into a tree the names by which DataFusion's planner asks for it.
+    fn name_internal(&self, tree: &mut impl ast::VisitMut) {
+        self.internal.lock().extend(internal_calls::name_plainly(tree));
     }
 
     fn analyze(&self, plan: &LogicalPlan) -> datafusion::error::Result<LogicalPlan> {
@@ -344,6 +355,9 @@ impl ContextProvider for Planner {
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
         if let Some(function) = self.functions.lock().get(name) {
             return Some(function.clone());
+        }
+        if self.internal.lock().contains(name) {
+            return scalars().find(name)?.make(&self.clock, self.volatile);
         }
         self.built_in(name)
     }

@@ -154,6 +154,7 @@ impl Planner {
         let mut resolver = Resolver::new(self, Hints::default(), None);
         resolver.resolve_over(&mut expr, schema)?;
         self.has_order.fetch_or(resolver.has_order, Ordering::Relaxed);
+        self.name_internal(&mut expr);
         integer_literals::of_expr(&mut expr);
         let planner = SqlToRel::new_with_options(self, Self::options());
         planner.sql_to_expr(expr, df_schema, &mut PlannerContext::new()).map_err(|error| refine(error, None))
