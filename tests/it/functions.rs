@@ -140,6 +140,35 @@ async fn every_call_of_the_page_is_planned_and_gives_its_type() {
     assert!(wrong.is_empty(), "{} calls:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn distinct_is_heeded_or_refused_as_the_page_says() {
+    let directory = TempDir::new().unwrap();
+    let server = server(&directory).await;
+    let client = server.connect().await;
+    let rows = "FROM (VALUES (1), (1), (2)) AS t (x)";
+    let mut wrong = Vec::new();
+    for entry in aggregations().entries() {
+        // The examples are over 1 and 2, and what is asked here over 1, 1 and 2.
+        let Some((call, expected)) = entry.example.filter(|(call, _)| !call.contains("DISTINCT")) else { continue };
+        // An order must be that of an argument.
+        let call = call.replace("'-' ORDER BY x", "'-'");
+        let found = value(&client, &format!("SELECT {} {rows}", call.replacen('(', "(DISTINCT ", 1))).await;
+        let is_right = match (entry.maker.takes_distinct, entry.maker.heeds_distinct) {
+            (false, _) => found.contains("DISTINCT in") && found.contains("is not supported"),
+            // In jobs only.
+            (true, true) if entry.name.starts_with("stddev") => found.contains("not available"),
+            (true, true) => found == expected,
+            (true, false) => {
+                found == value(&client, &format!("SELECT {call} {rows}")).await || entry.name == "any_value"
+            }
+        };
+        if !is_right {
+            wrong.push(format!("{call} with DISTINCT is {found}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// Statements that call a function, each in another place.
 const CALLS: [&str; 6] = [
     "SELECT f(1, 2)",
