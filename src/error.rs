@@ -134,8 +134,8 @@ impl Error {
 
     /// Sets the SQLSTATE where the kind alone is not precise enough.
     #[must_use]
-    pub fn code(mut self, sqlstate: impl Into<SqlState>) -> Self {
-        self.sqlstate = Some(sqlstate.into());
+    pub fn code(mut self, sqlstate: SqlState) -> Self {
+        self.sqlstate = Some(sqlstate);
         self
     }
 

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::changelog::Changelog;
 use crate::error::{Error, Result};
+use crate::functions::aggregations::aggregations;
+use crate::functions::entry::Aggregation;
 
 /// What an aggregate computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -52,43 +54,80 @@ pub enum AggregateFunction {
     BoolOr,
 }
 
+/// Which values of a group are kept one by one, so that its state grows with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// None.
+    Nothing,
+    /// The distinct ones, where DISTINCT is written.
+    Distinct,
+    /// All, where rows may be taken back.
+    Retracted,
+    /// All.
+    Always,
+}
+
+/// The aggregates that jobs keep up to date, by the names of the registry.
+const KEPT_UP_TO_DATE: [(AggregateFunction, &str, Kept); 17] = [
+    (AggregateFunction::Count, "count", Kept::Distinct),
+    (AggregateFunction::Sum, "sum", Kept::Distinct),
+    (AggregateFunction::Avg, "avg", Kept::Distinct),
+    (AggregateFunction::Min, "min", Kept::Retracted),
+    (AggregateFunction::Max, "max", Kept::Retracted),
+    (AggregateFunction::FirstValue, "first_value", Kept::Retracted),
+    (AggregateFunction::LastValue, "last_value", Kept::Retracted),
+    (AggregateFunction::AnyValue, "any_value", Kept::Retracted),
+    (AggregateFunction::StringAgg, "string_agg", Kept::Always),
+    (AggregateFunction::ArrayAgg, "array_agg", Kept::Always),
+    (AggregateFunction::StddevSamp, "stddev", Kept::Distinct),
+    (AggregateFunction::StddevPop, "stddev_pop", Kept::Distinct),
+    (AggregateFunction::VarSamp, "var", Kept::Distinct),
+    (AggregateFunction::VarPop, "var_pop", Kept::Distinct),
+    (AggregateFunction::ApproxDistinct, "approx_distinct", Kept::Distinct),
+    (AggregateFunction::BoolAnd, "bool_and", Kept::Nothing),
+    (AggregateFunction::BoolOr, "bool_or", Kept::Nothing),
+];
+
 impl AggregateFunction {
     /// The function of DataFusion's name (not an alias of it).
     pub fn of_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "count" => Self::Count,
-            "sum" => Self::Sum,
-            "avg" => Self::Avg,
-            "min" => Self::Min,
-            "max" => Self::Max,
-            "first_value" => Self::FirstValue,
-            "last_value" => Self::LastValue,
-            "any_value" => Self::AnyValue,
-            "string_agg" => Self::StringAgg,
-            "array_agg" => Self::ArrayAgg,
-            "stddev" => Self::StddevSamp,
-            "stddev_pop" => Self::StddevPop,
-            "var" => Self::VarSamp,
-            "var_pop" => Self::VarPop,
-            "approx_distinct" => Self::ApproxDistinct,
-            "bool_and" => Self::BoolAnd,
-            "bool_or" => Self::BoolOr,
-            _ => return None,
-        })
+        KEPT_UP_TO_DATE.iter().find(|(_, known, _)| *known == name).map(|(function, ..)| *function)
+    }
+
+    fn row(self) -> Option<&'static (Self, &'static str, Kept)> {
+        KEPT_UP_TO_DATE.iter().find(|(known, ..)| *known == self)
+    }
+
+    fn heeds(self, what: fn(&Aggregation) -> bool) -> bool {
+        let entry = self.row().and_then(|(_, name, _)| aggregations().find(name));
+        entry.is_some_and(|entry| what(&entry.maker))
     }
 
     /// Whether DISTINCT can change the result.
     pub fn heeds_distinct(self) -> bool {
-        !matches!(
-            self,
-            Self::Min | Self::Max | Self::FirstValue | Self::LastValue | Self::AnyValue | Self::BoolAnd | Self::BoolOr
-        )
+        self.heeds(|aggregation| aggregation.heeds_distinct)
     }
 
     /// Whether the order of rows can change the result.
     fn heeds_order(self) -> bool {
-        matches!(self, Self::FirstValue | Self::LastValue | Self::StringAgg | Self::ArrayAgg)
+        self.heeds(|aggregation| aggregation.heeds_order)
     }
+
+    fn kept(self) -> Kept {
+        self.row().map_or(Kept::Always, |(.., kept)| *kept)
+    }
+}
+
+/// The names of those that jobs keep up to date, as people write them.
+fn names_of_jobs() -> String {
+    let names = KEPT_UP_TO_DATE.iter().map(|(_, name, _)| match *name {
+        "string_agg" => "LISTAGG".to_owned(),
+        "approx_distinct" => "APPROX_COUNT_DISTINCT".to_owned(),
+        "stddev" => "STDDEV_SAMP".to_owned(),
+        "var" => "VAR_SAMP".to_owned(),
+        name => name.to_uppercase(),
+    });
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// One aggregate.
@@ -169,11 +208,11 @@ impl GroupAggregateSpec {
 
     /// Whether values are kept one by one, so that a group's state grows with its values.
     pub fn keeps_values(&self) -> bool {
-        self.aggregates.iter().any(|aggregate| match aggregate.function {
-            AggregateFunction::StringAgg | AggregateFunction::ArrayAgg => true,
-            AggregateFunction::BoolAnd | AggregateFunction::BoolOr => false,
-            function if function.heeds_distinct() => aggregate.distinct,
-            _ => self.input != Changelog::Append,
+        self.aggregates.iter().any(|aggregate| match aggregate.function.kept() {
+            Kept::Nothing => false,
+            Kept::Distinct => aggregate.distinct,
+            Kept::Retracted => self.input != Changelog::Append,
+            Kept::Always => true,
         })
     }
 
@@ -209,8 +248,7 @@ pub fn of_expr(
     let Some(function) = AggregateFunction::of_name(name) else {
         return refuse(
             format!("aggregate {name} cannot run in a job: it cannot be kept up to date row by row ({text})"),
-            "Use COUNT, SUM, AVG, MIN, MAX, FIRST_VALUE, LAST_VALUE, LISTAGG, ARRAY_AGG, STDDEV_*, VAR_*, \
-             APPROX_COUNT_DISTINCT, BOOL_AND or BOOL_OR, or compute it in a query over the sink's table.",
+            &format!("Use one of {}, or compute it in a query over the sink's table.", names_of_jobs()),
         );
     };
     let params = &call.params;

@@ -20,7 +20,7 @@ use datafusion_proto::bytes::Serializeable;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::functions::memory::{JOB_BYTES_MAX, ValueLimit};
 use crate::threads::with_deep_stack;
 
@@ -40,7 +40,7 @@ impl ExpressionScope {
         options.extensions.insert(ValueLimit(JOB_BYTES_MAX));
         let options = Arc::new(options);
         let context = SessionContext::new_with_config(config);
-        for function in crate::functions::all(clock) {
+        for function in crate::functions::registry::all(clock) {
             context.register_udf(function.as_ref().clone());
         }
         let mut properties = ExecutionProps::new();
@@ -88,7 +88,7 @@ impl StoredExpression {
                 return Error::from(error);
             }
             Error::invalid("the expression is nested too deeply for a job")
-                .code("54001")
+                .code(SqlState::StatementTooComplex)
                 .detail("A job keeps about 45 calls or 30 CASEs that stand within each other.")
                 .hint("Write one CASE with several WHENs instead of a CASE in each ELSE.")
         })?;

@@ -292,7 +292,7 @@ pub fn session(tables: &[&Arc<Memory>]) -> SessionContext {
     config.options_mut().extensions.insert(crate::functions::memory::ValueLimit(usize::MAX));
     let mut context = SessionContext::new_with_config(config);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    for function in crate::functions::all(&clock) {
+    for function in crate::functions::registry::all(&clock) {
         context.register_udf(function.as_ref().clone());
     }
     context.register_udaf(crate::functions::exact_sums::sum());

@@ -21,6 +21,7 @@ macro_rules! states {
         }
 
         /// All of them.
+        #[cfg(test)]
         const ALL: &[SqlState] = &[$(SqlState::$name,)*];
     };
 }
@@ -205,12 +206,6 @@ states! {
 impl fmt::Display for SqlState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())
-    }
-}
-
-impl From<&'static str> for SqlState {
-    fn from(code: &'static str) -> Self {
-        ALL.iter().copied().find(|state| state.code() == code).unwrap_or(SqlState::InternalError)
     }
 }
 

@@ -1,5 +1,5 @@
-//! Names by which Flink and Postgres call aggregates that DataFusion has under another one, and what their calls mean: LISTAGG without
-//! a delimiter, FIRST_VALUE and LAST_VALUE over NULLs. Knows nothing of how they are kept.
+//! What calls of aggregates mean where Flink and Postgres mean more than DataFusion: LISTAGG without a delimiter, FIRST_VALUE and
+//! LAST_VALUE over NULLs. Knows nothing of how they are kept; their names are in `aggregations`.
 //! All is resolved when a statement is planned, so that queries and jobs mean the same.
 
 use datafusion::common::tree_node::TreeNode;
@@ -8,23 +8,8 @@ use datafusion::logical_expr::expr::NullTreatment;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawWindowExpr};
 use datafusion::logical_expr::{Expr, lit};
 
-/// Alias and DataFusion's name.
-const ALIASES: &[(&str, &str)] = &[
-    ("approx_count_distinct", "approx_distinct"),
-    ("every", "bool_and"),
-    ("listagg", "string_agg"),
-    ("variance", "var"),
-];
-
-/// Names that are others' too.
-pub fn aliases() -> impl Iterator<Item = &'static str> {
-    ALIASES.iter().map(|(alias, _)| *alias)
-}
-
-/// What DataFusion calls the aggregate of that name.
-pub fn resolve(name: &str) -> &str {
-    ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, resolved)| resolved)
-}
+use super::aggregations::aggregations;
+use crate::error::Error;
 
 /// What calls of aggregates mean. LISTAGG without a delimiter joins by a comma; FIRST_VALUE and LAST_VALUE leave NULL out unless they
 /// are told to heed it, both as in Flink (as window functions they heed it, as in Postgres).
@@ -33,6 +18,12 @@ pub struct Aggregates;
 
 impl ExprPlanner for Aggregates {
     fn plan_aggregate(&self, mut raw: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
+        let entry = aggregations().find(raw.func.name());
+        if raw.distinct && entry.is_some_and(|entry| !entry.maker.takes_distinct) {
+            let message = format!("DISTINCT in {} is not supported", raw.func.name());
+            let hint = "Write SELECT DISTINCT in a sub-query, and the aggregate over it.";
+            return Err(Error::unsupported(message).hint(hint).into());
+        }
         match raw.func.name() {
             "string_agg" if raw.args.len() == 1 => raw.args.push(lit(",")),
             "first_value" | "last_value" => {

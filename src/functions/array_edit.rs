@@ -14,8 +14,32 @@ use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, Sca
 use datafusion::scalar::ScalarValue;
 
 use super::decimals::is_decimal;
+use super::entry::{Entry, Maker};
 use super::no_such_call;
 use crate::data_type::list_of;
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::public(
+        REMOVE,
+        &["anyarray, anyelement → anyarray"],
+        "The array without the items that are not distinct from the value.",
+        Maker::Plain(remove),
+    )
+    .aliases(&["list_remove"])
+    .comparing_items()
+    .example("ARRAY_REMOVE(ARRAY[1, 2, 1], 1)", "{2}"),
+    Entry::public(
+        REPLACE,
+        &["anyarray, anyelement, anyelement → anyarray"],
+        "The array with the third value in place of the items that are not distinct from the \
+         second.",
+        Maker::Plain(replace),
+    )
+    .aliases(&["list_replace"])
+    .comparing_items()
+    .example("ARRAY_REPLACE(ARRAY[1, 2, 1], 1, 5)", "{5,2,5}"),
+];
 
 /// Name of the function that removes items.
 pub const REMOVE: &str = "array_remove";

@@ -7,7 +7,12 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
+use super::entry::{Entry, Maker};
 use super::no_such_call;
+
+/// What the registry knows of it.
+pub(super) const ENTRIES: &[Entry] =
+    &[Entry::internal(NAME, "A cast that keeps its name while a statement is planned.", Maker::Plain(as_written))];
 
 /// Its name.
 pub const NAME: &str = "as_written";

@@ -20,10 +20,11 @@ use datafusion::logical_expr::{
     ScalarUDFImpl, Signature,
 };
 
+use super::entry::{Entry, Maker};
 use super::memory;
 use super::patterns::REGEXP_REPLACE;
 use super::sizes::{self, Sizes};
-use crate::error::Error;
+use crate::error::{Error, SqlState};
 
 /// How many bytes a call makes of its arguments, at most.
 type Estimate = fn(&Sizes) -> usize;
@@ -77,24 +78,90 @@ pub fn concat() -> Arc<ScalarUDF> {
     of(string::concat(), sizes::sum, false)
 }
 
-/// All of them but `concat`.
-pub fn all() -> Vec<Arc<ScalarUDF>> {
-    vec![
-        of(string::repeat(), sizes::repeat, true),
-        of(unicode::lpad(), sizes::pad, true),
-        of(unicode::rpad(), sizes::pad, true),
-        of(string::replace(), sizes::replace, true),
-        of(nested::repeat::array_repeat_udf(), sizes::array_repeat, true),
-        of(nested::range::range_udf(), sizes::series, true),
-        of(nested::range::gen_series_udf(), sizes::series, true),
-        of(nested::resize::array_resize_udf(), sizes::array_resize, true),
-        of(nested::string::array_to_string_udf(), sizes::array_to_string, true),
-    ]
-}
+const SERIES: &[&str] = &["bigint → bigint[]", "bigint, bigint → bigint[]", "bigint, bigint, bigint → bigint[]"];
+const PAD: &[&str] = &["text, bigint → text", "text, bigint, text → text"];
 
-/// The function of that name, if it is one of these.
-pub fn by_name(name: &str) -> Option<Arc<ScalarUDF>> {
-    all().into_iter().find(|function| function.name() == name || function.aliases().iter().any(|alias| alias == name))
+/// What the registry knows of all of them but `concat`.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::public(
+        "array_repeat",
+        &["anyelement, bigint → anyarray"],
+        "An array that has the value so many times.",
+        Maker::Plain(|| of(nested::repeat::array_repeat_udf(), sizes::array_repeat, true)),
+    )
+    .aliases(&["list_repeat"])
+    .example("ARRAY_REPEAT('a', 2)", "{a,a}"),
+    Entry::public(
+        "array_resize",
+        &["anyarray, bigint → anyarray", "anyarray, bigint, anyelement → anyarray"],
+        "The array with so many items: cut off, or filled up with the third argument or NULL.",
+        Maker::Plain(|| of(nested::resize::array_resize_udf(), sizes::array_resize, true)),
+    )
+    .aliases(&["list_resize"])
+    .example("ARRAY_RESIZE(ARRAY[1, 2], 3, 0)", "{1,2,0}"),
+    Entry::public(
+        "array_to_string",
+        &["anyarray, text → text", "anyarray, text, text → text"],
+        "The items as one text with the second argument between them. NULLs are left out, or written \
+         as the third argument.",
+        Maker::Plain(|| of(nested::string::array_to_string_udf(), sizes::array_to_string, true)),
+    )
+    .aliases(&["array_join", "list_join", "list_to_string"])
+    .stable()
+    .example("ARRAY_TO_STRING(ARRAY[1, 2], '-')", "1-2"),
+    Entry::public(
+        "generate_series",
+        &["bigint → bigint", "bigint, bigint → bigint", "bigint, bigint, bigint → bigint"],
+        "A row for each number from the first argument up to the second, both among them, in the \
+         list of a SELECT or in FROM; as an argument of a function an array. The third argument \
+         is the step.",
+        Maker::Plain(|| of(nested::range::gen_series_udf(), sizes::series, true)),
+    )
+    .example("CARDINALITY(GENERATE_SERIES(1, 3))", "3"),
+    Entry::public(
+        "lpad",
+        PAD,
+        "The text filled up on the left to so many characters, or cut off.",
+        Maker::Plain(|| of(unicode::lpad(), sizes::pad, true)),
+    )
+    .example("LPAD('7', 3, '0')", "007"),
+    Entry::public(
+        "range",
+        SERIES,
+        "The numbers from the first argument up to, but not including, the second, as an array. The \
+         third argument is the step.",
+        Maker::Plain(|| of(nested::range::range_udf(), sizes::series, true)),
+    )
+    .example("RANGE(1, 3)", "{1,2}"),
+    Entry::public(
+        "repeat",
+        &["text, bigint → text"],
+        "The text so many times.",
+        Maker::Plain(|| of(string::repeat(), sizes::repeat, true)),
+    )
+    .example("REPEAT('ab', 2)", "abab"),
+    Entry::public(
+        "replace",
+        &["text, text, text → text"],
+        "The text with the third text wherever it has the second.",
+        Maker::Plain(|| of(string::replace(), sizes::replace, true)),
+    )
+    .example("REPLACE('abc', 'b', 'x')", "axc"),
+    Entry::public(
+        "rpad",
+        PAD,
+        "The text filled up on the right to so many characters, or cut off.",
+        Maker::Plain(|| of(unicode::rpad(), sizes::pad, true)),
+    )
+    .example("RPAD('7', 3, '0')", "700"),
+];
+
+/// All of them but `concat`.
+pub fn all() -> impl Iterator<Item = Arc<ScalarUDF>> {
+    ENTRIES.iter().filter_map(|entry| match entry.maker {
+        Maker::Plain(make) => Some(make()),
+        _ => None,
+    })
 }
 
 /// How a function's results grow.
@@ -141,7 +208,8 @@ impl ScalarUDFImpl for Bounded {
             && let Some(without) = without_negatives(length)
         {
             if self.negative == Negative::Refused {
-                let error = Error::invalid(format!("{} to a negative size", self.name())).code("2202E");
+                let error =
+                    Error::invalid(format!("{} to a negative size", self.name())).code(SqlState::ArraySubscriptError);
                 return Err(error.into());
             }
             *length = without;

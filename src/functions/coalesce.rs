@@ -11,7 +11,19 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
+use super::entry::{Entry, Maker};
 use super::meetings::common_moment;
+
+/// What the registry knows of it.
+pub(super) const ENTRIES: &[Entry] = &[Entry::public(
+    NAME,
+    &["anyelement... → anyelement"],
+    "The first value that is not NULL.",
+    Maker::Plain(coalesce),
+)
+.aliases(&["ifnull", "nvl"])
+.of_one_type()
+.example("COALESCE(NULL, 2, 3)", "2")];
 
 /// The function's name.
 pub const NAME: &str = "coalesce";

@@ -7,7 +7,19 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::error::Result;
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 
+use super::entry::{Entry, Maker};
 use super::{ColumnFunction, no_such_call, sizes};
+
+/// What the registry knows of it.
+pub(super) const ENTRIES: &[Entry] = &[Entry::public(
+    "concat_ws",
+    &["text, any... → text"],
+    "The values that are not NULL as one text, with the first argument between them; NULL if \
+         that is NULL.",
+    Maker::Plain(concat_ws),
+)
+.stable()
+.example("CONCAT_WS('-', 'a', NULL, 1)", "a-1")];
 
 /// The function.
 pub fn concat_ws() -> Arc<ScalarUDF> {

@@ -11,10 +11,21 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use datafusion::scalar::ScalarValue;
 
+use super::entry::{Entry, Maker};
 use super::intervals::{INTERVAL, length};
 use super::no_such_call;
 use super::timestamp_precision::per_second;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
+
+/// What the registry knows of it.
+pub(super) const ENTRIES: &[Entry] = &[Entry::public(
+    NAME,
+    &["interval, timestamp → timestamp", "interval, timestamp, timestamp → timestamp"],
+    "The beginning of the stride that a timestamp is in, counted from the third argument, or \
+         from 1970.",
+    Maker::Plain(date_bin),
+)
+.example("DATE_BIN(INTERVAL '15 minutes', TIMESTAMP '2024-01-05 13:20:00')", "2024-01-05 13:15:00")];
 
 /// The function's name.
 pub const NAME: &str = "date_bin";
@@ -106,9 +117,9 @@ fn bins(arrays: &[ArrayRef]) -> DataFusionResult<ArrayRef> {
 
 /// The beginning of a stride in units of which `scale` are a second.
 fn bin(stride: IntervalMonthDayNano, value: i64, origin: i64, scale: i64) -> Result<i64> {
-    let out_of_range = || Error::row("timestamp out of range").code("22008");
+    let out_of_range = || Error::row("timestamp out of range").code(SqlState::DatetimeFieldOverflow);
     if length(stride) <= 0 {
-        return Err(Error::row("stride must be greater than zero").code("22008"));
+        return Err(Error::row("stride must be greater than zero").code(SqlState::DatetimeFieldOverflow));
     }
     if stride.months != 0 {
         if stride.days != 0 || stride.nanoseconds != 0 {

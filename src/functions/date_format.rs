@@ -11,9 +11,31 @@ use datafusion::arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicro
 use datafusion::error::Result;
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 
+use super::entry::{Entry, Maker};
 use super::time::local_time;
 use super::{ColumnFunction, datetime_input, no_such_call};
-use crate::error::Error;
+use crate::error::{Error, SqlState};
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::public(
+        "date_format",
+        &["timestamp, text → text", "timestamptz, text → text", "date, text → text", "text, text → text"],
+        "A timestamp as a text by a pattern of Java's letters; a TIMESTAMP_LTZ in the session's time \
+         zone.",
+        Maker::Plain(date_format),
+    )
+    .stable()
+    .example("DATE_FORMAT(TIMESTAMP '2024-01-05 13:04:05', 'yyyy-MM')", "2024-01"),
+    Entry::public(
+        "from_unixtime",
+        &["bigint → text", "bigint, text → text"],
+        "Seconds since 1970 as a text in the session's time zone, by a pattern of Java's letters.",
+        Maker::Plain(from_unixtime),
+    )
+    .stable()
+    .example("FROM_UNIXTIME(0, 'yyyy')", "1970"),
+];
 
 /// Letters of one field of a pattern: so many places are written.
 const FIELD_LETTERS_MAX: usize = 64;
@@ -73,7 +95,7 @@ fn evaluate_date_format(arguments: &[ArrayRef], zone: &str) -> Result<ArrayRef> 
                     DateTime::from_timestamp_nanos(values.as_primitive::<TimestampNanosecondType>().value(row))
                 } else {
                     let micros = values.as_primitive::<TimestampMicrosecondType>().value(row);
-                    let out_of_range = || Error::row("timestamp out of range").code("22008");
+                    let out_of_range = || Error::row("timestamp out of range").code(SqlState::DatetimeFieldOverflow);
                     DateTime::from_timestamp_micros(micros).ok_or_else(out_of_range)?
                 };
                 Ok(Some(if zoned.is_some() {
@@ -97,7 +119,8 @@ fn evaluate_from_unixtime(arguments: &[ArrayRef], zone: &str) -> Result<ArrayRef
         }
         let millis =
             seconds.value(row).checked_mul(1000).filter(|millis| DateTime::from_timestamp_millis(*millis).is_some());
-        let millis = millis.ok_or_else(|| Error::row("timestamp out of range").code("22008"))?;
+        let millis =
+            millis.ok_or_else(|| Error::row("timestamp out of range").code(SqlState::DatetimeFieldOverflow))?;
         Ok(Some(local_time(millis, zone)))
     };
     match arguments.get(1) {
@@ -186,12 +209,12 @@ pub(super) fn parse_pattern(pattern: &str) -> Result<Vec<Item>> {
                 return Err(Error::row(format!(
                     "date pattern with {count} letters '{c}' in a row: at most {FIELD_LETTERS_MAX} are possible"
                 ))
-                .code("22023")
+                .code(SqlState::InvalidParameterValue)
                 .into());
             }
             if !"yuMLdDHhkKmsSaEeQ".contains(c) {
                 return Err(Error::row(format!("date pattern '{pattern}': letter '{c}' is not supported"))
-                    .code("0A000")
+                    .code(SqlState::FeatureNotSupported)
                     .hint("Known are y u M L d D H h k K m s S a E e Q; other text stands in single quotes.")
                     .into());
             }

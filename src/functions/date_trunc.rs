@@ -11,9 +11,20 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use datafusion::scalar::ScalarValue;
 
+use super::entry::{Entry, Maker};
 use super::no_such_call;
 use super::timestamp_precision::per_second;
-use crate::error::Error;
+use crate::error::{Error, SqlState};
+
+/// What the registry knows of it.
+pub(super) const ENTRIES: &[Entry] = &[Entry::public(
+    "date_trunc",
+    &["text, timestamp → timestamp", "text, timestamptz → timestamptz"],
+    "The beginning of a timestamp's year, quarter, month, week, day, hour, minute or second.",
+    Maker::Plain(date_trunc),
+)
+.aliases(&["datetrunc"])
+.example("DATE_TRUNC('month', TIMESTAMP '2024-01-05 13:04:05')", "2024-01-01 00:00:00")];
 
 /// The function.
 pub fn date_trunc() -> Arc<ScalarUDF> {
@@ -54,8 +65,11 @@ impl Unit {
             "millennium" | "millenniums" | "millennia" => Self::Years(1_000),
             _ => {
                 return Err(Error::row(format!("unit \"{text}\" not recognized for type timestamp"))
-                    .code("22023")
-                    .hint("Known are microsecond, millisecond, second, minute, hour, day, week, month, quarter, year, decade, century, millennium.")
+                    .code(SqlState::InvalidParameterValue)
+                    .hint(
+                        "Known are microsecond, millisecond, second, minute, hour, day, week, month, quarter, year, \
+         decade, century, millennium.",
+                    )
                     .into());
             }
         })
@@ -179,13 +193,13 @@ fn truncate(values: &ArrayRef, unit: impl Fn(usize) -> Result<Option<Unit>>) -> 
         return Err(Error::internal("date_trunc needs a timestamp").into());
     };
     let scale = per_second(*time_unit);
-    let zone =
-        match zone.as_deref() {
-            None | Some("UTC" | "+00:00") => None,
-            Some(name) => Some(name.parse::<chrono_tz::Tz>().map_err(|_| {
-                Error::invalid(format!("time zone \"{name}\" is not known to date_trunc")).code("22023")
-            })?),
-        };
+    let zone = match zone.as_deref() {
+        None | Some("UTC" | "+00:00") => None,
+        Some(name) => Some(name.parse::<chrono_tz::Tz>().map_err(|_| {
+            Error::invalid(format!("time zone \"{name}\" is not known to date_trunc"))
+                .code(SqlState::InvalidParameterValue)
+        })?),
+    };
     let numbers = cast(values, &DataType::Int64)?;
     let numbers = numbers.as_primitive::<Int64Type>();
     let mut cut = Vec::with_capacity(numbers.len());
@@ -200,7 +214,9 @@ fn truncate(values: &ArrayRef, unit: impl Fn(usize) -> Result<Option<Unit>>) -> 
             None => unit.of_number(value, scale),
             Some(zone) => unit.of_local(value, scale, zone),
         };
-        cut.push(Some(start.ok_or_else(|| Error::row("timestamp out of range").code("22008"))?));
+        cut.push(Some(
+            start.ok_or_else(|| Error::row("timestamp out of range").code(SqlState::DatetimeFieldOverflow))?,
+        ));
     }
     let cut: ArrayRef = Arc::new(Int64Array::from(cut));
     Ok(cast(&cut, values.data_type())?)

@@ -14,10 +14,18 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
+use super::entry::{Entry, Maker};
 use super::no_such_call;
 use super::timestamp_precision::per_second;
 use crate::data_type::{parse as parse_type, to_flink};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::internal(NAME, "CAST of a text to a date, a time or a timestamp.", Maker::Plain(|| datetime_input(false))),
+    Entry::internal(TRY, "TRY_CAST of a text to a date, a time or a timestamp.", Maker::Plain(|| datetime_input(true))),
+    Entry::internal(LOCAL, "A TIMESTAMP as a TIMESTAMP_LTZ.", Maker::Plain(local_instant)),
+];
 
 /// Name of the cast of text.
 pub const NAME: &str = "datetime_input";
@@ -88,7 +96,7 @@ pub fn read<'a>(texts: impl Iterator<Item = Option<&'a str>>, to: &DataType, zon
 /// Text that is none (22007, 22008).
 pub fn timestamp(text: &str) -> Result<NaiveDateTime> {
     let micros = value(text, &DataType::Timestamp(TimeUnit::Microsecond, None), chrono_tz::UTC)?;
-    let out_of_range = || Error::row("timestamp out of range").code("22008");
+    let out_of_range = || Error::row("timestamp out of range").code(SqlState::DatetimeFieldOverflow);
     Ok(DateTime::from_timestamp_micros(micros).ok_or_else(out_of_range)?.naive_utc())
 }
 
@@ -199,7 +207,7 @@ fn to_instants(given: &ArrayRef, to: &DataType, zone: &str) -> DataFusionResult<
         let Some(number) = number else { return Ok(None) };
         let seconds = instant(number.div_euclid(scale), zone).and_then(|seconds| seconds.checked_mul(scale));
         let instant = seconds.and_then(|seconds| seconds.checked_add(number.rem_euclid(scale)));
-        instant.map(Some).ok_or_else(|| Error::row("timestamp out of range").code("22008"))
+        instant.map(Some).ok_or_else(|| Error::row("timestamp out of range").code(SqlState::DatetimeFieldOverflow))
     });
     of_values(instants.collect::<Result<Int64Array>>()?, to)
 }
@@ -228,14 +236,16 @@ fn value(text: &str, to: &DataType, zone: chrono_tz::Tz) -> Result<i64> {
         _ => ("time", false),
     };
     let invalid = || {
-        let error = Error::row(format!("invalid input syntax for type {word}: \"{text}\"")).code("22007");
+        let error = Error::row(format!("invalid input syntax for type {word}: \"{text}\""))
+            .code(SqlState::InvalidDatetimeFormat);
         match text.trim().to_ascii_lowercase().as_str() {
             "now" | "today" | "tomorrow" | "yesterday" => error.hint("Write CURRENT_DATE or CURRENT_TIMESTAMP."),
             "infinity" | "-infinity" => error.hint("There is no infinite time: write 9999-12-31."),
             _ => error,
         }
     };
-    let out_of_range = || Error::row(format!("date/time field value out of range: \"{text}\"")).code("22008");
+    let out_of_range =
+        || Error::row(format!("date/time field value out of range: \"{text}\"")).code(SqlState::DatetimeFieldOverflow);
     let read = parse(text).ok_or_else(invalid)?;
     if needs_date && read.date.is_none() || !needs_date && read.time.is_none() {
         return Err(invalid());

@@ -11,9 +11,14 @@ use datafusion::logical_expr::{
 };
 
 use super::decimals::{narrowed, of_two, parts, power_of_ten, rounded_quotient, two_decimals, value};
+use super::entry::{Entry, Maker};
 use super::no_such_call;
 use crate::data_type::NUMERIC_PRECISION;
-use crate::error::Error;
+use crate::error::{Error, SqlState};
+
+/// What the registry knows of it.
+pub(super) const ENTRIES: &[Entry] =
+    &[Entry::internal(NAME, "`/` of decimals and whole numbers.", Maker::Plain(decimal_divide))];
 
 /// Its name.
 pub const NAME: &str = "decimal_divide";
@@ -86,7 +91,7 @@ fn divide(left: &ArrayRef, right: &ArrayRef, result: &DataType) -> Result<ArrayR
     else {
         return Err(misfit().into());
     };
-    let overflow = || Error::row("numeric field overflow").code("22003");
+    let overflow = || Error::row("numeric field overflow").code(SqlState::NumericValueOutOfRange);
     let mut quotients = Vec::with_capacity(left.len());
     for row in 0..left.len() {
         let (Some(dividend), Some(divisor)) = (value(left, row), value(right, row)) else {
@@ -94,7 +99,7 @@ fn divide(left: &ArrayRef, right: &ArrayRef, result: &DataType) -> Result<ArrayR
             continue;
         };
         if divisor == i256::ZERO {
-            return Err(Error::row("division by zero").code("22012").into());
+            return Err(Error::row("division by zero").code(SqlState::DivisionByZero).into());
         }
         let quotient = dividend
             .checked_mul(up)

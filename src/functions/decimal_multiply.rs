@@ -9,9 +9,14 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
 use super::decimals::{of_two, parts, power_of_ten, rounded_quotient, two_decimals, value};
+use super::entry::{Entry, Maker};
 use super::no_such_call;
 use crate::data_type::{NUMERIC_PRECISION, NUMERIC_SCALE};
-use crate::error::Error;
+use crate::error::{Error, SqlState};
+
+/// What the registry knows of it.
+pub(super) const ENTRIES: &[Entry] =
+    &[Entry::internal(NAME, "`*` of decimals whose product may be long.", Maker::Plain(decimal_multiply))];
 
 /// Its name.
 pub const NAME: &str = "decimal_multiply";
@@ -80,7 +85,9 @@ fn multiply(left: &ArrayRef, right: &ArrayRef, result: &DataType) -> Result<Arra
         };
         let fits = |product: &i256| *product < bound && *product > bound.wrapping_neg();
         let product = product(a, b, cut).filter(fits);
-        products.push(Some(product.ok_or_else(|| Error::row("numeric field overflow").code("22003"))?));
+        products.push(Some(
+            product.ok_or_else(|| Error::row("numeric field overflow").code(SqlState::NumericValueOutOfRange))?,
+        ));
     }
     Ok(Arc::new(products.into_iter().collect::<PrimitiveArray<Decimal256Type>>().with_data_type(result.clone())))
 }

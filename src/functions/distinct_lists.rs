@@ -19,6 +19,28 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 use hashbrown::HashMap;
 
+use super::entry::{Aggregation, Entry};
+
+/// What the list of aggregates knows of them.
+pub(super) const ENTRIES: &[Entry<Aggregation>] = &[
+    Entry::public(
+        "array_agg",
+        &["anyelement → anyarray"],
+        "An array of all values, NULLs among them, in an order, else by arrival.",
+        Aggregation::OF_JOBS.made(array_agg).in_order(),
+    )
+    .example("ARRAY_AGG(x ORDER BY x DESC)", "{2,1}"),
+    Entry::public(
+        "string_agg",
+        &["text → text", "text, text → text"],
+        "The values that are not NULL as one text with the second argument, a literal, between them, \
+         or a comma; in an order, else by arrival.",
+        Aggregation::OF_JOBS.made(string_agg).in_order(),
+    )
+    .aliases(&["listagg"])
+    .example("LISTAGG(CAST(x AS STRING), '-' ORDER BY x)", "1-2"),
+];
+
 /// ARRAY_AGG
 pub fn array_agg() -> AggregateUDF {
     AggregateUDF::from(InOrder { inner: AggregateUDF::from(ArrayAgg::default()), joins: false })

@@ -20,9 +20,10 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
+use super::entry::{Aggregation, Entry};
 use super::no_such_call;
 use crate::data_type::{NUMERIC_PRECISION, NUMERIC_SCALE, is_unconstrained_numeric, unconstrained_numeric};
-use crate::error::Error;
+use crate::error::{Error, SqlState};
 
 /// Places of an average that is a numeric.
 pub const NUMERIC_AVERAGE_PLACES: i8 = 20;
@@ -31,6 +32,25 @@ const AVERAGE_PLACES: i8 = 6;
 const MORE_PLACES: i8 = 4;
 /// Digits whose sums fit 128 bits for all rows that there may be.
 const NARROW_DIGITS: u8 = 20;
+
+/// What the list of aggregates knows of them.
+pub(super) const ENTRIES: &[Entry<Aggregation>] = &[
+    Entry::public(
+        "avg",
+        &["bigint → numeric", "numeric → numeric", "double precision → double precision", "interval → interval"],
+        "The average, exact for whole numbers and decimals. Of intervals in queries only.",
+        Aggregation::OF_JOBS.made(avg),
+    )
+    .aliases(&["mean"])
+    .example("AVG(x)", "1.5"),
+    Entry::public(
+        "sum",
+        &["bigint → bigint", "numeric → numeric", "double precision → double precision", "interval → interval"],
+        "The sum, exact for whole numbers and decimals. Of intervals in queries only.",
+        Aggregation::OF_JOBS.made(sum),
+    )
+    .example("SUM(x)", "3"),
+];
 
 /// SUM
 pub fn sum() -> AggregateUDF {
@@ -114,7 +134,9 @@ struct Finish {
 }
 
 fn out_of_range() -> Error {
-    Error::row("the result is out of range").code("22003").hint("Cast the argument to a wider type.")
+    Error::row("the result is out of range")
+        .code(SqlState::NumericValueOutOfRange)
+        .hint("Cast the argument to a wider type.")
 }
 
 fn power_of_ten(digits: u8) -> Option<i256> {

@@ -19,7 +19,26 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
+use super::entry::{Aggregation, Entry};
 use super::order_key;
+
+/// What the list of aggregates knows of them.
+pub(super) const ENTRIES: &[Entry<Aggregation>] = &[
+    Entry::public(
+        "max",
+        &["anyelement → anyelement"],
+        "The greatest value.",
+        Aggregation::OF_JOBS.made(max).whatever_distinct(),
+    )
+    .example("MAX(x)", "2"),
+    Entry::public(
+        "min",
+        &["anyelement → anyelement"],
+        "The least value.",
+        Aggregation::OF_JOBS.made(min).whatever_distinct(),
+    )
+    .example("MIN(x)", "1"),
+];
 
 /// MAX
 pub fn max() -> AggregateUDF {

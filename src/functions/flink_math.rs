@@ -13,7 +13,26 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
+use super::entry::{Entry, Maker};
 use super::no_such_call;
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::public(
+        "log",
+        &["double precision → double precision", "double precision, double precision → double precision"],
+        "The natural logarithm, or that of the base which is the first of two arguments.",
+        Maker::Plain(|| make(Kind::Log)),
+    )
+    .example("LOG(2, 8)", "3"),
+    Entry::public(
+        "mod",
+        &["integer, integer → integer", "bigint, bigint → bigint", "numeric, numeric → numeric"],
+        "What is left of the first number when it is divided by the second; as `%`.",
+        Maker::Plain(|| make(Kind::Mod)),
+    )
+    .example("MOD(7, 3)", "1"),
+];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
@@ -21,15 +40,9 @@ enum Kind {
     Log,
 }
 
-/// The function of that name.
-pub fn by_name(name: &str) -> Option<Arc<ScalarUDF>> {
-    let kind = match name {
-        "mod" => Kind::Mod,
-        "log" => Kind::Log,
-        _ => return None,
-    };
+fn make(kind: Kind) -> Arc<ScalarUDF> {
     let signature = Signature::user_defined(Volatility::Immutable);
-    Some(Arc::new(ScalarUDF::from(FlinkMath { kind, signature })))
+    Arc::new(ScalarUDF::from(FlinkMath { kind, signature }))
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -13,32 +13,32 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
-use crate::error::Error;
+use super::entry::{Entry, Maker};
+use crate::error::{Error, SqlState};
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::internal(KEY, "What floats are compared by.", Maker::Plain(|| make(KEY))),
+    Entry::internal(VALUE, "Floats with one NaN.", Maker::Plain(|| make(VALUE))),
+];
 
 /// What a float is compared by.
 pub const KEY: &str = "float_key";
 /// A float with one NaN.
 pub const VALUE: &str = "float_value";
 
-/// The function of that name.
-pub fn by_name(name: &str) -> Option<Arc<ScalarUDF>> {
-    let name = [KEY, VALUE].into_iter().find(|known| *known == name)?;
-    Some(Arc::new(ScalarUDF::from(Floats { name, signature: Signature::any(1, Volatility::Immutable) })))
-}
-
-fn call(name: &'static str, value: Expr) -> Expr {
-    let function = ScalarUDF::from(Floats { name, signature: Signature::any(1, Volatility::Immutable) });
-    function.call(vec![value])
+fn make(name: &'static str) -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::from(Floats { name, signature: Signature::any(1, Volatility::Immutable) }))
 }
 
 /// What a value is compared by.
 pub fn key(value: Expr) -> Expr {
-    call(KEY, value)
+    make(KEY).call(vec![value])
 }
 
 /// A value with one NaN.
 pub fn value(value: Expr) -> Expr {
-    call(VALUE, value)
+    make(VALUE).call(vec![value])
 }
 
 /// Whether values of a type are floats or hold some.
@@ -70,7 +70,9 @@ impl ScalarUDFImpl for Floats {
     }
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
-        let missing = || Error::invalid(format!("function {} takes one value", self.name)).code("42883").into();
+        let missing = || {
+            Error::invalid(format!("function {} takes one value", self.name)).code(SqlState::UndefinedFunction).into()
+        };
         arguments.first().cloned().ok_or_else(missing)
     }
 

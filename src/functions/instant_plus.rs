@@ -14,10 +14,15 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 
 use super::datetime_input::{instant, zone_of};
+use super::entry::{Entry, Maker};
 use super::intervals::INTERVAL;
 use super::no_such_call;
 use super::timestamp_precision::per_second;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
+
+/// What the registry knows of it.
+pub(super) const ENTRIES: &[Entry] =
+    &[Entry::internal(NAME, "`+` and `-` of a TIMESTAMP_LTZ and an interval.", Maker::Plain(instant_plus))];
 
 /// The function's name.
 pub const NAME: &str = "instant_plus";
@@ -82,7 +87,7 @@ impl ScalarUDFImpl for InstantPlus {
         let moved = moved.map(|(instant, interval)| match (instant, interval) {
             (Some(instant), Some(interval)) => moved_by(instant, interval, sign, scale, zone)
                 .map(Some)
-                .ok_or_else(|| Error::row("timestamp out of range").code("22008")),
+                .ok_or_else(|| Error::row("timestamp out of range").code(SqlState::DatetimeFieldOverflow)),
             _ => Ok(None),
         });
         let moved: ArrayRef = Arc::new(moved.collect::<Result<Int64Array>>()?);

@@ -13,8 +13,17 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
+use super::entry::{Entry, Maker};
 use super::no_such_call;
-use crate::error::Error;
+use crate::error::{Error, SqlState};
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::internal(ADD, "`+` of whole numbers.", Maker::Plain(|| make(Operation::Add))),
+    Entry::internal(MULTIPLY, "`*` of whole numbers.", Maker::Plain(|| make(Operation::Multiply))),
+    Entry::internal(NEGATE, "`-` before a whole number.", Maker::Plain(|| make(Operation::Negate))),
+    Entry::internal(SUBTRACT, "`-` of whole numbers.", Maker::Plain(|| make(Operation::Subtract))),
+];
 
 /// Names of the functions.
 pub const ADD: &str = "integer_add";
@@ -31,18 +40,6 @@ enum Operation {
     Subtract,
     Multiply,
     Negate,
-}
-
-/// The function of that name.
-pub fn by_name(name: &str) -> Option<Arc<ScalarUDF>> {
-    let operation = match name {
-        ADD => Operation::Add,
-        SUBTRACT => Operation::Subtract,
-        MULTIPLY => Operation::Multiply,
-        NEGATE => Operation::Negate,
-        _ => return None,
-    };
-    Some(make(operation))
 }
 
 /// Whether a function is one of these.
@@ -154,5 +151,6 @@ impl Side {
 }
 
 fn out_of_range(data_type: &DataType) -> Error {
-    Error::row(format!("{} out of range", crate::data_type::to_postgres(data_type))).code("22003")
+    Error::row(format!("{} out of range", crate::data_type::to_postgres(data_type)))
+        .code(SqlState::NumericValueOutOfRange)
 }

@@ -9,9 +9,16 @@ use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano};
 use datafusion::logical_expr::{Expr, ScalarUDF, Volatility, lit};
 use datafusion::scalar::ScalarValue;
 
+use super::entry::{Entry, Maker};
 use super::intervals::INTERVAL;
 use super::{ColumnFunction, no_such_call};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::internal(NAME, "CAST of a text to an interval.", Maker::Plain(|| interval_input(false))),
+    Entry::internal(TRY, "TRY_CAST of a text to an interval.", Maker::Plain(|| interval_input(true))),
+];
 
 /// Name of the cast of text.
 pub const NAME: &str = "interval_input";
@@ -250,8 +257,11 @@ enum Item {
 /// # Errors
 /// Text that is none (22007), or one that does not fit (22015).
 pub fn parse(text: &str, qualifier: Option<Qualifier>) -> Result<IntervalMonthDayNano> {
-    let invalid = || Error::row(format!("invalid input syntax for type interval: \"{text}\"")).code("22007");
-    let out_of_range = || Error::row(format!("interval field value out of range: \"{text}\"")).code("22015");
+    let invalid = || {
+        Error::row(format!("invalid input syntax for type interval: \"{text}\"")).code(SqlState::InvalidDatetimeFormat)
+    };
+    let out_of_range =
+        || Error::row(format!("interval field value out of range: \"{text}\"")).code(SqlState::IntervalFieldOverflow);
     let trimmed = text.trim();
     let parts = match trimmed.strip_prefix(['P', 'p']) {
         Some(rest) => of_iso(rest).ok_or_else(invalid)?,

@@ -9,9 +9,22 @@ use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type, IntervalMon
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, ScalarUDF, Volatility};
 
+use super::entry::{Entry, Maker};
 use super::intervals::{INTERVAL, length};
 use super::{ColumnFunction, no_such_call};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::internal(MULTIPLY, "`*` of an interval and a number.", Maker::Plain(multiply)),
+    Entry::internal(DIVIDE, "`/` of an interval by a number.", Maker::Plain(divide)),
+    Entry::internal(KEY, "Bytes in the order of intervals' lengths.", Maker::Plain(of_length)),
+    Entry::internal(OF_KEY, "The interval of such bytes.", Maker::Plain(of_key)),
+    Entry::internal(MONTHS, "The months of an interval, for SUM and AVG.", Maker::Plain(months)),
+    Entry::internal(DAYS, "The days of an interval, for SUM and AVG.", Maker::Plain(days)),
+    Entry::internal(NANOS, "The time of an interval, for SUM and AVG.", Maker::Plain(nanos)),
+    Entry::internal(OF_PARTS, "The interval of months, days and time.", Maker::Plain(of_parts)),
+];
 
 /// Name of the product with a number.
 pub const MULTIPLY: &str = "interval_multiply";
@@ -37,25 +50,28 @@ const MICROS_OF_A_SECOND: f64 = 1_000_000.0;
 /// Bytes of the length, before those of the parts.
 const LENGTH_BYTES: usize = 16;
 
-/// The function of that name, if it is one of these.
-pub fn by_name(name: &str) -> Option<Arc<ScalarUDF>> {
-    Some(match name {
-        MULTIPLY => scaled(MULTIPLY, |arguments, _| of_factors(arguments, times)),
-        DIVIDE => scaled(DIVIDE, |arguments, _| of_factors(arguments, divided)),
-        KEY => of_interval(KEY, DataType::Binary, |arguments, _| Ok(keys(&arguments[0]))),
-        OF_KEY => of_key(),
-        MONTHS => of_interval(MONTHS, DataType::Int64, |arguments, _| {
-            Ok(parts(&arguments[0], |interval| i64::from(interval.months)))
-        }),
-        DAYS => of_interval(DAYS, DataType::Int64, |arguments, _| {
-            Ok(parts(&arguments[0], |interval| i64::from(interval.days)))
-        }),
-        NANOS => of_interval(NANOS, DataType::Int64, |arguments, _| {
-            Ok(parts(&arguments[0], |interval| interval.nanoseconds))
-        }),
-        OF_PARTS => of_parts(),
-        _ => return None,
-    })
+fn multiply() -> Arc<ScalarUDF> {
+    scaled(MULTIPLY, |arguments, _| of_factors(arguments, times))
+}
+
+fn divide() -> Arc<ScalarUDF> {
+    scaled(DIVIDE, |arguments, _| of_factors(arguments, divided))
+}
+
+fn of_length() -> Arc<ScalarUDF> {
+    of_interval(KEY, DataType::Binary, |arguments, _| Ok(keys(&arguments[0])))
+}
+
+fn months() -> Arc<ScalarUDF> {
+    of_interval(MONTHS, DataType::Int64, |arguments, _| Ok(parts(&arguments[0], |interval| i64::from(interval.months))))
+}
+
+fn days() -> Arc<ScalarUDF> {
+    of_interval(DAYS, DataType::Int64, |arguments, _| Ok(parts(&arguments[0], |interval| i64::from(interval.days))))
+}
+
+fn nanos() -> Arc<ScalarUDF> {
+    of_interval(NANOS, DataType::Int64, |arguments, _| Ok(parts(&arguments[0], |interval| interval.nanoseconds)))
 }
 
 /// A call of one of these.
@@ -63,8 +79,10 @@ pub fn by_name(name: &str) -> Option<Arc<ScalarUDF>> {
 /// # Errors
 /// A name that is none of theirs.
 pub fn call(name: &str, arguments: Vec<Expr>) -> DataFusionResult<Expr> {
-    let function = by_name(name).ok_or_else(|| Error::internal(format!("there is no function {name}")))?;
-    Ok(function.call(arguments))
+    match ENTRIES.iter().find(|entry| entry.name == name).map(|entry| entry.maker) {
+        Some(Maker::Plain(make)) => Ok(make().call(arguments)),
+        _ => Err(Error::internal(format!("there is no function {name}")).into()),
+    }
 }
 
 fn of_interval(name: &'static str, returns: DataType, body: super::Body) -> Arc<ScalarUDF> {
@@ -164,7 +182,7 @@ fn times(interval: IntervalMonthDayNano, factor: f64) -> Result<IntervalMonthDay
 
 fn divided(interval: IntervalMonthDayNano, divisor: f64) -> Result<IntervalMonthDayNano> {
     if divisor == 0.0 {
-        return Err(Error::row("division by zero").code("22012"));
+        return Err(Error::row("division by zero").code(SqlState::DivisionByZero));
     }
     by(interval, |value| value / divisor)
 }
@@ -200,7 +218,7 @@ fn to_micros(value: f64) -> f64 {
 }
 
 fn out_of_range() -> Error {
-    Error::row("interval out of range").code("22008")
+    Error::row("interval out of range").code(SqlState::DatetimeFieldOverflow)
 }
 
 #[cfg(test)]

@@ -15,8 +15,17 @@ use datafusion::arrow::datatypes::{
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, ScalarUDF, Volatility};
 
+use super::entry::{Entry, Maker};
 use super::{ColumnFunction, no_such_call};
-use crate::error::Error;
+use crate::error::{Error, SqlState};
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::internal(MINUS, "`-` of timestamps.", Maker::Plain(timestamp_minus)),
+    Entry::internal(LENGTH, "What intervals are compared by.", Maker::Plain(interval_length)),
+    Entry::internal(TEXT, "CAST of an interval to a text.", Maker::Plain(interval_text)),
+    Entry::internal(CALENDAR, "An interval that is written in days or more.", Maker::Plain(calendar)),
+];
 
 /// Name of the difference.
 pub const MINUS: &str = "timestamp_minus";
@@ -59,7 +68,7 @@ pub fn timestamp_minus() -> Arc<ScalarUDF> {
             (Some(left), Some(right)) => {
                 let nanos = left - right;
                 let days = i32::try_from(nanos / NANOS_OF_A_DAY)
-                    .map_err(|_| Error::row("interval out of range").code("22008"))?;
+                    .map_err(|_| Error::row("interval out of range").code(SqlState::DatetimeFieldOverflow))?;
                 let rest = i64::try_from(nanos % NANOS_OF_A_DAY).unwrap_or_default();
                 Ok(Some(IntervalMonthDayNano::new(0, days, rest)))
             }

@@ -1,7 +1,8 @@
-//! The SQL functions that are ours, one file each, and their registry. DataFusion's stand beside them; ours go first.
-//! Every function can be made again from its name: stored dataflows keep names only.
+//! The SQL functions that are ours, one file each with its entry, and the registries of all functions that there are. DataFusion's stand
+//! beside ours, which go first. Every function can be made again from its name: stored dataflows keep names only.
 
 pub mod aggregates;
+pub mod aggregations;
 pub mod array_edit;
 pub mod as_written;
 pub mod bounded;
@@ -17,6 +18,7 @@ pub mod decimal_divide;
 pub mod decimal_multiply;
 pub mod decimals;
 pub mod distinct_lists;
+pub mod entry;
 pub mod exact_sums;
 pub mod extremes;
 pub mod flink_math;
@@ -31,9 +33,11 @@ pub mod memory;
 pub(crate) mod nested;
 pub mod nulls;
 pub mod numeric;
+mod of_engine;
 pub mod operator_chain;
 pub mod order_key;
 pub mod patterns;
+pub mod registry;
 pub mod round;
 pub mod rounding;
 pub mod seconds;
@@ -47,6 +51,7 @@ pub mod time;
 pub mod timestamp_precision;
 pub mod to_timestamp;
 pub mod value_text;
+pub mod windows;
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -57,7 +62,6 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use datafusion::scalar::ScalarValue;
 
-use crate::clock::Clock;
 use sizes::Sizes;
 
 /// What a function does with its arguments: arrays of equal length, and the session's time zone.
@@ -172,242 +176,9 @@ impl ScalarUDFImpl for ColumnFunction {
 fn no_such_call(name: &str, arguments: &[DataType], usage: &str) -> datafusion::error::DataFusionError {
     let types: Vec<String> = arguments.iter().map(crate::data_type::to_postgres).collect();
     crate::error::Error::not_found(format!("function {name}({}) does not exist", types.join(", ")))
-        .code("42883")
+        .code(crate::error::SqlState::UndefinedFunction)
         .hint(format!("Write {usage}."))
         .into()
-}
-
-/// Names of all functions of ours.
-pub const NAMES: &[&str] = &[
-    as_written::NAME,
-    text_input::ARRAY,
-    array_edit::REMOVE,
-    array_edit::REPLACE,
-    by_place::NAME,
-    "ceil",
-    "ceiling",
-    text_input::BYTEA,
-    text_input::BYTEA_LENGTH,
-    intervals::CALENDAR,
-    coalesce::NAME,
-    "concat_ws",
-    "current_date",
-    "current_time",
-    "current_timestamp",
-    date_bin::NAME,
-    "date_format",
-    "date_trunc",
-    decimal_divide::NAME,
-    decimal_multiply::NAME,
-    float_key::KEY,
-    float_key::VALUE,
-    "floor",
-    "from_unixtime",
-    "left",
-    patterns::LIKE_ESCAPE,
-    integers::ADD,
-    integers::MULTIPLY,
-    integers::NEGATE,
-    integers::SUBTRACT,
-    datetime_input::LOCAL,
-    instant_plus::NAME,
-    datetime_input::NAME,
-    datetime_input::TRY,
-    interval_input::NAME,
-    interval_input::TRY,
-    interval_math::DAYS,
-    interval_math::DIVIDE,
-    interval_math::KEY,
-    interval_math::MONTHS,
-    interval_math::MULTIPLY,
-    interval_math::NANOS,
-    interval_math::OF_KEY,
-    interval_math::OF_PARTS,
-    intervals::LENGTH,
-    intervals::TEXT,
-    "localtime",
-    "localtimestamp",
-    "log",
-    "mod",
-    seconds::MILLISECONDS,
-    "now",
-    "numeric_divide",
-    "numeric_modulo",
-    "numeric_multiply",
-    "numeric_text",
-    "operator_chain",
-    order_key::NAME,
-    round::NAME,
-    "sign",
-    "signum",
-    patterns::REGEXP_REPLACE,
-    "right",
-    patterns::SIMILAR_TO,
-    seconds::SECONDS,
-    "split_index",
-    "substr",
-    text_number::CAST,
-    "text_of_length",
-    intervals::MINUS,
-    timestamp_precision::NANOSECONDS,
-    timestamp_precision::ROUND,
-    "timestamp_text",
-    "to_date",
-    "to_numeric",
-    "to_timestamp",
-    "trunc",
-    "truncate",
-    text_number::TRY_CAST,
-    "unix_timestamp",
-    value_text::NAME,
-];
-
-/// Functions that plans are made of, which nobody writes: they stand behind operators and casts.
-const OF_PLANS: &[&str] = &[
-    nulls::ANY_EQUAL,
-    as_written::NAME,
-    text_input::ARRAY,
-    by_place::NAME,
-    text_input::BYTEA,
-    text_input::BYTEA_LENGTH,
-    intervals::CALENDAR,
-    decimal_divide::NAME,
-    decimal_multiply::NAME,
-    float_key::KEY,
-    float_key::VALUE,
-    patterns::LIKE_ESCAPE,
-    patterns::SIMILAR_TO,
-    integers::ADD,
-    integers::MULTIPLY,
-    integers::NEGATE,
-    integers::SUBTRACT,
-    datetime_input::LOCAL,
-    instant_plus::NAME,
-    datetime_input::NAME,
-    datetime_input::TRY,
-    interval_input::NAME,
-    interval_input::TRY,
-    interval_math::DAYS,
-    interval_math::DIVIDE,
-    interval_math::KEY,
-    interval_math::MONTHS,
-    interval_math::MULTIPLY,
-    interval_math::NANOS,
-    interval_math::OF_KEY,
-    interval_math::OF_PARTS,
-    intervals::LENGTH,
-    intervals::TEXT,
-    seconds::MILLISECONDS,
-    "numeric_divide",
-    "numeric_modulo",
-    "numeric_multiply",
-    "numeric_text",
-    "operator_chain",
-    order_key::NAME,
-    text_number::CAST,
-    text_number::TRY_CAST,
-    seconds::SECONDS,
-    "text_of_length",
-    intervals::MINUS,
-    timestamp_precision::NANOSECONDS,
-    timestamp_precision::ROUND,
-    "timestamp_text",
-    "to_local_time",
-    "to_numeric",
-    value_text::NAME,
-];
-
-/// The engine's own, about files, metadata and types that no table has.
-const OF_THE_ENGINE: &[&str] = &[
-    "cast_to_type",
-    "file_row_index",
-    "input_file_name",
-    "try_cast_to_type",
-    "union_extract",
-    "union_tag",
-    "with_metadata",
-];
-
-/// Whether a function of that name is for users: not for plans alone, and not about Arrow.
-pub fn is_public(name: &str) -> bool {
-    !OF_PLANS.contains(&name)
-        && !OF_THE_ENGINE.contains(&name)
-        && !name.starts_with("arrow_")
-        && !name.starts_with("__")
-}
-
-/// All functions; the time functions in their volatile form.
-pub fn all(clock: &Arc<dyn Clock>) -> Vec<Arc<ScalarUDF>> {
-    let own = NAMES.iter().filter_map(|name| by_name(name, clock.clone()));
-    own.chain(nulls::NAMES.iter().filter_map(|name| nulls::by_name(name))).chain(bounded::all()).collect()
-}
-
-/// The function of that name; a time function in its volatile form, which reads `clock` at each batch.
-pub fn by_name(name: &str, clock: Arc<dyn Clock>) -> Option<Arc<ScalarUDF>> {
-    Some(match name.to_ascii_lowercase().as_str() {
-        as_written::NAME => as_written::as_written(),
-        text_input::ARRAY => text_input::array(),
-        array_edit::REMOVE | "list_remove" => array_edit::remove(),
-        array_edit::REPLACE | "list_replace" => array_edit::replace(),
-        by_place::NAME => by_place::by_place(coercion::rewrite_all),
-        text_input::BYTEA => text_input::bytea(),
-        coalesce::NAME | "ifnull" | "nvl" => coalesce::coalesce(),
-        "concat_ws" => concat_ws::concat_ws(),
-        date_bin::NAME => date_bin::date_bin(),
-        "date_format" => date_format::date_format(),
-        "date_trunc" | "datetrunc" => date_trunc::date_trunc(),
-        decimal_divide::NAME => decimal_divide::decimal_divide(),
-        decimal_multiply::NAME => decimal_multiply::decimal_multiply(),
-        "from_unixtime" => date_format::from_unixtime(),
-        patterns::LIKE_ESCAPE => patterns::like_escape(),
-        patterns::REGEXP_REPLACE => patterns::regexp_replace(),
-        patterns::SIMILAR_TO => patterns::similar_to(),
-        text_input::BYTEA_LENGTH => text_input::bytea_length(),
-        intervals::CALENDAR => intervals::calendar(),
-        intervals::TEXT => intervals::interval_text(),
-        intervals::LENGTH => intervals::interval_length(),
-        intervals::MINUS => intervals::timestamp_minus(),
-        instant_plus::NAME => instant_plus::instant_plus(),
-        datetime_input::LOCAL => datetime_input::local_instant(),
-        datetime_input::NAME => datetime_input::datetime_input(false),
-        datetime_input::TRY => datetime_input::datetime_input(true),
-        interval_input::NAME => interval_input::interval_input(false),
-        interval_input::TRY => interval_input::interval_input(true),
-        seconds::MILLISECONDS => seconds::milliseconds(),
-        seconds::SECONDS => seconds::seconds(),
-        "split_index" => split_index::split_index(),
-        "left" => substring::left(),
-        "right" => substring::right(),
-        "substr" | "substring" => substring::substr(),
-        text_number::CAST => text_number::text_number(false),
-        text_number::TRY_CAST => text_number::text_number(true),
-        value_text::NAME => value_text::value_text(),
-        "text_of_length" => text_length::text_of_length(),
-        "timestamp_text" => time::timestamp_text(),
-        timestamp_precision::NANOSECONDS => timestamp_precision::nanoseconds(),
-        timestamp_precision::ROUND => timestamp_precision::round(),
-        "to_date" => to_timestamp::to_date(),
-        "to_numeric" => numeric::to_numeric(),
-        "to_timestamp" => to_timestamp::to_timestamp(),
-        "numeric_text" => numeric::numeric_text(),
-        operator_chain::NAME => operator_chain::operator_chain(),
-        order_key::NAME => order_key::order_key(),
-        "numeric_multiply" => numeric::multiply(),
-        "numeric_divide" => numeric::divide(),
-        "numeric_modulo" => numeric::modulo(),
-        name => {
-            return (name == round::NAME)
-                .then(round::round)
-                .or_else(|| rounding::by_name(name))
-                .or_else(|| flink_math::by_name(name))
-                .or_else(|| float_key::by_name(name))
-                .or_else(|| nulls::by_name(name))
-                .or_else(|| integers::by_name(name))
-                .or_else(|| interval_math::by_name(name))
-                .or_else(|| bounded::by_name(name))
-                .or_else(|| time::by_name(name, &clock, true));
-        }
-    })
 }
 
 #[cfg(test)]

@@ -23,22 +23,99 @@ use datafusion::logical_expr::{
 use super::array_edit::common_item;
 use super::bounded;
 use super::decimals::is_decimal;
+use super::entry::{Entry, Maker};
 use super::meetings::common_moment;
 use crate::data_type::list_of;
 
-/// The names of all of them.
-pub const NAMES: [&str; 11] = [
-    ANY_EQUAL,
-    "array_append",
-    "array_cat",
-    "array_concat",
-    "array_length",
-    "array_position",
-    "array_positions",
-    "array_prepend",
-    "concat",
-    "greatest",
-    "least",
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::internal(ANY_EQUAL, "`= ANY (array)`.", Maker::Plain(|| adapted(ANY_EQUAL, array_has_udf(), Rule::Any)))
+        .comparing_items(),
+    Entry::public(
+        "array_append",
+        &["anyarray, anyelement → anyarray"],
+        "The array with a value behind its items.",
+        Maker::Plain(array_append),
+    )
+    .aliases(&["array_push_back", "list_append", "list_push_back"])
+    .example("ARRAY_APPEND(ARRAY[1, 2], 3)", "{1,2,3}"),
+    Entry::public(
+        "array_cat",
+        &["anyarray... → anyarray"],
+        "The items of the arrays one after the other; an array that is NULL has none.",
+        Maker::Plain(array_cat),
+    )
+    .aliases(&["list_cat", "list_concat"])
+    .of_one_type()
+    .example("ARRAY_CAT(ARRAY[1], ARRAY[2, 3])", "{1,2,3}"),
+    Entry::public(
+        "array_concat",
+        &["anyarray... → anyarray"],
+        "The items of the arrays one after the other; NULL if an array is.",
+        Maker::Plain(|| adapted("array_concat", array_concat_udf(), Rule::Strict)),
+    )
+    .of_one_type()
+    .example("ARRAY_CONCAT(ARRAY[1], ARRAY[2, 3])", "{1,2,3}"),
+    Entry::public(
+        "array_length",
+        &["anyarray → bigint", "anyarray, bigint → bigint"],
+        "How many items the array has in a dimension, the first unless the second argument says \
+         otherwise; NULL if it has none.",
+        Maker::Plain(|| adapted("array_length", array_length_udf(), Rule::Length)),
+    )
+    .aliases(&["list_length"])
+    .example("ARRAY_LENGTH(ARRAY[1, 2], 1)", "2"),
+    Entry::public(
+        "array_position",
+        &["anyarray, anyelement → integer", "anyarray, anyelement, bigint → integer"],
+        "The place, from 1, of the first item that is the value; 0 if there is none. With a place to \
+         begin at, NULL if there is none.",
+        Maker::Plain(|| adapted("array_position", array_position_udf(), Rule::Position)),
+    )
+    .aliases(&["array_indexof", "list_indexof", "list_position"])
+    .comparing_items()
+    .example("ARRAY_POSITION(ARRAY[7, 8], 8)", "2"),
+    Entry::public(
+        "array_positions",
+        &["anyarray, anyelement → bigint[]"],
+        "The places, from 1, of all items that are the value.",
+        Maker::Plain(|| adapted("array_positions", array_positions_udf(), Rule::AsIs)),
+    )
+    .aliases(&["list_positions"])
+    .comparing_items()
+    .example("ARRAY_POSITIONS(ARRAY[7, 8, 7], 7)", "{1,3}"),
+    Entry::public(
+        "array_prepend",
+        &["anyelement, anyarray → anyarray"],
+        "The array with a value before its items.",
+        Maker::Plain(array_prepend),
+    )
+    .aliases(&["array_push_front", "list_prepend", "list_push_front"])
+    .example("ARRAY_PREPEND(1, ARRAY[2, 3])", "{1,2,3}"),
+    Entry::public(
+        "concat",
+        &["any... → text"],
+        "The values as one text; NULL if one of them is.",
+        Maker::Plain(|| adapted("concat", bounded::concat(), Rule::Strict)),
+    )
+    .stable()
+    .example("CONCAT('a', 1, 'b')", "a1b"),
+    Entry::public(
+        "greatest",
+        &["anyelement... → anyelement"],
+        "The greatest of the values; NULL if one of them is.",
+        Maker::Plain(|| adapted("greatest", greatest(), Rule::Strict)),
+    )
+    .of_one_type()
+    .example("GREATEST(1, 3, 2)", "3"),
+    Entry::public(
+        "least",
+        &["anyelement... → anyelement"],
+        "The least of the values; NULL if one of them is.",
+        Maker::Plain(|| adapted("least", least(), Rule::Strict)),
+    )
+    .of_one_type()
+    .example("LEAST(3, 1, 2)", "1"),
 ];
 
 /// What `value = ANY (array)` is: NULL if the value is not found and the array has a NULL.
@@ -69,28 +146,22 @@ struct Adapted {
     signature: Signature,
 }
 
-/// The function of that name, if it is one of these.
-pub fn by_name(name: &str) -> Option<Arc<ScalarUDF>> {
-    let (name, inner, rule) = match name {
-        "array_cat" | "list_cat" | "list_concat" => ("array_cat", array_concat_udf(), Rule::AsIs),
-        "array_concat" => ("array_concat", array_concat_udf(), Rule::Strict),
-        "array_position" | "array_indexof" | "list_indexof" | "list_position" => {
-            ("array_position", array_position_udf(), Rule::Position)
-        }
-        "array_append" | "array_push_back" | "list_append" | "list_push_back" => {
-            ("array_append", array_append_udf(), Rule::AsIs)
-        }
-        "array_positions" | "list_positions" => ("array_positions", array_positions_udf(), Rule::AsIs),
-        "array_prepend" | "array_push_front" | "list_prepend" | "list_push_front" => {
-            ("array_prepend", array_prepend_udf(), Rule::AsIs)
-        }
-        "array_length" | "list_length" => ("array_length", array_length_udf(), Rule::Length),
-        ANY_EQUAL => (ANY_EQUAL, array_has_udf(), Rule::Any),
-        "concat" => ("concat", bounded::concat(), Rule::Strict),
-        "greatest" => ("greatest", greatest(), Rule::Strict),
-        "least" => ("least", least(), Rule::Strict),
-        _ => return None,
-    };
+/// array || value
+pub fn array_append() -> Arc<ScalarUDF> {
+    adapted("array_append", array_append_udf(), Rule::AsIs)
+}
+
+/// array || array
+pub fn array_cat() -> Arc<ScalarUDF> {
+    adapted("array_cat", array_concat_udf(), Rule::AsIs)
+}
+
+/// value || array
+pub fn array_prepend() -> Arc<ScalarUDF> {
+    adapted("array_prepend", array_prepend_udf(), Rule::AsIs)
+}
+
+fn adapted(name: &'static str, inner: Arc<ScalarUDF>, rule: Rule) -> Arc<ScalarUDF> {
     let places = match name {
         "array_append" | "array_position" | "array_positions" | ANY_EQUAL => Some((0, 1)),
         "array_prepend" => Some((1, 0)),
@@ -100,7 +171,7 @@ pub fn by_name(name: &str) -> Option<Arc<ScalarUDF>> {
         Some(_) => Signature::user_defined(Volatility::Immutable),
         None => inner.signature().clone(),
     };
-    Some(Arc::new(ScalarUDF::from(Adapted { name, inner, rule, places, signature })))
+    Arc::new(ScalarUDF::from(Adapted { name, inner, rule, places, signature }))
 }
 
 impl Adapted {

@@ -8,9 +8,19 @@ use datafusion::arrow::datatypes::{DataType, Decimal256Type, Float32Type, Float6
 use datafusion::error::Result;
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 
+use super::entry::{Entry, Maker};
 use super::{ColumnFunction, no_such_call};
 use crate::data_type::{NUMERIC_PRECISION, NUMERIC_SCALE, unconstrained_numeric};
-use crate::error::Error;
+use crate::error::{Error, SqlState};
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::internal("to_numeric", "CAST to NUMERIC without limits.", Maker::Plain(to_numeric)),
+    Entry::internal("numeric_text", "CAST of such a NUMERIC to a text.", Maker::Plain(numeric_text)),
+    Entry::internal("numeric_multiply", "`*` of such numbers.", Maker::Plain(multiply)),
+    Entry::internal("numeric_divide", "`/` of such numbers.", Maker::Plain(divide)),
+    Entry::internal("numeric_modulo", "`%` of such numbers.", Maker::Plain(modulo)),
+];
 
 const SCALE: usize = NUMERIC_SCALE as usize;
 /// Places of a quotient that does not end, as many as Postgres gives for small numbers.
@@ -68,11 +78,11 @@ pub fn modulo() -> Arc<ScalarUDF> {
 }
 
 fn overflow() -> Error {
-    Error::row("value overflows numeric format").code("22003")
+    Error::row("value overflows numeric format").code(SqlState::NumericValueOutOfRange)
 }
 
 fn division_by_zero() -> Error {
-    Error::row("division by zero").code("22012")
+    Error::row("division by zero").code(SqlState::DivisionByZero)
 }
 
 fn coerce_to_numeric(arguments: &[DataType]) -> Result<Vec<DataType>> {
@@ -143,10 +153,13 @@ fn binary(arguments: &[ArrayRef], of: impl Fn(i256, i256) -> Result<i256, Error>
 /// # Errors
 /// It is none (22P02), or out of range (22003).
 pub fn parse(text: &str) -> Result<i256, Error> {
-    let invalid = || Error::row(format!("invalid input syntax for type numeric: \"{text}\"")).code("22P02");
+    let invalid = || {
+        Error::row(format!("invalid input syntax for type numeric: \"{text}\""))
+            .code(SqlState::InvalidTextRepresentation)
+    };
     let trimmed = text.trim();
     if matches!(trimmed.to_ascii_lowercase().as_str(), "nan" | "inf" | "-inf" | "infinity" | "-infinity") {
-        return Err(Error::row(format!("numeric cannot hold \"{trimmed}\"")).code("22003"));
+        return Err(Error::row(format!("numeric cannot hold \"{trimmed}\"")).code(SqlState::NumericValueOutOfRange));
     }
     let (mantissa, exponent) = match trimmed.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().map_err(|_| invalid())?),

@@ -14,8 +14,13 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column};
 use datafusion::scalar::ScalarValue;
 
+use super::entry::{Entry, Maker};
 use crate::data_type::is_unconstrained_numeric;
-use crate::error::Error;
+use crate::error::{Error, SqlState};
+
+/// What the registry knows of it.
+pub(super) const ENTRIES: &[Entry] =
+    &[Entry::internal(NAME, "A long chain of operators.", Maker::Plain(operator_chain))];
 
 /// Its name.
 pub const NAME: &str = "operator_chain";
@@ -41,7 +46,8 @@ struct OperatorChain {
 }
 
 fn malformed() -> Error {
-    Error::invalid(format!("function {NAME} takes the signs of operators, then their operands")).code("42883")
+    Error::invalid(format!("function {NAME} takes the signs of operators, then their operands"))
+        .code(SqlState::UndefinedFunction)
 }
 
 fn operators(signs: &ScalarValue, operands: usize) -> Result<Vec<Operator>> {
@@ -69,7 +75,10 @@ fn step(left: &DataType, operator: Operator, right: &DataType) -> Result<DataTyp
             crate::data_type::to_postgres(left),
             crate::data_type::to_postgres(right)
         );
-        return Err(Error::invalid(text).code("54001").hint("Write it with sub-queries, or CAST the operands.").into());
+        return Err(Error::invalid(text)
+            .code(SqlState::StatementTooComplex)
+            .hint("Write it with sub-queries, or CAST the operands.")
+            .into());
     }
     BinaryTypeCoercer::new(left, &operator, right).get_result_type()
 }

@@ -11,7 +11,12 @@ use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, ScalarUDF, Volatility};
 
+use super::entry::{Entry, Maker};
 use super::{ColumnFunction, no_such_call};
+
+/// What the registry knows of it.
+pub(super) const ENTRIES: &[Entry] =
+    &[Entry::internal(NAME, "What rows and bytes are ordered by in windows.", Maker::Plain(order_key))];
 
 /// Its name.
 pub const NAME: &str = "order_key";

@@ -12,8 +12,24 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 use regex::{NoExpand, Regex, RegexBuilder};
 
+use super::entry::{Entry, Maker};
 use super::{ColumnFunction, no_such_call, sizes};
-use crate::error::Error;
+use crate::error::{Error, SqlState};
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::internal(SIMILAR_TO, "SIMILAR TO.", Maker::Plain(similar_to)),
+    Entry::internal(LIKE_ESCAPE, "The pattern of LIKE with an escape of its own.", Maker::Plain(like_escape)),
+    Entry::public(
+        REGEXP_REPLACE,
+        &["text, text, text → text", "text, text, text, text → text"],
+        "The text with the replacement in place of every match of a regular expression. With \
+         flags as a fourth argument only the first match is replaced, unless there is a `g` among \
+         them, and `\\1` is the first group.",
+        Maker::Plain(regexp_replace),
+    )
+    .example("REGEXP_REPLACE('a1b2', '[0-9]', '-')", "a-b-"),
+];
 
 /// `text SIMILAR TO pattern [ESCAPE escape]` as a call.
 pub const SIMILAR_TO: &str = "similar_to";
@@ -167,19 +183,21 @@ fn compile(builder: &mut RegexBuilder, pattern: &str) -> Result<Regex, Error> {
 }
 
 fn wrong_pattern(pattern: &str) -> Error {
-    Error::row(format!("invalid regular expression: '{pattern}'")).code("2201B")
+    Error::row(format!("invalid regular expression: '{pattern}'")).code(SqlState::InvalidRegularExpression)
 }
 
 fn escape_character(escape: &str) -> Result<Option<char>, Error> {
     let mut characters = escape.chars();
     match (characters.next(), characters.next()) {
         (first, None) => Ok(first),
-        _ => Err(Error::row("invalid escape string").code("22025").hint("An escape string is empty or one character.")),
+        _ => Err(Error::row("invalid escape string")
+            .code(SqlState::InvalidEscapeSequence)
+            .hint("An escape string is empty or one character.")),
     }
 }
 
 fn ends_with_escape(pattern: &str) -> Error {
-    Error::row(format!("pattern '{pattern}' ends with its escape character")).code("22025")
+    Error::row(format!("pattern '{pattern}' ends with its escape character")).code(SqlState::InvalidEscapeSequence)
 }
 
 /// A pattern of LIKE with a backslash in place of its escape character.
@@ -303,7 +321,8 @@ fn with_flags(pattern: &str, flags: &str) -> Result<Regex, Error> {
                 builder.dot_matches_new_line(true).multi_line(true);
             }
             other => {
-                let error = Error::row(format!("invalid regular expression option: \"{other}\"")).code("22023");
+                let error = Error::row(format!("invalid regular expression option: \"{other}\""))
+                    .code(SqlState::InvalidParameterValue);
                 return Err(error.hint("Known are g i c x s n m p w q."));
             }
         }

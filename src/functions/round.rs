@@ -9,7 +9,22 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
+use super::entry::{Entry, Maker};
 use super::no_such_call;
+
+/// What the registry knows of it.
+pub(super) const ENTRIES: &[Entry] = &[Entry::public(
+    NAME,
+    &[
+        "numeric → numeric",
+        "numeric, integer → numeric",
+        "double precision → double precision",
+        "double precision, integer → double precision",
+    ],
+    "The nearest number with so many places, or with none.",
+    Maker::Plain(round),
+)
+.example("ROUND(2.345, 2)", "2.35")];
 
 /// Its name.
 pub const NAME: &str = "round";

@@ -11,9 +11,59 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use datafusion::scalar::ScalarValue;
 
+use super::entry::{Entry, Maker};
 use super::no_such_call;
 use crate::data_type::{NUMERIC_PRECISION, is_unconstrained_numeric};
-use crate::error::Error;
+use crate::error::{Error, SqlState};
+
+const NUMBERS: &[&str] = &[
+    "integer → integer",
+    "bigint → bigint",
+    "numeric → numeric",
+    "real → real",
+    "double precision → double precision",
+];
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::public(
+        "ceil",
+        NUMBERS,
+        "The least whole number that is not below the number.",
+        Maker::Plain(|| make(Kind::Ceil)),
+    )
+    .aliases(&["ceiling"])
+    .example("CEIL(1.2)", "2"),
+    Entry::public(
+        "floor",
+        NUMBERS,
+        "The greatest whole number that is not above the number.",
+        Maker::Plain(|| make(Kind::Floor)),
+    )
+    .example("FLOOR(-1.2)", "-2"),
+    Entry::public(
+        "sign",
+        NUMBERS,
+        "-1, 0 or 1, as the number is below, at or above 0.",
+        Maker::Plain(|| make(Kind::Sign)),
+    )
+    .aliases(&["signum"])
+    .example("SIGN(-3)", "-1"),
+    Entry::public(
+        "trunc",
+        &[
+            "bigint → bigint",
+            "numeric → numeric",
+            "double precision → double precision",
+            "numeric, bigint → numeric",
+            "double precision, bigint → double precision",
+        ],
+        "The number cut off behind so many places, or before the point.",
+        Maker::Plain(|| make(Kind::Trunc)),
+    )
+    .aliases(&["truncate"])
+    .example("TRUNC(-1.9)", "-1"),
+];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
@@ -23,17 +73,9 @@ enum Kind {
     Sign,
 }
 
-/// The function of that name.
-pub fn by_name(name: &str) -> Option<Arc<ScalarUDF>> {
-    let kind = match name {
-        "floor" => Kind::Floor,
-        "ceil" | "ceiling" => Kind::Ceil,
-        "trunc" | "truncate" => Kind::Trunc,
-        "sign" | "signum" => Kind::Sign,
-        _ => return None,
-    };
+fn make(kind: Kind) -> Arc<ScalarUDF> {
     let signature = Signature::user_defined(Volatility::Immutable);
-    Some(Arc::new(ScalarUDF::from(Rounding { kind, signature })))
+    Arc::new(ScalarUDF::from(Rounding { kind, signature }))
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -215,7 +257,7 @@ impl Rounding {
         };
         let zero = T::Native::ZERO;
         let numbers = numbers.as_primitive::<T>();
-        let overflow = || Error::row("numeric field overflow").code("22003");
+        let overflow = || Error::row("numeric field overflow").code(SqlState::NumericValueOutOfRange);
         let (down, up) = (power(from - to), power(to - from));
         let mut cached = (i64::MIN, None);
         let mut values = Vec::with_capacity(numbers.len());

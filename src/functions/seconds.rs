@@ -11,11 +11,18 @@ use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult};
 use datafusion::logical_expr::{Expr, Operator, ScalarUDF, Volatility, binary_expr, lit};
 use datafusion::scalar::ScalarValue;
 
+use super::entry::{Entry, Maker};
 use super::interval_input::Unit;
 use super::intervals::INTERVAL;
 use super::{ColumnFunction, no_such_call, timestamp_precision};
 use crate::data_type::to_postgres;
-use crate::error::Error;
+use crate::error::{Error, SqlState};
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::internal(SECONDS, "EXTRACT of seconds.", Maker::Plain(seconds)),
+    Entry::internal(MILLISECONDS, "EXTRACT of milliseconds.", Maker::Plain(milliseconds)),
+];
 
 /// Name of the seconds of a minute.
 pub const SECONDS: &str = "seconds_part";
@@ -105,7 +112,7 @@ pub fn check(part: &str, of: &DataType) -> std::result::Result<(), Error> {
         return Err(Error::unsupported(message));
     }
     Err(Error::row(format!("unit \"{name}\" not recognized for type timestamp"))
-        .code("22023")
+        .code(SqlState::InvalidParameterValue)
         .hint("Known are year, quarter, month, week, day, hour, minute, second, dow, doy, isoyear, epoch, century …"))
 }
 

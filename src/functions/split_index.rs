@@ -7,7 +7,18 @@ use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::error::Result;
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 
+use super::entry::{Entry, Maker};
 use super::{ColumnFunction, no_such_call};
+
+/// What the registry knows of it.
+pub(super) const ENTRIES: &[Entry] = &[Entry::public(
+    "split_index",
+    &["text, text, bigint → text", "text, bigint, bigint → text"],
+    "The part of that number, from 0, of a text that is split at a delimiter, or at the \
+         character of a code; NULL if there is none.",
+    Maker::Plain(split_index),
+)
+.example("SPLIT_INDEX('a,b,c', ',', 1)", "b")];
 
 /// The function.
 pub fn split_index() -> Arc<ScalarUDF> {

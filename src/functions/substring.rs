@@ -8,7 +8,25 @@ use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::error::Result;
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 
+use super::entry::{Entry, Maker};
 use super::{ColumnFunction, no_such_call};
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::public("left", &["text, bigint → text"], "The first characters of a text, so many.", Maker::Plain(left))
+        .example("LEFT('abc', 2)", "ab"),
+    Entry::public("right", &["text, bigint → text"], "The last characters of a text, so many.", Maker::Plain(right))
+        .example("RIGHT('abc', 2)", "bc"),
+    Entry::public(
+        "substr",
+        &["text, bigint → text", "text, bigint, bigint → text"],
+        "The characters of a text from a place on, from 1, as many as the third argument says. A \
+         negative place counts from the end.",
+        Maker::Plain(substr),
+    )
+    .aliases(&["substring"])
+    .example("SUBSTR('abcd', 2, 2)", "bc"),
+];
 
 /// The function.
 pub fn substr() -> Arc<ScalarUDF> {

@@ -16,10 +16,18 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
+use super::entry::{Entry, Maker};
 use super::intervals::is_interval;
 use super::{ColumnFunction, datetime_input, interval_input, no_such_call, numeric};
 use crate::data_type::is_unconstrained_numeric;
-use crate::error::Error;
+use crate::error::{Error, SqlState};
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::internal(BYTEA, "CAST of a text to BYTEA.", Maker::Plain(bytea)),
+    Entry::internal(BYTEA_LENGTH, "How many bytes such a text has.", Maker::Plain(bytea_length)),
+    Entry::internal(ARRAY, "CAST of a text to an array.", Maker::Plain(array)),
+];
 
 /// Name of the function that reads bytes.
 pub const BYTEA: &str = "bytea_input";
@@ -114,7 +122,7 @@ pub fn parse_bytes(text: &str) -> Result<Vec<u8>, Error> {
 }
 
 fn invalid_bytes() -> Error {
-    Error::row("invalid input syntax for type bytea").code("22P02")
+    Error::row("invalid input syntax for type bytea").code(SqlState::InvalidTextRepresentation)
 }
 
 fn parse_hex(text: &str) -> Result<Vec<u8>, Error> {
@@ -122,15 +130,18 @@ fn parse_hex(text: &str) -> Result<Vec<u8>, Error> {
     let mut digits = text.chars();
     let digit = |of: char| {
         let digit = of.to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        digit.ok_or_else(|| Error::row(format!("invalid hexadecimal digit: \"{of}\"")).code("22023"))
+        digit.ok_or_else(|| {
+            Error::row(format!("invalid hexadecimal digit: \"{of}\"")).code(SqlState::InvalidParameterValue)
+        })
     };
     while let Some(first) = digits.next() {
         if first.is_ascii_whitespace() {
             continue;
         }
         let high = digit(first)?;
-        let low =
-            digits.next().ok_or_else(|| Error::row("invalid hexadecimal data: odd number of digits").code("22023"))?;
+        let low = digits.next().ok_or_else(|| {
+            Error::row("invalid hexadecimal data: odd number of digits").code(SqlState::InvalidParameterValue)
+        })?;
         bytes.push(high * 16 + digit(low)?);
     }
     Ok(bytes)
@@ -165,7 +176,9 @@ impl<'a> Literal<'a> {
     }
 
     fn malformed(&self, detail: &str) -> Error {
-        Error::row(format!("malformed array literal: \"{}\"", self.text)).code("22P02").detail(detail)
+        Error::row(format!("malformed array literal: \"{}\"", self.text))
+            .code(SqlState::InvalidTextRepresentation)
+            .detail(detail)
     }
 
     fn next(&mut self) -> Result<char, Error> {
@@ -310,7 +323,7 @@ fn build(nodes: &[Option<Node>], to: &DataType, zone: &str) -> Result<ArrayRef> 
                 }
                 Some(Node::Item(Some(_))) => {
                     let message = "an array literal has fewer dimensions than its type";
-                    return Err(Error::row(message).code("22P02").into());
+                    return Err(Error::row(message).code(SqlState::InvalidTextRepresentation).into());
                 }
             };
             lengths.push(length.unwrap_or(0));

@@ -8,8 +8,13 @@ use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, ScalarUDF, Volatility, lit};
 
+use super::entry::{Entry, Maker};
 use super::{ColumnFunction, no_such_call};
 use crate::data_type::TypeLength;
+
+/// What the registry knows of it.
+pub(super) const ENTRIES: &[Entry] =
+    &[Entry::internal("text_of_length", "CAST to VARCHAR(n) and CHAR(n).", Maker::Plain(text_of_length))];
 
 /// The function.
 pub fn text_of_length() -> Arc<ScalarUDF> {

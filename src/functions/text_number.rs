@@ -13,9 +13,16 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
+use super::entry::{Entry, Maker};
 use super::{no_such_call, numeric};
 use crate::data_type::{NUMERIC_PRECISION, NUMERIC_SCALE};
 use crate::error::Error;
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::internal(CAST, "CAST of a text to a number.", Maker::Plain(|| text_number(false))),
+    Entry::internal(TRY_CAST, "TRY_CAST of a text to a number.", Maker::Plain(|| text_number(true))),
+];
 
 /// The name of the one that CAST is.
 pub const CAST: &str = "text_number";

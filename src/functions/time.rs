@@ -13,7 +13,64 @@ use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, Sca
 use datafusion::scalar::ScalarValue;
 
 use super::ColumnFunction;
+use super::entry::{Entry, Maker};
 use crate::clock::Clock;
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::public(
+        "current_date",
+        &["→ date"],
+        "The date in the session's time zone; written without brackets, too.",
+        Maker::OfClock(|clock, volatile| make("current_date", Kind::Date, clock, volatile)),
+    )
+    .aliases(&["today"])
+    .stable(),
+    Entry::public(
+        "current_time",
+        &["→ time"],
+        "The time of day in the session's time zone; written without brackets, too.",
+        Maker::OfClock(|clock, volatile| make("current_time", Kind::Time, clock, volatile)),
+    )
+    .stable(),
+    Entry::public(
+        "current_timestamp",
+        &["→ timestamptz"],
+        "The time of the statement, in jobs of the batch of rows; written without brackets, too.",
+        Maker::OfClock(|clock, volatile| make("current_timestamp", Kind::Instant, clock, volatile)),
+    )
+    .stable(),
+    Entry::public(
+        "localtime",
+        &["→ time"],
+        "As `current_time`.",
+        Maker::OfClock(|clock, volatile| make("localtime", Kind::Time, clock, volatile)),
+    )
+    .stable(),
+    Entry::public(
+        "localtimestamp",
+        &["→ timestamp"],
+        "As `current_timestamp`, but a TIMESTAMP of the session's time zone.",
+        Maker::OfClock(|clock, volatile| make("localtimestamp", Kind::Local, clock, volatile)),
+    )
+    .stable(),
+    Entry::public(
+        "now",
+        &["→ timestamptz"],
+        "The time of the statement, in jobs of the batch of rows.",
+        Maker::OfClock(|clock, volatile| make("now", Kind::Instant, clock, volatile)),
+    )
+    .aliases(&["statement_timestamp", "transaction_timestamp"])
+    .stable(),
+    Entry::public(
+        "unix_timestamp",
+        &["→ bigint"],
+        "The seconds from 1970 to now.",
+        Maker::OfClock(|clock, volatile| make("unix_timestamp", Kind::Seconds, clock, volatile)),
+    )
+    .stable(),
+    Entry::internal("timestamp_text", "CAST of a timestamp to a text.", Maker::Plain(timestamp_text)).stable(),
+];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
@@ -47,23 +104,11 @@ impl Hash for TimeFunction {
     }
 }
 
-/// The time function of that name. Without `volatile` the clock is expected to stand for the statement.
-pub fn by_name(name: &str, clock: &Arc<dyn Clock>, volatile: bool) -> Option<Arc<ScalarUDF>> {
-    let (name, kind) = match name.to_ascii_lowercase().as_str() {
-        "now" => ("now", Kind::Instant),
-        "current_timestamp" => ("current_timestamp", Kind::Instant),
-        "transaction_timestamp" => ("now", Kind::Instant),
-        "statement_timestamp" => ("now", Kind::Instant),
-        "localtimestamp" => ("localtimestamp", Kind::Local),
-        "current_date" | "today" => ("current_date", Kind::Date),
-        "current_time" => ("current_time", Kind::Time),
-        "localtime" => ("localtime", Kind::Time),
-        "unix_timestamp" => ("unix_timestamp", Kind::Seconds),
-        _ => return None,
-    };
+/// Without `volatile` the clock is expected to stand for the statement.
+fn make(name: &'static str, kind: Kind, clock: &Arc<dyn Clock>, volatile: bool) -> Arc<ScalarUDF> {
     let volatility = if volatile { Volatility::Volatile } else { Volatility::Stable };
     let signature = Signature::nullary(volatility);
-    Some(Arc::new(ScalarUDF::from(TimeFunction { name, kind, clock: clock.clone(), signature })))
+    Arc::new(ScalarUDF::from(TimeFunction { name, kind, clock: clock.clone(), signature }))
 }
 
 /// The wall-clock time of an instant in a zone.

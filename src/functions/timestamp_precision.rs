@@ -12,7 +12,14 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
-use crate::error::Error;
+use super::entry::{Entry, Maker};
+use crate::error::{Error, SqlState};
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::internal(ROUND, "CAST to a timestamp or a time of fewer digits.", Maker::Plain(round)),
+    Entry::internal(NANOSECONDS, "A timestamp beside one of nanoseconds.", Maker::Plain(nanoseconds)),
+];
 
 const SECONDS_OF_A_DAY: i64 = 86_400;
 
@@ -83,7 +90,9 @@ impl ScalarUDFImpl for Precision {
             (Kind::Nanoseconds, [DataType::Timestamp(_, zone)]) => {
                 Ok(DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()))
             }
-            _ => Err(Error::invalid(format!("function {} takes a timestamp", self.name())).code("42883").into()),
+            _ => Err(Error::invalid(format!("function {} takes a timestamp", self.name()))
+                .code(SqlState::UndefinedFunction)
+                .into()),
         }
     }
 

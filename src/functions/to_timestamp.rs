@@ -11,8 +11,29 @@ use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, Sca
 use datafusion::scalar::ScalarValue;
 
 use super::date_format::{Item, parse_pattern};
+use super::entry::{Entry, Maker};
 use super::{datetime_input, no_such_call};
-use crate::error::Error;
+use crate::error::{Error, SqlState};
+
+/// What the registry knows of them.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::public(
+        "to_date",
+        &["text → date", "text, text → date"],
+        "A date of a text, by a pattern of Java's letters (`yyyy-MM-dd`); NULL if it cannot be \
+         read.",
+        Maker::Plain(to_date),
+    )
+    .example("TO_DATE('05.01.2024', 'dd.MM.yyyy')", "2024-01-05"),
+    Entry::public(
+        "to_timestamp",
+        &["text → timestamp", "text, text → timestamp", "double precision → timestamptz"],
+        "A timestamp of a text, by a pattern of Java's letters (`yyyy-MM-dd HH:mm:ss`); NULL if \
+         it cannot be read. Of a number of seconds since 1970 a TIMESTAMP_LTZ.",
+        Maker::Plain(to_timestamp),
+    )
+    .example("TO_TIMESTAMP('2024-01-05 13:04:05')", "2024-01-05 13:04:05"),
+];
 
 const MONTHS: [&str; 12] = [
     "january",
@@ -122,7 +143,7 @@ fn of_seconds(seconds: &ArrayRef) -> Result<ArrayRef> {
         let micros = (seconds * 1e6).round();
         // The bounds of i64 as doubles.
         let fits = (-9.2e18..=9.2e18).contains(&micros);
-        let out_of_range = || Error::row("timestamp out of range").code("22008");
+        let out_of_range = || Error::row("timestamp out of range").code(SqlState::DatetimeFieldOverflow);
         fits.then_some(Some(micros as i64)).ok_or_else(out_of_range)
     });
     let micros = micros.collect::<std::result::Result<TimestampMicrosecondArray, Error>>()?;

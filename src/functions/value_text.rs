@@ -10,8 +10,13 @@ use datafusion::arrow::datatypes::{DataType, Decimal256Type, Float32Type, Float6
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, ScalarUDF, Volatility};
 
+use super::entry::{Entry, Maker};
 use super::{ColumnFunction, numeric, time};
 use crate::data_type::is_unconstrained_numeric;
+
+/// What the registry knows of it.
+pub(super) const ENTRIES: &[Entry] =
+    &[Entry::internal(NAME, "CAST of a value to a text.", Maker::Plain(value_text)).stable()];
 
 /// The function of a cast.
 pub const NAME: &str = "value_text";

@@ -29,7 +29,7 @@ use crate::engine::job::{JobContext, OpenTable, transactional};
 use crate::engine::metrics::JobMetrics;
 use crate::engine::progress::{JobProgress, ProgressBoard, ReadBehind};
 use crate::engine::run;
-use crate::error::{Error, RecordPlace, Result};
+use crate::error::{Error, RecordPlace, Result, SqlState};
 use crate::fault;
 use crate::waits::Waiting;
 
@@ -352,7 +352,7 @@ impl Jobs {
                     Error::invalid(format!(
                         "job \"{name}\" was paused or dropped meanwhile, so that there is no savepoint"
                     ))
-                    .code("55000")
+                    .code(SqlState::ObjectNotInPrerequisiteState)
                 }))
             }
         };
@@ -388,7 +388,7 @@ impl Jobs {
                 "job \"{name}\" is {}: only a job at rest can go over records",
                 state.name()
             ))
-            .code("55000")
+            .code(SqlState::ObjectNotInPrerequisiteState)
             .hint("PAUSE JOB it first."));
         }
         let failed = job.failed.lock().clone();

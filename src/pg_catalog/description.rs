@@ -1,11 +1,14 @@
-//! pg_description: COMMENTs of schemas, tables, views and columns.
+//! pg_description: COMMENTs of schemas, tables, views and columns, and what functions do.
 
+use super::built_in;
 use super::model::Model;
 use super::relation::Row;
 use crate::sql::SessionView;
 
 /// Oid of pg_class.
 pub const PG_CLASS: u32 = 1259;
+/// Oid of pg_proc.
+pub const PG_PROC: u32 = 1255;
 /// Oid of pg_namespace.
 pub const PG_NAMESPACE: u32 = 2615;
 
@@ -24,5 +27,6 @@ pub fn pg_description(model: &Model, _view: &SessionView) -> Vec<Row> {
             rows.extend(column.comment.as_deref().map(|text| row(relation.oid, PG_CLASS, number, text)));
         }
     }
+    rows.extend(built_in::all().iter().map(|function| row(function.oid, PG_PROC, 0, function.documentation)));
     rows
 }

@@ -4,6 +4,7 @@
 //! The columns of every relation come from a real server (`pg_catalog.tsv`, `information_schema.tsv`: oid, name, kind, columns);
 //! a relation without a file of its own here has the right columns and no rows.
 
+mod built_in;
 mod classes;
 mod description;
 mod functions;
@@ -27,6 +28,7 @@ use datafusion::sql::sqlparser::ast::Statement;
 use parking_lot::Mutex;
 
 use crate::catalog::{Catalog, Snapshot};
+use crate::functions::entry::About;
 use crate::sql::{SessionView, SystemSchema};
 use model::Model;
 use relation::{LazyRelation, RelationShape, Row};
@@ -166,8 +168,12 @@ impl SystemSchema for PgCatalog {
         provide(&self.source, relation::pg_catalog(), PG_CATALOG, name, session)
     }
 
-    fn functions(&self, session: &SessionView) -> Vec<ScalarUDF> {
-        functions::all(&self.source, session)
+    fn functions(&self) -> Vec<About> {
+        functions().collect()
+    }
+
+    fn function(&self, name: &str, session: &Arc<SessionView>) -> Option<Arc<ScalarUDF>> {
+        functions::find(name, &self.source, session)
     }
 
     fn rewrite(&self, statement: &mut Statement) {
@@ -187,10 +193,11 @@ impl SystemSchema for InformationSchema {
     fn relation(&self, name: &str, session: &SessionView) -> Option<Arc<dyn TableProvider>> {
         provide(&self.source, relation::information_schema(), INFORMATION_SCHEMA, name, session)
     }
+}
 
-    fn functions(&self, _session: &SessionView) -> Vec<ScalarUDF> {
-        Vec::new()
-    }
+/// The functions of `pg_catalog`.
+pub fn functions() -> impl Iterator<Item = About> {
+    functions::entries().map(|entry| entry.about)
 }
 
 /// Whether a relation of `pg_catalog` never has rows here.

@@ -106,7 +106,7 @@ pub struct Model {
 }
 
 /// An oid for what the catalog has no number for; the same in every process. Each kind has its own range.
-fn oid_of_name(range: u32, name: &str) -> u32 {
+pub fn oid_of_name(range: u32, name: &str) -> u32 {
     let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     range | (hash & 0x0fff_ffff)
 }

@@ -1,10 +1,12 @@
-//! pg_proc and pg_language: our SQL functions, and the input and output functions that types refer to (`procedures.tsv`).
+//! pg_proc and pg_language: SQL functions, those that are part of the server (`built_in`), and the input and output functions that types
+//! refer to (`procedures.tsv`).
 
 use std::sync::LazyLock;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::scalar::ScalarValue;
 
+use super::built_in;
 use super::model::{Function, Model, OWNER, PG_CATALOG};
 use super::relation::{Row, list};
 use crate::sql::SessionView;
@@ -43,7 +45,7 @@ pub fn procedure_name(oid: u32) -> String {
     match PROCEDURES.iter().find(|procedure| procedure.oid == oid) {
         Some(procedure) => procedure.name.clone(),
         None if oid == 0 => "-".to_owned(),
-        None => oid.to_string(),
+        None => built_in::of_oid(oid).map_or_else(|| oid.to_string(), |function| function.name.to_owned()),
     }
 }
 
@@ -62,8 +64,12 @@ pub fn find(model: &Model, written: &str) -> Option<u32> {
         function.name == *name && schema.is_none_or(|schema| schema == model.namespace_name(function.namespace))
     });
     ours.map(|function| function.oid).or_else(|| {
-        let built_in = PROCEDURES.iter().find(|procedure| procedure.name == *name);
-        built_in.filter(|_| schema.is_none_or(|schema| schema == "pg_catalog")).map(|procedure| procedure.oid)
+        let of_types = PROCEDURES.iter().find(|procedure| procedure.name == *name).map(|procedure| procedure.oid);
+        let found = of_types.or_else(|| {
+            let of_server = built_in::all().iter().find(|function| function.name == *name);
+            of_server.map(|function| function.oid)
+        });
+        found.filter(|_| schema.is_none_or(|schema| schema == "pg_catalog"))
     })
 }
 
@@ -79,8 +85,7 @@ fn common(oid: u32, name: &str, parameters: &[u32]) -> Row {
         .set("proowner", OWNER)
         .set("procost", 1_f32)
         .set("prorows", 0_f32)
-        .all(&["provariadic", "prosupport"], 0_u32)
-        .set("prokind", "f")
+        .set("prosupport", 0_u32)
         .all(&["prosecdef", "proleakproof"], false)
         .set("proisstrict", false)
         .set("proparallel", "s")
@@ -91,10 +96,12 @@ fn common(oid: u32, name: &str, parameters: &[u32]) -> Row {
 
 /// Functions.
 pub fn pg_proc(model: &Model, _view: &SessionView) -> Vec<Row> {
-    let built_in = |procedure: &Procedure| {
+    let of_types = |procedure: &Procedure| {
         common(procedure.oid, &procedure.name, &procedure.parameters)
             .set("pronamespace", PG_CATALOG)
             .set("prolang", INTERNAL)
+            .set("prokind", "f")
+            .set("provariadic", 0_u32)
             .set("proretset", procedure.is_set)
             .set("provolatile", procedure.volatility.as_str())
             .set("prorettype", procedure.returns)
@@ -107,13 +114,28 @@ pub fn pg_proc(model: &Model, _view: &SessionView) -> Vec<Row> {
         common(function.oid, &function.name, &types)
             .set("pronamespace", function.namespace)
             .set("prolang", SQL)
+            .set("prokind", "f")
+            .set("provariadic", 0_u32)
             .set("proretset", false)
             .set("provolatile", "s")
             .set("prorettype", function.returns)
             .set("proargnames", list(&names, &DataType::Utf8))
             .set("prosrc", function.body.as_str())
     };
-    PROCEDURES.iter().map(built_in).chain(model.functions.iter().map(ours)).collect()
+    let of_server = |function: &built_in::BuiltIn| {
+        common(function.oid, function.name, &function.parameters)
+            .set("pronamespace", PG_CATALOG)
+            .set("prolang", INTERNAL)
+            .set("prokind", function.kind)
+            .set("proretset", false)
+            .set("provariadic", function.variadic)
+            .set("provolatile", function.volatility)
+            .set("prorettype", function.returns)
+            .set("prosrc", function.name)
+    };
+    let is_of_types = |name: &str| PROCEDURES.iter().any(|procedure| procedure.name == name);
+    let of_server = built_in::all().iter().filter(|function| !is_of_types(function.name)).map(of_server);
+    PROCEDURES.iter().map(of_types).chain(of_server).chain(model.functions.iter().map(ours)).collect()
 }
 
 /// Languages.

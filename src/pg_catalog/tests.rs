@@ -69,13 +69,13 @@ fn snapshot() -> Snapshot {
 }
 
 fn context() -> (SessionContext, super::PgCatalog) {
-    let view = SessionView {
+    let view = Arc::new(SessionView {
         user: "me".into(),
         database: "streamgate".into(),
         search_path: vec!["public".into()],
         process_id: 7,
         settings: vec![("search_path".into(), "public".into()), ("TimeZone".into(), "UTC".into())],
-    };
+    });
     let snapshot = Arc::new(snapshot());
     let (pg_catalog, information_schema) = super::over(Box::new(move || Arc::clone(&snapshot)), Vec::new());
     let state = SessionStateBuilder::new_with_default_features()
@@ -91,8 +91,9 @@ fn context() -> (SessionContext, super::PgCatalog) {
             provider.register_table(name, relation).unwrap();
         }
         catalog.register_schema(schema.name(), Arc::new(provider)).unwrap();
-        for function in schema.functions(&view) {
-            context.register_udf(function);
+        for name in schema.functions().iter().flat_map(|about| about.names()) {
+            let function = schema.function(name, &view).unwrap();
+            context.register_udf(function.as_ref().clone().with_aliases([name]));
         }
     }
     context.register_catalog("streamgate", Arc::new(catalog));

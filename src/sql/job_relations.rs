@@ -11,7 +11,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::datasource::TableType;
 use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::logical_expr::{Expr, ScalarUDF};
+use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::server::{SessionView, SystemSchema};
@@ -60,10 +60,6 @@ impl SystemSchema for JobRelations {
                 None
             }
         }
-    }
-
-    fn functions(&self, _session: &SessionView) -> Vec<ScalarUDF> {
-        Vec::new()
     }
 }
 

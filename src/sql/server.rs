@@ -1,7 +1,7 @@
 //! What all sessions share: the parts behind them, opened tables, and the schemas that are computed.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use datafusion::execution::FunctionRegistry;
@@ -16,7 +16,8 @@ use crate::clock::Clock;
 use crate::connectors::table_provider::ConnectorTable;
 use crate::connectors::{Registry, TableDeclaration};
 use crate::error::{Error, Result};
-use crate::functions::{bounded, coercion, distinct_lists, exact_sums, extremes};
+use crate::functions::entry::About;
+use crate::functions::{aggregations, bounded, coercion};
 use crate::jobs::Jobs;
 use crate::sql::execution::queries::Queries;
 use crate::sql::execution::query_memory::{BoundedValues, QueryMemory};
@@ -153,9 +154,6 @@ impl SqlServer {
     }
 }
 
-/// DataFusion's functions of a Postgres name that do something else.
-const OF_ANOTHER_MEANING: [&str; 1] = ["to_char"];
-
 fn base_state() -> SessionState {
     let mut config = SessionConfig::new().with_batch_size(8192).with_information_schema(false);
     let options = config.options_mut();
@@ -178,14 +176,8 @@ fn base_state() -> SessionState {
         .with_query_planner(Arc::new(LookUpQueryPlanner))
         .with_physical_optimizer_rule(Arc::new(BoundedValues))
         .build();
-    for other in OF_ANOTHER_MEANING {
-        let _ = state.deregister_udf(other);
-    }
-    for function in [exact_sums::sum(), exact_sums::avg()] {
+    for function in aggregations::ours() {
         // Infallible.
-        let _ = state.register_udaf(Arc::new(function));
-    }
-    for function in [distinct_lists::array_agg(), distinct_lists::string_agg(), extremes::max(), extremes::min()] {
         let _ = state.register_udaf(Arc::new(function));
     }
     for function in bounded::all() {
@@ -204,30 +196,13 @@ pub trait SystemSchema: Send + Sync {
     /// The relation, as this session sees it now.
     fn relation(&self, name: &str, session: &SessionView) -> Option<Arc<dyn TableProvider>>;
     /// Functions that belong to it, callable with or without the schema's name.
-    fn functions(&self, session: &SessionView) -> Vec<ScalarUDF>;
+    fn functions(&self) -> Vec<About> {
+        Vec::new()
+    }
+    /// The function of that name or alias among them, in lower case, as a session has it.
+    fn function(&self, _name: &str, _session: &Arc<SessionView>) -> Option<Arc<ScalarUDF>> {
+        None
+    }
     /// Rewrites what clients send and DataFusion cannot plan (`OPERATOR(pg_catalog.~)`, `::regclass` …).
     fn rewrite(&self, _statement: &mut datafusion::sql::sqlparser::ast::Statement) {}
-}
-
-/// The functions of the computed schemas as one session sees them, by name in lower case; made when the first one is looked up.
-#[derive(Default)]
-pub struct SystemFunctions {
-    by_name: OnceLock<HashMap<String, Arc<ScalarUDF>>>,
-}
-
-impl SystemFunctions {
-    /// The function of that name, or of that alias.
-    pub fn find(&self, name: &str, server: &SqlServer, view: &SessionView) -> Option<Arc<ScalarUDF>> {
-        let by_name = self.by_name.get_or_init(|| {
-            let mut by_name = HashMap::new();
-            for function in server.system_schemas.iter().flat_map(|schema| schema.functions(view)) {
-                let function = Arc::new(function);
-                for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
-                    by_name.entry(name.to_ascii_lowercase()).or_insert_with(|| Arc::clone(&function));
-                }
-            }
-            by_name
-        });
-        by_name.get(&name.to_ascii_lowercase()).cloned()
-    }
 }

@@ -245,6 +245,8 @@ async fn the_users_scripts_run_with_nothing_created_but_the_dynamodb_tables() {
     assert_eq!(psql.values("SHOW USER FUNCTIONS").await, "");
     let listed = psql.values("\\df").await;
     assert!(listed.contains("public|latest_month_order_sum|text|user_id bigint|func"), "{listed}");
+    let built_in = psql.values("\\df split_part").await;
+    assert_eq!(built_in, "pg_catalog|split_part|text|text, text, bigint|func");
     let refused = shown(&psql.run(&["-c", "DROP FUNCTION latest_year_order_sum"]).await);
     assert!(refused.contains("part of the server"), "{refused}");
     let taken =

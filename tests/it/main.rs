@@ -11,6 +11,7 @@ mod event_time;
 mod exactly_once;
 mod faults;
 mod first_minutes;
+mod functions;
 mod jobs;
 mod kafka_jobs;
 mod limits;

@@ -1,6 +1,7 @@
 //! Reads the sources: imports point down and not in circles, every file says what it is, nothing is left undone.
 
 mod circles;
+mod functions_page;
 
 use std::fs;
 use std::path::{Path, PathBuf};

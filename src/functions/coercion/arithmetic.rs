@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use super::exact::of_decimals;
 use crate::data_type::{is_unconstrained_numeric, to_postgres, unconstrained_numeric};
-use crate::error::Error;
+use crate::error::{Error, SqlState};
 use crate::functions::decimals::{self, is_decimal};
 use crate::functions::meetings::{Meeting, Part, meeting};
 use crate::functions::{datetime_input, interval_math, intervals, nulls, numeric, substring};
@@ -69,11 +69,11 @@ impl ExprPlanner for Arithmetic {
     fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         if raw.op == BinaryOperator::StringConcat {
             let is_array = |expr: &Expr| expr.get_type(schema).is_ok_and(|data_type| data_type.is_list());
-            let array_cat = nulls::by_name("array_cat").filter(|_| is_array(&raw.left) && is_array(&raw.right));
             let with_item = match (is_array(&raw.left), is_array(&raw.right)) {
-                (true, false) => nulls::by_name("array_append"),
-                (false, true) => nulls::by_name("array_prepend"),
-                _ => array_cat,
+                (true, true) => Some(nulls::array_cat()),
+                (true, false) => Some(nulls::array_append()),
+                (false, true) => Some(nulls::array_prepend()),
+                (false, false) => None,
             };
             let is_null = |expr: &Expr| matches!(expr, Expr::Literal(value, _) if value.is_null());
             let beside_null = is_null(&raw.left) || is_null(&raw.right);
@@ -164,13 +164,15 @@ impl ExprPlanner for Arithmetic {
             {
                 let (left, right) = (to_postgres(&left), to_postgres(&right));
                 return Err(Error::invalid(format!("operator does not exist: {left} {} {right}", raw.op))
-                    .code("42883")
+                    .code(SqlState::UndefinedFunction)
                     .hint("Write INTERVAL '1' DAY for a day.")
                     .into());
             }
             BinaryOperator::Plus if is_time(&left) && is_time(&right) => {
                 let (left, right) = (to_postgres(&left), to_postgres(&right));
-                return Err(Error::invalid(format!("operator is not unique: {left} + {right}")).code("42725").into());
+                return Err(Error::invalid(format!("operator is not unique: {left} + {right}"))
+                    .code(SqlState::AmbiguousFunction)
+                    .into());
             }
             BinaryOperator::Multiply if is_interval(&left) && is_factor(&right) => {
                 return Ok(PlannerResult::Planned(interval_math::call(

@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::functions::operator_chain;
+use crate::functions::registry::in_tree;
 
 /// Chains up to that length stay as they are.
 const SHORT: usize = 32;
@@ -104,7 +105,7 @@ fn one_call(mut expr: Expr) -> Expr {
     operands.push(Expr::Value(Value::SingleQuotedString(signs).into()));
     let argument = |operand| FunctionArg::Unnamed(FunctionArgExpr::Expr(operand));
     Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new(operator_chain::NAME)]),
+        name: ObjectName::from(vec![Ident::new(in_tree(operator_chain::NAME))]),
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
         args: FunctionArguments::List(FunctionArgumentList {

@@ -12,7 +12,7 @@ use super::dialect::{DIALECT, effort};
 use super::hints::Hints;
 use super::places::Places;
 use super::{balance, numbers, repetition, statement_size};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::options::parse_duration;
 
 /// Reads a query alone: the text of a view or of a function's body.
@@ -42,10 +42,15 @@ impl<'a> Cursor<'a> {
     /// # Errors
     /// A text that has no tokens, a hint that is refused, a construct that is not there yet.
     pub fn new(text: &'a str) -> Result<Self> {
+        // Names with it are those that the server itself writes into trees.
+        if text.contains('\0') {
+            return Err(Error::invalid("invalid byte sequence for encoding \"UTF8\": 0x00")
+                .code(SqlState::CharacterNotInRepertoire));
+        }
         let places = Places::new(text);
         let tokens = Tokenizer::new(&DIALECT, text).tokenize_with_location().map_err(|error| {
             Error::invalid(format!("syntax error: {}", lower_first(&error.message)))
-                .code("42601")
+                .code(SqlState::SyntaxError)
                 .at(places.position(error.location))
         })?;
         let mut kept: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
@@ -165,7 +170,7 @@ impl<'a> Cursor<'a> {
             Token::EOF => "syntax error at end of input".to_owned(),
             token => format!("syntax error at or near \"{token}\""),
         };
-        Error::invalid(message).code("42601").at(self.position())
+        Error::invalid(message).code(SqlState::SyntaxError).at(self.position())
     }
 
     /// A syntax error that says what was expected.
@@ -365,7 +370,7 @@ pub fn parser_error(error: &ParserError, places: &Places) -> Error {
         ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.as_str(),
         ParserError::RecursionLimitExceeded => {
             return Error::invalid("the statement is too complex: too much of it stands within each other")
-                .code("54001")
+                .code(SqlState::StatementTooComplex)
                 .hint("Name the inner queries in WITH, or use views.");
         }
     };
@@ -391,7 +396,7 @@ pub fn parser_error(error: &ParserError, places: &Places) -> Error {
     } else if text.ends_with("found: EOF") {
         found = found.at(places.len() + 1);
     }
-    found.code("42601")
+    found.code(SqlState::SyntaxError)
 }
 
 fn sentence(text: &str) -> String {
@@ -431,7 +436,9 @@ fn read_hint(text: &str, position: usize, before: Option<usize>, hints: &mut Hin
         cursor.expect(&Token::LParen).map_err(|error| error.at(position))?;
         let options = option_list(&mut cursor).map_err(|error| error.at(position))?;
         let Some(before) = before else {
-            return Err(Error::invalid("a hint stands after SELECT or the name of a table").code("42601").at(position));
+            return Err(Error::invalid("a hint stands after SELECT or the name of a table")
+                .code(SqlState::SyntaxError)
+                .at(position));
         };
         if name == "OPTIONS" {
             hints.options.entry(before).or_default().extend(options);
@@ -467,7 +474,9 @@ pub fn option_list(cursor: &mut Cursor) -> Result<Vec<(String, String)>> {
                 .hint(format!("Write '{name}' = '…' with the value in single quotes; '' means the server's default."))
         })?;
         if options.iter().any(|(other, _)| *other == name) {
-            return Err(Error::invalid(format!("option \"{name}\" is given twice")).code("42601").at(position));
+            return Err(Error::invalid(format!("option \"{name}\" is given twice"))
+                .code(SqlState::SyntaxError)
+                .at(position));
         }
         options.push((name, value));
     }

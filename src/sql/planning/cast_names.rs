@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::literals::call;
 use super::own_expressions;
 use crate::functions::as_written;
+use crate::functions::registry::in_tree;
 
 /// Keeps the columns of a GROUP BY apart where it is needed.
 pub fn keep_apart(query: &mut Query) {
@@ -85,6 +86,6 @@ fn put_into_call(expr: &mut Expr) {
     if let Expr::Cast { data_type, .. } = expr {
         let name = Expr::Value(Value::SingleQuotedString(data_type.to_string()).into());
         let cast = std::mem::replace(expr, Expr::Value(Value::Null.into()));
-        *expr = call(as_written::NAME, vec![cast, name]);
+        *expr = call(&in_tree(as_written::NAME), vec![cast, name]);
     }
 }

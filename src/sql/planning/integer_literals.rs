@@ -77,11 +77,13 @@ impl VisitorMut for Literals {
             Expr::Array(array) => array.elem.iter_mut().for_each(as_int),
             Expr::Tuple(values) | Expr::Struct { values, .. } => values.iter_mut().for_each(as_int),
             Expr::Function(function) => {
-                let name = function.name.0.last().and_then(|part| part.as_ident()).map(fold);
-                if name.is_some_and(|name| SHOW_TYPES.contains(&name.as_str()))
+                let name = function.name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
+                if SHOW_TYPES.contains(&name.as_str())
                     && let FunctionArguments::List(list) = &mut function.args
                 {
-                    for argument in &mut list.args {
+                    // Which value it is has no type of its own.
+                    let shown = if name == "nth_value" { 1 } else { list.args.len() };
+                    for argument in list.args.iter_mut().take(shown) {
                         if let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = argument {
                             as_int(expr);
                         }

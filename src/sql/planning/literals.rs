@@ -7,8 +7,9 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::functions::patterns::{self, LIKE_ESCAPE, SIMILAR_TO};
+use crate::functions::registry::in_tree;
 
 /// Digits of the longest exact number.
 const EXACT_DIGITS_MAX: i64 = 76;
@@ -66,7 +67,8 @@ fn of_double(expr: &mut Expr) -> Result<()> {
     }
     let digits = text.replace('_', "");
     if digits.parse::<f64>().is_ok_and(f64::is_infinite) {
-        return Err(Error::invalid(format!("{text} is out of range for type double precision")).code("22003"));
+        return Err(Error::invalid(format!("{text} is out of range for type double precision"))
+            .code(SqlState::NumericValueOutOfRange));
     }
     let text = Value::SingleQuotedString(digits);
     *expr = Expr::Cast {
@@ -85,7 +87,7 @@ fn of_pattern(expr: &mut Expr) -> Result<()> {
         Expr::SimilarTo { negated, expr: text, pattern, escape_char } => {
             let mut arguments = vec![take(text), take(pattern)];
             arguments.extend(escape_char.take().map(Expr::Value));
-            let similar = call(SIMILAR_TO, arguments);
+            let similar = call(&in_tree(SIMILAR_TO), arguments);
             let negated = *negated;
             *expr = if negated {
                 let expr = Box::new(Expr::Nested(Box::new(similar)));
@@ -100,13 +102,13 @@ fn of_pattern(expr: &mut Expr) -> Result<()> {
                 let mut characters = written.chars();
                 let (character, None) = (characters.next(), characters.next()) else {
                     return Err(Error::invalid("invalid escape string")
-                        .code("22025")
+                        .code(SqlState::InvalidEscapeSequence)
                         .hint("An escape string is empty or one character."));
                 };
                 *text = patterns::with_backslash(text, character)?;
                 return Ok(());
             }
-            let escaped = call(LIKE_ESCAPE, vec![take(pattern), Expr::Value(escape)]);
+            let escaped = call(&in_tree(LIKE_ESCAPE), vec![take(pattern), Expr::Value(escape)]);
             **pattern = escaped;
         }
         _ => {}

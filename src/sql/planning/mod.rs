@@ -9,6 +9,7 @@ pub mod error_map;
 mod field_access;
 mod hinted_relations;
 mod integer_literals;
+mod internal_calls;
 pub mod job_plan;
 mod literals;
 mod missing_functions;

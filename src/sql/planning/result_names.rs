@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::{cast_names, field_access};
-use crate::functions::{nulls, operator_chain, patterns};
+use crate::functions::registry::of_tree;
 use crate::sql::parser::fold;
 
 /// Begins what makes a planned name unique; cut off before the client sees it.
@@ -123,8 +123,8 @@ pub fn column_name(expr: &Expr) -> String {
         Expr::Function(function) if is_array_of_query(function) => "array".to_owned(),
         Expr::Function(function) => {
             let name = function.name.0.last().and_then(|part| part.as_ident()).map_or_else(String::new, fold);
-            let is_operator = [operator_chain::NAME, patterns::SIMILAR_TO, nulls::ANY_EQUAL].contains(&name.as_str());
-            if is_operator { UNNAMED_COLUMN.to_owned() } else { name }
+            // What the server wrote in place of an operator has no name.
+            if of_tree(&name).is_some() { UNNAMED_COLUMN.to_owned() } else { name }
         }
         Expr::Nested(expr) | Expr::Collate { expr, .. } => column_name(expr),
         Expr::Cast { expr, data_type, .. } if has_weak_name(expr) => type_name(data_type),

@@ -29,7 +29,7 @@ use crate::sql::execution::query_memory;
 use crate::sql::planning::job_plan::PlannedJob;
 use crate::sql::planning::names::{Names, TEMPORARY_SCHEMA, Target};
 use crate::sql::planning::planner::Planner;
-use crate::sql::server::{SessionView, SqlServer, SystemFunctions};
+use crate::sql::server::{SessionView, SqlServer};
 pub use answer::{Notice, Outcome, Severity, TransactionStatus};
 pub use held::HELD_BYTES_MAX;
 use open_set::OpenSet;
@@ -57,7 +57,6 @@ pub struct SessionOptions {
 struct Derived {
     state: Arc<SessionState>,
     view: Arc<SessionView>,
-    functions: Arc<SystemFunctions>,
 }
 
 /// One client's session.
@@ -104,7 +103,7 @@ impl Session {
             crate::sql::planning::names::pick(&database, snapshot.databases.keys()).cloned().ok_or_else(|| {
                 let names = snapshot.databases.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
                 Error::not_found(format!("database \"{database}\" does not exist"))
-                    .code("3D000")
+                    .code(SqlState::InvalidCatalogName)
                     .hint(format!("There is: {names}. Connect with psql … {DEFAULT_DATABASE}."))
             })?;
         let mut settings = Settings::default();
@@ -298,11 +297,7 @@ impl Session {
     fn derived_now(&self) -> Derived {
         match &self.derived {
             Some((generation, derived)) if *generation == self.settings.generation => derived.clone(),
-            _ => Derived {
-                state: Arc::new(self.state_now()),
-                view: Arc::new(self.view_now()),
-                functions: Arc::default(),
-            },
+            _ => Derived { state: Arc::new(self.state_now()), view: Arc::new(self.view_now()) },
         }
     }
 
@@ -347,7 +342,7 @@ impl Session {
         for change in &self.pending {
             overlay.apply(change).map_err(|error| {
                 Error::invalid(format!("could not serialize access due to concurrent update: {}", error.message()))
-                    .code("40001")
+                    .code(SqlState::SerializationFailure)
             })?;
         }
         let overlay = Arc::new(overlay);
@@ -395,14 +390,7 @@ impl Session {
             let options = Arc::make_mut(&mut state).config_mut().options_mut();
             options.sql_parser.enable_subquery_sort_elimination = true;
         }
-        Ok(Planner::new(
-            self.server.clone(),
-            names,
-            self.temporary.clone(),
-            state,
-            (derived.view, derived.functions),
-            volatile,
-        ))
+        Ok(Planner::new(self.server.clone(), names, self.temporary.clone(), state, derived.view, volatile))
     }
 
     /// Plans with a planner of this session, on the threads of queries.

@@ -4,7 +4,7 @@ use super::super::session::{Outcome, Running, Session};
 use super::control::Control;
 use super::outcomes::done;
 use crate::catalog::{Change, DEFAULT_SCHEMA, FunctionEntry};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::Cursor;
 use crate::sql::parser::function_declaration::FunctionDeclaration;
 use crate::sql::planning::shipped;
@@ -32,8 +32,8 @@ impl CreateFunction {
         let declaration = &self.declaration;
         let target = session.target(&declaration.name)?;
         let name = target.name.to_lowercase();
-        if session.planner(true)?.is_built_in(&name) {
-            return Err(Error::invalid(format!("function \"{name}\" is built in")).code("42723"));
+        if session.planner(true)?.is_reserved(&name) {
+            return Err(Error::invalid(format!("function \"{name}\" is built in")).code(SqlState::DuplicateFunction));
         }
         let snapshot = session.snapshot()?;
         let exists = snapshot
@@ -45,7 +45,7 @@ impl CreateFunction {
                 session.notice(format!("function \"{name}\" already exists, skipping"));
                 return Ok(done("CREATE FUNCTION"));
             }
-            let error = Error::invalid(format!("function \"{name}\" already exists")).code("42723");
+            let error = Error::invalid(format!("function \"{name}\" already exists")).code(SqlState::DuplicateFunction);
             return Err(match is_shipped {
                 true => error.hint("The server brings it along. CREATE OR REPLACE FUNCTION puts another in its place."),
                 false => error,

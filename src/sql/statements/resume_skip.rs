@@ -3,7 +3,7 @@
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use crate::connectors::{Position, SkippedRecords};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::jobs::RestingPlace;
 use crate::sql::parser::Cursor;
 
@@ -65,7 +65,7 @@ impl Skip {
                 return Err(Error::invalid(format!(
                     "it is not known which record job \"{job}\" failed at, if it was one"
                 ))
-                .code("55000")
+                .code(SqlState::ObjectNotInPrerequisiteState)
                 .hint(
                     "RESUME JOB … SKIP TO (PARTITION 0 OFFSET …) goes on at an offset; DESCRIBE JOB shows the error.",
                 ));
@@ -97,7 +97,7 @@ impl Target {
             (None, _) => {
                 let error = Error::invalid(format!("job \"{job}\" has not read from partition {}", self.partition));
                 return Err(match known.is_empty() {
-                    true => error.code("55000").hint("It has read nothing yet."),
+                    true => error.code(SqlState::ObjectNotInPrerequisiteState).hint("It has read nothing yet."),
                     false => error.hint(format!("It reads {}.", known.join(", "))),
                 });
             }

@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::execution::session_state::SessionState;
 use datafusion::sql::sqlparser::ast::Ident;
 
 use super::super::session::{Outcome, Running, Session};
 use super::control::Control;
 use super::outcomes::{batch_rows, text_rows};
 use super::show_jobs;
-use crate::error::{Error, Result};
-use crate::functions;
+use crate::error::{Error, Result, SqlState};
+use crate::functions::aggregations::aggregations;
+use crate::functions::registry::scalars;
+use crate::functions::windows::windows;
 use crate::sql::parser::{Cursor, fold};
 use crate::sql::planning::shipped;
 
@@ -110,7 +111,8 @@ impl Show {
                 let names = session.names()?;
                 let schema = match &self.schema {
                     Some(ident) => names.find_schema(ident).ok_or_else(|| {
-                        Error::not_found(format!("schema \"{}\" does not exist", fold(ident))).code("3F000")
+                        Error::not_found(format!("schema \"{}\" does not exist", fold(ident)))
+                            .code(SqlState::InvalidSchemaName)
                     })?,
                     None => names.current_schema().unwrap_or_else(|| "public".to_owned()),
                 };
@@ -126,7 +128,7 @@ impl Show {
                             shipped::functions().keys().filter(|_| self.schema.is_none() || schema == "public");
                         let mut all: BTreeSet<String> = entry.functions.keys().chain(brought).cloned().collect();
                         if self.schema.is_none() {
-                            all.extend(built_in(&session.state()));
+                            all.extend(built_in());
                         }
                         all.iter().for_each(&mut name);
                     }
@@ -159,13 +161,10 @@ impl Control for Show {
     }
 }
 
-/// Names of the functions that are part of the server.
-fn built_in(state: &SessionState) -> impl Iterator<Item = String> {
-    let known = state.scalar_functions().keys().chain(state.aggregate_functions().keys());
-    let known = known.chain(state.window_functions().keys());
-    let own = functions::NAMES.iter().copied().chain(functions::aggregates::aliases()).map(str::to_owned);
-    let all: Vec<String> = known.cloned().chain(own).filter(|name| functions::is_public(name)).collect();
-    all.into_iter()
+/// Names of the functions that are part of the server, but for those of `pg_catalog`.
+fn built_in() -> impl Iterator<Item = String> {
+    let names = scalars().public_names().chain(aggregations().public_names()).chain(windows().public_names());
+    names.map(str::to_owned)
 }
 
 fn like(pattern: &str, text: &str) -> bool {

@@ -27,7 +27,7 @@ use crate::connectors::bad_rows::BadRows;
 use crate::connectors::kafka::options::{KafkaOptions, TransactionOptions};
 use crate::connectors::split::{Position, Split};
 use crate::connectors::transactions::{Decision, Transactional, Transactions};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, SqlState};
 use crate::fault;
 
 /// How much longer than a transaction may take its records are waited for.
@@ -424,7 +424,7 @@ fn name_of(options: &KafkaOptions, transactional_id: &str) -> String {
 
 fn taken_over(doing: &str, transactional_id: &str) -> Error {
     Error::invalid(format!("{doing}: another instance has taken over the transactional id \"{transactional_id}\""))
-        .code("55006")
+        .code(SqlState::ObjectInUse)
         .hint("The job runs elsewhere: stop it there or here. RESUME JOB takes it over.")
 }
 

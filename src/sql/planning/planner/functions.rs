@@ -11,40 +11,52 @@ use super::{Planner, sql_type};
 use crate::catalog::{DEFAULT_DATABASE, DEFAULT_SCHEMA, FunctionEntry};
 use crate::data_type;
 use crate::engine::lookup::LookupFunction;
-use crate::error::{Error, Result};
-use crate::functions;
+use crate::error::{Error, Result, SqlState};
+use crate::functions::aggregations::aggregations;
+use crate::functions::entry::Maker;
+use crate::functions::registry::{is_left_out, of_tree, scalars};
+use crate::functions::windows::windows;
 use crate::sql::parser::{self, Places};
 use crate::sql::planning::error_map::refine;
 use crate::sql::planning::resolver::{Parameter, Resolver};
 use crate::sql::planning::user_function::SqlFunction;
 use crate::sql::planning::{integer_literals, missing_functions, shipped};
 
-/// Functions that DataFusion's planner knows without a name in its lists.
-const OF_THE_LANGUAGE: [&str; 3] = ["unnest", "row", "struct"];
-
 impl Planner {
-    /// Whether a function of that name is part of the server.
+    /// Whether statements can call a function of that name that is part of the server.
     pub fn is_built_in(&self, name: &str) -> bool {
-        self.built_in(name).is_some()
-            || OF_THE_LANGUAGE.contains(&name)
+        let scalar = scalars().find(name).is_some_and(|entry| entry.is_public());
+        scalar
+            || aggregations().find(name).is_some()
+            || windows().find(name).is_some()
+            || self.system_function(name).is_some()
+            // They are refused where their arguments are still seen.
             || self.state.higher_order_functions().contains_key(name)
-            || self.state.aggregate_functions().contains_key(functions::aggregates::resolve(name))
-            || self.state.window_functions().contains_key(name)
     }
 
+    /// Whether a function of that name is part of the server, or of the plans that it makes.
+    pub fn is_reserved(&self, name: &str) -> bool {
+        self.is_built_in(name) || scalars().find(name).is_some() || is_left_out(name)
+    }
+
+    /// The scalar function of that name that statements can call.
     pub(super) fn built_in(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        let name = name.rsplit('.').next().unwrap_or(name);
-        if let Some(function) = functions::time::by_name(name, &self.clock, self.volatile) {
-            self.uses_time.store(true, Ordering::Relaxed);
-            return Some(function);
+        let name = name.rsplit('.').next().unwrap_or(name).to_ascii_lowercase();
+        let Some(entry) = scalars().find(&name).filter(|entry| entry.is_public()) else {
+            return self.system_function(&name);
+        };
+        match entry.maker {
+            Maker::OfEngine => self.state.scalar_functions().get(entry.name).cloned(),
+            Maker::OfClock(_) => {
+                self.uses_time.store(true, Ordering::Relaxed);
+                entry.make(&self.clock, self.volatile)
+            }
+            Maker::Plain(_) | Maker::OfLanguage => entry.make(&self.clock, self.volatile),
         }
-        if let Some(function) = functions::by_name(name, self.server.clock.clone()) {
-            return Some(function);
-        }
-        if let Some(function) = self.system.1.find(name, &self.server, &self.system.0) {
-            return Some(function);
-        }
-        self.state.scalar_functions().get(name).cloned()
+    }
+
+    fn system_function(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        self.server.system_schemas.iter().find_map(|schema| schema.function(name, &self.view))
     }
 
     /// Plans the user's function behind a call, so that its errors are told and not taken for a missing function.
@@ -53,7 +65,7 @@ impl Planner {
     /// There is no function of that name.
     pub(super) fn note_call(&self, function: &mut ast::Function) -> Result<()> {
         let idents: Vec<ast::Ident> = function.name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
-        let Some(last) = idents.last() else { return Ok(()) };
+        let Some(last) = idents.last().filter(|last| of_tree(&last.value).is_none()) else { return Ok(()) };
         let key = if idents.len() == 1 { last.value.to_lowercase() } else { function.name.to_string() };
         // DataFusion takes quoted names as they are written.
         if idents.len() == 1 && last.quote_style.is_some() {
@@ -91,13 +103,18 @@ impl Planner {
     }
 
     pub(super) fn missing_function(&self, written: &str, name: &str) -> Error {
-        let state = &self.state;
         let of_session = self.names.current_schema().unwrap_or_else(|| DEFAULT_SCHEMA.to_owned());
         let entries = self.names.snapshot.schema(DEFAULT_DATABASE, &of_session);
-        let own = entries.into_iter().flat_map(|entries| entries.functions.keys());
-        let of_engine = state.scalar_functions().keys().chain(state.aggregate_functions().keys());
-        let there = own.chain(of_engine).chain(state.window_functions().keys()).chain(state.table_functions().keys());
-        missing_functions::missing(written, name, there.map(String::as_str).chain(functions::NAMES.iter().copied()))
+        let own = entries.into_iter().flat_map(|entries| entries.functions.keys().map(String::as_str));
+        let there = own.chain(scalars().public_names()).chain(aggregations().public_names());
+        let of_tables = self.state.table_functions().keys().map(String::as_str);
+        let of_schemas = self.server.system_schemas.iter().flat_map(|schema| schema.functions());
+        let there = there.chain(windows().public_names()).chain(of_tables);
+        missing_functions::missing(
+            written,
+            name,
+            there.chain(of_schemas.flat_map(|about| about.names()).map(|name| -> &str { name })),
+        )
     }
 
     /// Plans a user's function.
@@ -145,7 +162,8 @@ impl Planner {
             return Err(Error::unsupported("the body of a function must be SELECT of one expression"));
         };
         let (LogicalPlan::EmptyRelation(_), [expr]) = (projection.input.as_ref(), &projection.expr[..]) else {
-            return Err(Error::unsupported("the body of a function must be SELECT of one expression").code("42P13"));
+            return Err(Error::unsupported("the body of a function must be SELECT of one expression")
+                .code(SqlState::InvalidFunctionDefinition));
         };
         let returns = data_type::parse_in_query(&entry.returns)?;
         let parameters = entry
@@ -162,6 +180,7 @@ impl Planner {
     }
 
     fn plan_tree(&self, mut query: ast::Query) -> Result<LogicalPlan> {
+        self.name_internal(&mut query);
         integer_literals::of_query(&mut query);
         SqlToRel::new_with_options(self, Self::options())
             .sql_statement_to_plan(ast::Statement::Query(Box::new(query)))

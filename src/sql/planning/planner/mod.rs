@@ -5,7 +5,7 @@ mod functions;
 mod insert;
 mod tables;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -30,15 +30,18 @@ use super::plan_size::Size;
 use super::planned::SharedPlan;
 use super::resolver::{Registered, Relations, Resolver};
 use super::types::Types;
-use super::{array_parameters, integer_literals, result_names, row_comparisons};
+use super::{array_parameters, integer_literals, internal_calls, result_names, row_comparisons};
 use crate::catalog::TableEntry;
 use crate::clock::{Clock, ManualClock};
 use crate::data_type;
-use crate::error::{Error, Result};
-use crate::functions::{aggregates, coercion};
+use crate::error::{Error, Result, SqlState};
+use crate::functions::aggregations::aggregations;
+use crate::functions::coercion;
+use crate::functions::registry::scalars;
+use crate::functions::windows::windows;
 use crate::sql::parser::statement_size;
 use crate::sql::parser::{self, Cursor, Hints, Places};
-use crate::sql::server::{SessionView, SqlServer, SystemFunctions};
+use crate::sql::server::{SessionView, SqlServer};
 use crate::threads::Deep;
 
 pub use self::insert::InsertInto;
@@ -52,14 +55,16 @@ pub struct Planner {
     names: Names,
     temporary: Arc<BTreeMap<String, TableEntry>>,
     state: Arc<SessionState>,
-    /// What the computed schemas show and can do.
-    system: (Arc<SessionView>, Arc<SystemFunctions>),
+    /// What the computed schemas may know of the session.
+    view: Arc<SessionView>,
     volatile: bool,
     /// Stands at the statement's start, unless the plan is to read the time by itself.
     clock: Arc<dyn Clock>,
     depth: usize,
     tables: Mutex<HashMap<TableReference, Arc<dyn TableSource>>>,
     functions: Mutex<HashMap<String, Arc<ScalarUDF>>>,
+    /// Internal functions that trees of the statement call, by what the server itself wrote there.
+    internal: Mutex<BTreeSet<String>>,
     /// What views cost.
     sizes: Mutex<HashMap<(String, String), Size>>,
     failed: Mutex<Option<Error>>,
@@ -80,7 +85,7 @@ impl Planner {
         names: Names,
         temporary: Arc<BTreeMap<String, TableEntry>>,
         state: Arc<SessionState>,
-        system: (Arc<SessionView>, Arc<SystemFunctions>),
+        view: Arc<SessionView>,
         volatile: bool,
     ) -> Self {
         let clock: Arc<dyn Clock> =
@@ -91,11 +96,12 @@ impl Planner {
             server,
             names,
             temporary,
-            system,
+            view,
             volatile,
             depth: 0,
             tables: Mutex::default(),
             functions: Mutex::default(),
+            internal: Mutex::default(),
             sizes: Mutex::default(),
             failed: Mutex::default(),
             relation_planners: [hinted.clone() as Arc<dyn RelationPlanner>]
@@ -112,7 +118,9 @@ impl Planner {
 
     fn nested(&self, schema: &str, volatile: bool) -> Result<Self> {
         if self.depth >= DEPTH_MAX {
-            return Err(Error::invalid("views or functions refer to each other too deeply").code("54001"));
+            return Err(
+                Error::invalid("views or functions refer to each other too deeply").code(SqlState::StatementTooComplex)
+            );
         }
         let mut names = self.names.clone();
         names.search_path.retain(|known| known != schema);
@@ -122,7 +130,7 @@ impl Planner {
             names,
             self.temporary.clone(),
             self.state.clone(),
-            self.system.clone(),
+            self.view.clone(),
             volatile,
         );
         nested.depth = self.depth + 1;
@@ -196,6 +204,7 @@ impl Planner {
         let names = result_names::name_results(&mut query.body);
         result_names::name_nested(query);
         row_comparisons::write_out(query)?;
+        self.name_internal(query.as_mut());
         integer_literals::of_query(query);
         let planner = SqlToRel::new_with_options(self, Self::options());
         let mut plan = planner.sql_statement_to_plan(statement).map_err(|error| refine(error, places))?;
@@ -230,8 +239,9 @@ impl Planner {
     /// It is not constant, or not of that type.
     pub fn constant(&self, text: &str, data_type: &DataType) -> Result<ScalarValue> {
         let mut cursor = Cursor::new(text)?;
-        let expr = cursor.expr()?;
+        let mut expr = cursor.expr()?;
         cursor.end()?;
+        self.name_internal(&mut expr);
         let schema = DFSchema::empty();
         let planner = SqlToRel::new_with_options(self, Self::options());
         let expr =
@@ -249,6 +259,11 @@ impl Planner {
             datafusion::logical_expr::ColumnarValue::Scalar(value) => Ok(value),
             datafusion::logical_expr::ColumnarValue::Array(array) => Ok(ScalarValue::try_from_array(&array, 0)?),
         }
+    }
+
+    /// Gives what the server wrote into a tree the names by which DataFusion's planner asks for it.
+    fn name_internal(&self, tree: &mut impl ast::VisitMut) {
+        self.internal.lock().extend(internal_calls::name_plainly(tree));
     }
 
     fn analyze(&self, plan: &LogicalPlan) -> datafusion::error::Result<LogicalPlan> {
@@ -288,7 +303,7 @@ impl Relations for Planner {
     }
 
     fn is_aggregate(&self, name: &str) -> bool {
-        self.state.aggregate_functions().contains_key(&name.to_lowercase())
+        aggregations().find(&name.to_lowercase()).is_some()
     }
 
     fn note_function(&self, function: &mut ast::Function) -> Result<()> {
@@ -299,7 +314,9 @@ impl Relations for Planner {
 impl ContextProvider for Planner {
     fn get_table_source(&self, name: TableReference) -> datafusion::error::Result<Arc<dyn TableSource>> {
         self.tables.lock().get(&name).cloned().ok_or_else(|| {
-            Error::not_found(format!("relation \"{}\" does not exist", name.table())).code("42P01").into()
+            Error::not_found(format!("relation \"{}\" does not exist", name.table()))
+                .code(SqlState::UndefinedTable)
+                .into()
         })
     }
 
@@ -349,6 +366,9 @@ impl ContextProvider for Planner {
         if let Some(function) = self.functions.lock().get(name) {
             return Some(function.clone());
         }
+        if self.internal.lock().contains(name) {
+            return scalars().find(name)?.make(&self.clock, self.volatile);
+        }
         self.built_in(name)
     }
 
@@ -358,11 +378,11 @@ impl ContextProvider for Planner {
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
         let name = name.strip_prefix("pg_catalog.").unwrap_or(name);
-        self.state.aggregate_functions().get(aggregates::resolve(name)).cloned()
+        self.state.aggregate_functions().get(aggregations().find(name)?.name).cloned()
     }
 
     fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
-        self.state.window_functions().get(name).cloned()
+        self.state.window_functions().get(windows().find(name)?.name).cloned()
     }
 
     fn get_variable_type(&self, _variable_names: &[String]) -> Option<DataType> {

@@ -18,7 +18,7 @@ use crate::connectors::TableDeclaration;
 use crate::connectors::table_provider::ConnectorTable;
 use crate::data_type;
 use crate::engine::plan;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::options::OptionValue;
 use crate::sql::parser::secret_options::is_secret;
 use crate::sql::parser::{Cursor, Hints};
@@ -91,8 +91,10 @@ impl Planner {
             .system_schemas
             .iter()
             .find(|schema| schema.name() == target.schema)
-            .and_then(|schema| schema.relation(&target.name, &self.system.0))
-            .ok_or_else(|| Error::not_found(format!("relation \"{}\" does not exist", target.name)).code("42P01"))
+            .and_then(|schema| schema.relation(&target.name, &self.view))
+            .ok_or_else(|| {
+                Error::not_found(format!("relation \"{}\" does not exist", target.name)).code(SqlState::UndefinedTable)
+            })
     }
 
     /// Opens a declared table with the options of a hint over its own.
@@ -170,7 +172,7 @@ impl Planner {
                 "the watermark is of type {}, not a timestamp",
                 data_type::to_postgres(&data_type)
             ))
-            .code("42804"));
+            .code(SqlState::DatatypeMismatch));
         }
         Ok(expression)
     }
@@ -182,6 +184,7 @@ impl Planner {
         let mut resolver = Resolver::new(self, Hints::default(), None);
         resolver.resolve_over(&mut expr, schema)?;
         self.has_order.fetch_or(resolver.has_order, Ordering::Relaxed);
+        self.name_internal(&mut expr);
         integer_literals::of_expr(&mut expr);
         let planner = SqlToRel::new_with_options(self, Self::options());
         planner.sql_to_expr(expr, df_schema, &mut PlannerContext::new()).map_err(|error| refine(error, None))

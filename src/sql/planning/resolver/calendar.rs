@@ -5,6 +5,7 @@ use datafusion::sql::sqlparser::ast::{BinaryOperator, DateTimeField, Expr, Inter
 
 use super::written::call;
 use crate::functions::intervals;
+use crate::functions::registry::in_tree;
 
 /// Marks such an operand; and a minus before an interval is that of all of it.
 pub(super) fn mark(expr: &mut Expr) {
@@ -21,7 +22,7 @@ pub(super) fn mark(expr: &mut Expr) {
             && is_of_days(interval)
         {
             let interval = std::mem::replace(side.as_mut(), Expr::value(Value::Null));
-            **side = call(intervals::CALENDAR, vec![interval]);
+            **side = call(&in_tree(intervals::CALENDAR), vec![interval]);
         }
     }
 }

@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::written::call;
 use crate::error::{Error, Result};
 use crate::functions::nulls::ANY_EQUAL;
+use crate::functions::registry::in_tree;
 
 /// Rewrites an operator before its operands are resolved.
 ///
@@ -129,7 +130,7 @@ pub(super) fn after(expr: &mut Expr) {
         Expr::AnyOp { left, compare_op, right, .. } if !is_query(right) => {
             let (left, right) = (take(left), take(right));
             *expr = match opposite(compare_op) {
-                None if *compare_op == BinaryOperator::Eq => call(ANY_EQUAL, vec![right, left]),
+                None if *compare_op == BinaryOperator::Eq => call(&in_tree(ANY_EQUAL), vec![right, left]),
                 None => return,
                 // Not the opposite of all, whose NULLs are those of SQL.
                 Some(compare_op) => {

@@ -17,31 +17,8 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::scalar::ScalarValue;
 
 use super::comparisons::is_comparison;
-use crate::functions::float_key;
-
-/// Functions that compare their arguments or the items of those.
-const COMPARING: [&str; 20] = [
-    "any_equal",
-    "array_distinct",
-    "array_except",
-    "array_has",
-    "array_has_all",
-    "array_has_any",
-    "array_intersect",
-    "array_max",
-    "array_min",
-    "array_position",
-    "array_positions",
-    "array_remove",
-    "array_remove_all",
-    "array_remove_n",
-    "array_replace",
-    "array_replace_all",
-    "array_replace_n",
-    "array_sort",
-    "array_union",
-    "nullif",
-];
+use crate::functions::entry::Compares;
+use crate::functions::{float_key, registry};
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -115,6 +92,11 @@ fn sort_keys(sorts: Vec<SortExpr>, schema: &DFSchema) -> Vec<SortExpr> {
     sorts.into_iter().map(|sort| SortExpr { expr: key(sort.expr, schema), ..sort }).collect()
 }
 
+/// Whether a function compares its arguments or the items of those.
+fn compares_values(function: &str) -> bool {
+    registry::compares(function) != Compares::Nothing
+}
+
 /// Whether an expression compares floats by their bits.
 fn compares(expr: &Expr, schema: &DFSchema) -> bool {
     let any = |exprs: &[Expr]| exprs.iter().any(|expr| has_floats(expr, schema));
@@ -133,7 +115,7 @@ fn compares(expr: &Expr, schema: &DFSchema) -> bool {
             has_floats(&list.expr, schema)
                 && (!is_plain(&list.expr, schema) || !list.list.iter().all(is_other_constant))
         }
-        Expr::ScalarFunction(call) => COMPARING.contains(&call.func.name()) && any(&call.args),
+        Expr::ScalarFunction(call) => compares_values(call.func.name()) && any(&call.args),
         Expr::AggregateFunction(call) => {
             let is_compared = call.params.distinct || matches!(call.func.name(), "max" | "min");
             (is_compared && any(&call.params.args)) || sorted(&call.params.order_by)

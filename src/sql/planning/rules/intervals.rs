@@ -20,32 +20,12 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 
 use crate::data_type::to_postgres;
-use crate::error::Error;
+use crate::error::{Error, SqlState};
+use crate::functions::entry::Compares;
 use crate::functions::intervals::{by_length, is_interval, length};
 use crate::functions::meetings::is_moment;
 use crate::functions::nulls::ANY_EQUAL;
-use crate::functions::{exact_sums, extremes, interval_input, interval_math};
-
-/// Functions of arrays that compare items.
-const OF_ITEMS: [&str; 17] = [
-    ANY_EQUAL,
-    "array_distinct",
-    "array_except",
-    "array_has",
-    "array_has_all",
-    "array_has_any",
-    "array_intersect",
-    "array_max",
-    "array_min",
-    "array_position",
-    "array_positions",
-    "array_remove",
-    "array_remove_all",
-    "array_replace",
-    "array_replace_all",
-    "array_sort",
-    "array_union",
-];
+use crate::functions::{exact_sums, extremes, interval_input, interval_math, registry};
 
 /// Refuses what goes by the parts of intervals within arrays.
 ///
@@ -53,7 +33,7 @@ const OF_ITEMS: [&str; 17] = [
 /// Such a call (0A000).
 pub fn refuse_items(expr: &Expr, schema: &DFSchema) -> std::result::Result<(), Error> {
     let Expr::ScalarFunction(call) = expr else { return Ok(()) };
-    if !OF_ITEMS.contains(&call.func.name()) {
+    if registry::compares(call.func.name()) != Compares::Items {
         return Ok(());
     }
     let of_intervals = |argument: &Expr| argument.get_type(schema).is_ok_and(|found| holds_interval(&found));
@@ -419,7 +399,9 @@ fn check_frame(call: &WindowFunction, schema: &DFSchema) -> Result<()> {
             return Err(Error::unsupported(message).into());
         }
         if !is_number && length(interval_input::parse(text, None)?) < 0 {
-            return Err(Error::invalid("invalid preceding or following size in window function").code("22013").into());
+            return Err(Error::invalid("invalid preceding or following size in window function")
+                .code(SqlState::InvalidPrecedingOrFollowingSize)
+                .into());
         }
     }
     Ok(())

@@ -13,8 +13,8 @@ use datafusion::logical_expr::{
     Aggregate, Expr, ExprFunctionExt, Filter, Limit, LogicalPlan, LogicalPlanBuilder, Projection, Sort, SubqueryAlias,
 };
 
-/// Aggregates whose result depends on the order of rows.
-const ORDERED: [&str; 6] = ["array_agg", "first_value", "json_agg", "last_value", "nth_value", "string_agg"];
+use crate::functions::aggregations::heeds_order;
+
 /// The column with the place of a row, where what the sub-query is ordered by is not among its columns.
 const PLACE: &str = "#place";
 
@@ -66,7 +66,7 @@ fn wants_order(expr: &Expr) -> Option<&AggregateFunction> {
         Expr::Alias(alias) => wants_order(&alias.expr),
         Expr::AggregateFunction(call) => {
             let is_free = call.params.order_by.is_empty() && !call.params.distinct;
-            (is_free && ORDERED.contains(&call.func.name())).then_some(call)
+            (is_free && heeds_order(call.func.name())).then_some(call)
         }
         _ => None,
     }

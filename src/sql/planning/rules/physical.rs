@@ -22,6 +22,8 @@ use datafusion::physical_optimizer::enforce_sorting::{
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 
+use crate::functions::aggregations::heeds_order;
+
 type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 
 /// DataFusion's rules in their order, with ours in place of those that are wrong.
@@ -40,9 +42,6 @@ pub fn physical_rules() -> Vec<Rule> {
 #[derive(Debug)]
 struct Requirements;
 
-/// Aggregates whose result depends on the order of rows.
-const OF_ORDER: [&str; 5] = ["array_agg", "first_value", "last_value", "nth_value", "string_agg"];
-
 /// Whether rows must stay in the order in which they come: they are written (of one key the last stands), or an aggregate that depends
 /// on their order has none of its own.
 fn heeds_arrival(plan: &Arc<dyn ExecutionPlan>) -> bool {
@@ -53,7 +52,7 @@ fn heeds_arrival(plan: &Arc<dyn ExecutionPlan>) -> bool {
         let aggregate = plan.downcast_ref::<AggregateExec>();
         Ok(aggregate.is_some_and(|aggregate| {
             let mut calls = aggregate.aggr_expr().iter();
-            calls.any(|call| call.order_bys().is_empty() && OF_ORDER.contains(&call.fun().name()))
+            calls.any(|call| call.order_bys().is_empty() && heeds_order(call.fun().name()))
         }))
     };
     plan.exists(heeds).unwrap_or(true)

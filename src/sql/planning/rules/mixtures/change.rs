@@ -11,29 +11,12 @@ use datafusion::logical_expr::{Expr, ExprSchemable, Operator, ScalarUDF, Subquer
 use super::super::comparisons::is_comparison;
 use super::super::{intervals, windows};
 use crate::data_type::to_postgres;
-use crate::error::Error;
+use crate::error::{Error, SqlState};
 use crate::functions::intervals::is_interval;
 use crate::functions::meetings::{Meeting, Part, is_moment, meeting};
 use crate::functions::nulls::ANY_EQUAL;
+use crate::functions::registry::is_of_one_type;
 use crate::functions::{seconds, text_input};
-
-/// Functions whose arguments take one type.
-const OF_ONE_TYPE: [&str; 14] = [
-    "array_cat",
-    "array_concat",
-    "array_except",
-    "array_has_all",
-    "array_has_any",
-    "array_intersect",
-    "array_union",
-    "coalesce",
-    "greatest",
-    "ifnull",
-    "least",
-    "make_array",
-    "nullif",
-    "nvl",
-];
 
 /// What takes one type in an expression.
 fn parts(expr: &Expr) -> Vec<&Expr> {
@@ -42,7 +25,7 @@ fn parts(expr: &Expr) -> Vec<&Expr> {
             let thens = case.when_then_expr.iter().map(|(_, then)| then);
             thens.chain(&case.else_expr).map(AsRef::as_ref).collect()
         }
-        Expr::ScalarFunction(call) if OF_ONE_TYPE.contains(&call.func.name()) => call.args.iter().collect(),
+        Expr::ScalarFunction(call) if is_of_one_type(call.func.name()) => call.args.iter().collect(),
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if *op == Operator::Minus || is_comparison(*op) => {
             vec![left, right]
         }
@@ -224,7 +207,7 @@ fn refused_cast(expr: &Expr, schema: &DFSchema) -> Option<Error> {
         return None;
     };
     let (from, to) = (to_postgres(&from), to_postgres(to));
-    Some(Error::invalid(format!("cannot cast type {from} to {to}")).code("42846").hint(hint))
+    Some(Error::invalid(format!("cannot cast type {from} to {to}")).code(SqlState::CannotCoerce).hint(hint))
 }
 
 /// What DataFusion would take and what means nothing in SQL: numbers beside dates, texts beside them that are not written.
@@ -239,10 +222,12 @@ fn refusal(expr: &Expr, parts: &[Part]) -> Option<Error> {
     };
     let other = parts.iter().find(is_other)?;
     let (moment, other) = (to_postgres(moment.data_type()), to_postgres(other.data_type()));
-    let matched =
-        |what: &str| Error::invalid(format!("{what} types {moment} and {other} cannot be matched")).code("42804");
-    let compared =
-        |sign: String| Error::invalid(format!("operator does not exist: {moment} {sign} {other}")).code("42883");
+    let matched = |what: &str| {
+        Error::invalid(format!("{what} types {moment} and {other} cannot be matched")).code(SqlState::DatatypeMismatch)
+    };
+    let compared = |sign: String| {
+        Error::invalid(format!("operator does not exist: {moment} {sign} {other}")).code(SqlState::UndefinedFunction)
+    };
     Some(match expr {
         Expr::ScalarFunction(call) => matched(&call.func.name().to_uppercase()),
         Expr::Case(_) => matched("CASE"),
