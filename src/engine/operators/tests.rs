@@ -211,19 +211,24 @@ fn tables_of_state_keep_their_names_and_columns() {
     let mut planned = plan(COLUMNS, RETRACTED, Changelog::Retract, Changelog::Upsert).unwrap();
     (planned.spec.state_ttl_ms, planned.spec.version) = (Some(100), true);
     let batch = changes(&planned.input, "+ 1 a x");
-    expect![[r#""#]]
+    expect![[r#"
+        entries-5 (key 2): key_group UInt8, deleted Boolean, key-0 Utf8, column-0 UInt64, column-1 Int32
+        groups (key 1): key_group UInt8, deleted Boolean, key-0 Utf8, rows Int64, version Int64, touched_ms Int64, count-0-0 Int64, sum-1-0 Decimal128(38, 0), count-1-1 Int64, count-4-0 Int64, sum-6-0 Decimal128(38, 0), count-6-1 Int64
+        values-2 (key 2): key_group UInt8, deleted Boolean, key-0 Utf8, column-0 Int32, column-1 Int64
+        values-3 (key 2): key_group UInt8, deleted Boolean, key-0 Utf8, column-0 Utf8, column-1 Int64
+        values-4 (key 2): key_group UInt8, deleted Boolean, key-0 Utf8, column-0 Utf8, column-1 Int64"#]]
         .assert_eq(&stored_form(&mut planned.operator(&ManualClock::default()), planned.project(batch.clone())));
     let input = schema(COLUMNS);
     let (key, ttl_ms) = ([1], Some(100));
     let mut operator =
         Materialize::with_clock(&key, Changelog::Retract, true, ttl_ms, &input, Arc::clone(&clock)).unwrap();
     expect![[r#"
-        keys (key 1): key_group UInt8, deleted Boolean, column-1 Utf8View, version Int64, touched_ms Int64
-        rows (key 2): key_group UInt8, deleted Boolean, column-1 Utf8View, arrival UInt64, column-0 Int32, column-2 Utf8View"#]]
+        keys (key 1): key_group UInt8, deleted Boolean, column-1 Utf8, version Int64, touched_ms Int64
+        rows (key 2): key_group UInt8, deleted Boolean, column-1 Utf8, arrival UInt64, column-0 Int32, column-2 Utf8"#]]
     .assert_eq(&stored_form(&mut operator, batch.clone()));
     let mut operator = ChangelogNormalize::with_clock(&key, ttl_ms, &input, clock).unwrap();
     expect![[r#"
-        rows (key 1): key_group UInt8, deleted Boolean, column-1 Utf8View, column-0 Int32, column-2 Utf8View, touched_ms Int64"#]]
+        rows (key 1): key_group UInt8, deleted Boolean, column-1 Utf8, column-0 Int32, column-2 Utf8, touched_ms Int64"#]]
     .assert_eq(&stored_form(&mut operator, batch));
 }
 

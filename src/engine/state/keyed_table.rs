@@ -334,6 +334,7 @@ impl<S: KeyedState> KeyedTable<S> {
     /// Gives the slot of a key back, which is empty.
     fn free(&mut self, slot: u32) {
         debug_assert_eq!(self.flags[slot as usize] & (HELD | CHANGED), 0);
+        debug_assert!(!self.state.is_kept(slot));
         self.flags[slot as usize] = 0;
         self.keys.remove(slot);
     }
