@@ -190,7 +190,7 @@ impl Materialize {
             layout = layout.with_row(KEYS, vec![column("version", &DataType::Int64)], Some(1));
         }
         let state = LiveRows {
-            rows: RowMap::new(Sequence, 1, Codec::new(&types)?),
+            rows: RowMap::new(Sequence, Codec::new(&types)?),
             versions: Vec::new(),
             emitted: Vec::new(),
             keeps_version: version,

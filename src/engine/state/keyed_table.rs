@@ -102,7 +102,7 @@ impl<S: KeyedState> KeyedTable<S> {
         &self.codec
     }
 
-    /// Before a batch with rows of these keys: the first of them are taken back from disk.
+    /// Before a batch of so many rows: takes their keys back from disk, where they are there.
     ///
     /// # Errors
     /// The disk cannot be read.
@@ -457,7 +457,7 @@ impl<S: KeyedState> KeyedTable<S> {
         result
     }
 
-    /// Takes keys back from disk that are among the first rows of these.
+    /// Takes the keys of so many rows back from disk.
     fn revive(&mut self, rows: usize, keys: &EncodedRows) -> Result<()> {
         if self.spill.as_ref().is_none_or(|spill| spill.keys() == 0) {
             return Ok(());

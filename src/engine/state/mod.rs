@@ -24,7 +24,7 @@ pub use keyed_state::{KeyedState, RowChanges, RowStore, StateBytes};
 pub use keyed_table::KeyedTable;
 pub use layout::{Layout, column};
 pub use one_row::OneRow;
-pub use part_codec::{Count, PartCodec, Sequence, TimeAndSequence};
+pub use part_codec::{Count, PartCodec, Sequence, Time};
 pub use row_map::RowMap;
 pub use spill::Spill;
 pub use time_rows::TimeRows;

@@ -15,6 +15,9 @@ pub trait PartCodec: Send {
     /// The form in memory.
     type Part: Clone + Send;
 
+    /// How many columns a part is stored in.
+    fn width(&self) -> usize;
+
     /// The columns of parts, NULL where there is none.
     ///
     /// # Errors
@@ -42,6 +45,10 @@ pub trait PartCodec: Send {
 /// Any columns, in Arrow's row format.
 impl PartCodec for Codec {
     type Part = Encoded;
+
+    fn width(&self) -> usize {
+        self.column_count()
+    }
 
     fn columns<'a>(&'a self, parts: impl Iterator<Item = Option<&'a Encoded>>) -> Result<Vec<ArrayRef>> {
         self.decode_optional(parts.map(|part| part.map(AsRef::as_ref)))
@@ -75,6 +82,10 @@ macro_rules! number_codec {
 
         impl PartCodec for $codec {
             type Part = $number;
+
+            fn width(&self) -> usize {
+                1
+            }
 
             fn columns<'a>(&'a self, parts: impl Iterator<Item = Option<&'a $number>>) -> Result<Vec<ArrayRef>> {
                 Ok(vec![Arc::new(parts.map(|part| part.copied()).collect::<$array>())])
@@ -111,41 +122,56 @@ number_codec!(
     Sequence, u64, UInt64Array, UInt64Type
 );
 
-/// A row's place in the order of time: its time as Int64, in the unit of the operator, then its number among all rows as UInt64.
-#[derive(Debug)]
-pub struct TimeAndSequence;
+number_codec!(
+    /// A row's time in the unit of its operator, as Int64.
+    Time, i64, Int64Array, Int64Type
+);
 
-impl PartCodec for TimeAndSequence {
-    type Part = (i64, u64);
+/// One part behind another: a row with the number of its partners, a time with a sequence.
+impl<A: PartCodec, B: PartCodec> PartCodec for (A, B) {
+    type Part = (A::Part, B::Part);
 
-    fn columns<'a>(&'a self, parts: impl Iterator<Item = Option<&'a (i64, u64)>>) -> Result<Vec<ArrayRef>> {
-        let (times, sequences): (Vec<Option<i64>>, Vec<Option<u64>>) =
-            parts.map(|part| part.map(|(time, sequence)| (*time, *sequence)).unzip()).unzip();
-        Ok(vec![Arc::new(Int64Array::from(times)), Arc::new(UInt64Array::from(sequences))])
+    fn width(&self) -> usize {
+        self.0.width() + self.1.width()
     }
 
-    fn parts(&self, columns: &[ArrayRef], _rows: usize) -> Result<Vec<(i64, u64)>> {
-        let times = column_of(columns, 0)?.as_primitive::<Int64Type>().values();
-        let sequences = column_of(columns, 1)?.as_primitive::<UInt64Type>().values();
-        Ok(times.iter().copied().zip(sequences.iter().copied()).collect())
+    fn columns<'a>(&'a self, parts: impl Iterator<Item = Option<&'a Self::Part>>) -> Result<Vec<ArrayRef>>
+    where
+        Self::Part: 'a,
+    {
+        let (first, second): (Vec<_>, Vec<_>) =
+            parts.map(|part| part.map(|(first, second)| (first, second)).unzip()).unzip();
+        let mut columns = self.0.columns(first.into_iter())?;
+        columns.extend(self.1.columns(second.into_iter())?);
+        Ok(columns)
     }
 
-    fn heap_bytes(_part: &(i64, u64)) -> usize {
-        0
+    fn parts(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<Self::Part>> {
+        let (first, second) = columns.split_at_checked(self.0.width()).ok_or_else(misfit)?;
+        Ok(self.0.parts(first, rows)?.into_iter().zip(self.1.parts(second, rows)?).collect())
     }
 
-    fn put((time, sequence): &(i64, u64), bytes: &mut Vec<u8>) {
-        Count::put(time, bytes);
-        Sequence::put(sequence, bytes);
+    fn heap_bytes((first, second): &Self::Part) -> usize {
+        A::heap_bytes(first) + B::heap_bytes(second)
     }
 
-    fn take(bytes: &mut &[u8]) -> Option<(i64, u64)> {
-        Some((Count::take(bytes)?, Sequence::take(bytes)?))
+    fn put((first, second): &Self::Part, bytes: &mut Vec<u8>) {
+        A::put(first, bytes);
+        B::put(second, bytes);
+    }
+
+    fn take(bytes: &mut &[u8]) -> Option<Self::Part> {
+        Some((A::take(bytes)?, B::take(bytes)?))
     }
 }
 
 fn column_of(columns: &[ArrayRef], place: usize) -> Result<&dyn Array> {
-    let column =
-        columns.get(place).ok_or_else(|| Error::internal("a keyed table's row has fewer columns than its codec"))?;
-    Ok(column.as_ref())
+    Ok(columns.get(place).ok_or_else(misfit)?.as_ref())
 }
+
+pub(super) fn misfit() -> Error {
+    Error::internal("a row of keyed state has fewer columns than its codec")
+}
+
+#[cfg(test)]
+mod tests;

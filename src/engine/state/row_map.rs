@@ -9,8 +9,8 @@ use datafusion::arrow::array::{ArrayRef, BooleanArray};
 
 use super::key_rows::{KeyRows, KeyRowsIter};
 use super::keyed_state::{KeyedState, RowChanges, RowStore, StateBytes};
-use super::part_codec::PartCodec;
-use crate::error::{Error, Result};
+use super::part_codec::{PartCodec, misfit};
+use crate::error::Result;
 
 /// Bytes that a changed row's note takes beside what it is made of: room in a node of a tree.
 const NOTE_BYTES: usize = 16;
@@ -19,8 +19,6 @@ const NOTE_BYTES: usize = 16;
 pub struct RowMap<K: PartCodec<Part: Ord>, R: PartCodec> {
     sub_keys: K,
     rows: R,
-    /// Columns of the sub-key in the stored form.
-    sub_key_columns: usize,
     slots: Vec<KeyRows<K::Part, R::Part>>,
     /// Rows that changed since the last snapshot, and whether the checkpoint has a row of that sub-key.
     changed: BTreeMap<(u32, K::Part), bool>,
@@ -32,18 +30,9 @@ pub struct RowMap<K: PartCodec<Part: Ord>, R: PartCodec> {
 }
 
 impl<K: PartCodec<Part: Ord>, R: PartCodec> RowMap<K, R> {
-    /// Rows of two codecs; the first takes so many of the stored columns.
-    pub fn new(sub_keys: K, sub_key_columns: usize, rows: R) -> Self {
-        Self {
-            sub_keys,
-            rows,
-            sub_key_columns,
-            slots: Vec::new(),
-            changed: BTreeMap::new(),
-            count: 0,
-            count_on_disk: 0,
-            bytes: 0,
-        }
+    /// Rows of a codec for sub-keys, whose columns come first, and one for what stands behind them.
+    pub fn new(sub_keys: K, rows: R) -> Self {
+        Self { sub_keys, rows, slots: Vec::new(), changed: BTreeMap::new(), count: 0, count_on_disk: 0, bytes: 0 }
     }
 
     /// The codec of sub-keys.
@@ -212,8 +201,7 @@ impl<K: PartCodec<Part: Ord>, R: PartCodec> RowStore for RowMap<K, R> {
     }
 
     fn restore(&mut self, slots: &[Option<u32>], deleted: &BooleanArray, columns: &[ArrayRef]) -> Result<()> {
-        let misfit = || Error::internal("stored rows of a key have fewer columns than their codec");
-        let (sub_keys, rows) = columns.split_at_checked(self.sub_key_columns).ok_or_else(misfit)?;
+        let (sub_keys, rows) = columns.split_at_checked(self.sub_keys.width()).ok_or_else(misfit)?;
         let sub_keys = self.sub_keys.parts(sub_keys, slots.len())?;
         let rows = self.rows.parts(rows, slots.len())?;
         for (place, (slot, (sub_key, row))) in slots.iter().zip(sub_keys.into_iter().zip(rows)).enumerate() {

@@ -6,12 +6,12 @@ use std::ops::Bound;
 
 use super::key_rows::KeyRowsIter;
 use super::keyed_state::{KeyedState, RowStore, StateBytes};
-use super::part_codec::{PartCodec, TimeAndSequence};
+use super::part_codec::{PartCodec, Sequence, Time};
 use super::row_map::RowMap;
 
 /// See the module. Stored: key, time, sequence, the codec's columns.
 pub struct TimeRows<R: PartCodec> {
-    map: RowMap<TimeAndSequence, R>,
+    map: RowMap<(Time, Sequence), R>,
     /// Number of the next row, over all keys.
     sequence: u64,
 }
@@ -19,7 +19,7 @@ pub struct TimeRows<R: PartCodec> {
 impl<R: PartCodec> TimeRows<R> {
     /// Rows of a codec.
     pub fn new(codec: R) -> Self {
-        Self { map: RowMap::new(TimeAndSequence, 2, codec), sequence: 0 }
+        Self { map: RowMap::new((Time, Sequence), codec), sequence: 0 }
     }
 
     /// The codec.

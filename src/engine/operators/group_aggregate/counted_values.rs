@@ -36,7 +36,7 @@ impl CountedValues {
     pub fn new(types: &[DataType], counting: bool) -> Result<Self> {
         // A NULL within an array or a row comes behind everything else, as in Postgres.
         let codec = Codec::ordered(types.iter().map(|data_type| (data_type.clone(), false, false)))?;
-        Ok(Self { types: types.to_vec(), counting, values: RowMap::new(codec, types.len(), Count) })
+        Ok(Self { types: types.to_vec(), counting, values: RowMap::new(codec, Count) })
     }
 
     /// Makes room for groups.

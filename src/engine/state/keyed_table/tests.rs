@@ -99,7 +99,7 @@ impl Subject for Map {
     const TABLE: &'static str = "map";
 
     fn new() -> Self {
-        RowMap::new(numbers(), 1, texts())
+        RowMap::new(numbers(), texts())
     }
 
     fn layout(has_time_to_live: bool) -> Layout {
