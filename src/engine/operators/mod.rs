@@ -16,8 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{Array, ArrayRef};
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 
 use super::expression::ExpressionScope;
@@ -143,23 +142,6 @@ pub trait Operator: Send {
 /// Keys in a part of a flush: what becomes of them on their way to the sink stays in the processor's caches. Few in tests, so
 /// that these see several parts.
 const FLUSHED_KEYS_MAX: usize = if cfg!(test) { 3 } else { 4096 };
-
-/// So many keys are looked at for their time to live at each snapshot, at most.
-const SWEPT_KEYS_MAX: usize = 65_536;
-
-/// The columns of stored rows behind `key_group` and `deleted`.
-///
-/// # Errors
-/// They are not those of `schema`.
-fn stored_columns<'a>(table: &str, rows: &'a RecordBatch, schema: &Schema) -> Result<&'a [ArrayRef]> {
-    let fits = rows.num_columns() == schema.fields().len()
-        && rows.columns().iter().zip(schema.fields()).all(|(column, field)| column.data_type() == field.data_type());
-    if !fits || rows.columns().iter().take(2).any(|column| column.null_count() > 0) {
-        return Err(Error::corrupt(format!("table \"{table}\" of an operator's state was stored with other columns"))
-            .hint("The job's statement changed; start it without its state."));
-    }
-    Ok(&rows.columns()[2..])
-}
 
 /// What operators are built with.
 pub struct OperatorContext<'a> {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::Field;
+use expect_test::expect;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
@@ -184,6 +186,50 @@ fn a_normalisation_does_not_depend_on_its_memory() {
         };
         run_cases(25, |acts| compare(&input, false, &build, &|batch| batch, &[1], &acts));
     }
+}
+
+/// What a barrier stores of one row: a table a line, its columns with their types.
+fn stored_form(operator: &mut dyn Operator, batch: ChangeBatch) -> String {
+    block_on(operator.process(0, batch)).unwrap();
+    flushed(operator);
+    let mut tables: Vec<String> = operator.snapshot().unwrap().iter().map(table_text).collect();
+    tables.sort();
+    tables.join("\n")
+}
+
+fn table_text(delta: &TableDelta) -> String {
+    let schema = delta.rows.schema();
+    let column = |field: &Arc<Field>| format!("{} {}", field.name(), field.data_type());
+    let columns: Vec<String> = schema.fields().iter().map(column).collect();
+    format!("{} (key {}): {}", delta.table, delta.key_columns, columns.join(", "))
+}
+
+/// Checkpoints of other builds are read by these names and types: they may be added to, not changed.
+#[test]
+fn tables_of_state_keep_their_names_and_columns() {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+    let mut planned = plan(COLUMNS, RETRACTED, Changelog::Retract, Changelog::Upsert).unwrap();
+    (planned.spec.state_ttl_ms, planned.spec.version) = (Some(100), true);
+    let batch = changes(&planned.input, "+ 1 a x");
+    expect![[r#"
+        entries-5 (key 2): key_group UInt8, deleted Boolean, key-0 Utf8, column-0 UInt64, column-1 Int32
+        groups (key 1): key_group UInt8, deleted Boolean, key-0 Utf8, rows Int64, version Int64, touched_ms Int64, count-0-0 Int64, sum-1-0 Decimal128(38, 0), count-1-1 Int64, count-4-0 Int64, sum-6-0 Decimal128(38, 0), count-6-1 Int64
+        values-2 (key 2): key_group UInt8, deleted Boolean, key-0 Utf8, column-0 Int32, column-1 Int64
+        values-3 (key 2): key_group UInt8, deleted Boolean, key-0 Utf8, column-0 Utf8, column-1 Int64
+        values-4 (key 2): key_group UInt8, deleted Boolean, key-0 Utf8, column-0 Utf8, column-1 Int64"#]]
+        .assert_eq(&stored_form(&mut planned.operator(&ManualClock::default()), planned.project(batch.clone())));
+    let input = schema(COLUMNS);
+    let (key, ttl_ms) = ([1], Some(100));
+    let mut operator =
+        Materialize::with_clock(&key, Changelog::Retract, true, ttl_ms, &input, Arc::clone(&clock)).unwrap();
+    expect![[r#"
+        keys (key 1): key_group UInt8, deleted Boolean, column-1 Utf8, version Int64, touched_ms Int64
+        rows (key 2): key_group UInt8, deleted Boolean, column-1 Utf8, arrival UInt64, column-0 Int32, column-2 Utf8"#]]
+    .assert_eq(&stored_form(&mut operator, batch.clone()));
+    let mut operator = ChangelogNormalize::with_clock(&key, ttl_ms, &input, clock).unwrap();
+    expect![[r#"
+        rows (key 1): key_group UInt8, deleted Boolean, column-1 Utf8, column-0 Int32, column-2 Utf8, touched_ms Int64"#]]
+    .assert_eq(&stored_form(&mut operator, batch));
 }
 
 /// Gives an operator `keys` keys of about 100 bytes, in epochs of a fortieth, and says how much it held at most.

@@ -129,7 +129,7 @@ fn jobs_over_changes_by_key_give_what_a_bounded_query_gives() {
     run_all(Some(Changelog::Upsert), &cases_of(each_query(), cases()));
     // Over these logs there is every operator that keeps state, and each of them had too little room.
     if std::env::var("STREAMGATE_TEST_QUERY").is_err() {
-        for operator in ["GroupAggregate", "Materialize", "ChangelogNormalize"] {
+        for operator in ["a group aggregate", "a materialisation", "a normalisation"] {
             assert!(SPILLED.lock().get(operator).is_some_and(|keys| *keys > 100), "{operator} has not spilled");
         }
     }

@@ -15,6 +15,7 @@ pub type Encoded = Box<[u8]>;
 
 /// See the module. Without columns every row is empty.
 pub struct Codec {
+    columns: usize,
     converter: Option<(RowConverter, RowParser)>,
 }
 
@@ -59,11 +60,17 @@ impl Codec {
             })
             .collect();
         if fields.is_empty() {
-            return Ok(Self { converter: None });
+            return Ok(Self { columns: 0, converter: None });
         }
+        let columns = fields.len();
         let converter = RowConverter::new(fields)?;
         let parser = converter.parser();
-        Ok(Self { converter: Some((converter, parser)) })
+        Ok(Self { columns, converter: Some((converter, parser)) })
+    }
+
+    /// How many columns there are.
+    pub fn column_count(&self) -> usize {
+        self.columns
     }
 
     /// Encodes columns.

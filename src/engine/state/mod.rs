@@ -1,16 +1,33 @@
-//! State of operators between memory and checkpoint: what changed since a barrier, as Arrow columns.
-//! An operator keeps its state in the form that serves it; it gives out changes at a barrier and takes stored rows back.
+//! State of operators: one keyed table ([`KeyedTable`]) that finds keys, notes what changed, forgets what is over, stores, restores
+//! and spills. An operator says what it keeps of a key, by a [`KeyedState`] of its own or one that is here: a row of each key
+//! ([`OneRow`]), a map of rows ([`RowMap`]), rows in the order of time ([`TimeRows`]). It brings codecs and no code for state.
 
 pub mod budget;
 pub mod cold;
 pub mod encoded;
+mod key_rows;
 pub mod key_table;
+mod keyed_state;
+mod keyed_table;
+mod layout;
+mod one_row;
+mod part_codec;
+mod row_map;
 pub mod spill;
+mod time_rows;
 
 use datafusion::arrow::record_batch::RecordBatch;
 
 pub use budget::MemoryBudget;
-pub use spill::{ColdKey, Held, Spill, Spillable, Spilling};
+pub use key_rows::KeyRowsIter;
+pub use keyed_state::{KeyedState, RowChanges, RowStore, StateBytes};
+pub use keyed_table::KeyedTable;
+pub use layout::{Layout, column};
+pub use one_row::OneRow;
+pub use part_codec::{Count, PartCodec, Sequence, Time};
+pub use row_map::RowMap;
+pub use spill::Spill;
+pub use time_rows::TimeRows;
 
 /// What changed in one table of an operator's state since the barrier before. The columns of `rows` are: `key_group` (UInt8),
 /// `deleted` (Boolean), `key_columns` columns that identify the row, then its values (NULL where it was deleted).

@@ -1,12 +1,11 @@
-//! Moves cold keys of an operator's state to local disk when the job's state takes more memory than its budget, and back when a row
-//! of theirs comes. What a key's state is only the operator knows ([`Spillable`]); which keys go, and when, is decided here.
+//! Moves cold keys of a table of state to local disk when the job's state takes more memory than its budget, and back when a row
+//! of theirs comes. What a key's state is only the table knows ([`Spillable`]); which keys go, and when, is decided here.
 //! A key goes as a whole, and only when the checkpoint has it as it is, so that snapshots never look here.
 
 use std::path::PathBuf;
 
 use super::budget::{MemoryBudget, MemorySlot};
 use super::cold::ColdTable;
-use super::encoded::EncodedRows;
 use super::key_table::KeyTable;
 use crate::error::{Error, Result};
 
@@ -16,7 +15,7 @@ const WRITTEN_BYTES: (u64, u64) = (64 << 10, 4 << 20);
 /// Keys on disk that are looked at for their time to live at each snapshot, about.
 const SWEPT_KEYS: usize = 16_384;
 
-/// What an operator holds in memory.
+/// What a table holds in memory.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Held {
     /// Bytes in use; room that keys left behind, which others are given, is not.
@@ -47,6 +46,9 @@ impl<'a> ColdKey<'a> {
 
 /// State by key of which cold keys can go to disk.
 pub trait Spillable {
+    /// Whose state it is: `a materialisation`.
+    fn owner(&self) -> &'static str;
+
     /// The keys in memory; their numbers are the slots below.
     fn keys(&self) -> &KeyTable;
 
@@ -75,43 +77,7 @@ pub trait Spillable {
     fn put_back(&mut self, keys: &[ColdKey<'_>]) -> Result<Vec<u32>>;
 }
 
-/// An operator that may have been given a place for its cold keys; until then all of its state stays in memory.
-pub trait Spilling: Spillable + Sized {
-    /// That place.
-    fn spill(&mut self) -> &mut Option<Spill>;
-
-    /// Works with both; nothing happens where there is no such place.
-    ///
-    /// # Errors
-    /// Those of the work.
-    fn with_spill<T: Default>(&mut self, work: impl FnOnce(&mut Spill, &mut Self) -> Result<T>) -> Result<T> {
-        let Some(mut spill) = self.spill().take() else { return Ok(T::default()) };
-        let result = work(&mut spill, self);
-        *self.spill() = Some(spill);
-        result
-    }
-
-    /// Takes keys back from disk that are among the first rows of these.
-    ///
-    /// # Errors
-    /// As [`Spill::bring_back`].
-    fn revive(&mut self, rows: usize, keys: &EncodedRows) -> Result<()> {
-        if self.spill().as_ref().is_none_or(|spill| spill.keys() == 0) {
-            return Ok(());
-        }
-        self.with_spill(|spill, state| spill.bring_back(state, (0..rows).map(|row| keys.row(row))))
-    }
-
-    /// Notes the memory in use and, while it is too much, lets cold keys go; see [`Spill::make_room`].
-    ///
-    /// # Errors
-    /// As there.
-    fn make_room(&mut self, thorough: bool) -> Result<()> {
-        self.with_spill(|spill, state| spill.make_room(state, thorough))
-    }
-}
-
-/// The cold keys of one operator in one task.
+/// The cold keys of one table of an operator in one task.
 #[derive(Debug)]
 pub struct Spill {
     folder: PathBuf,
@@ -223,7 +189,7 @@ impl Spill {
         self.keys += slots.len() as u64;
         state.vacate(slots);
         #[cfg(test)]
-        note_spilled(std::any::type_name_of_val(state), slots.len());
+        note_spilled(state.owner(), slots.len());
         Ok(())
     }
 
@@ -276,7 +242,8 @@ impl Spill {
         rows: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Result<Vec<u32>> {
         let keys = rows.map(|(key, row)| ColdKey::of_row(key, row)).collect::<Option<Vec<_>>>();
-        let keys = keys.ok_or_else(|| Error::internal("state that was spilled to disk cannot be read"))?;
+        let damaged = || Error::internal(format!("state of {} that was spilled to disk cannot be read", state.owner()));
+        let keys = keys.ok_or_else(damaged)?;
         self.keys = self.keys.saturating_sub(keys.len() as u64);
         state.put_back(&keys)
     }
@@ -310,15 +277,14 @@ fn blocking<T>(work: impl FnOnce() -> T) -> T {
     }
 }
 
-/// By type of operator, how many keys have gone to disk in this process.
+/// By whose state it was, how many keys have gone to disk in this process.
 #[cfg(test)]
 pub static SPILLED: parking_lot::Mutex<std::collections::BTreeMap<&'static str, usize>> =
     parking_lot::Mutex::new(std::collections::BTreeMap::new());
 
 #[cfg(test)]
-fn note_spilled(state: &'static str, keys: usize) {
-    let name = state.rsplit("::").next().unwrap_or(state);
-    *SPILLED.lock().entry(name).or_default() += keys;
+fn note_spilled(owner: &'static str, keys: usize) {
+    *SPILLED.lock().entry(owner).or_default() += keys;
 }
 
 /// Puts bytes behind others, with their length.

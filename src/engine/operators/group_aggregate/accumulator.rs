@@ -5,6 +5,7 @@ use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::datatypes::DataType;
 
+use crate::engine::state::RowStore;
 use crate::error::Result;
 
 /// A row that belongs to no group: it was filtered out, or takes back what is not there.
@@ -107,8 +108,8 @@ pub trait Accumulator: Send {
     fn memory_bytes(&self) -> usize;
 }
 
-/// A table of single values within groups, whose changes are noted value by value.
-pub trait ValueStore {
+/// A table of single values within groups: the slots are the groups.
+pub trait ValueStore: RowStore {
     /// Its name; with the aggregate's number behind it, stable.
     fn name(&self) -> &'static str;
 
@@ -117,35 +118,4 @@ pub trait ValueStore {
 
     /// Types of the other columns.
     fn value_types(&self) -> Vec<DataType>;
-
-    /// What changed since the last call.
-    ///
-    /// # Errors
-    /// A defect of ours.
-    fn take_changes(&mut self) -> Result<ValueChanges>;
-
-    /// Takes up stored values of groups; `None` is a group that does not exist, of which values are deleted.
-    ///
-    /// # Errors
-    /// A value is damaged.
-    fn restore(&mut self, groups: &[Option<u32>], deleted: &[bool], columns: &[ArrayRef]) -> Result<()>;
-
-    /// A group's values as bytes, for this run only. None of them is changed.
-    fn copy(&self, group: u32) -> Vec<u8>;
-
-    /// Drops a group's values, of which none is changed.
-    fn drop_group(&mut self, group: u32);
-
-    /// Puts a group's values back; `None` if the bytes are none of ours.
-    fn put_back(&mut self, group: u32, bytes: &[u8]) -> Option<()>;
-}
-
-/// Changed values.
-pub struct ValueChanges {
-    /// Each value's group.
-    pub groups: Vec<u32>,
-    /// Whether it is gone.
-    pub deleted: Vec<bool>,
-    /// Key columns, then value columns (NULL where deleted).
-    pub columns: Vec<ArrayRef>,
 }

@@ -4,16 +4,16 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, LargeStringBuilder, ListArray, UInt64Array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, LargeStringBuilder, ListArray, UInt64Array};
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, UInt64Type};
 use hashbrown::HashMap;
 
-use super::accumulator::{Accumulator, Fold, ValueChanges, ValueStore, without_nulls};
+use super::accumulator::{Accumulator, Fold, ValueStore, without_nulls};
 use crate::engine::aggregate::{AggregateFunction, StoredAggregate};
 use crate::engine::state::encoded::{Codec, Encoded};
-use crate::engine::state::spill;
+use crate::engine::state::{RowChanges, RowStore, spill};
 use crate::error::{Error, Result};
 
 /// Bytes that an entry takes beside what it holds.
@@ -117,15 +117,17 @@ impl ValueStore for EntryStore {
     fn value_types(&self) -> Vec<DataType> {
         std::iter::once(&self.data_type).chain(&self.order_types).cloned().collect()
     }
+}
 
-    fn take_changes(&mut self) -> Result<ValueChanges> {
+impl RowStore for EntryStore {
+    fn take_changes(&mut self) -> Result<RowChanges> {
         let changed = std::mem::take(&mut self.changed);
-        let (mut groups, mut sequences) = (Vec::new(), Vec::new());
+        let (mut slots, mut sequences) = (Vec::new(), Vec::new());
         let (mut orders, mut values) = (Vec::new(), Vec::new());
         for ((group, sequence), order) in changed {
             let key = (order, sequence);
             let value = self.groups[group as usize].as_ref().and_then(|entries| entries.values.get(&key));
-            groups.push(group);
+            slots.push(group);
             sequences.push(sequence);
             values.push(value);
             orders.push(value.map(|_| key.0));
@@ -133,16 +135,16 @@ impl ValueStore for EntryStore {
         let mut columns: Vec<ArrayRef> = vec![Arc::new(UInt64Array::from(sequences))];
         columns.extend(self.value.decode_optional(values.iter().map(|value| value.map(AsRef::as_ref)))?);
         columns.extend(self.order.decode_optional(orders.iter().map(Option::as_deref))?);
-        Ok(ValueChanges { groups, deleted: values.iter().map(Option::is_none).collect(), columns })
+        Ok(RowChanges { slots, deleted: values.iter().map(Option::is_none).collect(), columns })
     }
 
-    fn restore(&mut self, groups: &[Option<u32>], deleted: &[bool], columns: &[ArrayRef]) -> Result<()> {
+    fn restore(&mut self, groups: &[Option<u32>], deleted: &BooleanArray, columns: &[ArrayRef]) -> Result<()> {
         let sequences = columns[0].as_primitive::<UInt64Type>();
         let values = self.value.encode(&columns[1..2])?;
         let orders = self.order.encode(&columns[2..])?;
         for (row, group) in groups.iter().enumerate() {
             let (Some(group), sequence) = (group, sequences.value(row)) else { continue };
-            if !deleted[row] {
+            if !deleted.value(row) {
                 self.insert(*group, orders.row(row), sequence, values.row(row));
                 continue;
             }
@@ -162,17 +164,16 @@ impl ValueStore for EntryStore {
         }
         Ok(())
     }
-    fn copy(&self, group: u32) -> Vec<u8> {
-        let mut bytes = Vec::new();
+
+    fn copy_rows(&self, group: u32, bytes: &mut Vec<u8>) {
         for ((order, sequence), value) in self.groups[group as usize].iter().flat_map(|entries| &entries.values) {
             bytes.extend_from_slice(&sequence.to_le_bytes());
-            spill::put(&mut bytes, order);
-            spill::put(&mut bytes, value);
+            spill::put(bytes, order);
+            spill::put(bytes, value);
         }
-        bytes
     }
 
-    fn drop_group(&mut self, group: u32) {
+    fn vacate(&mut self, group: u32) {
         let Some(entries) = self.groups[group as usize].take() else { return };
         self.bytes -= GROUP_BYTES;
         for ((order, _), value) in entries.values {
@@ -181,7 +182,7 @@ impl ValueStore for EntryStore {
         }
     }
 
-    fn put_back(&mut self, group: u32, mut bytes: &[u8]) -> Option<()> {
+    fn put_rows_back(&mut self, group: u32, mut bytes: &[u8]) -> Option<()> {
         while let Some((sequence, rest)) = bytes.split_first_chunk::<8>() {
             bytes = rest;
             let order = spill::take(&mut bytes)?;

@@ -1,14 +1,13 @@
 //! What a group aggregate gives out at a flush: each touched group's change since the one before.
 
 use std::collections::HashSet;
-use std::ops::Range;
 
 use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, make_comparator, new_null_array};
 use datafusion::arrow::compute::kernels::cmp::not_distinct;
 use datafusion::arrow::compute::{SortOptions, concat, interleave};
 use datafusion::arrow::record_batch::RecordBatch;
 
-use super::{Before, EMITTED, FLUSHED_KEYS_MAX, GroupAggregate, Results};
+use super::{Before, FLUSHED_KEYS_MAX, GroupAggregate, Results};
 use crate::changelog::{ChangeBatch, Changelog, RowKind};
 use crate::error::Result;
 
@@ -18,21 +17,20 @@ const BEFORE: usize = 1;
 const NOTHING: usize = 2;
 
 impl GroupAggregate {
-    /// The places in `dirty` of the groups that are given out next, and what they were before.
-    pub(super) fn next_part(&mut self) -> (Range<usize>, Vec<Before>) {
-        let first = self.given_out;
-        let (mut end, mut chunks) = (first, Vec::new());
+    /// How many of the groups that wait are given out next, and what they were before.
+    pub(super) fn next_part(&mut self) -> (usize, Vec<Before>) {
+        let (mut count, mut chunks) = (0, Vec::new());
         if !self.needs_before() {
-            return (first..self.dirty.len().min(first + FLUSHED_KEYS_MAX), chunks);
+            return (self.table.pending().len().min(FLUSHED_KEYS_MAX), chunks);
         }
-        while end < first + FLUSHED_KEYS_MAX
+        while count < FLUSHED_KEYS_MAX
             && let Some(chunk) = self.before.pop_front()
         {
-            end += chunk.groups;
+            count += chunk.groups;
             self.before_bytes -= chunk.bytes;
             chunks.push(chunk);
         }
-        (first..end, chunks)
+        (count, chunks)
     }
 
     /// The changes of dirty groups, which were as `before` says; changes nothing.
@@ -53,8 +51,8 @@ impl GroupAggregate {
         let upsert = self.spec.emits == Changelog::Upsert;
         for (index, group) in dirty.iter().enumerate() {
             // A group without a result is in the output as little as one without rows.
-            let existed = self.flags[*group as usize] & EMITTED != 0 && !was_bad.contains(&index);
-            let exists = self.exists(*group) && !results.is_bad(index);
+            let existed = self.table.state.emitted[*group as usize] && !was_bad.contains(&index);
+            let exists = self.table.state.exists(*group) && !results.is_bad(index);
             match (existed, exists) {
                 (false, true) => add(AFTER, index, RowKind::Insert),
                 (true, true) if unchanged.as_ref().is_some_and(|unchanged| unchanged.value(index)) => {}
@@ -71,7 +69,7 @@ impl GroupAggregate {
                 (false, false) => {}
             }
         }
-        let keys = self.codec.decode(dirty.iter().map(|group| self.keys.key(*group)))?;
+        let keys = self.table.keys_of(dirty)?;
         // The usual case needs no copy: every group gives its new row.
         let plain = rows.len() == dirty.len() && rows.iter().all(|(place, _)| *place == AFTER);
         let columns = if plain {

@@ -302,6 +302,26 @@ fn a_group_that_nothing_touched_for_its_time_is_forgotten() {
 }
 
 #[test]
+fn a_group_in_the_place_of_a_deleted_one_begins_empty_after_a_restart() {
+    for aggregates in ["count(*), sum(i)", "count(DISTINCT i), sum(i)"] {
+        let planned = by_k(aggregates);
+        let mut operator = planned.operator(&ManualClock::default());
+        let mut stored = Vec::new();
+        for step in ["+ a 5", "- a 5"] {
+            block_on(operator.process(0, planned.project(changes(&planned.input, step)))).unwrap();
+            flushed(&mut operator);
+            stored.extend(operator.snapshot().unwrap());
+        }
+        let mut operator = planned.operator(&ManualClock::default());
+        for delta in &stored {
+            operator.restore(&delta.table, &delta.rows).unwrap();
+        }
+        block_on(operator.process(0, planned.project(changes(&planned.input, "+ b 1")))).unwrap();
+        assert_eq!(text(&flushed(&mut operator)), "+ b 1 1");
+    }
+}
+
+#[test]
 fn a_table_of_another_statement_is_refused() {
     let mut operator = by_k("count(*)").operator(&ManualClock::default());
     let mut other = by_k("sum(d)").operator(&ManualClock::default());
@@ -340,6 +360,12 @@ fn select(aggregates: &str, keys: &str) -> &'static str {
 #[test]
 fn a_retracting_input_gives_what_a_query_over_the_rows_left_gives() {
     compare(select(UNORDERED, "k"), Changelog::Retract, Changelog::Retract, 60);
+}
+
+#[test]
+fn aggregates_without_single_values_give_the_same() {
+    let aggregates = "count(*), count(i), sum(i), avg(d), bool_or(b), var_pop(i)";
+    compare(select(aggregates, "k, s"), Changelog::Retract, Changelog::Retract, 60);
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn a_key_that_nothing_touched_for_its_time_is_forgotten() {
     };
     assert_eq!(step(0, "+ 1 a\n+ 1 b"), "+ 1 a 1\n+ 1 b 1");
     assert_eq!(step(100, "- 1 a\n+ 2 a"), "+ 2 a 1");
-    assert_eq!(step(150, "!"), "rows (key 2)\n+ a 2 2\n--\nkeys (key 1)\n+ a 1 100\n- b NULL NULL");
+    assert_eq!(step(150, "!"), "keys (key 1)\n+ a 1 100\n- b NULL NULL\n--\nrows (key 2)\n+ a 2 2");
 }
 
 proptest! {
