@@ -13,7 +13,7 @@ mod readers;
 mod run_loop;
 mod sinks;
 
-pub(crate) use messages::{BarrierReport, Command, Report, SinkTicket};
+pub(crate) use messages::{BarrierReport, Command, EndedSplits, Report, SinkTicket};
 pub(crate) use nodes::{Nodes, TaskNode, Work};
 pub(crate) use run_loop::{TaskParts, run};
 pub(crate) use sinks::TaskSink;

@@ -35,6 +35,8 @@ pub(super) type ReadRows = (Vec<ReadBatch>, Vec<(Split, Position)>);
 pub(super) struct Taken {
     /// By place of the source.
     pub ready: BTreeMap<usize, ReadRows>,
+    /// Splits that were read to their end, each with the place of its source; what was read of them before is in `ready`.
+    pub ended: Vec<(usize, Split)>,
     /// Why no more could be read; what was read before is passed on first, so that less is repeated.
     pub failure: Option<Error>,
 }
@@ -86,9 +88,11 @@ impl Readers {
         let gate = self.gate.clone();
         let waits = self.metrics.waits.clone();
         self.turns.push(Box::pin(async move {
-            let read = reader.next().await;
-            if let Ok(Some(batch)) = &read {
-                gate.wait(&split, batch.position, &waits).await;
+            let mut read = reader.next().await;
+            if let Ok(Some(batch)) = &read
+                && let Err(error) = gate.wait(&split, &batch.position, &waits).await
+            {
+                read = Err(error);
             }
             ReaderTurn { node, split, reader, read }
         }));
@@ -98,6 +102,7 @@ impl Readers {
     pub fn take(&mut self, turn: ReaderTurn) -> Taken {
         let mut ready: BTreeMap<usize, ReadRows> = BTreeMap::new();
         let (mut rows, mut bytes) = (0, 0);
+        let mut ended = Vec::new();
         let mut failure = None;
         let mut next = Some(turn);
         while let Some(turn) = next.take() {
@@ -108,14 +113,15 @@ impl Readers {
                     rows += batch.changes.len();
                     bytes += batch.bytes;
                     if let Some(progress) = self.metrics.splits.lock().get_mut(&split.id) {
-                        progress.read = batch.position;
+                        progress.read = batch.position.clone();
                     }
                     let (batches, positions) = ready.entry(node).or_default();
                     batches.push(ReadBatch { split: split.clone(), changes: batch.changes, offsets: batch.offsets });
                     positions.push((split.clone(), batch.position));
                     self.read_next(node, split, reader);
                 }
-                Ok(None) => {} // a bounded split has ended
+                Ok(None) if reader.is_over() => ended.push((node, split)),
+                Ok(None) => {} // only its reading was bounded
                 Err(error) => {
                     failure = Some(error.context(format!("source {}", split.id)));
                     break;
@@ -124,6 +130,6 @@ impl Readers {
             let has_room = rows < EVALUATED_ROWS_MAX && bytes < EVALUATED_BYTES_MAX;
             next = if has_room { self.turns.next().now_or_never().flatten() } else { None };
         }
-        Taken { ready, failure }
+        Taken { ready, ended, failure }
     }
 }

@@ -12,7 +12,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 
-use super::messages::{BarrierReport, Command, Report};
+use super::messages::{BarrierReport, Command, EndedSplits, Report};
 use super::nodes::{Nodes, Work};
 use super::readers::{ReaderTurn, Readers, Taken};
 use super::sinks::failed;
@@ -58,6 +58,8 @@ pub(crate) struct TaskParts {
     pub metrics: Arc<JobMetrics>,
     /// Grows whenever something was read, so that an idle job writes no checkpoints.
     pub activity: Arc<AtomicU64>,
+    /// Says which splits were read to their end.
+    pub ended: Arc<EndedSplits>,
     /// From the coordinator.
     pub commands: mpsc::Receiver<Command>,
     /// To the coordinator.
@@ -69,6 +71,8 @@ struct Task {
     readers: Readers,
     /// By place of the source and split id: what was passed on.
     positions: BTreeMap<(usize, String), (Split, Position)>,
+    /// Read to their end and passed on since the last barrier: place of the source, and split.
+    ended: Vec<(usize, Split)>,
     /// Passed on since everything held back was given out.
     unnoted: Vec<SourcePositions>,
     /// Whether operators may hold results back.
@@ -108,6 +112,7 @@ pub(crate) async fn run(parts: TaskParts) -> Result<()> {
         readers: Readers::new(&parts.job, &parts.read_behind, &parts.metrics),
         parts,
         positions: BTreeMap::new(),
+        ended: Vec::new(),
         unnoted: Vec::new(),
         holds_back,
         flush_at: None,
@@ -213,7 +218,7 @@ impl Task {
 
     /// Takes what a reader has read, and what more of them have ready, and passes it on.
     async fn take_turns(&mut self, turn: ReaderTurn) -> Result<()> {
-        let Taken { ready, failure } = self.readers.take(turn);
+        let Taken { ready, ended, failure } = self.readers.take(turn);
         for (place, (batches, positions)) in ready {
             let node = &self.parts.nodes.all[place];
             let changes = match batches.as_slice() {
@@ -229,9 +234,14 @@ impl Task {
                 return Err(self.parts.nodes.with_record(place, &batches, error).await);
             }
             for (split, position) in &positions {
-                self.positions.insert((place, split.id.clone()), (split.clone(), *position));
+                self.positions.insert((place, split.id.clone()), (split.clone(), position.clone()));
             }
             self.unnoted.push((source, positions));
+        }
+        for (place, split) in ended {
+            self.positions.remove(&(place, split.id.clone()));
+            self.parts.ended.note(&self.parts.nodes.all[place].id, &split.id);
+            self.ended.push((place, split));
         }
         self.parts.activity.fetch_add(1, Ordering::Relaxed);
         if let Some(failure) = failure {
@@ -297,7 +307,7 @@ impl Task {
                 Work::Sink(sink) => Some(sink.ticket),
                 _ => None,
             });
-            ledger.note(tickets.collect(), positions);
+            ledger.note(tickets.collect(), positions)?;
         }
         Ok(())
     }
@@ -344,10 +354,12 @@ impl Task {
             .into_iter()
             .map(|(place, positions)| (self.parts.nodes.all[place].id.clone(), positions))
             .collect();
+        let ended = std::mem::take(&mut self.ended);
+        let ended = ended.into_iter().map(|(place, split)| (self.parts.nodes.all[place].id.clone(), split)).collect();
         self.parts.inputs.resume();
         self.epoch = None;
         self.show_state_sizes();
-        self.report(Report::Barrier(BarrierReport { epoch, positions, deltas, tickets, stall })).await
+        self.report(Report::Barrier(BarrierReport { epoch, positions, ended, deltas, tickets, stall })).await
     }
 
     /// Brings the nodes' counters of state up to date.
