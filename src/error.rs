@@ -60,7 +60,7 @@ struct More {
 pub struct RecordPlace {
     /// The split it is in: `orders/0`.
     pub split: String,
-    /// Its position there, an offset of Kafka.
+    /// Its number there, an offset of Kafka. Sources whose records have no such numbers name none.
     pub offset: i64,
 }
 

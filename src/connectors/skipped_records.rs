@@ -1,8 +1,7 @@
-//! Which records rows come from, and which records a job goes over because its owner said so.
+//! Which records rows come from, and which records a job goes over because its owner said so. Both by the offsets of records, which only
+//! splits have whose positions are offsets; a position is where to go on, between two records.
 
 use serde::{Deserialize, Serialize};
-
-use super::split::Position;
 
 /// Records of a split that are not read: from an offset on, up to another one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,9 +9,9 @@ pub struct SkippedRecords {
     /// The split, of whichever source: `orders/0`.
     pub split: String,
     /// The first one.
-    pub from: Position,
+    pub from: i64,
     /// The first one behind them.
-    pub to: Position,
+    pub to: i64,
 }
 
 impl SkippedRecords {
@@ -35,14 +34,14 @@ impl SkippedRecords {
 #[derive(Debug, Clone, Default)]
 pub struct RowOffsets {
     /// The first row of a run, and its offset.
-    runs: Vec<(usize, Position)>,
+    runs: Vec<(usize, i64)>,
 }
 
 impl RowOffsets {
     /// The rows from `row` on, of which there are `rows`, come from the record at `offset`.
-    pub fn push(&mut self, row: usize, rows: usize, offset: Position) {
+    pub fn push(&mut self, row: usize, rows: usize, offset: i64) {
         for row in row..row + rows {
-            let goes_on = self.runs.last().is_some_and(|(first, start)| offset - start == (row - first) as Position);
+            let goes_on = self.runs.last().is_some_and(|(first, start)| offset - start == (row - first) as i64);
             if !goes_on {
                 self.runs.push((row, offset));
             }
@@ -50,10 +49,10 @@ impl RowOffsets {
     }
 
     /// The offset of a row's record.
-    pub fn of(&self, row: usize) -> Option<Position> {
+    pub fn of(&self, row: usize) -> Option<i64> {
         let behind = self.runs.partition_point(|(first, _)| *first <= row);
         let (first, start) = self.runs.get(behind.checked_sub(1)?)?;
-        Some(start + (row - first) as Position)
+        Some(start + (row - first) as i64)
     }
 }
 

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::enumerator::{Restored, SplitEnumerator};
 use super::log_identity::SplitLog;
 use super::metrics::ConnectorMetrics;
+use super::position::Position;
 use super::skipped_records::{RowOffsets, SkippedRecords};
-use super::split::{Position, Split};
+use super::split::{Split, Start};
 use crate::changelog::{ChangeBatch, Changelog};
 use crate::error::Result;
 
@@ -23,8 +25,11 @@ pub trait Source: Send + Sync {
         Changelog::Append
     }
 
-    /// The splits there are now; asked again from time to time, new ones are read from their beginning.
-    async fn splits(&self) -> Result<Vec<Split>>;
+    /// What finds the splits, for one run of a job that goes on from what is `restored`. Asks nobody.
+    ///
+    /// # Errors
+    /// What is restored is none of this source's (`Corrupt`).
+    fn enumerator(&self, restored: Restored<'_>) -> Result<Box<dyn SplitEnumerator>>;
 
     /// The source as a job reads it: what it tells the outside system of the job's progress stands under a name of the job's own,
     /// unless the table gives one. Absent: it is the same for all.
@@ -32,17 +37,12 @@ pub trait Source: Send + Sync {
         None
     }
 
-    /// What the last `splits` did not find in the outside system: a job that never read it waits for it.
-    fn awaited(&self) -> Vec<Awaited> {
-        Vec::new()
-    }
-
     /// Under which names, given by the table, progress is told; jobs that share one overwrite what the other has told.
     fn told_as(&self) -> Vec<ToldAs> {
         Vec::new()
     }
 
-    /// How long to wait before `splits` is asked again; `None`: never.
+    /// How long to wait before the enumerator looks again; `None`: never, all splits are there at first, children beside their parents.
     fn discovery_interval(&self) -> Option<std::time::Duration> {
         None
     }
@@ -89,23 +89,12 @@ pub struct ToldAs {
     pub name: String,
 }
 
-/// Something that a source reads and that is not there (yet): a topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Awaited {
-    /// `topic "orders"`
-    pub what: String,
-    /// What the ids of its splits begin with: `orders/`
-    pub split_prefix: String,
-    /// What stands before the last `/` of its splits' resource names: `kafka://host:9092/orders`
-    pub resource: String,
-}
-
 /// How a split is opened.
 pub struct SplitRequest<'a> {
     /// The split.
     pub split: &'a Split,
-    /// Where to go on; absent: where the options say.
-    pub position: Option<Position>,
+    /// Where to begin.
+    pub start: Start,
     /// Where to end, exclusive, when a job recomputes what it has already decided; absent: as the options say.
     pub end: Option<Position>,
     /// Records that are gone over, and counted.
@@ -117,14 +106,9 @@ pub struct SplitRequest<'a> {
 }
 
 impl<'a> SplitRequest<'a> {
-    /// From `position` on, as far as the options say.
-    pub fn new(
-        split: &'a Split,
-        position: Option<Position>,
-        projection: &'a [usize],
-        metrics: Arc<ConnectorMetrics>,
-    ) -> Self {
-        Self { split, position, end: None, skips: &[], projection, metrics }
+    /// From `start` on, as far as the options say.
+    pub fn new(split: &'a Split, start: Start, projection: &'a [usize], metrics: Arc<ConnectorMetrics>) -> Self {
+        Self { split, start, end: None, skips: &[], projection, metrics }
     }
 }
 
@@ -144,9 +128,15 @@ pub struct SourceBatch {
 /// Reads one split in order.
 #[async_trait]
 pub trait SplitReader: Send {
-    /// Position before the first row that `next` will return (resolved from the options if none was given).
+    /// Position before the first row that `next` will return, wherever the start led.
     fn position(&self) -> Position;
 
     /// The next rows as soon as there are any; `None` when a bounded split has ended. Cancel safe: a dropped call loses no rows.
     async fn next(&mut self) -> Result<Option<SourceBatch>>;
+
+    /// After `next` gave `None`: whether the split itself is over, so that nothing of it will ever be read again. Not so where only this
+    /// reading was bounded, by the request or by an option.
+    fn is_over(&self) -> bool {
+        false
+    }
 }

@@ -1,4 +1,6 @@
-//! The parts of a source that are read on their own, and how far one of them is read.
+//! The parts of a source that are read on their own, and where the reading of one begins.
+
+use super::position::Position;
 
 /// One independently readable part of a source: a Kafka partition.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -11,5 +13,13 @@ pub struct Split {
     pub group: Option<String>,
 }
 
-/// Where to go on in a split: the next record's offset (exclusive end of what was read).
-pub type Position = i64;
+/// Where the reading of a split begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// Where the table's options say: a start-up mode.
+    AsDeclared,
+    /// With the first record that the split has.
+    Beginning,
+    /// Where it was left.
+    At(Position),
+}

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::log_identity::LogIdentity;
-use super::split::{Position, Split};
+use super::position::Position;
+use super::split::Split;
 use crate::error::Result;
 
 /// A sink whose writes become visible by transactions, one for each epoch.
@@ -34,6 +35,9 @@ pub struct Decision {
     /// By source id, then split id: the log in which the position counts, as far as it is known.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub logs: std::collections::BTreeMap<String, std::collections::BTreeMap<String, LogIdentity>>,
+    /// By source id: the state of what finds its splits, if it has one.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub enumerators: std::collections::BTreeMap<String, serde_json::Value>,
 }
 
 /// A job's transactions on one cluster: one is open at any time, and takes the writes of one epoch (reference: the protocol

@@ -84,5 +84,6 @@ fn acknowledged(job: &JobStatus, partition: i32) -> i64 {
     job.splits
         .iter()
         .find(|split| split.id.rsplit('/').next() == Some(partition.as_str()))
-        .map_or(0, |split| split.acknowledged)
+        .and_then(|split| split.acknowledged.offset())
+        .unwrap_or(0)
 }

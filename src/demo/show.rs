@@ -134,7 +134,7 @@ impl View {
     /// Records whose features are in DynamoDB.
     fn done(&self) -> i64 {
         progress::job_for(&self.jobs, FEATURES_TABLE)
-            .map_or(0, |job| job.splits.iter().map(|split| split.acknowledged).sum())
+            .map_or(0, |job| job.splits.iter().filter_map(|split| split.acknowledged.offset()).sum())
     }
 
     /// Always as many lines, so that the table below stays where it is.

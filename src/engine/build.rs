@@ -10,8 +10,9 @@ use datafusion::arrow::record_batch::RecordBatch;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::checkpoint::coordinator::{Coordinator, SourceState};
-use super::checkpoint::{Logs, Manifest, Positions};
+use super::checkpoint::coordinator::{Coordinator, DiscoveryState};
+use super::checkpoint::sources::{SourceState, Splits};
+use super::checkpoint::{Enumerators, Logs, Manifest, Positions};
 use super::dataflow::{Node, NodeKind, Output, RowErrors, SinkNode};
 use super::deferred::Deferred;
 use super::exchange::{self, Entry, Inputs};
@@ -24,11 +25,13 @@ use super::metrics::{JobMetrics, NodeMetrics};
 use super::muted::Muted;
 use super::operators::OperatorContext;
 use super::state::budget::MemoryBudget;
-use super::task::{self, Command, Nodes, Report, RowTime, TaskNode, TaskOutput, TaskParts, TaskSink, Work};
+use super::task::{
+    self, Command, EndedSplits, Nodes, Report, RowTime, TaskNode, TaskOutput, TaskParts, TaskSink, Work,
+};
 use super::watermark::EventTime;
 use crate::connectors::{
-    BadRows, Decision, Lookup, SinkConstraints, SinkContext, SinkWriter, Source, TableDeclaration, Transactions,
-    short_table_name,
+    BadRows, Decision, Lookup, Restored, SinkConstraints, SinkContext, SinkWriter, Source, SplitEnumerator,
+    TableDeclaration, Transactions, short_table_name,
 };
 use crate::error::{Error, Result};
 
@@ -65,6 +68,7 @@ pub(super) async fn build(context: &JobContext, tables: &Tables, start: Start<'_
     let epoch = start.at.map_or(0, |manifest| manifest.epoch);
     let (reports, reports_seen) = mpsc::channel(task_count.max(1) * 2);
     let activity = Arc::new(AtomicU64::new(0));
+    let ended = Arc::new(EndedSplits::default());
     let budget = MemoryBudget::new(dataflow.settings.memory_budget);
     let builder = Builder {
         context,
@@ -77,6 +81,7 @@ pub(super) async fn build(context: &JobContext, tables: &Tables, start: Start<'_
         bad_rows: bad_rows(context),
         ledger: &ledger,
         activity: &activity,
+        ended: &ended,
     };
     let (parts_of_tasks, tasks) = builder.tasks(&reports).await?;
     let sources = builder.sources()?;
@@ -111,6 +116,8 @@ pub(super) async fn build(context: &JobContext, tables: &Tables, start: Start<'_
         ledger,
         clock: Arc::clone(&context.clock),
         budget,
+        ended,
+        discovery: DiscoveryState::default(),
     })
 }
 
@@ -125,6 +132,17 @@ fn logs_of(start: &Start<'_>) -> Logs {
     logs
 }
 
+/// What finds the splits of a source, as a checkpoint or a decision left it.
+fn enumerator(
+    source: &Arc<dyn Source>,
+    id: &str,
+    stored: Option<(&Positions, &Enumerators)>,
+) -> Result<Box<dyn SplitEnumerator>> {
+    let Some((positions, enumerators)) = stored else { return source.enumerator(Restored::default()) };
+    let splits = positions.get(id).into_iter().flat_map(|positions| positions.keys()).map(String::as_str).collect();
+    source.enumerator(Restored { state: enumerators.get(id), splits })
+}
+
 /// Takes the writers' acknowledgements to the ledger for as long as the job runs.
 fn follow(parts: &TaskParts, ledger: &Arc<Ledger>, running: &mut JoinSet<Result<()>>) {
     let sinks = parts.nodes.all.iter().filter_map(|node| match &node.work {
@@ -135,7 +153,7 @@ fn follow(parts: &TaskParts, ledger: &Arc<Ledger>, running: &mut JoinSet<Result<
         let ledger = Arc::clone(ledger);
         running.spawn(async move {
             loop {
-                ledger.acknowledge(writer, *acknowledged.borrow_and_update());
+                ledger.acknowledge(writer, *acknowledged.borrow_and_update())?;
                 if acknowledged.changed().await.is_err() {
                     // The writer has failed, which its task says.
                     std::future::pending::<()>().await;
@@ -196,6 +214,7 @@ struct Builder<'a> {
     bad_rows: Arc<BadRows>,
     ledger: &'a Option<Arc<Ledger>>,
     activity: &'a Arc<AtomicU64>,
+    ended: &'a Arc<EndedSplits>,
 }
 
 impl Builder<'_> {
@@ -227,6 +246,7 @@ impl Builder<'_> {
                     ledger: self.ledger.clone(),
                     metrics: Arc::clone(&context.metrics),
                     activity: Arc::clone(self.activity),
+                    ended: Arc::clone(self.ended),
                     commands: commands_seen,
                     reports: reports.clone(),
                     clock: Arc::clone(&context.clock),
@@ -248,12 +268,20 @@ impl Builder<'_> {
             Ok(SourceState {
                 id: node.id.clone(),
                 table: stored.table.name.clone(),
+                enumerator: enumerator(source, &node.id, self.start.at.map(|at| (&at.positions, &at.enumerators)))?,
+                decided: match self.start.rebuild {
+                    Some(decision) => {
+                        let decided = Some((&decision.positions, &decision.enumerators));
+                        Some(enumerator(source, &node.id, decided)?)
+                    }
+                    None => None,
+                },
                 source: Arc::clone(source),
                 projection: stored.projection.clone(),
                 metrics: node_metrics(&self.context.metrics, &node.id)?,
                 tasks: (stage * self.parallelism..(stage + 1) * self.parallelism).collect(),
                 place: place_in(self.layout, *index),
-                splits: Vec::new(),
+                splits: Splits::default(),
             })
         };
         self.tables.sources.iter().map(source).collect()

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use super::metrics::JobMetrics;
 use super::progress::JobProgress;
 use crate::connectors::{Position, Split};
+use crate::error::Result;
 
 /// Positions of one source: split, position after its rows.
 pub type SourcePositions = (String, Vec<(Split, Position)>);
@@ -48,40 +49,77 @@ impl Ledger {
     }
 
     /// A split is read from here on.
-    pub fn begin(&self, source: &str, split: &Split, position: Position) {
+    ///
+    /// # Errors
+    /// Another source reads it in another way (`Corrupt`).
+    pub fn begin(&self, source: &str, split: &Split, position: Position) -> Result<()> {
         let mut state = self.inner.lock();
         let place = (source.to_owned(), split.id.clone());
         if state.done.insert(place.clone(), position).is_none() {
             state.by_resource.entry(split.resource.clone()).or_default().push(place);
         }
+        state.position_of(&split.resource).map(drop)
+    }
+
+    /// A split is read, acknowledged and decided to its end.
+    ///
+    /// # Errors
+    /// Sources that still read it do so in different ways (`Corrupt`).
+    pub fn end(&self, source: &str, split: &Split) -> Result<()> {
+        let mut state = self.inner.lock();
+        let place = (source.to_owned(), split.id.clone());
+        state.done.remove(&place);
+        if let Some(places) = state.by_resource.get_mut(&split.resource) {
+            places.retain(|other| *other != place);
+        }
+        match state.position_of(&split.resource)? {
+            Some(position) => self.progress.advance([(split.resource.clone(), position)]),
+            None => {
+                state.by_resource.remove(&split.resource);
+                self.progress.end(&split.resource);
+            }
+        }
+        Ok(())
     }
 
     /// All splits that there are now have begun.
-    pub fn opened(&self) {
+    ///
+    /// # Errors
+    /// Sources read a split in different ways (`Corrupt`).
+    pub fn opened(&self) -> Result<()> {
         let mut state = self.inner.lock();
         state.is_opened = true;
-        let resources: Vec<(String, Position)> =
-            state.by_resource.keys().map(|resource| (resource.clone(), state.position_of(resource))).collect();
+        let mut resources = Vec::new();
+        for resource in state.by_resource.keys() {
+            resources.extend(state.position_of(resource)?.map(|position| (resource.clone(), position)));
+        }
         self.progress.advance(resources);
+        Ok(())
     }
 
     /// Everything before the positions is in the tickets of the writers up to `tickets`, which may be acknowledged already,
     /// as they are when nothing of the last rows had to be written.
-    pub fn note(&self, tickets: Vec<u64>, positions: Vec<SourcePositions>) {
+    ///
+    /// # Errors
+    /// Sources read a split in different ways (`Corrupt`).
+    pub fn note(&self, tickets: Vec<u64>, positions: Vec<SourcePositions>) -> Result<()> {
         let mut state = self.inner.lock();
         state.open.push_back((tickets, positions));
-        self.settle(&mut state);
+        self.settle(&mut state)
     }
 
     /// A writer has had everything up to the ticket acknowledged.
-    pub fn acknowledge(&self, writer: usize, ticket: u64) {
+    ///
+    /// # Errors
+    /// As [`Self::note`].
+    pub fn acknowledge(&self, writer: usize, ticket: u64) -> Result<()> {
         let mut state = self.inner.lock();
         let known = &mut state.acknowledged[writer];
         *known = ticket.max(*known);
-        self.settle(&mut state);
+        self.settle(&mut state)
     }
 
-    fn settle(&self, state: &mut State) {
+    fn settle(&self, state: &mut State) -> Result<()> {
         let mut settled: BTreeMap<String, String> = BTreeMap::new();
         while let Some((tickets, _)) = state.open.front()
             && tickets.iter().zip(&state.acknowledged).all(|(ticket, acknowledged)| ticket <= acknowledged)
@@ -89,40 +127,50 @@ impl Ledger {
             let Some((_, positions)) = state.open.pop_front() else { break };
             for (source, positions) in positions {
                 for (split, position) in positions {
-                    state.done.insert((source.clone(), split.id.clone()), position);
-                    settled.insert(split.resource, split.id);
+                    // One that has ended is not read any more.
+                    if let Some(done) = state.done.get_mut(&(source.clone(), split.id.clone())) {
+                        *done = position;
+                        settled.insert(split.resource, split.id);
+                    }
                 }
             }
         }
         if settled.is_empty() {
-            return;
+            return Ok(());
         }
-        let settled: Vec<(String, String, Position)> = settled
-            .into_iter()
-            .map(|(resource, split)| {
-                let position = state.position_of(&resource);
-                (resource, split, position)
-            })
-            .collect();
+        let mut done = Vec::new();
+        for (resource, split) in settled {
+            done.extend(state.position_of(&resource)?.map(|position| (resource, split, position)));
+        }
         {
             let mut splits = self.metrics.splits.lock();
-            for (_, split, position) in &settled {
+            for (_, split, position) in &done {
                 if let Some(progress) = splits.get_mut(split) {
-                    progress.acknowledged = *position;
+                    progress.acknowledged = position.clone();
                 }
             }
         }
         if state.is_opened {
-            self.progress.advance(settled.into_iter().map(|(resource, _, position)| (resource, position)));
+            self.progress.advance(done.into_iter().map(|(resource, _, position)| (resource, position)));
         }
+        Ok(())
     }
 }
 
 impl State {
-    /// How far a partition is done: by the slowest of the sources that read it.
-    fn position_of(&self, resource: &str) -> Position {
-        let places = self.by_resource.get(resource).into_iter().flatten();
-        places.filter_map(|place| self.done.get(place).copied()).min().unwrap_or_default()
+    /// How far a partition is done, if it is read: by the slowest of the sources that read it.
+    fn position_of(&self, resource: &str) -> Result<Option<Position>> {
+        let mut slowest: Option<Position> = None;
+        for place in self.by_resource.get(resource).into_iter().flatten() {
+            if let Some(done) = self.done.get(place) {
+                let earlier = match slowest {
+                    Some(known) => known.earlier(done.clone()).map_err(|error| error.context(resource))?,
+                    None => done.clone(),
+                };
+                slowest = Some(earlier);
+            }
+        }
+        Ok(slowest)
     }
 }
 

@@ -143,7 +143,7 @@ impl NodeMetrics {
 }
 
 /// How far a split is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SplitProgress {
     /// Read up to here (exclusive).
     pub read: Position,
@@ -172,6 +172,20 @@ impl Sources {
         *known = Arc::clone(source);
         splits.retain(|other| other.id != split.id);
         splits.push(split.clone());
+    }
+
+    /// A split of a source was read to its end.
+    pub fn ended(&self, id: &str, split: &Split) {
+        if let Some((_, splits)) = self.0.lock().get_mut(id) {
+            splits.retain(|other| other.id != split.id);
+        }
+    }
+
+    /// No splits but these are open.
+    pub fn retain(&self, is_open: impl Fn(&Split) -> bool) {
+        for (_, splits) in self.0.lock().values_mut() {
+            splits.retain(&is_open);
+        }
     }
 
     /// All of them.

@@ -1,13 +1,14 @@
 //! How far each job's writes are acknowledged, visible to the other jobs: *read behind*.
 //! A job that looks up a table passes a record only when the jobs here that fill this table from the same topic have had it acknowledged.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use crate::connectors::{Position, Split};
+use crate::error::Result;
 use crate::waits::{Reason, Waiting, Waits};
 
 /// How far a job is, by resource name of the split.
@@ -17,6 +18,10 @@ pub struct Acknowledged {
     pub opened: bool,
     /// Everything before the position is durable in the job's sinks.
     pub positions: HashMap<String, Position>,
+    /// Splits that are durable there to their ends, and have no position any more. Kept: whoever reads one of them later need not wait.
+    pub ended: HashSet<String>,
+    /// Topics that the job reads as soon as they are there.
+    pub expected: HashSet<String>,
 }
 
 /// One job's progress; the job's task writes it, others wait on it.
@@ -34,17 +39,34 @@ impl JobProgress {
             let mut changed = !now.opened;
             now.opened = true;
             for (resource, position) in positions {
-                let known = now.positions.insert(resource, position);
+                let known = now.positions.insert(resource, position.clone());
                 changed |= known != Some(position);
             }
             changed
         });
     }
 
+    /// Notes that a split is durable to its end.
+    pub fn end(&self, resource: &str) {
+        self.acknowledged.send_modify(|now| {
+            now.positions.remove(resource);
+            now.ended.insert(resource.to_owned());
+        });
+    }
+
+    /// Notes splits that a checkpoint knows to be durable to their ends.
+    pub fn have_ended(&self, resources: impl IntoIterator<Item = String>) {
+        self.acknowledged.send_if_modified(|now| {
+            let before = now.ended.len();
+            now.ended.extend(resources);
+            now.ended.len() != before
+        });
+    }
+
     /// Notes a topic that the job will read as soon as it is there: until it has opened it, nobody passes it.
     pub fn expect(&self, topic: &str) {
         self.acknowledged.send_modify(|now| {
-            now.positions.entry(format!("{topic}/not-there-yet")).or_insert(0);
+            now.expected.insert(topic.to_owned());
         });
     }
 
@@ -77,17 +99,25 @@ pub enum Pass {
 }
 
 /// Decides whether a writer that is this far lets the records of `split` before `position` pass.
-pub fn lets_pass(writer: &Acknowledged, split: &Split, position: Position) -> Pass {
+///
+/// # Errors
+/// The two read the split in different ways (`Corrupt`).
+pub fn lets_pass(writer: &Acknowledged, split: &Split, position: &Position) -> Result<Pass> {
     if !writer.opened {
-        return Pass::Wait;
+        return Ok(Pass::Wait);
     }
-    match writer.positions.get(&split.resource) {
-        Some(acknowledged) if *acknowledged >= position => Pass::Yes,
-        Some(_) => Pass::Wait,
-        // A partition that the writer has not discovered yet, of a topic that it reads.
-        None if writer.positions.keys().any(|known| topic(known) == topic(&split.resource)) => Pass::Wait,
-        None => Pass::Yes,
+    if let Some(acknowledged) = writer.positions.get(&split.resource) {
+        let is_past = acknowledged.reaches(position).map_err(|error| error.context(&split.resource))?;
+        return Ok(if is_past { Pass::Yes } else { Pass::Wait });
     }
+    if writer.ended.contains(&split.resource) {
+        return Ok(Pass::Yes);
+    }
+    // A partition that the writer has not discovered yet, of a topic that it reads.
+    let of = topic(&split.resource);
+    let reads_topic =
+        writer.expected.contains(of) || writer.positions.keys().chain(&writer.ended).any(|known| topic(known) == of);
+    Ok(if reads_topic { Pass::Wait } else { Pass::Yes })
 }
 
 fn topic(resource: &str) -> &str {
@@ -158,9 +188,12 @@ impl ReadBehind {
     }
 
     /// Waits until the records of `split` before `position` may pass; tells `waits` for which job.
-    pub async fn wait(&self, split: &Split, position: Position, waits: &Waits) {
+    ///
+    /// # Errors
+    /// As [`lets_pass`].
+    pub async fn wait(&self, split: &Split, position: &Position, waits: &Waits) -> Result<()> {
         if self.tables.is_empty() {
-            return;
+            return Ok(());
         }
         let mut changes = self.board.changes.subscribe();
         let mut waiting: Option<(String, Waiting)> = None;
@@ -168,7 +201,7 @@ impl ReadBehind {
             changes.mark_unchanged();
             for writer in self.board.writers(&self.reader, &self.tables) {
                 let mut acknowledged = writer.acknowledged.subscribe();
-                if lets_pass(&acknowledged.borrow(), split, position) == Pass::Yes {
+                if lets_pass(&acknowledged.borrow(), split, position)? == Pass::Yes {
                     continue;
                 }
                 if waiting.as_ref().is_none_or(|(job, _)| *job != writer.job) {
@@ -177,13 +210,13 @@ impl ReadBehind {
                 drop(writer);
                 tokio::select! {
                     // An error means that the writer left the board between the two looks: look again.
-                    passed = acknowledged.wait_for(|now| lets_pass(now, split, position) == Pass::Yes) => {
-                        if passed.is_err() { continue 'again; }
+                    passed = acknowledged.wait_for(|now| !matches!(lets_pass(now, split, position), Ok(Pass::Wait))) => {
+                        lets_pass(match &passed { Ok(now) => now, Err(_) => continue 'again }, split, position)?;
                     }
                     _ = changes.changed() => continue 'again,
                 }
             }
-            return;
+            return Ok(());
         }
     }
 }

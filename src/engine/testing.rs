@@ -149,7 +149,31 @@ impl Source for MemoryPart {
         self.0.bounded
     }
 
-    async fn splits(&self) -> Result<Vec<Split>> {
+    fn enumerator(&self, _restored: Restored<'_>) -> Result<Box<dyn SplitEnumerator>> {
+        Ok(Box::new(MemorySplits(Arc::clone(&self.0))))
+    }
+
+    async fn open(&self, request: SplitRequest<'_>) -> Result<Box<dyn SplitReader>> {
+        let SplitRequest { split, start, projection, .. } = request;
+        let rows = self.0.rows.project(projection).unwrap();
+        let next = row_at(&start, &split.id);
+        Ok(Box::new(MemoryReader { memory: Arc::clone(&self.0), rows, next, has_asked: false }))
+    }
+}
+
+/// The row at which a split begins whose positions count rows.
+pub fn row_at(start: &Start, split: &str) -> i64 {
+    match start {
+        Start::At(position) => position.expect_offset(split).unwrap(),
+        Start::AsDeclared | Start::Beginning => 0,
+    }
+}
+
+struct MemorySplits(Arc<Memory>);
+
+#[async_trait]
+impl SplitEnumerator for MemorySplits {
+    async fn discover(&mut self) -> Result<Discovery> {
         if self.0.is_away.load(Ordering::Relaxed) {
             return Err(Error::unavailable("the source is away"));
         }
@@ -159,27 +183,25 @@ impl Source for MemoryPart {
             resource: format!("memory://{name}/{part}"),
             group: None,
         };
-        Ok((0..self.0.parts).map(split).collect())
+        FixedSplits((0..self.0.parts).map(split).collect()).discover().await
     }
 
-    async fn open(&self, request: SplitRequest<'_>) -> Result<Box<dyn SplitReader>> {
-        let SplitRequest { position, projection, .. } = request;
-        let rows = self.0.rows.project(projection).unwrap();
-        Ok(Box::new(MemoryReader { memory: Arc::clone(&self.0), rows, next: position.unwrap_or(0), has_asked: false }))
+    fn is_over(&self, _split: &str) -> bool {
+        false
     }
 }
 
 struct MemoryReader {
     memory: Arc<Memory>,
     rows: RecordBatch,
-    next: Position,
+    next: i64,
     has_asked: bool,
 }
 
 #[async_trait]
 impl SplitReader for MemoryReader {
     fn position(&self) -> Position {
-        self.next
+        Position::Offset(self.next)
     }
 
     async fn next(&mut self) -> Result<Option<SourceBatch>> {
@@ -201,7 +223,7 @@ impl SplitReader for MemoryReader {
         let length = (self.rows.num_rows() - at).min(2);
         self.next += i64::try_from(length).unwrap();
         let changes = ChangeBatch::inserts(self.rows.slice(at, length));
-        Ok(Some(SourceBatch { changes, position: self.next, bytes: 0, offsets: RowOffsets::default() }))
+        Ok(Some(SourceBatch { changes, position: self.position(), bytes: 0, offsets: RowOffsets::default() }))
     }
 }
 

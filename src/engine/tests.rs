@@ -20,7 +20,7 @@ use super::progress::{ProgressBoard, ReadBehind};
 use super::run;
 use super::testing::{Memory, declare, plan, rows, session, text, written};
 use crate::clock::{Clock, SystemClock};
-use crate::connectors::{ConnectorMetrics, SinkKind, TableDeclaration};
+use crate::connectors::{ConnectorMetrics, Position, SinkKind, TableDeclaration};
 use crate::error::{Error, Result};
 
 async fn plan_one(query: &LogicalPlan, sink: &Arc<Memory>, settings: JobSettings) -> Result<Dataflow> {
@@ -213,7 +213,7 @@ async fn a_job_gives_what_the_same_query_gives() {
     assert_eq!(text(&[written(&sink)]), ["-,0_0,80", "1,2_15,20", "1,2_15,60", "2,2_7,40"]);
 
     let checkpoint = run.context.checkpoints.load().await.unwrap().manifests.pop().unwrap();
-    assert_eq!(checkpoint.positions["source-0"]["orders/0"], 5);
+    assert_eq!(checkpoint.positions["source-0"]["orders/0"], Position::Offset(5));
 }
 
 #[tokio::test]
@@ -268,7 +268,7 @@ async fn a_restart_goes_on_from_what_was_acknowledged() {
     stopper.send_replace(Wanted::Stop);
     assert_eq!(first.await.unwrap().unwrap(), Ended::Stopped(None));
     let checkpoint = run.context.checkpoints.load().await.unwrap().manifests.pop().unwrap();
-    assert_eq!(checkpoint.positions["source-0"]["orders/0"], 0);
+    assert_eq!(checkpoint.positions["source-0"]["orders/0"], Position::Offset(0));
 
     let tables = [Arc::clone(&orders), Arc::clone(&sink)];
     run.context.open_table = Arc::new(move |table: &TableDeclaration| {
@@ -283,7 +283,7 @@ async fn a_restart_goes_on_from_what_was_acknowledged() {
         let (stopper, stop) = watch::channel(Wanted::Run);
         let running = tokio::spawn(run::run(run.context.clone(), stop));
         let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-        while run.context.metrics.splits.lock().get("orders/0").is_none_or(|split| split.read < 4) {
+        while run.context.metrics.splits.lock().get("orders/0").is_none_or(|split| split.read.offset() < Some(4)) {
             assert!(tokio::time::Instant::now() < deadline, "the rows were not read");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -349,7 +349,7 @@ async fn what_several_splits_have_ready_is_evaluated_as_one_batch() {
     assert_eq!(detail.key_requests.load(Ordering::Relaxed), 1);
     let checkpoint = run.context.checkpoints.load().await.unwrap().manifests.pop().unwrap();
     let positions = &checkpoint.positions["source-0"];
-    assert_eq!(positions.values().copied().collect::<Vec<_>>(), [4, 4, 4]);
+    assert_eq!(positions.values().cloned().collect::<Vec<_>>(), [4, 4, 4].map(Position::Offset));
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ pub struct Reading {
 }
 
 /// What is known of a split.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Place {
     /// Where it ends; absent: nothing ever waits there.
     pub end: Option<Position>,
@@ -87,8 +87,8 @@ async fn ask(reading: Vec<Reading>) -> Result<Places> {
     for Reading { source, splits, stored } in reading {
         let ends = source.ends(&splits).await?;
         for (index, split) in splits.into_iter().enumerate() {
-            let stored = stored.as_ref().and_then(|stored| stored.get(&split.id)).copied();
-            places.insert(split.id, Place { end: ends.get(index).copied(), stored });
+            let stored = stored.as_ref().and_then(|stored| stored.get(&split.id)).cloned();
+            places.insert(split.id, Place { end: ends.get(index).cloned(), stored });
         }
     }
     Ok(places)
@@ -100,14 +100,17 @@ pub fn fill(splits: &mut Vec<SplitStatus>, places: &Option<Places>, is_running: 
     let Some(places) = places else { return };
     if splits.is_empty() {
         let from_checkpoint = |(id, place): (&String, &Place)| {
-            place.stored.map(|stored| SplitStatus { id: id.clone(), read: stored, acknowledged: stored, lag: None })
+            let stored = place.stored.clone()?;
+            Some(SplitStatus { id: id.clone(), read: stored.clone(), acknowledged: stored, lag: None })
         };
         splits.extend(places.iter().filter_map(from_checkpoint));
     }
     for split in splits {
-        let from = if is_running { split.read } else { split.acknowledged };
-        split.lag =
-            places.get(&split.id).map(|place| place.end.map_or(0, |end| u64::try_from(end - from).unwrap_or(0)));
+        let from = if is_running { &split.read } else { &split.acknowledged };
+        split.lag = places.get(&split.id).and_then(|place| match &place.end {
+            Some(end) => end.records_since(from),
+            None => Some(0),
+        });
     }
 }
 
@@ -116,11 +119,13 @@ mod tests {
     use super::*;
 
     fn split(read: i64, acknowledged: i64) -> SplitStatus {
+        let (read, acknowledged) = (Position::Offset(read), Position::Offset(acknowledged));
         SplitStatus { id: "orders/0".to_owned(), read, acknowledged, lag: None }
     }
 
     fn places(end: Option<i64>, stored: Option<i64>) -> Option<Places> {
-        Some([("orders/0".to_owned(), Place { end, stored })].into())
+        let place = Place { end: end.map(Position::Offset), stored: stored.map(Position::Offset) };
+        Some([("orders/0".to_owned(), place)].into())
     }
 
     #[test]
@@ -141,7 +146,7 @@ mod tests {
     fn a_job_that_did_not_run_since_the_start_has_its_checkpoint() {
         let mut splits = Vec::new();
         fill(&mut splits, &places(Some(100), Some(70)), false);
-        assert_eq!((splits[0].acknowledged, splits[0].lag), (70, Some(30)));
+        assert_eq!((&splits[0].acknowledged, splits[0].lag), (&Position::Offset(70), Some(30)));
     }
 
     #[test]
@@ -152,5 +157,11 @@ mod tests {
         // A generator has no log.
         fill(&mut splits, &places(None, None), true);
         assert_eq!(splits[0].lag, Some(0));
+        // Files have an end, but nobody knows how many records lie before it.
+        let end = Some(Position::in_file("b.csv", 9));
+        let place = Place { end, stored: None };
+        splits[0].read = Position::in_file("a.csv", 4);
+        fill(&mut splits, &Some([("orders/0".to_owned(), place)].into()), true);
+        assert_eq!(splits[0].lag, None);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::connectors::Position;
 use crate::engine::metrics::{CheckpointFacts, JobMetrics, NodeMetrics};
 
 /// What a job does right now.
@@ -142,10 +143,10 @@ pub struct SplitStatus {
     /// `orders/0`
     pub id: String,
     /// Read up to here.
-    pub read: i64,
+    pub read: Position,
     /// Durable in the sink up to here.
-    pub acknowledged: i64,
-    /// Records from there to the split's end; absent when the end is not known, see [`super::Jobs::status_now`].
+    pub acknowledged: Position,
+    /// Records from there to the split's end; absent when the end is not known or positions do not count records, see [`super::Jobs::status_now`].
     pub lag: Option<u64>,
 }
 
@@ -182,7 +183,12 @@ impl SplitStatus {
             .splits
             .lock()
             .iter()
-            .map(|(id, split)| Self { id: id.clone(), read: split.read, acknowledged: split.acknowledged, lag: None })
+            .map(|(id, split)| Self {
+                id: id.clone(),
+                read: split.read.clone(),
+                acknowledged: split.acknowledged.clone(),
+                lag: None,
+            })
             .collect()
     }
 }

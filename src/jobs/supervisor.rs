@@ -403,12 +403,16 @@ impl Jobs {
         // What has failed without a record's name may be anywhere behind the checkpoint.
         if record.is_some() || !has_failed {
             for (split, progress) in job.metrics.splits.lock().iter() {
-                let known = positions.entry(split.clone()).or_insert(progress.read);
-                *known = (*known).max(progress.read);
+                let read = progress.read.clone();
+                let furthest = match positions.remove(split) {
+                    Some(known) => known.later(read).map_err(|error| error.context(split))?,
+                    None => read,
+                };
+                positions.insert(split.clone(), furthest);
             }
         }
         if let Some(record) = &record {
-            positions.insert(record.split.clone(), record.offset);
+            positions.insert(record.split.clone(), Position::Offset(record.offset));
         }
         Ok(RestingPlace { record, positions })
     }

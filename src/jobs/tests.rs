@@ -17,7 +17,7 @@ use crate::changelog::Changelog;
 use crate::clock::SystemClock;
 use crate::connectors::*;
 use crate::engine::dataflow::{Dataflow, FORMAT_VERSION, Input, JobSettings, Node, NodeKind, SinkNode, SourceNode};
-use crate::engine::testing::declare;
+use crate::engine::testing::{declare, row_at};
 use crate::error::{Error, Result};
 use crate::options::OptionReader;
 use parking_lot::Mutex;
@@ -90,26 +90,31 @@ impl Source for Part {
         false
     }
 
-    async fn splits(&self) -> Result<Vec<Split>> {
-        Ok(vec![Split { id: format!("{}/0", self.name), resource: format!("memory://{}/0", self.name), group: None }])
+    fn enumerator(&self, _restored: Restored<'_>) -> Result<Box<dyn SplitEnumerator>> {
+        let (id, resource) = (format!("{}/0", self.name), format!("memory://{}/0", self.name));
+        Ok(Box::new(FixedSplits(vec![Split { id, resource, group: None }])))
     }
 
     async fn open(&self, request: SplitRequest<'_>) -> Result<Box<dyn SplitReader>> {
         let available = self.state.available.subscribe();
-        Ok(Box::new(Reader { state: Arc::clone(&self.state), available, next: request.position.unwrap_or(0) }))
+        Ok(Box::new(Reader {
+            state: Arc::clone(&self.state),
+            available,
+            next: row_at(&request.start, &request.split.id),
+        }))
     }
 }
 
 struct Reader {
     state: Arc<State>,
     available: watch::Receiver<i64>,
-    next: Position,
+    next: i64,
 }
 
 #[async_trait]
 impl SplitReader for Reader {
     fn position(&self) -> Position {
-        self.next
+        Position::Offset(self.next)
     }
 
     async fn next(&mut self) -> Result<Option<SourceBatch>> {
@@ -124,7 +129,7 @@ impl SplitReader for Reader {
         self.next += 1;
         Ok(Some(SourceBatch {
             changes: ChangeBatch::inserts(RecordBatch::try_from_iter([("n", numbers)]).unwrap()),
-            position: self.next,
+            position: self.position(),
             bytes: 0,
             offsets: crate::connectors::RowOffsets::default(),
         }))
@@ -254,7 +259,7 @@ impl Server {
         let what = format!("{name} has written {count} rows");
         until(&what, || {
             let status = self.status(name)?;
-            (status.splits.first()?.acknowledged == count).then_some(())
+            (status.splits.first()?.acknowledged == Position::Offset(count)).then_some(())
         })
         .await;
         let mut written = self.output(name).written.lock().clone();

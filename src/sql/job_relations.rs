@@ -15,6 +15,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::server::{SessionView, SystemSchema};
+use crate::connectors::Position;
 use crate::engine::metrics::CheckpointFacts;
 use crate::error::Result;
 use crate::jobs::{JobStatus, Jobs, NodeStatus, SplitStatus};
@@ -172,9 +173,10 @@ fn splits(status: &[JobStatus]) -> Result<RecordBatch> {
     relation(vec![
         ("job", text(rows, |(job, _)| Some(job.name.clone()))),
         ("split", text(rows, |(_, split)| Some(split.id.clone()))),
-        ("read", position(rows, |(_, split)| split.read)),
-        ("acknowledged", position(rows, |(_, split)| split.acknowledged)),
+        ("read", offset(rows, |(_, split)| &split.read)),
+        ("acknowledged", offset(rows, |(_, split)| &split.acknowledged)),
         ("lag", count(rows, |(_, split)| split.lag)),
+        ("position", text(rows, |(_, split)| Some(split.acknowledged.to_string()))),
     ])
 }
 
@@ -219,8 +221,9 @@ fn count<T>(rows: &[T], value: impl Fn(&T) -> Option<u64>) -> ArrayRef {
     )
 }
 
-fn position<T>(rows: &[T], value: impl Fn(&T) -> i64) -> ArrayRef {
-    Arc::new(rows.iter().map(|row| Some(value(row))).collect::<Int64Array>())
+/// NULL where positions are no offsets.
+fn offset<T>(rows: &[T], value: impl Fn(&T) -> &Position) -> ArrayRef {
+    Arc::new(rows.iter().map(|row| value(row).offset()).collect::<Int64Array>())
 }
 
 fn number<T>(rows: &[T], value: impl Fn(&T) -> f64) -> ArrayRef {

@@ -18,11 +18,13 @@ use generate::Generator;
 
 use super::connector::{Connector, Table};
 use super::declaration::TableDeclaration;
+use super::enumerator::{FixedSplits, Restored, SplitEnumerator};
 use super::metrics::ConnectorMetrics;
+use super::position::Position;
 use super::scan::{Scan, ScanPartition, ScanPlan, ScanRequest};
 use super::skipped_records::RowOffsets;
 use super::source::{Source, SourceBatch, SplitReader, SplitRequest};
-use super::split::{Position, Split};
+use super::split::{Split, Start};
 use crate::changelog::ChangeBatch;
 use crate::error::{Error, Result};
 use crate::options::OptionReader;
@@ -96,23 +98,23 @@ impl Source for DatagenSource {
         self.0.rows.is_some()
     }
 
-    async fn splits(&self) -> Result<Vec<Split>> {
-        Ok((0..self.0.parallelism)
-            .map(|split| Split {
-                id: split.to_string(),
-                resource: format!("datagen://{}/{split}", self.0.name),
-                group: None,
-            })
-            .collect())
+    fn enumerator(&self, _restored: Restored<'_>) -> Result<Box<dyn SplitEnumerator>> {
+        let split = |number: i64| Split {
+            id: number.to_string(),
+            resource: format!("datagen://{}/{number}", self.0.name),
+            group: None,
+        };
+        Ok(Box::new(FixedSplits((0..self.0.parallelism).map(split).collect())))
     }
 
     async fn open(&self, request: SplitRequest<'_>) -> Result<Box<dyn SplitReader>> {
-        let SplitRequest { split, position, end, projection, metrics, .. } = request;
-        let split = split
-            .id
-            .parse()
-            .map_err(|_| Error::corrupt(format!("\"{}\" is no split of a datagen source", split.id)))?;
-        let position = position.unwrap_or(0);
+        let SplitRequest { split: Split { id, .. }, start, end, projection, metrics, .. } = request;
+        let split = id.parse().map_err(|_| Error::corrupt(format!("\"{id}\" is no split of a datagen source")))?;
+        let position = match start {
+            Start::At(position) => position.expect_offset(id)?,
+            Start::AsDeclared | Start::Beginning => FIRST_ROW,
+        };
+        let end = end.map(|end| end.expect_offset(id)).transpose()?;
         Ok(Box::new(DatagenReader {
             datagen: self.0.clone(),
             split,
@@ -130,15 +132,18 @@ struct DatagenReader {
     datagen: Arc<Datagen>,
     split: i64,
     projection: Vec<usize>,
-    position: Position,
+    /// Number of the next row of the split.
+    position: i64,
     /// Where it ends before the options say so.
-    end: Option<Position>,
+    end: Option<i64>,
     /// When row `first` was due.
     begun: Instant,
-    first: Position,
+    first: i64,
     metrics: Arc<ConnectorMetrics>,
 }
 
+/// Number of a split's first row.
+const FIRST_ROW: i64 = 0;
 /// Rows of a batch at most.
 const BATCH_ROWS_MAX: i64 = 8192;
 /// Rows that are due within this time come in one batch.
@@ -162,7 +167,7 @@ impl DatagenReader {
 #[async_trait]
 impl SplitReader for DatagenReader {
     fn position(&self) -> Position {
-        self.position
+        Position::Offset(self.position)
     }
 
     async fn next(&mut self) -> Result<Option<SourceBatch>> {
@@ -191,7 +196,7 @@ impl SplitReader for DatagenReader {
         ConnectorMetrics::add(&self.metrics.bytes, bytes as usize);
         Ok(Some(SourceBatch {
             changes: ChangeBatch::inserts(rows),
-            position: to,
+            position: Position::Offset(to),
             bytes,
             offsets: RowOffsets::default(),
         }))

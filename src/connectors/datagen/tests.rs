@@ -34,10 +34,11 @@ fn open(columns: &[(&str, &str)], options: &[(&str, &str)]) -> Result<Table> {
     Ok(table)
 }
 
-async fn read(table: &Table, position: Option<Position>, batches: usize) -> Vec<SourceBatch> {
+async fn read(table: &Table, start: Start, batches: usize) -> Vec<SourceBatch> {
     let source = table.source.as_ref().unwrap();
-    let split = source.splits().await.unwrap().remove(0);
-    let mut reader = source.open(SplitRequest::new(&split, position, &[0, 1], Arc::default())).await.unwrap();
+    let mut enumerator = source.enumerator(Restored::default()).unwrap();
+    let split = enumerator.discover().await.unwrap().splits.remove(0).split;
+    let mut reader = source.open(SplitRequest::new(&split, start, &[0, 1], Arc::default())).await.unwrap();
     let mut read = Vec::new();
     while read.len() < batches
         && let Some(batch) = reader.next().await.unwrap()
@@ -64,7 +65,7 @@ const SEQUENCE: &[(&str, &str)] = &[
 #[tokio::test]
 async fn a_reader_that_starts_again_gives_the_same_rows() {
     let table = open(COLUMNS, SEQUENCE).unwrap();
-    let all = read(&table, None, usize::MAX).await;
+    let all = read(&table, Start::AsDeclared, usize::MAX).await;
     let ids: Vec<i64> = all
         .iter()
         .flat_map(|batch| batch.changes.rows().column(0).as_primitive::<Int64Type>().values().to_vec())
@@ -79,7 +80,7 @@ async fn a_reader_that_starts_again_gives_the_same_rows() {
     let first = values(&all);
     assert!(first.iter().flatten().all(|value| (-3..=3).contains(value)));
     assert!(first.iter().any(Option::is_none) && first.iter().any(Option::is_some));
-    assert_eq!(values(&read(&table, Some(37), usize::MAX).await), first[37..]);
+    assert_eq!(values(&read(&table, Start::At(Position::Offset(37)), usize::MAX).await), first[37..]);
 }
 
 #[tokio::test]
@@ -101,7 +102,8 @@ async fn a_bounded_table_can_be_queried() {
 async fn rows_come_at_the_rate_asked_for() {
     let table = open(&[("id", "BIGINT"), ("v", "INT")], &[("rows-per-second", "100")]).unwrap();
     let begun = Instant::now();
-    let rows: usize = read(&table, None, 50).await.iter().map(|batch| batch.changes.rows().num_rows()).sum();
+    let rows: usize =
+        read(&table, Start::AsDeclared, 50).await.iter().map(|batch| batch.changes.rows().num_rows()).sum();
     let expected = begun.elapsed().as_millis() as f64 / 10.0;
     assert!((rows as f64 - expected).abs() <= 3.0, "{rows} rows, {expected} expected");
 }

@@ -15,10 +15,13 @@ use super::*;
 use crate::changelog::{ChangeBatch, RowKind};
 use crate::clock::ManualClock;
 use crate::connectors::declaration::{ColumnDeclaration, ColumnKind};
+use crate::connectors::enumerator::Restored;
 use crate::connectors::metrics::ConnectorMetrics;
+use crate::connectors::position::Position;
 use crate::connectors::scan::ScanRequest;
 use crate::connectors::sink::SinkContext;
-use crate::connectors::source::{SourceBatch, SplitRequest};
+use crate::connectors::source::{Source, SourceBatch, SplitReader, SplitRequest};
+use crate::connectors::split::{Split, Start};
 use crate::options::OptionValue;
 
 pub(super) const COLUMNS: &[(&str, &str)] = &[("id", "INT"), ("name", "STRING")];
@@ -389,20 +392,26 @@ async fn a_bad_record_fails_with_its_place_or_is_counted() {
     let source = table.source.unwrap();
     assert!(source.is_bounded());
     let metrics = Arc::new(ConnectorMetrics::default());
-    let split = source.splits().await.unwrap().remove(0);
-    let mut reader = source.open(SplitRequest::new(&split, None, &[0], metrics.clone())).await.unwrap();
+    let split = splits_of(&source).await.remove(0);
+    let mut reader = source.open(SplitRequest::new(&split, Start::AsDeclared, &[0], metrics.clone())).await.unwrap();
     let mut ids = Vec::new();
     while let Some(batch) = reader.next().await.unwrap() {
         ids.extend(batch.changes.rows().column(0).as_primitive::<Int32Type>().iter());
     }
     assert_eq!(ids, [Some(1), None, Some(3)]);
-    assert_eq!(reader.position(), 4);
+    assert_eq!(reader.position(), Position::Offset(4));
     assert!(reader.next().await.unwrap().is_none());
     assert_eq!(metrics.skipped.load(std::sync::atomic::Ordering::Relaxed), 1);
     assert_eq!(metrics.rows.load(std::sync::atomic::Ordering::Relaxed), 3);
 }
 
-async fn take_rows(reader: &mut dyn crate::connectors::source::SplitReader, count: usize) -> Vec<i32> {
+/// The splits that are there now.
+pub(in crate::connectors) async fn splits_of(source: &Arc<dyn Source>) -> Vec<Split> {
+    let found = source.enumerator(Restored::default()).unwrap().discover().await.unwrap();
+    found.splits.into_iter().map(|found| found.split).collect()
+}
+
+async fn take_rows(reader: &mut dyn SplitReader, count: usize) -> Vec<i32> {
     let mut ids = Vec::new();
     while ids.len() < count {
         let next = tokio::time::timeout(Duration::from_secs(20), reader.next()).await.expect("rows come");
@@ -419,34 +428,40 @@ async fn a_source_goes_on_from_its_position() {
     produce(&servers, 0, &[r#"{"id":1}"#, r#"{"id":2}"#, r#"{"id":3}"#]).await;
     let table = open(&servers, COLUMNS, &[]);
     let source = table.source.unwrap();
-    let splits = source.splits().await.unwrap();
+    let splits = splits_of(&source).await;
     assert_eq!(splits[1].id, "orders/1");
     assert_eq!(splits[1].resource, format!("kafka://{servers}/orders/1"));
-    let mut first = source.open(SplitRequest::new(&splits[0], None, &[0], Arc::default())).await.unwrap();
-    let mut second = source.open(SplitRequest::new(&splits[1], None, &[0], Arc::default())).await.unwrap();
-    assert_eq!((first.position(), take_rows(first.as_mut(), 3).await, first.position()), (0, vec![1, 2, 3], 3));
+    let mut first = source.open(SplitRequest::new(&splits[0], Start::AsDeclared, &[0], Arc::default())).await.unwrap();
+    let mut second = source.open(SplitRequest::new(&splits[1], Start::AsDeclared, &[0], Arc::default())).await.unwrap();
+    assert_eq!(first.position(), Position::Offset(0));
+    assert_eq!((take_rows(first.as_mut(), 3).await, first.position()), (vec![1, 2, 3], Position::Offset(3)));
     // A call that is given up loses nothing.
     assert!(tokio::time::timeout(Duration::from_millis(50), second.next()).await.is_err());
     produce(&servers, 1, &[r#"{"id":4}"#]).await;
     assert_eq!(take_rows(second.as_mut(), 1).await, [4]);
-    assert_eq!(source.ends(&splits).await.unwrap(), [3, 1]);
-    source.commit(&[(splits[0].clone(), 2)]).await.unwrap();
+    assert_eq!(source.ends(&splits).await.unwrap(), [3, 1].map(Position::Offset));
+    source.commit(&[(splits[0].clone(), Position::Offset(2))]).await.unwrap();
     drop(first);
     // The same split again, from an older position, on the same source.
-    let mut again = source.open(SplitRequest::new(&splits[0], Some(1), &[0], Arc::default())).await.unwrap();
+    let mut again =
+        source.open(SplitRequest::new(&splits[0], Start::At(Position::Offset(1)), &[0], Arc::default())).await.unwrap();
     assert_eq!(take_rows(again.as_mut(), 2).await, [2, 3]);
     drop((again, second));
     // Another source of the group begins where it has committed.
     let other = open(&servers, COLUMNS, &[]).source.unwrap();
-    let mut committed = -1;
+    let mut committed = Position::Offset(-1);
     for _ in 0..100 {
-        committed = other.open(SplitRequest::new(&splits[0], None, &[0], Arc::default())).await.unwrap().position();
-        if committed == 2 {
+        committed = other
+            .open(SplitRequest::new(&splits[0], Start::AsDeclared, &[0], Arc::default()))
+            .await
+            .unwrap()
+            .position();
+        if committed == Position::Offset(2) {
             break;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(committed, 2);
+    assert_eq!(committed, Position::Offset(2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -454,8 +469,9 @@ async fn an_offset_that_is_not_there_is_an_error() {
     let (_cluster, servers) = cluster(1);
     produce(&servers, 0, &[r#"{"id":1}"#]).await;
     let source = open(&servers, COLUMNS, &[]).source.unwrap();
-    let split = source.splits().await.unwrap().remove(0);
-    let mut reader = source.open(SplitRequest::new(&split, Some(100), &[0], Arc::default())).await.unwrap();
+    let split = splits_of(&source).await.remove(0);
+    let mut reader =
+        source.open(SplitRequest::new(&split, Start::At(Position::Offset(100)), &[0], Arc::default())).await.unwrap();
     let error = tokio::time::timeout(Duration::from_secs(20), reader.next()).await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     assert!(error.message().contains("offset 100"), "{error}");
@@ -601,13 +617,13 @@ async fn a_real_broker_with_transaction_markers_aborted_records_and_no_topic() {
     assert_eq!(scan(&table(&early), project(&[0])).await.unwrap().0, expected);
 
     let source = table(&[("scan.bounded.mode", "latest-offset")]).source.unwrap();
-    let split = source.splits().await.unwrap().remove(0);
-    let mut reader = source.open(SplitRequest::new(&split, None, &[0], Arc::default())).await.unwrap();
+    let split = splits_of(&source).await.remove(0);
+    let mut reader = source.open(SplitRequest::new(&split, Start::AsDeclared, &[0], Arc::default())).await.unwrap();
     let mut ids = Vec::new();
     while let Some(batch) = reader.next().await.unwrap() {
         ids.extend(batch.changes.rows().column(0).as_primitive::<Int32Type>().values().to_vec());
     }
-    assert_eq!((ids.as_slice(), reader.position()), (expected.as_slice(), 16));
+    assert_eq!((ids.as_slice(), reader.position()), (expected.as_slice(), Position::Offset(16)));
 
     let mut writer = table(&[]).sink.unwrap().open(context()).await.unwrap();
     let begun = std::time::Instant::now();
@@ -621,10 +637,10 @@ async fn a_real_broker_with_transaction_markers_aborted_records_and_no_topic() {
     println!("20000 rows written in {written:?}, read in {:?}", begun.elapsed());
     // One record, from the producer to the reader.
     let source = table(&[("scan.startup.mode", "latest-offset")]).source.unwrap();
-    let splits = source.splits().await.unwrap();
+    let splits = splits_of(&source).await;
     let mut readers = Vec::new();
     for split in &splits {
-        readers.push(source.open(SplitRequest::new(split, None, &[0], Arc::default())).await.unwrap());
+        readers.push(source.open(SplitRequest::new(split, Start::AsDeclared, &[0], Arc::default())).await.unwrap());
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
     for id in 0..5 {

@@ -1,6 +1,6 @@
 use super::*;
 
-fn records(split: &str, from: Position, to: Position) -> SkippedRecords {
+fn records(split: &str, from: i64, to: i64) -> SkippedRecords {
     SkippedRecords { split: split.to_owned(), from, to }
 }
 

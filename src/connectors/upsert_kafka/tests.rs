@@ -16,11 +16,13 @@ use super::*;
 use crate::changelog::{ChangeBatch, Changelog, RowKind};
 use crate::clock::ManualClock;
 use crate::connectors::declaration::{ColumnDeclaration, ColumnKind};
+use crate::connectors::enumerator::Restored;
 use crate::connectors::kafka::KafkaConnector;
 use crate::connectors::metrics::ConnectorMetrics;
 use crate::connectors::scan::ScanRequest;
 use crate::connectors::sink::{SinkContext, SinkKind};
 use crate::connectors::source::SplitRequest;
+use crate::connectors::split::Start;
 use crate::options::OptionValue;
 
 use RowKind::{Delete as D, Insert as I, UpdateAfter as UA, UpdateBefore as UB};
@@ -134,8 +136,9 @@ fn line(kind: RowKind, rows: &RecordBatch, row: usize) -> String {
 async fn source_changes(table: &Table) -> (String, Arc<ConnectorMetrics>) {
     let metrics = Arc::new(ConnectorMetrics::default());
     let source = table.source.as_ref().unwrap();
-    let split = source.splits().await.unwrap().remove(0);
-    let mut reader = source.open(SplitRequest::new(&split, None, &[0, 1], metrics.clone())).await.unwrap();
+    let found = source.enumerator(Restored::default()).unwrap().discover().await.unwrap();
+    let split = &found.splits[0].split;
+    let mut reader = source.open(SplitRequest::new(split, Start::AsDeclared, &[0, 1], metrics.clone())).await.unwrap();
     let mut lines = Vec::new();
     while let Some(batch) = reader.next().await.unwrap() {
         let changes = batch.changes;

@@ -1,8 +1,8 @@
 //! Runs a job's epochs: asks the tasks for a barrier, collects what they report, has it made durable and decided (`durable`), and tells
 //! everyone. When an epoch begins and when the job has ended, `epochs` says; here that is done. The tasks run on meanwhile.
-//! Opens and assigns splits too, because positions belong to checkpoints. What is decided after a crash is in `protocol`.
+//! Splits are opened and assigned in `discovery`. What is decided after a crash is in `protocol`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,39 +15,17 @@ use super::durable::{Completed, Epoch, Rim};
 use super::ending::{Ended, SAVEPOINT_TIMEOUT, Wanted, stopped, stopped_before_running};
 use super::epochs::{self, Epochs, Event, Step};
 use super::log_watch::{self, After, Verdict, Watch, Watched};
+use super::sources::{SourceState, by_resource};
 use super::timers::{Timers, if_any};
 use super::{CheckpointStore, Logs, Positions};
 use crate::clock::Clock;
-use crate::connectors::{
-    Decision, LogIdentity, Position, SkippedRecords, Source, Split, SplitReader, SplitRequest, Transactions,
-    short_table_name,
-};
+use crate::connectors::{Decision, LogIdentity, SkippedRecords, Split, Transactions};
 use crate::engine::ledger::Ledger;
-use crate::engine::metrics::{AWAITED, JobMetrics, NodeMetrics, SplitProgress};
+use crate::engine::metrics::JobMetrics;
 use crate::engine::progress::JobProgress;
 use crate::engine::state::budget::MemoryBudget;
-use crate::engine::task::{Command, Report};
+use crate::engine::task::{Command, EndedSplits, Report};
 use crate::error::{Error, ErrorKind, Result};
-
-/// A source as the coordinator knows it.
-pub(crate) struct SourceState {
-    /// Id of its node.
-    pub id: String,
-    /// The table, for messages.
-    pub table: String,
-    /// The source.
-    pub source: Arc<dyn Source>,
-    /// Columns read.
-    pub projection: Vec<usize>,
-    /// Counters of its node.
-    pub metrics: Arc<NodeMetrics>,
-    /// The tasks that can read it (indexes into the coordinator's), and the node's place in them.
-    pub tasks: Vec<usize>,
-    /// The node's place in those tasks.
-    pub place: usize,
-    /// Splits that are open.
-    pub splits: Vec<Split>,
-}
 
 /// What a coordinator is made of.
 pub(crate) struct Coordinator {
@@ -91,6 +69,23 @@ pub(crate) struct Coordinator {
     pub clock: Arc<dyn Clock>,
     /// The memory of the job's state: what changed must be in a checkpoint before it can leave it.
     pub budget: MemoryBudget,
+    /// Where tasks say which splits they have read to their end.
+    pub ended: Arc<EndedSplits>,
+    /// How far the discovery of splits is.
+    pub discovery: DiscoveryState,
+}
+
+/// How far the discovery of splits is.
+#[derive(Default)]
+pub(crate) struct DiscoveryState {
+    /// Splits that wait for the end of others.
+    pub(super) waiting: usize,
+    /// Whether there may be splits that can be opened now.
+    pub(super) owes_look: bool,
+    /// Whether the tasks know that no more splits will come.
+    pub(super) has_told_last: bool,
+    /// By source: splits whose end is decided, but not everything that waits for the decision is written.
+    pub(super) retiring: BTreeMap<String, Vec<Split>>,
 }
 
 impl Coordinator {
@@ -129,17 +124,16 @@ impl Coordinator {
             // Where a start-up mode led is kept before anything is read: "latest" means the time of the first start.
             self.first_epoch(&mut epochs).await?;
         }
-        self.assign(opened).await?;
-        let discovers_nothing = self.sources.iter().all(|source| source.source.discovery_interval().is_none());
-        if self.rebuild.is_some() || (discovers_nothing && self.metrics.awaits.lock().is_empty()) {
-            self.tell(|| Command::NoMoreSplits).await?;
+        if self.rebuild.is_none() {
+            self.show_open_splits();
         }
+        self.assign(opened).await?;
         self.metrics.trouble.end();
         self.metrics.is_open.store(true, Ordering::Release);
         if let Some(ledger) = &self.ledger {
-            ledger.opened();
+            ledger.opened()?;
         } else {
-            self.progress.advance(self.by_resource(&self.split_positions()));
+            self.progress.advance(by_resource(&self.split_positions())?);
         }
         self.metrics.note_opened();
         self.run_epochs(&mut wanted, epochs).await
@@ -148,7 +142,7 @@ impl Coordinator {
     async fn run_epochs(&mut self, wanted: &mut watch::Receiver<Wanted>, mut epochs: Epochs) -> Result<Ended> {
         let discovery = self.sources.iter().filter_map(|source| source.source.discovery_interval()).min();
         let mut timers = Timers::begin(self.interval, discovery.filter(|_| self.rebuild.is_none())).await;
-        let (transactions, budget) = (self.transactions.clone(), self.budget.clone());
+        let (transactions, budget, ended) = (self.transactions.clone(), self.budget.clone(), Arc::clone(&self.ended));
         let mut watch = Watch::default();
         let mut looking = self.look();
         let mut open: Option<Epoch> = None;
@@ -159,7 +153,7 @@ impl Coordinator {
             match step {
                 Step::Wait => {}
                 Step::Begin(number) => open = Some(self.begin_epoch(number).await?),
-                Step::Complete => completing = open.take().map(|whole| self.complete(whole)),
+                Step::Complete => completing = open.take().map(|whole| self.complete(whole)).transpose()?,
                 Step::Finish(wanted) => return self.finish(wanted).await,
                 Step::GiveUp => return Ok(self.give_up()),
                 Step::Fail(error) => return Err(error),
@@ -200,7 +194,11 @@ impl Coordinator {
                     Event::Looked
                 }
                 () = budget.barrier_wanted(), if may_begin => Event::Full,
-                _ = timers.first_look.tick(), if runs && !self.metrics.awaits.lock().is_empty() => tokio::select! {
+                () = ended.some(), if runs => {
+                    self.take_ended();
+                    Event::Looked
+                }
+                _ = timers.first_look.tick(), if runs && self.looks_soon() => tokio::select! {
                     // The broker may be away as well, and a job that is told to end does not wait for it.
                     opened = self.discover() => {
                         self.take_up(opened).await?;
@@ -225,7 +223,9 @@ impl Coordinator {
     fn looked(&mut self, looked: Result<Vec<log_watch::Found>>, watch: &mut Watch) -> Result<()> {
         let verdict = looked.map(|found| log_watch::judge(&self.logs, &self.positions, &found));
         match watch.after(verdict) {
-            After::Well(learned) => {
+            After::Well(mut learned) => {
+                // One that has ended since it was looked at is of no interest any more.
+                learned.retain(|(source, split, _)| self.sources.iter().any(|state| state.reads(source, split)));
                 self.learn(learned);
                 if self.metrics.trouble.end() {
                     tracing::info!(job = self.job, "the job's sources answer again");
@@ -244,12 +244,12 @@ impl Coordinator {
 
     /// The open splits, by source.
     fn watched(&self) -> Vec<Watched> {
-        let watched = |state: &SourceState| Watched {
-            id: state.id.clone(),
-            source: Arc::clone(&state.source),
-            splits: state.splits.clone(),
-        };
-        self.sources.iter().map(watched).collect()
+        self.sources.iter().map(SourceState::watched).collect()
+    }
+
+    /// Whether something is awaited, or may be read now that other splits have ended.
+    fn looks_soon(&self) -> bool {
+        self.discovery.owes_look || !self.metrics.awaits.lock().is_empty()
     }
 
     /// Looks at the logs, after a while.
@@ -261,7 +261,7 @@ impl Coordinator {
         })
     }
 
-    fn learn(&mut self, learned: Vec<(String, String, LogIdentity)>) {
+    pub(super) fn learn(&mut self, learned: Vec<(String, String, LogIdentity)>) {
         for (source, split, log) in learned {
             self.logs.entry(source).or_default().insert(split, log);
         }
@@ -278,24 +278,6 @@ impl Coordinator {
                 Verdict::Same(_) => error,
             },
             Err(_) => error,
-        }
-    }
-
-    /// Hands splits over that were discovered while the job runs.
-    async fn take_up(&mut self, opened: Result<Vec<OpenedSplit>>) -> Result<()> {
-        match opened {
-            Ok(opened) => {
-                if !opened.is_empty() {
-                    self.activity.fetch_add(1, Ordering::Relaxed);
-                }
-                self.assign(opened).await
-            }
-            // The splits that are open go on; new ones are found when the source answers again.
-            Err(error) if error.is_retryable() => {
-                tracing::warn!(job = self.job, %error, "cannot look for new splits now");
-                Ok(())
-            }
-            Err(error) => Err(error),
         }
     }
 
@@ -318,7 +300,7 @@ impl Coordinator {
                 },
             }
         }
-        let completed = match self.complete(epoch).await {
+        let completed = match self.complete(epoch)?.await {
             Ok(completed) => completed,
             Err(error) => return Err(self.cause_of(error).await),
         };
@@ -327,7 +309,7 @@ impl Coordinator {
         Ok(())
     }
 
-    async fn tell(&self, command: impl Fn() -> Command) -> Result<()> {
+    pub(super) async fn tell(&self, command: impl Fn() -> Command) -> Result<()> {
         for task in &self.tasks {
             // A task that has ended says why when it is joined.
             let _ = task.send(command()).await;
@@ -340,138 +322,24 @@ impl Coordinator {
         Ok(Epoch::new(number, self.split_positions(), self.budget.loan()))
     }
 
-    /// Opens splits that are not open yet, at their stored position or where the options say: all that there are, or none, so that
-    /// none is taken for open whose reader was lost with another one's error.
-    async fn discover(&mut self) -> Result<Vec<OpenedSplit>> {
-        let mut opened = Vec::new();
-        let mut awaits = BTreeSet::new();
-        for (index, state) in self.sources.iter().enumerate() {
-            // Without any stored position the start-up mode decides; a split that is new later is read from its beginning.
-            let stored = self.positions.get(&state.id).cloned();
-            let ends = self.rebuild.as_ref().map(|decision| decision.positions.get(&state.id));
-            let table = short_table_name(&state.table);
-            let waits = &state.metrics.connector.waits;
-            let reason = || format!("the partitions of table \"{table}\"");
-            let splits = waits.during(reason, log_watch::splits(&*state.source, stored.as_ref())).await?;
-            for awaited in state.source.awaited() {
-                self.progress.expect(&awaited.resource);
-                awaits.insert(awaited.what);
-            }
-            let new: Vec<Split> = splits.iter().filter(|split| !state.splits.contains(split)).cloned().collect();
-            let watched = [Watched { id: state.id.clone(), source: Arc::clone(&state.source), splits: new }];
-            let certain = log_watch::certain(&watched, &self.logs, &self.positions);
-            match waits.during(reason, certain).await? {
-                Verdict::Same(learned) => {
-                    for (source, split, log) in learned {
-                        self.logs.entry(source).or_default().insert(split, log);
-                    }
-                }
-                Verdict::Gone(error) | Verdict::Other(error) => return Err(error),
-            }
-            for split in splits {
-                if state.splits.contains(&split) {
-                    continue;
-                }
-                let position = match &stored {
-                    Some(stored) => Some(stored.get(&split.id).copied().unwrap_or(0)),
-                    None => None,
-                };
-                let end = match ends {
-                    Some(ends) => match ends.and_then(|ends| ends.get(&split.id)) {
-                        Some(end) => Some(*end),
-                        None => continue, // not part of what is recomputed
-                    },
-                    None => None,
-                };
-                let request = SplitRequest {
-                    split: &split,
-                    position,
-                    end,
-                    skips: &self.skips,
-                    projection: &state.projection,
-                    metrics: Arc::clone(&state.metrics.connector),
-                };
-                let opens = state.source.open(request);
-                let reader = waits.during(|| format!("partition {} to be opened", split.id), opens).await?;
-                opened.push((index, split, reader));
-            }
-        }
-        for state in &self.sources {
-            // A source without splits yet has begun too: what comes later is new.
-            self.positions.entry(state.id.clone()).or_default();
-        }
-        for (index, split, reader) in &opened {
-            let (state, begin) = (&mut self.sources[*index], reader.position());
-            state.splits.push(split.clone());
-            self.positions.entry(state.id.clone()).or_default().insert(split.id.clone(), begin);
-            let progress = SplitProgress { read: begin, acknowledged: begin };
-            self.metrics.splits.lock().insert(split.id.clone(), progress);
-            self.metrics.sources.opened(&state.id, &state.source, split);
-            if let Some(ledger) = &self.ledger {
-                ledger.begin(&state.id, split, begin);
-            }
-        }
-        let awaits: Vec<String> = awaits.into_iter().collect();
-        let before = std::mem::replace(&mut *self.metrics.awaits.lock(), awaits.clone());
-        if !awaits.is_empty() && awaits != before {
-            tracing::info!(job = self.job, "the job waits for {}", awaits.join(", "));
-        }
-        match awaits.is_empty() {
-            true => self.metrics.waits.clear(AWAITED),
-            false => self.metrics.waits.set(AWAITED, awaits.join(", ")),
-        }
-        Ok(opened)
-    }
-
-    /// Gives opened splits to the tasks, evenly.
-    async fn assign(&mut self, opened: Vec<OpenedSplit>) -> Result<()> {
-        for (index, split, reader) in opened {
-            let state = &self.sources[index];
-            let number = state.splits.iter().position(|known| *known == split).unwrap_or_default();
-            let task = state.tasks[number % state.tasks.len()];
-            let _ = self.tasks[task].send(Command::Read { node: state.place, split, reader }).await;
-        }
-        self.tell(|| Command::Assigned).await
-    }
-
-    /// Positions of all open splits, as last known.
-    fn split_positions(&self) -> BTreeMap<String, Vec<(Split, Position)>> {
-        self.sources
-            .iter()
-            .map(|state| {
-                let positions = self.positions.get(&state.id);
-                let position = |split: &Split| positions.and_then(|known| known.get(&split.id)).copied().unwrap_or(0);
-                (state.id.clone(), state.splits.iter().map(|split| (split.clone(), position(split))).collect())
-            })
-            .collect()
-    }
-
-    /// How far each resource is: by the slowest of the sources that read it.
-    fn by_resource(&self, splits: &BTreeMap<String, Vec<(Split, Position)>>) -> BTreeMap<String, Position> {
-        let mut positions: BTreeMap<String, Position> = BTreeMap::new();
-        for (split, position) in splits.values().flatten() {
-            let known = positions.entry(split.resource.clone()).or_insert(*position);
-            *known = (*known).min(*position);
-        }
-        positions
-    }
-
     /// Makes an epoch durable and decides it. Runs beside the tasks.
-    fn complete(&self, epoch: Epoch) -> BoxFuture<'static, Result<Completed>> {
-        Box::pin(epoch.complete(Rim {
+    fn complete(&mut self, epoch: Epoch) -> Result<BoxFuture<'static, Result<Completed>>> {
+        let enumerators = self.enumerators_behind(&epoch)?;
+        Ok(Box::pin(epoch.complete(Rim {
             store: self.store.clone(),
             transactions: self.transactions.clone(),
             is_rebuild: self.rebuild.is_some(),
             clock: Arc::clone(&self.clock),
-            watched: self.watched(),
+            watched: self.sources.iter().map(SourceState::watched_whole).collect(),
             logs: self.logs.clone(),
+            enumerators,
             waits: self.metrics.waits.clone(),
-        }))
+        })))
     }
 
     /// An epoch is decided: everyone learns of it.
     async fn completed(&mut self, completed: Completed) -> Result<()> {
-        let Completed { manifest, facts, splits } = completed;
+        let Completed { manifest, facts, splits, ended } = completed;
         let before = std::mem::replace(&mut self.positions, manifest.positions);
         self.epoch = manifest.epoch;
         self.metrics.note_checkpoint(facts);
@@ -481,22 +349,23 @@ impl Coordinator {
         if self.ledger.is_none() {
             // Deferred writes of this epoch are on their way only now: those of the epoch before are acknowledged.
             let shown = match self.has_deferred {
-                true => at_positions(&splits, &before),
+                true => self.at_positions(&splits, &before),
                 false => splits.clone(),
             };
-            if shown != splits {
+            if shown != splits || self.has_deferred && !ended.is_empty() {
                 // Of a job that reads nothing more they are acknowledged with one more epoch.
                 self.activity.fetch_add(1, Ordering::Relaxed);
             }
             let mut progress = self.metrics.splits.lock();
             for (split, position) in shown.values().flatten() {
                 if let Some(progress) = progress.get_mut(&split.id) {
-                    progress.acknowledged = *position;
+                    progress.acknowledged = position.clone();
                 }
             }
             drop(progress);
-            self.progress.advance(self.by_resource(&shown));
+            self.progress.advance(by_resource(&shown)?);
         }
+        self.let_go_of(ended)?;
         if let Err(error) = self.store.settle(self.epoch).await {
             tracing::warn!(job = self.job, epoch = self.epoch, %error, "older checkpoints stay for now");
         }
@@ -542,23 +411,6 @@ impl Coordinator {
         }
     }
 }
-
-fn at_positions(
-    splits: &BTreeMap<String, Vec<(Split, Position)>>,
-    positions: &Positions,
-) -> BTreeMap<String, Vec<(Split, Position)>> {
-    splits
-        .iter()
-        .map(|(source, splits)| {
-            let known = positions.get(source);
-            let at = |split: &Split| known.and_then(|known| known.get(&split.id)).copied().unwrap_or(0);
-            (source.clone(), splits.iter().map(|(split, _)| (split.clone(), at(split))).collect())
-        })
-        .collect()
-}
-
-/// A split with the number of its source and what reads it.
-type OpenedSplit = (usize, Split, Box<dyn SplitReader>);
 
 /// Why a task has ended that was to run on.
 fn task_error(ended: Option<std::result::Result<Result<()>, tokio::task::JoinError>>) -> Error {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::log_watch::{self, Watched};
-use super::{CheckpointStore, Logs, Manifest, OperatorDelta, Place, Positions};
+use super::sources::SplitPositions;
+use super::{CheckpointStore, Enumerators, Logs, Manifest, OperatorDelta, Place, Positions};
 use crate::clock::Clock;
 use crate::connectors::{Decision, Position, Split, Transactions, short_table_name};
 use crate::engine::metrics::CheckpointFacts;
@@ -21,7 +22,9 @@ pub(super) struct Epoch {
     number: u64,
     begun: Instant,
     positions: Positions,
-    splits: BTreeMap<String, Vec<(Split, Position)>>,
+    splits: SplitPositions,
+    /// By source: splits that were read to their end.
+    ended: BTreeMap<String, Vec<Split>>,
     deltas: Vec<OperatorDelta>,
     /// Room that those take.
     room: MemorySlot,
@@ -33,7 +36,9 @@ pub(super) struct Epoch {
 pub(super) struct Completed {
     pub manifest: Manifest,
     pub facts: CheckpointFacts,
-    pub splits: BTreeMap<String, Vec<(Split, Position)>>,
+    pub splits: SplitPositions,
+    /// By source: splits whose last rows are in it.
+    pub ended: BTreeMap<String, Vec<Split>>,
 }
 
 /// Where an epoch becomes durable.
@@ -47,16 +52,19 @@ pub(super) struct Rim {
     /// What was read for it, and in which logs its positions count.
     pub watched: Vec<Watched>,
     pub logs: Logs,
+    /// What finds the splits, as it is behind this epoch.
+    pub enumerators: Enumerators,
     pub waits: Waits,
 }
 
 impl Epoch {
-    pub fn new(number: u64, splits: BTreeMap<String, Vec<(Split, Position)>>, room: MemorySlot) -> Self {
+    pub fn new(number: u64, splits: SplitPositions, room: MemorySlot) -> Self {
         let mut epoch = Self {
             number,
             begun: Instant::now(),
             positions: Positions::new(),
-            splits: BTreeMap::new(),
+            splits: SplitPositions::new(),
+            ended: BTreeMap::new(),
             deltas: Vec::new(),
             room,
             tickets: Vec::new(),
@@ -72,7 +80,7 @@ impl Epoch {
         let known = self.positions.entry(source.clone()).or_default();
         let splits = self.splits.entry(source).or_default();
         for (split, position) in positions {
-            known.insert(split.id.clone(), position);
+            known.insert(split.id.clone(), position.clone());
             splits.retain(|(other, _)| *other != split);
             splits.push((split, position));
         }
@@ -86,6 +94,15 @@ impl Epoch {
         for (source, positions) in report.positions {
             self.take(source, positions);
         }
+        for (source, split) in report.ended {
+            if let Some(positions) = self.positions.get_mut(&source) {
+                positions.remove(&split.id);
+            }
+            if let Some(splits) = self.splits.get_mut(&source) {
+                splits.retain(|(other, _)| *other != split);
+            }
+            self.ended.entry(source).or_default().push(split);
+        }
         let bytes = |delta: &OperatorDelta| delta.delta.rows.get_array_memory_size() as u64;
         let more: u64 = report.deltas.iter().map(bytes).sum();
         self.room.set(self.room.bytes() + more, 0);
@@ -94,13 +111,18 @@ impl Epoch {
         self.stall = self.stall.max(report.stall);
     }
 
+    /// Splits that were read to their end, by source.
+    pub fn ended(&self) -> &BTreeMap<String, Vec<Split>> {
+        &self.ended
+    }
+
     /// Makes the epoch durable and decides it. Runs beside the tasks.
     ///
     /// # Errors
     /// What was read is of another log, a sink's writer has failed, or the place of checkpoints or decisions does not answer.
     pub async fn complete(self, rim: Rim) -> Result<Completed> {
-        let Rim { store, transactions, is_rebuild, clock, watched, logs, waits } = rim;
-        let Epoch { number, begun, positions, splits, deltas, tickets, stall, room } = self;
+        let Rim { store, transactions, is_rebuild, clock, watched, logs, enumerators, waits } = rim;
+        let Epoch { number, begun, positions, splits, ended, deltas, tickets, stall, room } = self;
         // Whatever the sinks take meanwhile: what was read for this epoch must be of the logs in which its positions count.
         let verified = log_watch::verify(&watched, &logs, &positions);
         let verified = waits.during(|| "its sources to say that they are the same".to_owned(), verified);
@@ -108,7 +130,7 @@ impl Epoch {
         tokio::try_join!(verified, sunk)?;
         let rows = deltas.iter().map(|delta| delta.delta.rows.num_rows() as u64).sum();
         let bytes = room.bytes();
-        let place = Place { positions, logs };
+        let place = Place { positions, logs, enumerators };
         let written = async {
             match is_rebuild {
                 true => store.write_rebuilt(number, place, deltas).await,
@@ -123,6 +145,7 @@ impl Epoch {
                 positions: manifest.positions.clone(),
                 checksum: manifest.checksum(),
                 logs: manifest.logs.clone(),
+                enumerators: manifest.enumerators.clone(),
             };
             let committed: Vec<(Split, Position)> = splits.values().flatten().cloned().collect();
             let commits = transactions.commit(&decision, &committed);
@@ -131,7 +154,7 @@ impl Epoch {
         fault::point("K9");
         let facts =
             CheckpointFacts { epoch: number, at_ms: clock.now_ms(), duration: begun.elapsed(), stall, rows, bytes };
-        Ok(Completed { manifest, facts, splits })
+        Ok(Completed { manifest, facts, splits, ended })
     }
 }
 

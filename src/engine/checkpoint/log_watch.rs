@@ -2,13 +2,13 @@
 //! an epoch is decided (what was read before the answer was of that log), and every second, so that an idle job learns of it too.
 //! What is decided is plain (`judge`); the coordinator acts.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::manifest::{Logs, Positions};
 use crate::connectors::log_identity::continuity;
-use crate::connectors::{Continuity, LogIdentity, Position, Source, Split, SplitLog};
+use crate::connectors::{Continuity, Discovery, LogIdentity, Source, Split, SplitEnumerator, SplitLog};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How often the logs are looked at.
@@ -59,11 +59,12 @@ pub fn judge(known: &Logs, positions: &Positions, found: &[Found]) -> Verdict {
     let mut learned = Vec::new();
     for Found { source, split, name, log } in found {
         let position = positions.get(source).and_then(|positions| positions.get(split));
-        let read = position.map_or_else(String::new, |position| format!(" that was read up to offset {position}"));
+        let read =
+            position.map_or_else(String::new, |position| format!(" that was read up to {}", position.described()));
         match log {
             SplitLog::Gone => {
-                let read =
-                    position.map_or_else(String::new, |position| format!(": it was read up to offset {position}"));
+                let read = position
+                    .map_or_else(String::new, |position| format!(": it was read up to {}", position.described()));
                 return Verdict::Gone(
                     Error::corrupt(format!("{name} was deleted{read}"))
                         .hint("DROP JOB; what is made again under this name is read by a job that is submitted anew."),
@@ -134,23 +135,27 @@ pub async fn verify(watched: &[Watched], known: &Logs, positions: &Positions) ->
     }
 }
 
-/// The splits that a source has now. What has been read before (`positions`, by split) and is not there any more was deleted; what has
-/// never been read is waited for: by the source, or by trying again.
+/// The splits that a source has now. What is `expected` (split ids), because it was read and has not ended, and is not there any more was
+/// deleted; what has never been read is waited for: by the source, or by trying again.
 ///
 /// # Errors
-/// As [`Source::splits`].
-pub async fn splits(source: &dyn Source, positions: Option<&BTreeMap<String, Position>>) -> Result<Vec<Split>> {
-    let has_been_read = positions.is_some_and(|positions| !positions.is_empty());
+/// As [`SplitEnumerator::discover`]; `Corrupt` for what was deleted.
+pub async fn splits(
+    enumerator: &mut dyn SplitEnumerator,
+    source: &dyn Source,
+    has_been_read: bool,
+    expected: &BTreeSet<String>,
+) -> Result<Discovery> {
     let mut again = CONFIRMED;
     loop {
-        let found = source.splits().await.and_then(|splits| {
-            let awaited = source.awaited();
-            let is_known = |prefix: &str| {
-                positions.is_some_and(|positions| positions.keys().any(|split| split.starts_with(prefix)))
-            };
-            match awaited.iter().find(|awaited| is_known(&awaited.split_prefix)) {
-                Some(gone) => Err(Error::not_found(format!("{} does not exist", gone.what))),
-                None => Ok(splits),
+        let found = enumerator.discover().await.and_then(|found| {
+            let there: BTreeSet<&String> = found.splits.iter().map(|found| &found.split.id).collect();
+            match expected.iter().find(|id| !there.contains(id)) {
+                Some(id) => {
+                    let gone = Split { id: id.clone(), resource: String::new(), group: None };
+                    Err(Error::not_found(format!("{} does not exist", source.name_of(&gone))))
+                }
+                None => Ok(found),
             }
         });
         match found {
@@ -167,7 +172,7 @@ pub async fn splits(source: &dyn Source, positions: Option<&BTreeMap<String, Pos
                 }
                 tokio::time::sleep(CONFIRM_PAUSE).await;
             }
-            splits => return splits,
+            found => return found,
         }
     }
 }

@@ -20,6 +20,9 @@ pub type Positions = BTreeMap<String, BTreeMap<String, Position>>;
 /// are those of checkpoints from before it was known.
 pub type Logs = BTreeMap<String, BTreeMap<String, LogIdentity>>;
 
+/// By source id: the state of what finds its splits. Sources that need none are not in it, nor are those of former versions.
+pub type Enumerators = BTreeMap<String, serde_json::Value>;
+
 /// How far everything was read, and of which logs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Place {
@@ -27,11 +30,13 @@ pub struct Place {
     pub positions: Positions,
     /// The logs in which they count.
     pub logs: Logs,
+    /// What is known of splits that have no position (any more).
+    pub enumerators: Enumerators,
 }
 
 impl From<Positions> for Place {
     fn from(positions: Positions) -> Self {
-        Self { positions, logs: Logs::new() }
+        Self { positions, ..Self::default() }
     }
 }
 
@@ -77,6 +82,9 @@ pub struct Manifest {
     /// The logs of the positions.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub logs: Logs,
+    /// What is known of splits that have no position (any more).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub enumerators: Enumerators,
     /// Version of the hash that gave the rows their key groups.
     pub hash_version: u32,
     /// Where the state is: a later file's row replaces an earlier one's of the same key.
@@ -101,12 +109,13 @@ struct Stored<'a> {
 impl Manifest {
     /// A checkpoint of `epoch` that is to be written.
     pub fn new(job: &str, epoch: u64, place: impl Into<Place>, files: Vec<StateFile>) -> Self {
-        let Place { positions, logs } = place.into();
+        let Place { positions, logs, enumerators } = place.into();
         Self {
             job: job.to_owned(),
             epoch,
             positions,
             logs,
+            enumerators,
             hash_version: HASH_VERSION,
             files,
             origin: Origin::Barrier,

@@ -1,6 +1,7 @@
 //! Checkpoints of a job, numbered by epoch: positions of its sources and the state of its operators at a barrier.
 //! `protocol` decides what a restart goes on from, what is kept and what is folded, `epochs` when an epoch begins and when a job has ended;
-//! neither does I/O. `coordinator` acts, `durable` makes an epoch durable and decides it. `manifest` and `state_file`
+//! `splits` which splits are opened when; none of them does I/O. `coordinator` acts, `discovery` finds and opens splits (`sources`: what is known of
+//! them), `durable` makes an epoch durable and decides it. `manifest` and `state_file`
 //! are the forms of what is stored, `storage` is the place, `stored` what is found there, `store` writes and drops, `read` reads; `fold` compacts, `savepoint` copies.
 //!
 //! ```text
@@ -12,6 +13,7 @@
 
 mod contents;
 pub(crate) mod coordinator;
+mod discovery;
 mod durable;
 pub(crate) mod ending;
 mod epochs;
@@ -21,13 +23,15 @@ pub mod manifest;
 pub mod protocol;
 mod read;
 mod savepoint;
+pub(crate) mod sources;
+mod splits;
 mod state_file;
 mod storage;
 pub mod store;
 mod stored;
 mod timers;
 
-pub use manifest::{Logs, Manifest, Origin, Place, Positions};
+pub use manifest::{Enumerators, Logs, Manifest, Origin, Place, Positions};
 pub use protocol::{Facts, Lost, Resume, resume_from};
 pub use store::{CheckpointStore, OperatorDelta};
 pub use stored::{Damaged, Stored};

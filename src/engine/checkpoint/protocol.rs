@@ -123,6 +123,7 @@ fn go_through(facts: &Facts<'_>, from: Option<u64>, last: u64, decision: Option<
                 positions: manifest.positions.clone(),
                 checksum: manifest.checksum(),
                 logs: manifest.logs.clone(),
+                enumerators: manifest.enumerators.clone(),
             }),
             (None, None) => return refuse(format!("the positions of epoch {epoch} are not known")),
         }

@@ -69,8 +69,8 @@ impl CheckpointStore {
         for file in &files {
             self.verify(file).await?;
         }
-        let mut manifest =
-            Manifest::new(&self.inner.job, FIRST_EPOCH, Place { positions: saved.positions, logs: saved.logs }, files);
+        let place = Place { positions: saved.positions, logs: saved.logs, enumerators: saved.enumerators };
+        let mut manifest = Manifest::new(&self.inner.job, FIRST_EPOCH, place, files);
         manifest.origin = Origin::Adopted;
         self.publish(manifest).await
     }

@@ -12,6 +12,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use super::fold::Fold;
 use super::storage::Storage;
 use super::*;
+use crate::connectors::Position;
 use crate::engine::key_group::{KEY_GROUPS, key_groups, range_of};
 use crate::engine::state::TableDelta;
 use crate::error::{ErrorKind, Result};
@@ -80,7 +81,10 @@ fn model(text: &str) -> Model {
 }
 
 fn positions(epoch: u64) -> Positions {
-    Positions::from([("source-0".to_owned(), BTreeMap::from([("t/0".to_owned(), epoch as i64 * 10)]))])
+    Positions::from([(
+        "source-0".to_owned(),
+        BTreeMap::from([("t/0".to_owned(), Position::Offset(epoch as i64 * 10))]),
+    )])
 }
 
 async fn write(store: &CheckpointStore, epoch: u64, text: &str) -> Manifest {

@@ -276,8 +276,9 @@ impl Job {
             if !is_endless {
                 std::future::pending::<()>().await;
             }
-            let is_read =
-                |(id, end): &(String, Position)| metrics.splits.lock().get(id).is_some_and(|at| at.read >= *end);
+            let is_read = |(id, end): &(String, Position)| {
+                metrics.splits.lock().get(id).is_some_and(|at| at.read.reaches(end).unwrap())
+            };
             // Lost epochs that are computed again are read, too, but a job that is stopped meanwhile has its writes before it still.
             let recomputes = || metrics.waits.now().iter().any(|wait| wait.reason.text.ends_with(run::RECOMPUTED));
             while recomputes() || !ends.iter().all(is_read) {

@@ -1,6 +1,8 @@
 //! Logs that a seed makes: a table of several splits whose rows come with kinds, and the rows that are live after all of it.
-//! Readers give batches of random sizes and sometimes nothing for a while; the log ends.
+//! Readers give batches of random sizes and sometimes nothing for a while; the log ends. The splits of some logs end one by one and are
+//! followed by others, where two may become one; positions are of any kind.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -27,7 +29,8 @@ type Cells = Vec<Option<String>>;
 pub struct Log {
     pub declaration: TableDeclaration,
     pub changelog: Changelog,
-    splits: Vec<(RecordBatch, Arc<[RowKind]>)>,
+    splits: Vec<Piece>,
+    positions: Positions,
     /// The rows after all of it.
     pub live: RecordBatch,
     /// Whether readers wait at the end; splits are then found one by one.
@@ -36,6 +39,52 @@ pub struct Log {
     found: AtomicUsize,
     seed: u64,
     opened: AtomicU64,
+}
+
+/// What is in one split.
+struct Piece {
+    rows: RecordBatch,
+    kinds: Arc<[RowKind]>,
+    /// Numbers of the splits that it follows.
+    parents: Vec<usize>,
+    /// Whether nothing will ever be behind its rows.
+    ends: bool,
+}
+
+/// Of which kind the positions of a log are.
+#[derive(Debug, Clone, Copy)]
+enum Positions {
+    Offsets,
+    Numbers,
+    Files,
+}
+
+/// Rows of a file, where positions are in files.
+const FILE_ROWS: usize = 23;
+
+impl Positions {
+    fn of(self, row: usize) -> Position {
+        match self {
+            Positions::Offsets => Position::Offset(i64::try_from(row).unwrap()),
+            Positions::Numbers => {
+                Position::Sequence(SequenceNumber::new(&format!("{}{row:020}", "7".repeat(20))).unwrap())
+            }
+            Positions::Files => {
+                Position::in_file(&format!("part-{:03}", row / FILE_ROWS), u64::try_from(row % FILE_ROWS).unwrap())
+            }
+        }
+    }
+
+    fn row(self, position: &Position) -> usize {
+        match position {
+            Position::Offset(offset) => usize::try_from(*offset).unwrap(),
+            Position::Sequence(number) => number.as_str()[20..].parse().unwrap(),
+            Position::File { name, place } => {
+                let file: usize = name.strip_prefix("part-").unwrap().parse().unwrap();
+                file * FILE_ROWS + usize::try_from(*place).unwrap()
+            }
+        }
+    }
 }
 
 impl Log {
@@ -61,23 +110,29 @@ impl Log {
             history.insert(rows, RowKind::Insert, &mut random);
         }
         let schema = declaration.schema().unwrap();
-        let splits = history.splits.iter().map(|changes| {
+        let has_ends = random.random_bool(0.5);
+        let pieces = if has_ends { pieces(&history.splits, &mut random) } else { whole(&history.splits) };
+        let is_last = |number: usize| !pieces.iter().any(|(_, parents)| parents.contains(&number));
+        let splits = pieces.iter().enumerate().map(|(number, (changes, parents))| {
             let (kinds, rows): (Vec<RowKind>, Vec<&Cells>) = changes.iter().map(|(kind, row)| (*kind, row)).unzip();
-            (batch_of(&schema, &rows), kinds.into())
+            let ends = has_ends && (!is_endless || !is_last(number));
+            Piece { rows: batch_of(&schema, &rows), kinds: kinds.into(), parents: parents.clone(), ends }
         });
         let splits: Vec<_> = splits.collect();
+        let positions = [Positions::Offsets, Positions::Numbers, Positions::Files][random.random_range(0..3)];
         let found = AtomicUsize::new(if is_endless { random.random_range(0..=splits.len()) } else { splits.len() });
         let live: Vec<&Cells> = history.live.iter().map(|(_, row)| row).collect();
         let live = batch_of(&schema, &live);
-        Arc::new(Self { declaration, changelog, splits, live, is_endless, found, seed, opened: AtomicU64::new(0) })
+        let opened = AtomicU64::new(0);
+        Arc::new(Self { declaration, changelog, splits, positions, live, is_endless, found, seed, opened })
     }
 
-    /// The end of each split, by its id.
+    /// How far each split is read that does not end by itself, by its id.
     pub fn ends(&self) -> Vec<(String, Position)> {
-        let end = |(number, (rows, _)): (usize, &(RecordBatch, _))| {
-            (format!("{}/{number}", self.declaration.name), i64::try_from(rows.num_rows()).unwrap())
+        let end = |(number, piece): (usize, &Piece)| {
+            (format!("{}/{number}", self.declaration.name), self.positions.of(piece.rows.num_rows()))
         };
-        self.splits.iter().enumerate().map(end).collect()
+        self.splits.iter().enumerate().filter(|(_, piece)| !piece.ends).map(end).collect()
     }
 
     pub fn table(self: &Arc<Self>) -> Table {
@@ -95,6 +150,36 @@ fn batch_of(schema: &SchemaRef, rows: &[&Cells]) -> RecordBatch {
         cast(&texts, field.data_type()).unwrap()
     });
     RecordBatch::try_new(Arc::clone(schema), columns.collect()).unwrap()
+}
+
+/// The changes of a split, and the numbers of those that it follows.
+type Cut = (Vec<(RowKind, Cells)>, Vec<usize>);
+
+fn whole(splits: &[Vec<(RowKind, Cells)>]) -> Vec<Cut> {
+    splits.iter().map(|changes| (changes.clone(), Vec::new())).collect()
+}
+
+/// Cuts splits into several that follow each other; the last ones of two may be one.
+fn pieces(splits: &[Vec<(RowKind, Cells)>], random: &mut StdRng) -> Vec<Cut> {
+    let mut pieces: Vec<Cut> = Vec::new();
+    let mut tails = Vec::new();
+    for changes in splits {
+        let mut rest = changes.as_slice();
+        let mut parent = None;
+        for _ in 0..random.random_range(0..=3) {
+            let (head, tail) = rest.split_at(random.random_range(0..=rest.len()));
+            pieces.push((head.to_vec(), parent.into_iter().collect()));
+            (rest, parent) = (tail, Some(pieces.len() - 1));
+        }
+        tails.push((rest.to_vec(), parent));
+    }
+    if tails.len() > 1 && random.random_bool(0.5) {
+        let (one, other) = (tails.remove(0), tails.remove(0));
+        let parents = one.1.into_iter().chain(other.1).collect();
+        pieces.push(([one.0, other.0].concat(), parents));
+    }
+    pieces.extend(tails.into_iter().map(|(changes, parent)| (changes, parent.into_iter().collect())));
+    pieces
 }
 
 /// What has happened so far.
@@ -197,46 +282,86 @@ impl Source for LogSource {
         self.0.changelog
     }
 
-    async fn splits(&self) -> Result<Vec<Split>> {
-        let name = &self.0.declaration.name;
-        let split = |number: usize| Split {
-            id: format!("{name}/{number}"),
-            resource: format!("log://{name}/{number}"),
-            group: None,
-        };
-        let found = self.0.found.fetch_add(1, Ordering::Relaxed).min(self.0.splits.len());
-        Ok((0..found).map(split).collect())
+    fn enumerator(&self, restored: Restored<'_>) -> Result<Box<dyn SplitEnumerator>> {
+        let over = restored.state.map(|state| serde_json::from_value(state.clone()).unwrap()).unwrap_or_default();
+        Ok(Box::new(LogSplits { log: Arc::clone(&self.0), over }))
     }
 
     async fn open(&self, request: SplitRequest<'_>) -> Result<Box<dyn SplitReader>> {
         let number: usize = request.split.id.rsplit('/').next().unwrap().parse().unwrap();
-        let (rows, kinds) = &self.0.splits[number];
+        let Piece { rows, kinds, ends, .. } = &self.0.splits[number];
         let opened = self.0.opened.fetch_add(1, Ordering::Relaxed);
+        let row = |position: &Position| self.0.positions.row(position);
         Ok(Box::new(LogReader {
             rows: rows.project(request.projection).unwrap(),
             kinds: (self.0.changelog != Changelog::Append).then(|| Arc::clone(kinds)),
-            next: usize::try_from(request.position.unwrap_or(0)).unwrap(),
-            waits: self.0.is_endless && request.end.is_none(),
-            end: request.end.map_or(rows.num_rows(), |end| usize::try_from(end).unwrap()),
+            positions: self.0.positions,
+            next: match &request.start {
+                Start::At(position) => row(position),
+                Start::AsDeclared | Start::Beginning => 0,
+            },
+            waits: self.0.is_endless && request.end.is_none() && !ends,
+            is_over: request.end.is_none() && *ends,
+            end: request.end.as_ref().map_or(rows.num_rows(), row),
             random: StdRng::seed_from_u64(self.0.seed ^ (opened << 32)),
         }))
+    }
+}
+
+struct LogSplits {
+    log: Arc<Log>,
+    /// Ids of those that have ended.
+    over: BTreeSet<String>,
+}
+
+#[async_trait]
+impl SplitEnumerator for LogSplits {
+    async fn discover(&mut self) -> Result<Discovery> {
+        let name = &self.log.declaration.name;
+        let id = |number: &usize| format!("{name}/{number}");
+        let split = |number: usize| FoundSplit {
+            split: Split { id: id(&number), resource: format!("log://{name}/{number}"), group: None },
+            parents: self.log.splits[number].parents.iter().map(id).collect(),
+        };
+        let found = self.log.found.fetch_add(1, Ordering::Relaxed).min(self.log.splits.len());
+        Ok(Discovery { splits: (0..found).map(split).collect(), awaited: Vec::new() })
+    }
+
+    fn is_over(&self, split: &str) -> bool {
+        self.over.contains(split)
+    }
+
+    fn end(&mut self, split: &Split) -> Result<()> {
+        assert!(self.over.insert(split.id.clone()), "{} has ended twice", split.id);
+        Ok(())
+    }
+
+    fn state(&self) -> Option<serde_json::Value> {
+        (!self.over.is_empty()).then(|| serde_json::to_value(&self.over).unwrap())
     }
 }
 
 struct LogReader {
     rows: RecordBatch,
     kinds: Option<Arc<[RowKind]>>,
+    positions: Positions,
     next: usize,
     end: usize,
     /// Whether more could come after the end.
     waits: bool,
+    /// Whether nothing ever will.
+    is_over: bool,
     random: StdRng,
 }
 
 #[async_trait]
 impl SplitReader for LogReader {
     fn position(&self) -> Position {
-        i64::try_from(self.next).unwrap()
+        self.positions.of(self.next)
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over
     }
 
     async fn next(&mut self) -> Result<Option<SourceBatch>> {

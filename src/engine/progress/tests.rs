@@ -4,21 +4,26 @@ fn split(resource: &str) -> Split {
     Split { id: resource.to_owned(), resource: resource.to_owned(), group: None }
 }
 
-fn at(positions: &[(&str, Position)]) -> Acknowledged {
-    Acknowledged { opened: true, positions: positions.iter().map(|(r, p)| ((*r).to_owned(), *p)).collect() }
+fn at(positions: &[(&str, i64)]) -> Acknowledged {
+    let positions = positions.iter().map(|(resource, offset)| ((*resource).to_owned(), Position::Offset(*offset)));
+    Acknowledged { opened: true, positions: positions.collect(), ..Acknowledged::default() }
+}
+
+fn pass(writer: &Acknowledged, resource: &str, offset: i64) -> Pass {
+    lets_pass(writer, &split(resource), &Position::Offset(offset)).unwrap()
 }
 
 #[test]
 fn a_record_passes_when_the_writer_has_it_acknowledged() {
-    assert_eq!(lets_pass(&at(&[("k/t/0", 5)]), &split("k/t/0"), 5), Pass::Yes);
-    assert_eq!(lets_pass(&at(&[("k/t/0", 4)]), &split("k/t/0"), 5), Pass::Wait);
+    assert_eq!(pass(&at(&[("k/t/0", 5)]), "k/t/0", 5), Pass::Yes);
+    assert_eq!(pass(&at(&[("k/t/0", 4)]), "k/t/0", 5), Pass::Wait);
 }
 
 #[test]
 fn a_writer_that_has_not_opened_its_splits_holds_back_and_one_of_another_topic_does_not() {
-    assert_eq!(lets_pass(&Acknowledged::default(), &split("k/t/0"), 1), Pass::Wait);
-    assert_eq!(lets_pass(&at(&[("k/other/0", 0)]), &split("k/t/0"), 1), Pass::Yes);
-    assert_eq!(lets_pass(&at(&[("k/t/1", 9)]), &split("k/t/0"), 1), Pass::Wait);
+    assert_eq!(pass(&Acknowledged::default(), "k/t/0", 1), Pass::Wait);
+    assert_eq!(pass(&at(&[("k/other/0", 0)]), "k/t/0", 1), Pass::Yes);
+    assert_eq!(pass(&at(&[("k/t/1", 9)]), "k/t/0", 1), Pass::Wait);
 }
 
 #[tokio::test]
@@ -29,17 +34,41 @@ async fn waiting_ends_by_progress_and_by_the_writers_removal() {
 
     let waiting = tokio::spawn({
         let gate = gate.clone();
-        async move { gate.wait(&split("k/t/0"), 3, &Waits::default()).await }
+        async move { gate.wait(&split("k/t/0"), &Position::Offset(3), &Waits::default()).await }
     });
-    writer.advance([("k/t/0".to_owned(), 2)]);
+    writer.advance([("k/t/0".to_owned(), Position::Offset(2))]);
     tokio::task::yield_now().await;
     assert!(!waiting.is_finished());
-    writer.advance([("k/t/0".to_owned(), 3)]);
-    waiting.await.unwrap();
+    writer.advance([("k/t/0".to_owned(), Position::Offset(3))]);
+    waiting.await.unwrap().unwrap();
 
-    let waiting = tokio::spawn(async move { gate.wait(&split("k/t/0"), 4, &Waits::default()).await });
+    let waiting =
+        tokio::spawn(async move { gate.wait(&split("k/t/0"), &Position::Offset(4), &Waits::default()).await });
     tokio::task::yield_now().await;
     assert!(!waiting.is_finished());
     board.remove("writer");
-    waiting.await.unwrap();
+    waiting.await.unwrap().unwrap();
+}
+
+#[test]
+fn a_topic_that_is_awaited_is_waited_for_and_a_split_that_has_ended_is_not() {
+    let board = ProgressBoard::default();
+    let writer = board.register("writer", Vec::new());
+    writer.advance([]);
+    assert_eq!(pass(&writer.now(), "k/t/0", 1), Pass::Yes, "it does not read the topic");
+    writer.expect("k/t");
+    assert_eq!(pass(&writer.now(), "k/t/0", 1), Pass::Wait);
+
+    writer.advance([("k/s/0".to_owned(), Position::Offset(3))]);
+    writer.end("k/s/0");
+    assert_eq!(pass(&writer.now(), "k/s/0", 99), Pass::Yes);
+    assert_eq!(pass(&writer.now(), "k/s/1", 1), Pass::Wait, "not discovered yet");
+    writer.have_ended(["k/s/1".to_owned()]);
+    assert_eq!(pass(&writer.now(), "k/s/1", 1), Pass::Yes, "a checkpoint has its end");
+}
+
+#[test]
+fn positions_of_another_kind_are_an_error_and_not_a_wait() {
+    let error = lets_pass(&at(&[("k/t/0", 5)]), &split("k/t/0"), &Position::in_file("a", 1)).unwrap_err();
+    assert!(error.message().starts_with("k/t/0: offset 5 and place 1"), "{error}");
 }

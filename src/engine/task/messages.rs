@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
 
 use crate::connectors::{FailureTeller, Split, SplitReader};
 use crate::engine::checkpoint::OperatorDelta;
@@ -40,12 +41,42 @@ pub(crate) enum Report {
     Ended,
 }
 
+/// Splits that tasks have read to their end and passed on, for the coordinator, which looks for what follows them. No channel, so that a
+/// task never waits for a coordinator that waits for it. Their end counts when it is in an epoch ([`BarrierReport::ended`]).
+#[derive(Default)]
+pub(crate) struct EndedSplits {
+    ended: Mutex<Vec<(String, String)>>,
+    changed: Notify,
+}
+
+impl EndedSplits {
+    /// Notes a split of a source, by their ids.
+    pub fn note(&self, source: &str, split: &str) {
+        self.ended.lock().push((source.to_owned(), split.to_owned()));
+        self.changed.notify_one();
+    }
+
+    /// Waits until there are some.
+    pub async fn some(&self) {
+        while self.ended.lock().is_empty() {
+            self.changed.notified().await;
+        }
+    }
+
+    /// Takes them: source and split.
+    pub fn take(&self) -> Vec<(String, String)> {
+        std::mem::take(&mut *self.ended.lock())
+    }
+}
+
 /// What belongs to an epoch in one task.
 pub(crate) struct BarrierReport {
     /// The epoch.
     pub epoch: u64,
     /// Everything before these positions is in the epoch or an earlier one.
     pub positions: Vec<SourcePositions>,
+    /// Splits, each with the id of its source, whose last rows are in it.
+    pub ended: Vec<(String, Split)>,
     /// What changed of the operators' state.
     pub deltas: Vec<OperatorDelta>,
     /// One for each writer.

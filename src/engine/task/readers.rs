@@ -35,8 +35,9 @@ pub(super) type ReadRows = (Vec<ReadBatch>, Vec<(Split, Position)>);
 pub(super) struct Taken {
     /// By place of the source.
     pub ready: BTreeMap<usize, ReadRows>,
-    /// Splits of which nothing more will come, each with the place of its source.
-    pub ended: Vec<(usize, Split)>,
+    /// Splits of which no more will be read, each with the place of its source, and whether it is over for good or only its reading was
+    /// bounded; what was read of them before is in `ready`.
+    pub ended: Vec<(usize, Split, bool)>,
     /// Why no more could be read; what was read before is passed on first, so that less is repeated.
     pub failure: Option<Error>,
 }
@@ -88,9 +89,11 @@ impl Readers {
         let gate = self.gate.clone();
         let waits = self.metrics.waits.clone();
         self.turns.push(Box::pin(async move {
-            let read = reader.next().await;
-            if let Ok(Some(batch)) = &read {
-                gate.wait(&split, batch.position, &waits).await;
+            let mut read = reader.next().await;
+            if let Ok(Some(batch)) = &read
+                && let Err(error) = gate.wait(&split, &batch.position, &waits).await
+            {
+                read = Err(error);
             }
             ReaderTurn { node, split, reader, read }
         }));
@@ -110,14 +113,14 @@ impl Readers {
                     rows += batch.changes.len();
                     bytes += batch.bytes;
                     if let Some(progress) = self.metrics.splits.lock().get_mut(&split.id) {
-                        progress.read = batch.position;
+                        progress.read = batch.position.clone();
                     }
                     let (batches, positions) = ready.entry(node).or_default();
                     batches.push(ReadBatch { split: split.clone(), changes: batch.changes, offsets: batch.offsets });
                     positions.push((split.clone(), batch.position));
                     self.read_next(node, split, reader);
                 }
-                Ok(None) => ended.push((node, split)),
+                Ok(None) => ended.push((node, split, reader.is_over())),
                 Err(error) => {
                     failure = Some(error.context(format!("source {}", split.id)));
                     break;

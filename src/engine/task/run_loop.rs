@@ -12,7 +12,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 
-use super::messages::{BarrierReport, Command, Report};
+use super::messages::{BarrierReport, Command, EndedSplits, Report};
 use super::nodes::{Nodes, Work};
 use super::readers::{ReadBatch, ReaderTurn, Readers, Taken};
 use super::sinks::failed;
@@ -60,6 +60,8 @@ pub(crate) struct TaskParts {
     pub metrics: Arc<JobMetrics>,
     /// Grows whenever something was read, so that an idle job writes no checkpoints.
     pub activity: Arc<AtomicU64>,
+    /// Says which splits were read to their end.
+    pub ended: Arc<EndedSplits>,
     /// From the coordinator.
     pub commands: mpsc::Receiver<Command>,
     /// To the coordinator.
@@ -73,6 +75,11 @@ struct Task {
     readers: Readers,
     /// By place of the source and split id: what was passed on.
     positions: BTreeMap<(usize, String), (Split, Position)>,
+    /// Read to their end and passed on since the last barrier: place of the source, and split.
+    ended: Vec<(usize, Split)>,
+    /// Read to their end, and still part of event time: place of the source, and the split's id. Their children, which may hold rows of
+    /// earlier times, are among the splits that are given out next.
+    leaving: Vec<(usize, String)>,
     /// Passed on since everything held back was given out.
     unnoted: Vec<SourcePositions>,
     /// Whether operators may hold results back.
@@ -113,6 +120,8 @@ pub(crate) async fn run(mut parts: TaskParts) -> Result<()> {
         readers: Readers::new(&parts.job, &parts.read_behind, &parts.metrics),
         parts,
         positions: BTreeMap::new(),
+        ended: Vec::new(),
+        leaving: Vec::new(),
         unnoted: Vec::new(),
         holds_back,
         flush_at: None,
@@ -232,7 +241,12 @@ impl Task {
                 }
                 self.readers.read_next(node, split, reader);
             }
-            Command::Assigned => self.idle_without_splits().await?,
+            Command::Assigned => {
+                for (place, split) in std::mem::take(&mut self.leaving) {
+                    self.parts.nodes.leave(place, &Upstream::Split(split)).await?;
+                }
+                self.idle_without_splits().await?;
+            }
             Command::NoMoreSplits => self.parts.reads = false,
             Command::Barrier(epoch) => self.epoch = Some(epoch),
             Command::Decided => self.parts.nodes.send_deferred().await?,
@@ -269,12 +283,19 @@ impl Task {
             }
             self.advance_event_time(place, &batches).await?;
             for (split, position) in &positions {
-                self.positions.insert((place, split.id.clone()), (split.clone(), *position));
+                self.positions.insert((place, split.id.clone()), (split.clone(), position.clone()));
             }
             self.unnoted.push((source, positions));
         }
-        for (place, split) in ended {
-            self.parts.nodes.leave(place, &Upstream::Split(split.id)).await?;
+        for (place, split, is_over) in ended {
+            if !is_over {
+                self.parts.nodes.leave(place, &Upstream::Split(split.id)).await?;
+                continue;
+            }
+            self.positions.remove(&(place, split.id.clone()));
+            self.parts.ended.note(&self.parts.nodes.all[place].id, &split.id);
+            self.leaving.push((place, split.id.clone()));
+            self.ended.push((place, split));
         }
         self.parts.activity.fetch_add(1, Ordering::Relaxed);
         if let Some(failure) = failure {
@@ -388,7 +409,7 @@ impl Task {
                 Work::Sink(sink) => Some(sink.ticket),
                 _ => None,
             });
-            ledger.note(tickets.collect(), positions);
+            ledger.note(tickets.collect(), positions)?;
         }
         Ok(())
     }
@@ -435,10 +456,12 @@ impl Task {
             .into_iter()
             .map(|(place, positions)| (self.parts.nodes.all[place].id.clone(), positions))
             .collect();
+        let ended = std::mem::take(&mut self.ended);
+        let ended = ended.into_iter().map(|(place, split)| (self.parts.nodes.all[place].id.clone(), split)).collect();
         self.parts.inputs.resume();
         self.epoch = None;
         self.show_state_sizes();
-        self.report(Report::Barrier(BarrierReport { epoch, positions, deltas, tickets, stall })).await
+        self.report(Report::Barrier(BarrierReport { epoch, positions, ended, deltas, tickets, stall })).await
     }
 
     /// Brings the nodes' counters of state up to date.

@@ -169,6 +169,7 @@ fn start() -> Running {
         ledger: None,
         metrics: Arc::clone(&metrics),
         activity: Arc::<AtomicU64>::default(),
+        ended: Arc::default(),
         commands: commands_seen,
         reports,
         clock: Arc::new(clock.clone()),

@@ -2,7 +2,7 @@
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use crate::connectors::{Position, SkippedRecords};
+use crate::connectors::SkippedRecords;
 use crate::error::{Error, Result, SqlState};
 use crate::jobs::RestingPlace;
 use crate::sql::parser::Cursor;
@@ -21,7 +21,7 @@ pub enum Skip {
 pub struct Target {
     topic: Option<String>,
     partition: i32,
-    offset: Position,
+    offset: i64,
 }
 
 impl Skip {
@@ -102,7 +102,13 @@ impl Target {
                 });
             }
         };
-        let from = place.positions[split];
+        let position = &place.positions[split];
+        let Some(from) = position.offset() else {
+            return Err(Error::invalid(format!(
+                "job \"{job}\" rests at {} of {split}, which has no offsets",
+                position.described()
+            )));
+        };
         if self.offset <= from {
             return Err(Error::invalid(format!(
                 "offset {} of {split} is not behind offset {from}, where job \"{job}\" rests",

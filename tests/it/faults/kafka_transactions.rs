@@ -96,7 +96,7 @@ async fn prepare(transactions: &Arc<dyn Transactions>, writer: &mut Box<dyn Sink
 }
 
 fn decision(epoch: u64) -> Decision {
-    Decision { epoch, positions: BTreeMap::new(), checksum: 7, logs: BTreeMap::new() }
+    Decision { epoch, positions: BTreeMap::new(), checksum: 7, logs: BTreeMap::new(), enumerators: BTreeMap::new() }
 }
 
 const ONE: &str = r#"{"id":1}"#;

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::consumer::{Event, PartitionQueue};
 use super::rows::RowReader;
 use crate::connectors::metrics::ConnectorMetrics;
+use crate::connectors::position::Position;
 use crate::connectors::skipped_records::SkippedRecords;
 use crate::connectors::source::SourceBatch;
 use crate::error::{Error, ErrorKind, Result};
@@ -165,7 +166,8 @@ impl Reading {
         self.given += changes.len();
         ConnectorMetrics::add(&self.read.metrics.rows, changes.len());
         self.read.metrics.bytes.fetch_add(bytes, Ordering::Relaxed);
-        Ok(Step::Batch(SourceBatch { changes, position: self.read.position, bytes, offsets }))
+        let position = Position::Offset(self.read.position);
+        Ok(Step::Batch(SourceBatch { changes, position, bytes, offsets }))
     }
 
     fn receive(&mut self, max: usize, timeout: Duration, bytes: &mut u64) -> Result<usize> {

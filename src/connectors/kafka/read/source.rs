@@ -11,17 +11,20 @@ use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::consumer::Consumer;
-use super::offsets;
+use super::enumerator::KafkaEnumerator;
+use super::offsets::{self, Offsets};
+use super::partition::{blocking, parse_split, shared};
 use super::reader::{self, Batches, Read};
 use super::rows::RowReader;
 use crate::changelog::Changelog;
-use crate::connectors::kafka::client::{self, REQUEST_TIMEOUT};
+use crate::connectors::enumerator::{Restored, SplitEnumerator};
 use crate::connectors::kafka::options::KafkaOptions;
-use crate::connectors::kafka::range::Bounded;
+use crate::connectors::kafka::range::{Bounded, Startup};
 use crate::connectors::log_identity::SplitLog;
-use crate::connectors::source::{Awaited, Source, SourceBatch, SplitReader, SplitRequest, ToldAs};
-use crate::connectors::split::{Position, Split};
-use crate::error::{Error, ErrorKind, Result};
+use crate::connectors::position::Position;
+use crate::connectors::source::{Source, SourceBatch, SplitReader, SplitRequest, ToldAs};
+use crate::connectors::split::{Split, Start};
+use crate::error::{Error, Result};
 
 /// How long the broker may take to say which logs there are; it is asked again and again.
 const LOGS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,48 +38,12 @@ pub(crate) struct KafkaSource {
     group: String,
     /// The consumer that the open readers share.
     consumer: Arc<Mutex<Weak<Consumer>>>,
-    /// What the last look did not find.
-    missing: Arc<Mutex<Missing>>,
-}
-
-/// Topics that were not there, and the consumer that looked, kept so that the next look needs no new one.
-#[derive(Default)]
-struct Missing {
-    topics: Vec<String>,
-    _looks_again: Option<Arc<Consumer>>,
 }
 
 impl KafkaSource {
     pub fn new(options: Arc<KafkaOptions>) -> Self {
-        Self { group: options.group_id.clone(), options, consumer: Arc::default(), missing: Arc::default() }
+        Self { group: options.group_id.clone(), options, consumer: Arc::default() }
     }
-}
-
-/// The consumer in use if it suits, else a new one, which is then the one in use.
-fn shared(
-    options: &KafkaOptions,
-    group: &str,
-    slot: &Mutex<Weak<Consumer>>,
-    suits: impl Fn(&Consumer) -> bool,
-) -> Result<Arc<Consumer>> {
-    let mut slot = slot.lock();
-    if let Some(consumer) = slot.upgrade().filter(|consumer| suits(consumer)) {
-        return Ok(consumer);
-    }
-    let config = client::stream_config(&options.bootstrap_servers, &options.properties, group);
-    let consumer = Consumer::start(&config)?;
-    *slot = Arc::downgrade(&consumer);
-    Ok(consumer)
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Error::internal(format!("a request to Kafka: {error}")))?
-}
-
-fn parse_split(id: &str) -> Result<(String, i32)> {
-    id.rsplit_once('/')
-        .and_then(|(topic, partition)| Some((topic.to_owned(), partition.parse().ok()?)))
-        .ok_or_else(|| Error::corrupt(format!("\"{id}\" is no split of a Kafka source")))
 }
 
 #[async_trait]
@@ -96,7 +63,7 @@ impl Source for KafkaSource {
         // A job of the same name that is made later is another one.
         let short_id = job_id.get(..8).unwrap_or(job_id);
         let (options, group) = (self.options.clone(), format!("streamgate-{job}-{short_id}"));
-        Some(Arc::new(Self { options, group, consumer: Arc::default(), missing: Arc::default() }))
+        Some(Arc::new(Self { options, group, consumer: Arc::default() }))
     }
 
     fn told_as(&self) -> Vec<ToldAs> {
@@ -116,68 +83,36 @@ impl Source for KafkaSource {
         self.options.discovery_interval.filter(|_| !self.is_bounded())
     }
 
-    async fn splits(&self) -> Result<Vec<Split>> {
+    fn enumerator(&self, restored: Restored<'_>) -> Result<Box<dyn SplitEnumerator>> {
         let (options, group, slot) = (self.options.clone(), self.group.clone(), self.consumer.clone());
-        let missing = self.missing.clone();
-        blocking(move || {
-            let consumer = shared(&options, &group, &slot, |_| true)?;
-            let (mut splits, mut absent) = (Vec::new(), Vec::new());
-            for topic in &options.topics {
-                let partitions = match offsets::partitions(&consumer, topic, REQUEST_TIMEOUT) {
-                    Ok(partitions) => partitions,
-                    // What a bounded source reads is settled when it begins: it begins when all is there.
-                    Err(error) if error.kind() == ErrorKind::NotFound && options.bounded == Bounded::No => {
-                        absent.push(topic.clone());
-                        continue;
-                    }
-                    Err(error) => return Err(error),
-                };
-                for partition in partitions {
-                    if let Bounded::Offsets(given) = &options.bounded
-                        && !given.contains_key(&partition)
-                    {
-                        continue;
-                    }
-                    splits.push(Split {
-                        id: format!("{topic}/{partition}"),
-                        resource: format!("{}/{partition}", options.resource(topic)),
-                        group: Some(group.clone()),
-                    });
-                }
-            }
-            let looks_again = (!absent.is_empty()).then_some(consumer);
-            *missing.lock() = Missing { topics: absent, _looks_again: looks_again };
-            Ok(splits)
-        })
-        .await
-    }
-
-    fn awaited(&self) -> Vec<Awaited> {
-        let awaited = |topic: &String| Awaited {
-            what: format!("topic \"{topic}\""),
-            split_prefix: format!("{topic}/"),
-            resource: self.options.resource(topic),
-        };
-        self.missing.lock().topics.iter().map(awaited).collect()
+        Ok(Box::new(KafkaEnumerator::restore(options, group, slot, &restored)?))
     }
 
     async fn open(&self, request: SplitRequest<'_>) -> Result<Box<dyn SplitReader>> {
-        let SplitRequest { split, position, end: given_end, skips, projection, metrics } = request;
+        let SplitRequest { split, start, end: given_end, skips, projection, metrics } = request;
         let skips: Vec<_> = skips.iter().filter(|skip| skip.split == split.id).cloned().collect();
         let (topic, partition) = parse_split(&split.id)?;
+        // Either an offset, or what leads to one.
+        let (given_start, startup) = match start {
+            Start::At(position) => (Some(position.expect_offset(&split.id)?), Startup::Earliest),
+            Start::Beginning => (None, Startup::Earliest),
+            Start::AsDeclared => (None, self.options.startup.clone()),
+        };
+        let given_end = given_end.map(|end| end.expect_offset(&split.id)).transpose()?;
         let (options, group, slot) = (self.options.clone(), self.group.clone(), self.consumer.clone());
         let rows = RowReader::new(&options, projection)?;
         blocking(move || {
             let consumer = shared(&options, &group, &slot, |consumer| consumer.can_open(&topic, partition))?;
             let ids = [partition];
-            let start = match position {
-                Some(position) => position,
-                None => *offsets::starts(&consumer, &topic, &ids, &options.startup)?
-                    .get(&partition)
-                    .ok_or_else(|| Error::not_found(format!("topic \"{topic}\" has no partition {partition}")))?,
+            let of_partition = |offsets: Offsets| {
+                let offset = offsets.get(&partition).copied();
+                offset.ok_or_else(|| Error::not_found(format!("topic \"{topic}\" has no partition {partition}")))
             };
-            let end = offsets::ends(&consumer, &topic, &ids, &options.bounded)?
-                .map(|ends| ends.get(&partition).copied().unwrap_or(0));
+            let start = match given_start {
+                Some(offset) => offset,
+                None => of_partition(offsets::starts(&consumer, &topic, &ids, &startup)?)?,
+            };
+            let end = offsets::ends(&consumer, &topic, &ids, &options.bounded)?.map(of_partition).transpose()?;
             let end = end.into_iter().chain(given_end).min();
             let batches = if end.is_some_and(|end| start >= end) {
                 reader::ended()
@@ -195,7 +130,7 @@ impl Source for KafkaSource {
                     metrics,
                 })?
             };
-            Ok(Box::new(KafkaReader { batches, position: start }) as Box<dyn SplitReader>)
+            Ok(Box::new(KafkaReader { batches, position: Position::Offset(start) }) as Box<dyn SplitReader>)
         })
         .await
     }
@@ -222,7 +157,7 @@ impl Source for KafkaSource {
         let (options, group, slot) = (self.options.clone(), self.group.clone(), self.consumer.clone());
         blocking(move || {
             let consumer = shared(&options, &group, &slot, |_| true)?;
-            let mut ends: HashMap<String, offsets::Offsets> = HashMap::new();
+            let mut ends: HashMap<String, Offsets> = HashMap::new();
             let topics: BTreeSet<&String> = partitions.iter().map(|(topic, _)| topic).collect();
             for topic in topics {
                 let ids: Vec<i32> =
@@ -232,7 +167,7 @@ impl Source for KafkaSource {
             let end = |(topic, partition): &(String, i32)| {
                 ends.get(topic)
                     .and_then(|ends| ends.get(partition))
-                    .copied()
+                    .map(|end| Position::Offset(*end))
                     .ok_or_else(|| Error::not_found(format!("topic \"{topic}\" has no partition {partition}")))
             };
             partitions.iter().map(end).collect()
@@ -243,9 +178,9 @@ impl Source for KafkaSource {
     async fn commit(&self, positions: &[(Split, Position)]) -> Result<()> {
         // Nobody reads any more: then nobody looks at the lag.
         let Some(consumer) = self.consumer.lock().upgrade() else { return Ok(()) };
-        let mut latest: HashMap<&str, Position> = HashMap::new();
+        let mut latest: HashMap<&str, i64> = HashMap::new();
         for (split, position) in positions {
-            latest.insert(&split.id, *position);
+            latest.insert(&split.id, position.expect_offset(&split.id)?);
         }
         let mut list = TopicPartitionList::with_capacity(latest.len());
         for (id, position) in latest {
@@ -269,13 +204,13 @@ struct KafkaReader {
 #[async_trait]
 impl SplitReader for KafkaReader {
     fn position(&self) -> Position {
-        self.position
+        self.position.clone()
     }
 
     async fn next(&mut self) -> Result<Option<SourceBatch>> {
         let next = self.batches.next().await?;
         if let Some(batch) = &next {
-            self.position = batch.position;
+            self.position = batch.position.clone();
         }
         Ok(next)
     }

@@ -25,7 +25,8 @@ use super::tickets::{Room, Ticket, Tickets};
 use super::transactional_producer::{GroupOffsets, TransactionalProducer};
 use crate::connectors::bad_rows::BadRows;
 use crate::connectors::kafka::options::{KafkaOptions, TransactionOptions};
-use crate::connectors::split::{Position, Split};
+use crate::connectors::position::Position;
+use crate::connectors::split::Split;
 use crate::connectors::transactions::{Decision, Transactional, Transactions};
 use crate::error::{Error, ErrorKind, Result, SqlState};
 use crate::fault;
@@ -437,8 +438,9 @@ fn offsets_by_group(options: &KafkaOptions, committed: &[(Split, Position)]) -> 
             && let Some(place) = split.resource.strip_prefix(&cluster)
             && let Some((topic, partition)) = place.rsplit_once('/')
             && let Ok(partition) = partition.parse()
+            && let Some(offset) = position.offset()
         {
-            groups.entry(group.clone()).or_default().insert((topic.to_owned(), partition), *position);
+            groups.entry(group.clone()).or_default().insert((topic.to_owned(), partition), offset);
         }
     }
     groups

@@ -1,4 +1,5 @@
 use super::*;
+use crate::connectors::Position;
 
 fn log(id: &str) -> LogIdentity {
     LogIdentity { id: Some(id.to_owned()), ..LogIdentity::default() }
@@ -14,7 +15,7 @@ fn known(id: &str) -> Logs {
 }
 
 fn positions() -> Positions {
-    Positions::from([("source".to_owned(), [("orders/0".to_owned(), 400)].into())])
+    Positions::from([("source".to_owned(), [("orders/0".to_owned(), Position::Offset(400))].into())])
 }
 
 #[test]

@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::connectors::Position;
 
 fn manifest(epoch: u64, origin: Origin) -> Manifest {
-    let positions = BTreeMap::from([("source-0".to_owned(), BTreeMap::from([("t/0".to_owned(), epoch as i64 * 10)]))]);
+    let position = Position::Offset(epoch as i64 * 10);
+    let positions = BTreeMap::from([("source-0".to_owned(), BTreeMap::from([("t/0".to_owned(), position)]))]);
     let mut manifest = Manifest::new("job", epoch, positions, Vec::new());
     manifest.origin = origin;
     manifest.encode().unwrap();
@@ -16,6 +18,7 @@ fn decision(manifest: &Manifest) -> Decision {
         positions: manifest.positions.clone(),
         checksum: manifest.checksum(),
         logs: manifest.logs.clone(),
+        enumerators: manifest.enumerators.clone(),
     }
 }
 

@@ -1,10 +1,11 @@
 use super::*;
+use crate::connectors::Position;
 use crate::error::RecordPlace;
 
 fn place(record: Option<(&str, i64)>, positions: &[(&str, i64)]) -> RestingPlace {
     RestingPlace {
         record: record.map(|(split, offset)| RecordPlace { split: split.to_owned(), offset }),
-        positions: positions.iter().map(|(split, offset)| ((*split).to_owned(), *offset)).collect(),
+        positions: positions.iter().map(|(split, offset)| ((*split).to_owned(), Position::Offset(*offset))).collect(),
     }
 }
 
@@ -32,6 +33,10 @@ fn an_offset_is_behind_where_the_job_rests() {
     ] {
         assert_eq!(skip.records("j", &rests).unwrap_err().message(), text);
     }
+    let mut files = place(None, &[]);
+    files.positions.insert("orders/0".to_owned(), Position::in_file("a.csv", 3));
+    let text = "job \"j\" rests at place 3 of file \"a.csv\" of orders/0, which has no offsets";
+    assert_eq!(to(None, 0, 5).records("j", &files).unwrap_err().message(), text);
     let several = place(None, &[("orders/0", 7), ("a/b/0", 9)]);
     assert!(to(None, 0, 10).records("j", &several).unwrap_err().message().contains("several topics"));
     assert_eq!(to(Some("a/b"), 0, 10).records("j", &several).unwrap()[0].from, 9);

@@ -85,9 +85,24 @@ impl Job {
 }
 
 fn decision(epoch: u64) -> Decision {
-    let positions =
-        BTreeMap::from([("orders".to_owned(), BTreeMap::from([("orders/0".to_owned(), epoch as i64 * 10)]))]);
-    Decision { epoch, positions, checksum: 7, logs: Default::default() }
+    let position = Position::Offset(epoch as i64 * 10);
+    let positions = BTreeMap::from([("orders".to_owned(), BTreeMap::from([("orders/0".to_owned(), position)]))]);
+    Decision { epoch, positions, checksum: 7, logs: Default::default(), enumerators: Default::default() }
+}
+
+#[test]
+fn a_progress_record_of_a_former_version_is_read_and_written_as_it_was() {
+    let before = r#"{"owner":"o","decision":{"epoch":4,"positions":{"source-0":{"orders/0":40}},"checksum":7}}"#;
+    let record: ProgressRecord = serde_json::from_str(before).unwrap();
+    let decision = record.decision.as_ref().unwrap();
+    assert_eq!(decision.positions["source-0"]["orders/0"], Position::Offset(40));
+    assert!(decision.enumerators.is_empty());
+    assert_eq!(serde_json::to_string(&record).unwrap(), before);
+    // One of a source whose positions are no integers.
+    let text = before.replace("40}}", r#"{"sequence":"0012345678901234567890123456789012345678"}}}"#);
+    let text = text.replace("\"checksum\":7", r#""checksum":7,"enumerators":{"source-0":{"over":["a"]}}"#);
+    let record: ProgressRecord = serde_json::from_str(&text).unwrap();
+    assert_eq!(serde_json::to_string(&record).unwrap(), text);
 }
 
 async fn write(writer: &mut Box<dyn SinkWriter>, ids: std::ops::Range<i32>) -> u64 {
@@ -250,9 +265,9 @@ async fn offsets_of_the_same_cluster_are_committed_with_the_epoch() {
     writer.barrier(1).await.unwrap();
     transactions.flush(1).await.unwrap();
     let committed = [
-        (split(&cluster, 0, Some(&group)), 5),
-        (split("kafka://elsewhere:9092", 0, Some(&group)), 6),
-        (split("datagen://d", 0, None), 7),
+        (split(&cluster, 0, Some(&group)), Position::Offset(5)),
+        (split("kafka://elsewhere:9092", 0, Some(&group)), Position::Offset(6)),
+        (split("datagen://d", 0, None), Position::Offset(7)),
     ];
     transactions.commit(&decision(1), &committed).await.unwrap();
     let reader: BaseConsumer = client().set("group.id", &group).create().unwrap();
