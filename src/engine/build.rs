@@ -9,6 +9,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use super::checkpoint::coordinator::{Coordinator, DiscoveryState};
 use super::checkpoint::sources::{SourceState, Splits};
@@ -93,7 +94,8 @@ pub(super) async fn build(context: &JobContext, tables: &Tables, start: Start<'_
         if let Some(ledger) = &ledger {
             follow(&parts, ledger, &mut running);
         }
-        running.spawn(task::run(parts));
+        let span = tracing::info_span!("task", number = running.len());
+        running.spawn(task::run(parts).instrument(span));
     }
     Ok(Coordinator {
         job: context.job.clone(),

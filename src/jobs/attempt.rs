@@ -2,6 +2,7 @@
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tracing::Instrument;
 
 use super::starts::{self, Starts};
 use crate::engine::checkpoint::ending::{Ended, SAVEPOINT_TIMEOUT, Wanted, stopped_before_running};
@@ -34,7 +35,8 @@ pub async fn run(
     let proven = starts::proven(&metrics);
     tokio::pin!(proven);
     // A task of its own, so that a panic ends it and nothing else.
-    let mut task = runtime.spawn(run::run(context, wanted));
+    let span = tracing::info_span!("job", name = context.job);
+    let mut task = runtime.spawn(run::run(context, wanted).instrument(span));
     let mut is_proven = false;
     let ended = loop {
         tokio::select! {

@@ -500,6 +500,9 @@ async fn a_job_counts_deletes_that_have_the_key_only_and_goes_over_definitions_o
     world.until(of_operators, &["1"]).await;
     let shown = world.query("SHOW JOBS").await.join(" ").replace('\n', " ");
     assert!(shown.contains("changes without their row 1"), "{shown}");
+    let log = world.server.log();
+    let said = log.lines().find(|line| line.contains("takes back a row that is not there") && line.contains("by_name"));
+    assert!(said.is_some_and(|line| line.contains(r#"job{name="by_name"}:task{number="#)), "{log}");
     world.execute("DROP JOB by_name").await;
     world.until("SELECT rows_in, skipped, unmatched_changes FROM streamgate.jobs", &["5|0|1"]).await;
 

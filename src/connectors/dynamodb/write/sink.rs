@@ -11,6 +11,7 @@ use futures::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::batch_write;
 use super::direct_call::DirectCall;
@@ -85,7 +86,7 @@ impl Sink for DynamoDbSink {
             progress,
             refused: Mutex::new(None),
         };
-        let task = AbortOnDropHandle::new(tokio::spawn(sender.run()));
+        let task = AbortOnDropHandle::new(tokio::spawn(sender.run().in_current_span()));
         Ok(Box::new(Writer {
             table: self.table.clone(),
             metrics: context.metrics.clone(),

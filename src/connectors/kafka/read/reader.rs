@@ -70,9 +70,10 @@ impl Batches {
 pub(crate) fn start(read: Read) -> Result<Batches> {
     let (sender, receiver) = mpsc::channel(2);
     let (topic, partition) = read.queue.name();
+    let span = tracing::Span::current();
     std::thread::Builder::new()
         .name(format!("kafka {topic}/{partition}"))
-        .spawn(move || run(Reading { read, pending: None, skipped: 0, given: 0 }, &sender))
+        .spawn(move || span.in_scope(|| run(Reading { read, pending: None, skipped: 0, given: 0 }, &sender)))
         .map_err(|error| Error::unavailable(format!("cannot start a thread: {error}")))?;
     Ok(Batches { receiver, has_ended: false })
 }
