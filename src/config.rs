@@ -277,21 +277,8 @@ impl Config {
         }
         let places = Places::new(&folders, hosts.as_deref(), own_hosts(&kafka, &dynamodb))
             .map_err(|error| error.context("allowed_folders"))?;
-        let message = s.max_message_size.or(file.max_message_size).map_or(DEFAULT_MAX_MESSAGE_SIZE, |size| size.0);
-        if !MAX_MESSAGE_SIZE.contains(&message) {
-            return Err(Error::invalid(format!("max_message_size of {message} bytes is not possible"))
-                .hint("It is between 16 kb and 1 GiB less a byte, Postgres' bound."));
-        }
-        let available = memory_size::available();
-        let query_memory = s.query_memory.or(file.query_memory).map_or(available / 2, |size| size.0);
-        if query_memory > available {
-            let message = format!("query_memory of {query_memory} bytes is more than the {available} that are there");
-            return Err(Error::invalid(message).hint("Half of it is the default."));
-        }
-        if query_memory < QUERY_MEMORY_MIN {
-            return Err(Error::invalid(format!("query_memory of {query_memory} bytes is too little"))
-                .hint("Queries need 64 mb at least."));
-        }
+        let message = message_bytes(s.max_message_size.or(file.max_message_size))?;
+        let query_memory = query_memory_bytes(s.query_memory.or(file.query_memory))?;
         Ok(Self {
             listen,
             data_dir,
@@ -326,6 +313,31 @@ impl Config {
         }
         Ok(places)
     }
+}
+
+/// The largest message's size; absent: the default.
+fn message_bytes(size: Option<MemorySize>) -> Result<u64> {
+    let message = size.map_or(DEFAULT_MAX_MESSAGE_SIZE, |size| size.0);
+    if !MAX_MESSAGE_SIZE.contains(&message) {
+        return Err(Error::invalid(format!("max_message_size of {message} bytes is not possible"))
+            .hint("It is between 16 kb and 1 GiB less a byte, Postgres' bound."));
+    }
+    Ok(message)
+}
+
+/// Memory of all queries together; absent: half of what is there.
+fn query_memory_bytes(size: Option<MemorySize>) -> Result<u64> {
+    let available = memory_size::available();
+    let query_memory = size.map_or(available / 2, |size| size.0);
+    if query_memory > available {
+        let message = format!("query_memory of {query_memory} bytes is more than the {available} that are there");
+        return Err(Error::invalid(message).hint("Half of it is the default."));
+    }
+    if query_memory < QUERY_MEMORY_MIN {
+        return Err(Error::invalid(format!("query_memory of {query_memory} bytes is too little"))
+            .hint("Queries need 64 mb at least."));
+    }
+    Ok(query_memory)
 }
 
 fn at_least_one(name: &str, count: usize) -> Result<usize> {

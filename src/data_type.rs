@@ -1,13 +1,16 @@
 //! Type names of Flink and Postgres, to Arrow and back. Knows no values.
 //! `FLOAT` is Flink's (four bytes). A NUMERIC without precision is (10, 0) in declarations and unconstrained in queries.
 
+mod printed;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Field, Fields, IntervalUnit, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 
 use crate::error::{Error, Result, SqlState};
+pub use printed::{to_flink, to_postgres};
 
 /// Precision of a numeric without type modifier, see [`unconstrained_numeric`].
 pub const NUMERIC_PRECISION: u8 = 76;
@@ -385,26 +388,8 @@ impl TypeReader<'_> {
                 }
             }
             "TIMESTAMP_LTZ" | "TIMESTAMPTZ" => DataType::Timestamp(unit_of(self.precision(6, 9)?), Some("UTC".into())),
-            "ARRAY" => {
-                self.expect('<')?;
-                let from = self.next;
-                let (element, nullable) = self.element()?;
-                let item = self.field("item", element, nullable, from);
-                self.expect('>')?;
-                DataType::List(Arc::new(item))
-            }
-            "MAP" => {
-                self.expect('<')?;
-                let from = self.next;
-                let (key, _) = self.element()?;
-                let key = self.field("key", key, false, from);
-                self.expect(',')?;
-                let from = self.next;
-                let (value, nullable) = self.element()?;
-                let value = self.field("value", value, nullable, from);
-                self.expect('>')?;
-                map_of(key, value)
-            }
+            "ARRAY" => self.array()?,
+            "MAP" => self.map()?,
             "ROW" => self.row()?,
             "MULTISET" | "INTERVAL" | "RAW" | "VARIANT" => {
                 return Err(Error::unsupported(format!("type {word} cannot be used for columns yet"))
@@ -445,6 +430,28 @@ impl TypeReader<'_> {
         } else {
             DataType::Decimal256(precision, scale)
         })
+    }
+
+    fn array(&mut self) -> Result<DataType> {
+        self.expect('<')?;
+        let from = self.next;
+        let (element, nullable) = self.element()?;
+        let item = self.field("item", element, nullable, from);
+        self.expect('>')?;
+        Ok(DataType::List(Arc::new(item)))
+    }
+
+    fn map(&mut self) -> Result<DataType> {
+        self.expect('<')?;
+        let from = self.next;
+        let (key, _) = self.element()?;
+        let key = self.field("key", key, false, from);
+        self.expect(',')?;
+        let from = self.next;
+        let (value, nullable) = self.element()?;
+        let value = self.field("value", value, nullable, from);
+        self.expect('>')?;
+        Ok(map_of(key, value))
     }
 
     fn row(&mut self) -> Result<DataType> {
@@ -492,109 +499,6 @@ pub fn list_of(element: DataType, nullable: bool) -> DataType {
 fn map_of(key: Field, value: Field) -> DataType {
     let entries = Fields::from(vec![key, value]);
     DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
-}
-
-fn precision_of(unit: &TimeUnit) -> u8 {
-    match unit {
-        TimeUnit::Second => 0,
-        TimeUnit::Millisecond => 3,
-        TimeUnit::Microsecond => 6,
-        TimeUnit::Nanosecond => 9,
-    }
-}
-
-/// Prints a type as Flink writes it; [`parse`] reads it back.
-pub fn to_flink(data_type: &DataType) -> String {
-    let element = |field: &Field| {
-        format!("{}{}", to_flink(field.data_type()), if field.is_nullable() { "" } else { " NOT NULL" })
-    };
-    match data_type {
-        DataType::Boolean => "BOOLEAN".to_owned(),
-        DataType::Int8 => "TINYINT".to_owned(),
-        DataType::Int16 | DataType::UInt8 => "SMALLINT".to_owned(),
-        DataType::Int32 | DataType::UInt16 => "INT".to_owned(),
-        DataType::Int64 | DataType::UInt32 => "BIGINT".to_owned(),
-        DataType::UInt64 => "DECIMAL(20, 0)".to_owned(),
-        DataType::Float16 | DataType::Float32 => "FLOAT".to_owned(),
-        DataType::Float64 => "DOUBLE".to_owned(),
-        DataType::Decimal32(p, s)
-        | DataType::Decimal64(p, s)
-        | DataType::Decimal128(p, s)
-        | DataType::Decimal256(p, s) => format!("DECIMAL({p}, {s})"),
-        DataType::Null | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "STRING".to_owned(),
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
-            "BYTES".to_owned()
-        }
-        DataType::Date32 | DataType::Date64 => "DATE".to_owned(),
-        DataType::Time32(unit) | DataType::Time64(unit) => format!("TIME({})", precision_of(unit)),
-        DataType::Timestamp(unit, None) => format!("TIMESTAMP({})", precision_of(unit)),
-        DataType::Timestamp(unit, Some(_)) => format!("TIMESTAMP_LTZ({})", precision_of(unit)),
-        DataType::List(field)
-        | DataType::LargeList(field)
-        | DataType::ListView(field)
-        | DataType::LargeListView(field)
-        | DataType::FixedSizeList(field, _) => format!("ARRAY<{}>", element(field)),
-        DataType::Map(entries, _) => match entries.data_type() {
-            DataType::Struct(fields) if fields.len() == 2 => {
-                format!("MAP<{}, {}>", to_flink(fields[0].data_type()), element(&fields[1]))
-            }
-            _ => "MAP<STRING, STRING>".to_owned(),
-        },
-        DataType::Struct(fields) => {
-            let fields: Vec<String> = fields
-                .iter()
-                .map(|field| format!("`{}` {}", field.name().replace('`', "``"), element(field)))
-                .collect();
-            format!("ROW<{}>", fields.join(", "))
-        }
-        DataType::Dictionary(_, value) => to_flink(value),
-        DataType::Interval(IntervalUnit::YearMonth) => "INTERVAL YEAR TO MONTH".to_owned(),
-        DataType::Interval(_) | DataType::Duration(_) => "INTERVAL DAY TO SECOND".to_owned(),
-        other => other.to_string(),
-    }
-}
-
-/// Prints a type as Postgres' `format_type` does.
-pub fn to_postgres(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Boolean => "boolean".to_owned(),
-        DataType::Int8 | DataType::Int16 | DataType::UInt8 => "smallint".to_owned(),
-        DataType::Int32 | DataType::UInt16 => "integer".to_owned(),
-        DataType::Int64 | DataType::UInt32 => "bigint".to_owned(),
-        DataType::UInt64 => "numeric(20,0)".to_owned(),
-        DataType::Float16 | DataType::Float32 => "real".to_owned(),
-        DataType::Float64 => "double precision".to_owned(),
-        other if is_unconstrained_numeric(other) => "numeric".to_owned(),
-        DataType::Decimal32(p, s)
-        | DataType::Decimal64(p, s)
-        | DataType::Decimal128(p, s)
-        | DataType::Decimal256(p, s) => format!("numeric({p},{s})"),
-        DataType::Null | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text".to_owned(),
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
-            "bytea".to_owned()
-        }
-        DataType::Date32 | DataType::Date64 => "date".to_owned(),
-        DataType::Time32(unit) | DataType::Time64(unit) => {
-            format!("time({}) without time zone", precision_of(unit).min(6))
-        }
-        DataType::Timestamp(unit, zone) => {
-            let precision = match precision_of(unit) {
-                precision @ 0..6 => format!("({precision})"),
-                _ => String::new(),
-            };
-            format!("timestamp{precision} {} time zone", if zone.is_some() { "with" } else { "without" })
-        }
-        DataType::List(field)
-        | DataType::LargeList(field)
-        | DataType::ListView(field)
-        | DataType::LargeListView(field)
-        | DataType::FixedSizeList(field, _) => format!("{}[]", to_postgres(field.data_type())),
-        DataType::Map(..) => "jsonb".to_owned(),
-        DataType::Struct(_) => "record".to_owned(),
-        DataType::Dictionary(_, value) => to_postgres(value),
-        DataType::Interval(_) | DataType::Duration(_) => "interval".to_owned(),
-        other => other.to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -144,32 +144,9 @@ impl Snapshot {
     pub fn apply(&mut self, change: &Change) -> Result<()> {
         match change {
             Change::CreateSchema { database, schema, comment } => {
-                let entry = self.databases.get_mut(database).ok_or_else(|| {
-                    Error::not_found(format!("database \"{database}\" does not exist"))
-                        .code(SqlState::InvalidCatalogName)
-                })?;
-                if entry.schemas.contains_key(schema) {
-                    return Err(
-                        Error::invalid(format!("schema \"{schema}\" already exists")).code(SqlState::DuplicateSchema)
-                    );
-                }
-                let new = SchemaEntry { comment: comment.clone(), ..SchemaEntry::default() };
-                entry.schemas.insert(schema.clone(), new);
+                self.create_schema(database, schema, comment.clone())?
             }
-            Change::DropSchema { database, schema, cascade } => {
-                let entry = self.schema_mut(database, schema)?;
-                let is_empty = entry.tables.is_empty() && entry.views.is_empty() && entry.functions.is_empty();
-                if !is_empty && !cascade {
-                    return Err(Error::invalid(format!(
-                        "cannot drop schema {schema} because other objects depend on it"
-                    ))
-                    .code(SqlState::DependentObjectsStillExist)
-                    .hint("Use DROP … CASCADE to drop them too."));
-                }
-                if let Some(database) = self.databases.get_mut(database) {
-                    database.schemas.remove(schema);
-                }
-            }
+            Change::DropSchema { database, schema, cascade } => self.drop_schema(database, schema, *cascade)?,
             Change::CreateTable { database, schema, name, entry } => {
                 self.refuse_taken_relation(database, schema, name)?;
                 let mut entry = entry.as_ref().clone();
@@ -184,13 +161,7 @@ impl Snapshot {
                 }
             }
             Change::CreateView { database, schema, name, entry, replace } => {
-                let old = self.schema_mut(database, schema)?.views.get(name).map(|view| view.oid);
-                if !(*replace && old.is_some()) {
-                    self.refuse_taken_relation(database, schema, name)?;
-                }
-                let mut entry = entry.as_ref().clone();
-                entry.oid = old.unwrap_or_else(|| self.give_oid());
-                self.schema_mut(database, schema)?.views.insert(name.clone(), entry);
+                self.create_view(database, schema, name, entry.as_ref().clone(), *replace)?
             }
             Change::DropView { database, schema, name } => {
                 if self.schema_mut(database, schema)?.views.remove(name).is_none() {
@@ -200,15 +171,7 @@ impl Snapshot {
                 }
             }
             Change::CreateFunction { database, schema, name, entry, replace } => {
-                let old = self.schema_mut(database, schema)?.functions.get(name).map(|function| function.oid);
-                if old.is_some() && !replace {
-                    return Err(
-                        Error::invalid(format!("function \"{name}\" already exists")).code(SqlState::DuplicateFunction)
-                    );
-                }
-                let mut entry = entry.as_ref().clone();
-                entry.oid = old.unwrap_or_else(|| self.give_oid());
-                self.schema_mut(database, schema)?.functions.insert(name.clone(), entry);
+                self.create_function(database, schema, name, entry.as_ref().clone(), *replace)?
             }
             Change::DropFunction { database, schema, name } => {
                 if self.schema_mut(database, schema)?.functions.remove(name).is_none() {
@@ -238,6 +201,70 @@ impl Snapshot {
                 self.dropped_jobs.remove(id);
             }
         }
+        Ok(())
+    }
+
+    /// Adds a schema, empty.
+    fn create_schema(&mut self, database: &str, schema: &str, comment: Option<String>) -> Result<()> {
+        let entry = self.databases.get_mut(database).ok_or_else(|| {
+            Error::not_found(format!("database \"{database}\" does not exist")).code(SqlState::InvalidCatalogName)
+        })?;
+        if entry.schemas.contains_key(schema) {
+            return Err(Error::invalid(format!("schema \"{schema}\" already exists")).code(SqlState::DuplicateSchema));
+        }
+        let new = SchemaEntry { comment, ..SchemaEntry::default() };
+        entry.schemas.insert(schema.to_owned(), new);
+        Ok(())
+    }
+
+    /// Removes a schema, one that is not empty only if `cascade`.
+    fn drop_schema(&mut self, database: &str, schema: &str, cascade: bool) -> Result<()> {
+        let entry = self.schema_mut(database, schema)?;
+        let is_empty = entry.tables.is_empty() && entry.views.is_empty() && entry.functions.is_empty();
+        if !is_empty && !cascade {
+            return Err(Error::invalid(format!("cannot drop schema {schema} because other objects depend on it"))
+                .code(SqlState::DependentObjectsStillExist)
+                .hint("Use DROP … CASCADE to drop them too."));
+        }
+        if let Some(database) = self.databases.get_mut(database) {
+            database.schemas.remove(schema);
+        }
+        Ok(())
+    }
+
+    /// Adds a view; one that takes the place of another keeps its oid.
+    fn create_view(
+        &mut self,
+        database: &str,
+        schema: &str,
+        name: &str,
+        mut entry: ViewEntry,
+        replace: bool,
+    ) -> Result<()> {
+        let old = self.schema_mut(database, schema)?.views.get(name).map(|view| view.oid);
+        if !(replace && old.is_some()) {
+            self.refuse_taken_relation(database, schema, name)?;
+        }
+        entry.oid = old.unwrap_or_else(|| self.give_oid());
+        self.schema_mut(database, schema)?.views.insert(name.to_owned(), entry);
+        Ok(())
+    }
+
+    /// Adds a function; one that takes the place of another keeps its oid.
+    fn create_function(
+        &mut self,
+        database: &str,
+        schema: &str,
+        name: &str,
+        mut entry: FunctionEntry,
+        replace: bool,
+    ) -> Result<()> {
+        let old = self.schema_mut(database, schema)?.functions.get(name).map(|function| function.oid);
+        if old.is_some() && !replace {
+            return Err(Error::invalid(format!("function \"{name}\" already exists")).code(SqlState::DuplicateFunction));
+        }
+        entry.oid = old.unwrap_or_else(|| self.give_oid());
+        self.schema_mut(database, schema)?.functions.insert(name.to_owned(), entry);
         Ok(())
     }
 

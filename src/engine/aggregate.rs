@@ -4,7 +4,7 @@
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::logical_expr::expr::NullTreatment;
+use datafusion::logical_expr::expr::{AggregateFunctionParams, NullTreatment};
 use datafusion::logical_expr::{Expr, ExprSchemable};
 use datafusion::scalar::ScalarValue;
 use serde::{Deserialize, Serialize};
@@ -244,7 +244,6 @@ pub fn of_expr(
         return Err(Error::internal(format!("{text} is no aggregate")));
     };
     let name = call.func.name();
-    let refuse = |reason: String, hint: &str| Err(Error::unsupported(reason).hint(hint.to_owned()));
     let Some(function) = AggregateFunction::of_name(name) else {
         return refuse(
             format!("aggregate {name} cannot run in a job: it cannot be kept up to date row by row ({text})"),
@@ -252,29 +251,7 @@ pub fn of_expr(
         );
     };
     let params = &call.params;
-    let (mut arguments, mut parameter) = (params.args.as_slice(), None);
-    if function == AggregateFunction::StringAgg
-        && let [value, delimiter] = arguments
-    {
-        parameter = Some(match unaliased(delimiter) {
-            Expr::Literal(literal, _) => literal.try_as_str().flatten().unwrap_or_default().to_owned(),
-            _ => {
-                return refuse(
-                    format!("the delimiter of {name} must be a literal in a job ({text})"),
-                    "Write LISTAGG(x, ','), or put the delimiter into the values.",
-                );
-            }
-        });
-        arguments = std::slice::from_ref(value);
-    }
-    // COUNT(*) is COUNT(1) here.
-    if function == AggregateFunction::Count
-        && let [Expr::Literal(value, _)] = arguments
-        && !value.is_null()
-        && !params.distinct
-    {
-        arguments = &[];
-    }
+    let (arguments, parameter) = arguments_and_delimiter(function, name, params, &text)?;
     let argument_type = arguments.first().map(|argument| argument.get_type(input)).transpose()?;
     if matches!(function, AggregateFunction::Sum | AggregateFunction::Avg)
         && let Some(DataType::Interval(_)) = argument_type
@@ -309,6 +286,43 @@ pub fn of_expr(
         data_type,
         text,
     })
+}
+
+fn refuse<T>(reason: String, hint: &str) -> Result<T> {
+    Err(Error::unsupported(reason).hint(hint.to_owned()))
+}
+
+/// The arguments that are columns, and STRING_AGG's delimiter, which is a literal. COUNT(*) has no arguments.
+fn arguments_and_delimiter<'c>(
+    function: AggregateFunction,
+    name: &str,
+    params: &'c AggregateFunctionParams,
+    text: &str,
+) -> Result<(&'c [Expr], Option<String>)> {
+    let (mut arguments, mut parameter) = (params.args.as_slice(), None);
+    if function == AggregateFunction::StringAgg
+        && let [value, delimiter] = arguments
+    {
+        parameter = Some(match unaliased(delimiter) {
+            Expr::Literal(literal, _) => literal.try_as_str().flatten().unwrap_or_default().to_owned(),
+            _ => {
+                return refuse(
+                    format!("the delimiter of {name} must be a literal in a job ({text})"),
+                    "Write LISTAGG(x, ','), or put the delimiter into the values.",
+                );
+            }
+        });
+        arguments = std::slice::from_ref(value);
+    }
+    // COUNT(*) is COUNT(1) here.
+    if function == AggregateFunction::Count
+        && let [Expr::Literal(value, _)] = arguments
+        && !value.is_null()
+        && !params.distinct
+    {
+        arguments = &[];
+    }
+    Ok((arguments, parameter))
 }
 
 /// Without the names that arguments have for planning only.

@@ -65,23 +65,10 @@ impl Kind {
 /// # Errors
 /// The setting does not take it (22023), not yet (0A000), or none at all (55P02).
 pub fn normalize(name: &str, kind: Kind, default: &str, value: &str) -> Result<String> {
-    let invalid = || {
-        Error::invalid(format!("invalid value for parameter \"{name}\": \"{value}\""))
-            .code(SqlState::InvalidParameterValue)
-    };
+    let invalid = || not_taken(name, value);
     let trimmed = value.trim();
     Ok(match kind {
-        Kind::Text if name == "DateStyle" => {
-            let lower = trimmed.to_lowercase();
-            let is_iso = lower.split(',').all(|part| {
-                matches!(part.trim(), "iso" | "mdy" | "dmy" | "ymd" | "us" | "european" | "euro" | "default")
-            });
-            if !is_iso {
-                return Err(Error::unsupported(format!("DateStyle \"{value}\" is not supported, only ISO is")));
-            }
-            let order = ["dmy", "ymd"].into_iter().find(|order| lower.contains(order)).unwrap_or("mdy");
-            format!("ISO, {}", order.to_uppercase())
-        }
+        Kind::Text if name == "DateStyle" => date_style(value)?,
         Kind::Text | Kind::Path => value.to_owned(),
         Kind::Bool => match trimmed.to_lowercase().as_str() {
             "on" | "true" | "yes" | "1" | "t" | "y" => "on".to_owned(),
@@ -101,31 +88,7 @@ pub fn normalize(name: &str, kind: Kind, default: &str, value: &str) -> Result<S
             }
             number.to_string()
         }
-        Kind::Choice(choices) => {
-            let plain = |text: &str| text.to_lowercase().replace(['-', '\''], "");
-            let wanted = if name == "standard_conforming_strings" && matches!(trimmed, "true" | "1" | "yes") {
-                "on".to_owned()
-            } else {
-                plain(trimmed)
-            };
-            let wanted = if name == "client_encoding" && matches!(wanted.as_str(), "unicode" | "utf8") {
-                "utf8".to_owned()
-            } else {
-                wanted
-            };
-            match choices.iter().find(|choice| plain(choice) == wanted) {
-                Some(choice) => (*choice).to_owned(),
-                None if choices.len() == 1 => {
-                    return Err(Error::unsupported(format!(
-                        "\"{name}\" = '{value}' is not supported, only '{}' is",
-                        choices[0]
-                    )));
-                }
-                None => {
-                    return Err(invalid().hint(format!("Available values: {}.", choices.join(", "))));
-                }
-            }
-        }
+        Kind::Choice(choices) => choice(name, choices, value)?,
         Kind::Milliseconds => display_milliseconds(milliseconds(trimmed).ok_or_else(|| {
             invalid().hint("Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\".")
         })?),
@@ -167,6 +130,46 @@ pub fn normalize(name: &str, kind: Kind, default: &str, value: &str) -> Result<S
                 .code(SqlState::CantChangeRuntimeParam));
         }
     })
+}
+
+fn not_taken(name: &str, value: &str) -> Error {
+    Error::invalid(format!("invalid value for parameter \"{name}\": \"{value}\"")).code(SqlState::InvalidParameterValue)
+}
+
+/// DateStyle as Postgres shows it: always ISO, with the order of day and month.
+fn date_style(value: &str) -> Result<String> {
+    let lower = value.trim().to_lowercase();
+    let is_iso = lower
+        .split(',')
+        .all(|part| matches!(part.trim(), "iso" | "mdy" | "dmy" | "ymd" | "us" | "european" | "euro" | "default"));
+    if !is_iso {
+        return Err(Error::unsupported(format!("DateStyle \"{value}\" is not supported, only ISO is")));
+    }
+    let order = ["dmy", "ymd"].into_iter().find(|order| lower.contains(order)).unwrap_or("mdy");
+    Ok(format!("ISO, {}", order.to_uppercase()))
+}
+
+/// The choice that a value means; quotes, hyphens and case do not count.
+fn choice(name: &str, choices: &[&str], value: &str) -> Result<String> {
+    let trimmed = value.trim();
+    let plain = |text: &str| text.to_lowercase().replace(['-', '\''], "");
+    let wanted = if name == "standard_conforming_strings" && matches!(trimmed, "true" | "1" | "yes") {
+        "on".to_owned()
+    } else {
+        plain(trimmed)
+    };
+    let wanted = if name == "client_encoding" && matches!(wanted.as_str(), "unicode" | "utf8") {
+        "utf8".to_owned()
+    } else {
+        wanted
+    };
+    match choices.iter().find(|choice| plain(choice) == wanted) {
+        Some(choice) => Ok((*choice).to_owned()),
+        None if choices.len() == 1 => {
+            Err(Error::unsupported(format!("\"{name}\" = '{value}' is not supported, only '{}' is", choices[0])))
+        }
+        None => Err(not_taken(name, value).hint(format!("Available values: {}.", choices.join(", ")))),
+    }
 }
 
 fn same_value(left: &str, right: &str) -> bool {

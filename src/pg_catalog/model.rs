@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::DataType;
 
 use super::relation::{self, RelationShape};
-use crate::catalog::{FunctionEntry, Snapshot};
+use crate::catalog::{FunctionEntry, Snapshot, TableEntry};
 use crate::data_type;
 use crate::pg_catalog::pg_type;
 use crate::sql::SessionView;
@@ -262,60 +262,7 @@ impl Model {
             self.namespace(oid, name, schema.comment.clone());
         }
         for (name, entry) in &schema.tables {
-            let declared = &entry.declaration;
-            let is_key = |name: &str| declared.primary_key.iter().any(|key| key.eq_ignore_ascii_case(name));
-            let columns: Vec<Attribute> = entry
-                .columns
-                .iter()
-                .map(|column| {
-                    let nullable = declared
-                        .columns
-                        .iter()
-                        .find(|physical| physical.name == column.name)
-                        .is_none_or(|physical| physical.nullable);
-                    Attribute {
-                        comment: column.comment.clone(),
-                        computed: column.computed.clone(),
-                        ..attribute(&column.name, &column.sql_type, !nullable || is_key(&column.name))
-                    }
-                })
-                .collect();
-            let number = |key: &String| {
-                let place = columns.iter().position(|column| column.name.eq_ignore_ascii_case(key))?;
-                i16::try_from(place + 1).ok()
-            };
-            let key: Vec<i16> = declared.primary_key.iter().filter_map(number).collect();
-            let index_oid = INDEX_RANGE | (entry.oid & 0x0fff_ffff);
-            if !key.is_empty() {
-                let of_key = |number: &i16| {
-                    let column = columns.get(usize::try_from(number - 1).ok()?)?;
-                    Some(Attribute { comment: None, computed: None, name: column.name.clone(), ..*column })
-                };
-                self.relations.push(Relation {
-                    oid: index_oid,
-                    namespace: oid,
-                    name: format!("{name}_pkey"),
-                    kind: "i",
-                    columns: key.iter().filter_map(of_key).collect(),
-                    key: key.clone(),
-                    partner: entry.oid,
-                    comment: None,
-                    query: None,
-                    is_system: false,
-                });
-            }
-            self.relations.push(Relation {
-                oid: entry.oid,
-                namespace: oid,
-                name: name.clone(),
-                kind: "r",
-                columns,
-                partner: if key.is_empty() { 0 } else { index_oid },
-                key,
-                comment: entry.comment.clone(),
-                query: None,
-                is_system: false,
-            });
+            self.add_table(oid, name, entry);
         }
         for (name, entry) in &schema.views {
             self.relations.push(Relation {
@@ -334,6 +281,64 @@ impl Model {
         for (name, entry) in &schema.functions {
             self.add_function(entry.oid, oid, name, entry);
         }
+    }
+
+    /// A declared table, and before it the index of its key if it has one.
+    fn add_table(&mut self, namespace: u32, name: &str, entry: &TableEntry) {
+        let declared = &entry.declaration;
+        let is_key = |name: &str| declared.primary_key.iter().any(|key| key.eq_ignore_ascii_case(name));
+        let columns: Vec<Attribute> = entry
+            .columns
+            .iter()
+            .map(|column| {
+                let nullable = declared
+                    .columns
+                    .iter()
+                    .find(|physical| physical.name == column.name)
+                    .is_none_or(|physical| physical.nullable);
+                Attribute {
+                    comment: column.comment.clone(),
+                    computed: column.computed.clone(),
+                    ..attribute(&column.name, &column.sql_type, !nullable || is_key(&column.name))
+                }
+            })
+            .collect();
+        let number = |key: &String| {
+            let place = columns.iter().position(|column| column.name.eq_ignore_ascii_case(key))?;
+            i16::try_from(place + 1).ok()
+        };
+        let key: Vec<i16> = declared.primary_key.iter().filter_map(number).collect();
+        let index_oid = INDEX_RANGE | (entry.oid & 0x0fff_ffff);
+        if !key.is_empty() {
+            let of_key = |number: &i16| {
+                let column = columns.get(usize::try_from(number - 1).ok()?)?;
+                Some(Attribute { comment: None, computed: None, name: column.name.clone(), ..*column })
+            };
+            self.relations.push(Relation {
+                oid: index_oid,
+                namespace,
+                name: format!("{name}_pkey"),
+                kind: "i",
+                columns: key.iter().filter_map(of_key).collect(),
+                key: key.clone(),
+                partner: entry.oid,
+                comment: None,
+                query: None,
+                is_system: false,
+            });
+        }
+        self.relations.push(Relation {
+            oid: entry.oid,
+            namespace,
+            name: name.to_owned(),
+            kind: "r",
+            columns,
+            partner: if key.is_empty() { 0 } else { index_oid },
+            key,
+            comment: entry.comment.clone(),
+            query: None,
+            is_system: false,
+        });
     }
 
     fn add_function(&mut self, oid: u32, namespace: u32, name: &str, entry: &FunctionEntry) {

@@ -159,29 +159,34 @@ fn list(elements: &[ScalarValue], element: &DataType) -> Result<ScalarValue> {
     Ok(ScalarValue::List(Arc::new(ListArray::new(field, offsets, values, None))))
 }
 
+fn invalid_text(text: &str, name: &str) -> Error {
+    Error::invalid(format!("invalid input syntax for type {name}: \"{text}\""))
+        .code(SqlState::InvalidTextRepresentation)
+}
+
+/// An integer of any width from its text; errors name the type that it should be.
+fn integer_of_text(text: &str, data_type: &DataType) -> Result<i64> {
+    let name = match data_type {
+        DataType::Int8 | DataType::Int16 => "smallint",
+        DataType::Int32 => "integer",
+        DataType::UInt32 => "oid",
+        _ => "bigint",
+    };
+    let value: i128 = text.trim().parse().map_err(|_| invalid_text(text, name))?;
+    let out_of_range = |_| {
+        Error::invalid(format!("value \"{text}\" is out of range for type {name}"))
+            .code(SqlState::NumericValueOutOfRange)
+    };
+    i64::try_from(value).map_err(out_of_range)
+}
+
 fn from_text(text: &str, data_type: &DataType, zone: Zone) -> Result<ScalarValue> {
     use DataType as T;
     let trimmed = text.trim();
-    let invalid = |name: &str| {
-        Error::invalid(format!("invalid input syntax for type {name}: \"{text}\""))
-            .code(SqlState::InvalidTextRepresentation)
-    };
+    let invalid = |name: &str| invalid_text(text, name);
     Ok(match data_type {
         T::Boolean => ScalarValue::Boolean(Some(boolean(trimmed).ok_or_else(|| invalid("boolean"))?)),
-        integers if integers.is_integer() => {
-            let name = match integers {
-                T::Int8 | T::Int16 => "smallint",
-                T::Int32 => "integer",
-                T::UInt32 => "oid",
-                _ => "bigint",
-            };
-            let value: i128 = trimmed.parse().map_err(|_| invalid(name))?;
-            let out_of_range = |_| {
-                Error::invalid(format!("value \"{text}\" is out of range for type {name}"))
-                    .code(SqlState::NumericValueOutOfRange)
-            };
-            ScalarValue::Int64(Some(i64::try_from(value).map_err(out_of_range)?))
-        }
+        integers if integers.is_integer() => ScalarValue::Int64(Some(integer_of_text(text, integers)?)),
         T::Float16 | T::Float32 | T::Float64 => {
             ScalarValue::Float64(Some(trimmed.parse().map_err(|_| invalid("double precision"))?))
         }

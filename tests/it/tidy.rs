@@ -1,7 +1,9 @@
-//! Reads the sources: imports point down and not in circles, every file says what it is, nothing is left undone.
+//! Reads the sources: imports point down and not in circles, every file says what it is and is not too long, nothing is left
+//! undone.
 
 mod circles;
 mod functions_page;
+mod sizes;
 
 use std::fs;
 use std::path::{Path, PathBuf};

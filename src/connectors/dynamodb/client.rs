@@ -13,7 +13,7 @@ use aws_config::web_identity_token::{StaticConfiguration, WebIdentityTokenCreden
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::{
-    BehaviorVersion, Credentials, ProvideCredentials, Region, StalledStreamProtectionConfig,
+    BehaviorVersion, Credentials, ProvideCredentials, Region, SharedHttpClient, StalledStreamProtectionConfig,
 };
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
@@ -55,16 +55,7 @@ impl ClientCache {
 /// A client, and whether it may be kept: the SDK's provider of profiles tries to read its file once and never again.
 async fn connect(connection: &Connection) -> (Client, bool) {
     let mut is_usable = true;
-    let is_plain = connection.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
-    let authority = connection.endpoint.as_deref().and_then(|endpoint| endpoint.split('/').nth(2)).unwrap_or_default();
-    let host = places::host_of(authority);
-    let is_address = host == "localhost" || host.parse::<IpAddr>().is_ok();
-    let http = aws_smithy_http_client::Builder::new();
-    let http = match &connection.credentials {
-        // Native roots are read here, which takes a while: not for an emulator, whose address needs no resolver either.
-        CredentialsSource::Static { .. } if is_plain && is_address => http.build_http(),
-        _ => http.tls_provider(Provider::Rustls(CryptoMode::Ring)).build_with_resolver(CarefulResolver),
-    };
+    let http = http_client(connection);
     let of_environment = || std::env::var("AWS_REGION").or_else(|_| std::env::var("AWS_DEFAULT_REGION"));
     let region = match (&connection.region, &connection.endpoint) {
         (Some(region), _) => Some(region.clone()),
@@ -99,19 +90,7 @@ async fn connect(connection: &Connection) -> (Client, bool) {
                 loader.credentials_provider(aws_config::environment::EnvironmentVariableCredentialsProvider::new());
         }
         CredentialsSource::Profile { path, name } => {
-            let mut provider =
-                aws_config::profile::ProfileFileCredentialsProvider::builder().configure(&provider_config);
-            if let Some(path) = path {
-                #[allow(deprecated, reason = "the new names are in a crate that nothing else here needs")]
-                use aws_config::profile::profile_file::{ProfileFileKind, ProfileFiles};
-                #[allow(deprecated, reason = "as above")]
-                let files = ProfileFiles::builder().with_file(ProfileFileKind::Credentials, path.as_str()).build();
-                provider = provider.profile_files(files);
-            }
-            if let Some(name) = name {
-                provider = provider.profile_name(name);
-            }
-            let provider = provider.build();
+            let provider = profile(path.as_deref(), name.as_deref(), &provider_config);
             is_usable = provider.provide_credentials().await.is_ok();
             loader = loader.credentials_provider(provider);
         }
@@ -143,6 +122,40 @@ async fn connect(connection: &Connection) -> (Client, bool) {
         }
     }
     (finish(loader.load().await, connection), is_usable)
+}
+
+/// How a connection's requests are sent, those for credentials among them.
+fn http_client(connection: &Connection) -> SharedHttpClient {
+    let is_plain = connection.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+    let authority = connection.endpoint.as_deref().and_then(|endpoint| endpoint.split('/').nth(2)).unwrap_or_default();
+    let host = places::host_of(authority);
+    let is_address = host == "localhost" || host.parse::<IpAddr>().is_ok();
+    let http = aws_smithy_http_client::Builder::new();
+    match &connection.credentials {
+        // Native roots are read here, which takes a while: not for an emulator, whose address needs no resolver either.
+        CredentialsSource::Static { .. } if is_plain && is_address => http.build_http(),
+        _ => http.tls_provider(Provider::Rustls(CryptoMode::Ring)).build_with_resolver(CarefulResolver),
+    }
+}
+
+/// Credentials of a profile: of a file, else of the SDK's, and of a name, else of its default.
+fn profile(
+    path: Option<&str>,
+    name: Option<&str>,
+    config: &ProviderConfig,
+) -> aws_config::profile::ProfileFileCredentialsProvider {
+    let mut provider = aws_config::profile::ProfileFileCredentialsProvider::builder().configure(config);
+    if let Some(path) = path {
+        #[allow(deprecated, reason = "the new names are in a crate that nothing else here needs")]
+        use aws_config::profile::profile_file::{ProfileFileKind, ProfileFiles};
+        #[allow(deprecated, reason = "as above")]
+        let files = ProfileFiles::builder().with_file(ProfileFileKind::Credentials, path).build();
+        provider = provider.profile_files(files);
+    }
+    if let Some(name) = name {
+        provider = provider.profile_name(name);
+    }
+    provider.build()
 }
 
 fn finish(config: aws_config::SdkConfig, connection: &Connection) -> Client {

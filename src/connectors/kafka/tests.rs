@@ -556,6 +556,30 @@ async fn a_record_that_is_not_delivered_fails_the_writer() {
     assert!(writer.write(ChangeBatch::inserts(rows(0..1))).await.is_err());
 }
 
+/// Twelve records in four transactions, of which the second and the fourth are aborted.
+fn write_in_transactions(servers: &str, topic: &str) {
+    use rdkafka::ClientConfig;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", servers).set("transactional.id", topic).create().unwrap();
+    let wait = Duration::from_secs(30);
+    producer.init_transactions(wait).unwrap();
+    for (ids, commits) in [(0..5, true), (5..8, false), (8..10, true), (10..12, false)] {
+        producer.begin_transaction().unwrap();
+        for id in ids {
+            let value = format!("{{\"id\":{id}}}");
+            let record = BaseRecord::<str, str>::to(topic).partition(0).payload(&value);
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        if commits {
+            producer.commit_transaction(wait).unwrap();
+        } else {
+            producer.flush(wait).unwrap();
+            producer.abort_transaction(wait).unwrap();
+        }
+    }
+}
+
 /// Against a real broker: `STREAMGATE_TEST_KAFKA=host:port cargo test --lib real_broker -- --ignored`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a real broker, named by STREAMGATE_TEST_KAFKA"]
@@ -563,7 +587,6 @@ async fn a_real_broker_with_transaction_markers_aborted_records_and_no_topic() {
     use rdkafka::ClientConfig;
     use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
     use rdkafka::client::DefaultClientContext;
-    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
     let servers = std::env::var("STREAMGATE_TEST_KAFKA").expect("host:port");
     let topic = format!("markers-{}", uuid::Uuid::new_v4());
     let options = [("topic", topic.as_str()), ("properties.group.id", topic.as_str())];
@@ -581,31 +604,7 @@ async fn a_real_broker_with_transaction_markers_aborted_records_and_no_topic() {
         ClientConfig::new().set("bootstrap.servers", &servers).create().unwrap();
     admin.create_topics(&[NewTopic::new(&topic, 2, TopicReplication::Fixed(1))], &AdminOptions::new()).await.unwrap();
     let (written_servers, written_topic) = (servers.clone(), topic.clone());
-    tokio::task::spawn_blocking(move || {
-        let producer: BaseProducer = ClientConfig::new()
-            .set("bootstrap.servers", &written_servers)
-            .set("transactional.id", &written_topic)
-            .create()
-            .unwrap();
-        let wait = Duration::from_secs(30);
-        producer.init_transactions(wait).unwrap();
-        for (ids, commits) in [(0..5, true), (5..8, false), (8..10, true), (10..12, false)] {
-            producer.begin_transaction().unwrap();
-            for id in ids {
-                let value = format!("{{\"id\":{id}}}");
-                let record = BaseRecord::<str, str>::to(&written_topic).partition(0).payload(&value);
-                producer.send(record).map_err(|(error, _)| error).unwrap();
-            }
-            if commits {
-                producer.commit_transaction(wait).unwrap();
-            } else {
-                producer.flush(wait).unwrap();
-                producer.abort_transaction(wait).unwrap();
-            }
-        }
-    })
-    .await
-    .unwrap();
+    tokio::task::spawn_blocking(move || write_in_transactions(&written_servers, &written_topic)).await.unwrap();
     let expected = [0, 1, 2, 3, 4, 8, 9];
     let (ids, description) = scan(&table(&[]), project(&[0])).await.unwrap();
     assert_eq!(ids, expected);

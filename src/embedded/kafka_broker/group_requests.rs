@@ -26,7 +26,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::NODE_ID;
 use super::call::Call;
 use super::group_offset::GroupOffset;
-use super::groups::{GroupState, JoinRequest};
+use super::membership::{GroupState, JoinRequest};
 use super::meta::Change;
 
 const METADATA_BYTES_MAX: usize = 4096;

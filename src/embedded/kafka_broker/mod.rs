@@ -15,6 +15,7 @@ mod group_offset;
 mod group_requests;
 mod groups;
 mod log;
+mod membership;
 mod meta;
 mod partition_transactions;
 mod producers;

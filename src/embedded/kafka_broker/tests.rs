@@ -12,8 +12,9 @@ use proptest::prelude::*;
 
 use super::batch::{self, BatchHeader, HEADER_BYTES};
 use super::group_offset::GroupOffset;
-use super::groups::{GroupState, Groups, JoinRequest};
+use super::groups::Groups;
 use super::log::{AppendError, Isolation, LogSettings, PartitionLog, ReadError};
+use super::membership::{GroupState, JoinRequest};
 use super::meta::{Change, MetaStore};
 use super::producers::{Producers, Verdict};
 use super::topics::Topics;

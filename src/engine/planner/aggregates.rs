@@ -49,31 +49,7 @@ impl Planner<'_> {
         let Fragment { batch_dependent, transient, .. } = fragment;
         match sets {
             None => self.project_inputs(&mut fragment, &inputs)?,
-            Some(sets) => {
-                let mut branches = Vec::new();
-                let mut occurrences: BTreeMap<Vec<bool>, usize> = BTreeMap::new();
-                let base = fragment;
-                for set in sets {
-                    let mut branch = base.clone();
-                    let left_out: Vec<bool> = keys.iter().map(|key| !set.contains(key)).collect();
-                    let ordinal = occurrences.entry(left_out.clone()).or_default();
-                    let mask = left_out.iter().fold(0u64, |mask, left_out| (mask << 1) | u64::from(*left_out));
-                    let id = mask | ((*ordinal as u64) << keys.len());
-                    *ordinal += 1;
-                    let mut expressions = inputs.clone();
-                    for (place, left_out) in left_out.iter().enumerate() {
-                        if *left_out {
-                            let data_type = keys[place].get_type(&base.schema)?;
-                            expressions[place] = Expr::Literal(ScalarValue::try_from(&data_type)?, None);
-                        }
-                    }
-                    expressions[keys.len()] = grouping_id_literal(id, aggregate, keys.len())?;
-                    self.project_inputs(&mut branch, &expressions)?;
-                    branches.push(branch);
-                }
-                let schema = branches[0].schema.clone();
-                fragment = Fragment::union(branches, schema);
-            }
+            Some(sets) => fragment = self.project_sets(&fragment, &inputs, &keys, &sets, aggregate)?,
         }
         let key_columns: Vec<usize> = (0..key_count).collect();
         let spec = GroupAggregateSpec {
@@ -126,6 +102,40 @@ impl Planner<'_> {
         fragment.schema = DFSchema::new_with_metadata(fields, HashMap::new())?;
         fragment.extra = 0;
         Ok(())
+    }
+
+    /// Computes the columns that an aggregate takes, for each grouping set: the keys that it leaves out are NULL, and its id
+    /// stands behind the keys.
+    fn project_sets(
+        &mut self,
+        base: &Fragment,
+        inputs: &[Expr],
+        keys: &[Expr],
+        sets: &[Vec<Expr>],
+        aggregate: &Aggregate,
+    ) -> Result<Fragment> {
+        let mut branches = Vec::new();
+        let mut occurrences: BTreeMap<Vec<bool>, usize> = BTreeMap::new();
+        for set in sets {
+            let mut branch = base.clone();
+            let left_out: Vec<bool> = keys.iter().map(|key| !set.contains(key)).collect();
+            let ordinal = occurrences.entry(left_out.clone()).or_default();
+            let mask = left_out.iter().fold(0u64, |mask, left_out| (mask << 1) | u64::from(*left_out));
+            let id = mask | ((*ordinal as u64) << keys.len());
+            *ordinal += 1;
+            let mut expressions = inputs.to_vec();
+            for (place, left_out) in left_out.iter().enumerate() {
+                if *left_out {
+                    let data_type = keys[place].get_type(&base.schema)?;
+                    expressions[place] = Expr::Literal(ScalarValue::try_from(&data_type)?, None);
+                }
+            }
+            expressions[keys.len()] = grouping_id_literal(id, aggregate, keys.len())?;
+            self.project_inputs(&mut branch, &expressions)?;
+            branches.push(branch);
+        }
+        let schema = branches[0].schema.clone();
+        Ok(Fragment::union(branches, schema))
     }
 
     /// The stored form of a fragment's aggregate.

@@ -37,32 +37,29 @@ fn mismatch(message: String) -> Error {
     Error::invalid(message).code(SqlState::DatatypeMismatch)
 }
 
-/// Values that do not fit: rows in error.
-fn of_values(text: &str) -> Option<Error> {
-    if text.contains("ivide by zero") || text.contains("ivision by zero") {
-        return Some(Error::row("division by zero").code(SqlState::DivisionByZero));
-    }
-    if let Some(known) = of_codes(text) {
-        return Some(known);
-    }
+/// Texts that are no values of a type.
+fn of_unread_text(text: &str) -> Option<Error> {
     let uncast = ["annot cast string '", "annot cast value '"].iter().find_map(|start| behind(text, start));
-    if let Some((value, to)) = uncast.and_then(|rest| rest.rsplit_once("' to value of ")) {
-        let to_integer = matches!(to.split([' ', '(', '.']).next(), Some("Int8" | "Int16" | "Int32" | "Int64"));
-        let digits = value.trim().trim_start_matches(['-', '+']);
-        if to_integer && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            let to = type_name(to.split([' ', '.']).next().unwrap_or(to));
-            let message = format!("value \"{value}\" is out of range for type {to}");
-            return Some(Error::row(message).code(SqlState::NumericValueOutOfRange));
-        }
-        let name = match to.split([' ', '(']).next().unwrap_or_default() {
-            decimal if decimal.starts_with("Decimal") => "numeric".to_owned(),
-            other => type_name(other),
-        };
-        return Some(
-            Error::row(format!("invalid input syntax for type {name}: \"{value}\""))
-                .code(SqlState::InvalidTextRepresentation),
-        );
+    let (value, to) = uncast.and_then(|rest| rest.rsplit_once("' to value of "))?;
+    let to_integer = matches!(to.split([' ', '(', '.']).next(), Some("Int8" | "Int16" | "Int32" | "Int64"));
+    let digits = value.trim().trim_start_matches(['-', '+']);
+    if to_integer && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        let to = type_name(to.split([' ', '.']).next().unwrap_or(to));
+        let message = format!("value \"{value}\" is out of range for type {to}");
+        return Some(Error::row(message).code(SqlState::NumericValueOutOfRange));
     }
+    let name = match to.split([' ', '(']).next().unwrap_or_default() {
+        decimal if decimal.starts_with("Decimal") => "numeric".to_owned(),
+        other => type_name(other),
+    };
+    Some(
+        Error::row(format!("invalid input syntax for type {name}: \"{value}\""))
+            .code(SqlState::InvalidTextRepresentation),
+    )
+}
+
+/// Dates, times and timestamps that cannot be read or are beyond their range.
+fn of_moments(text: &str) -> Option<Error> {
     if ["timestamp", "date", "time"].iter().any(|of| text.contains(&format!("rror parsing {of}"))) {
         let value = text.split('\'').nth(1).unwrap_or_default();
         return Some(
@@ -89,6 +86,23 @@ fn of_values(text: &str) -> Option<Error> {
                 .code(SqlState::DatetimeFieldOverflow)
                 .hint("TIMESTAMP(9) holds 1677 to 2262."),
         );
+    }
+    None
+}
+
+/// Values that do not fit: rows in error.
+fn of_values(text: &str) -> Option<Error> {
+    if text.contains("ivide by zero") || text.contains("ivision by zero") {
+        return Some(Error::row("division by zero").code(SqlState::DivisionByZero));
+    }
+    if let Some(known) = of_codes(text) {
+        return Some(known);
+    }
+    if let Some(known) = of_unread_text(text) {
+        return Some(known);
+    }
+    if let Some(known) = of_moments(text) {
+        return Some(known);
     }
     if let Some((value, to)) = behind(text, "an't cast value ").and_then(|rest| rest.rsplit_once(" to type ")) {
         let message = format!("value \"{value}\" is out of range for type {}", type_name(to));
@@ -314,26 +328,26 @@ fn of_types(text: &str) -> Option<Error> {
     None
 }
 
+/// GROUP BY and ORDER BY of what is not in the select list.
+fn of_select_list(text: &str) -> Option<Error> {
+    let invalid = |message: &str| Some(Error::invalid(message).code(SqlState::InvalidColumnReference));
+    if let Some(position) = between(text, "annot find column with position ", " in SELECT") {
+        return invalid(&format!("GROUP BY position {position} is not in select list"));
+    }
+    if let Some(position) = between(text, "rder by column out of bounds, specified: ", ",") {
+        return invalid(&format!("ORDER BY position {position} is not in select list"));
+    }
+    if text.contains("or SELECT DISTINCT, ORDER BY expressions") {
+        return invalid("for SELECT DISTINCT, ORDER BY expressions must appear in select list");
+    }
+    None
+}
+
 /// Clauses that are not as they must be.
 fn of_clauses(text: &str) -> Option<Error> {
     let invalid = |message: &str, code: SqlState| Some(Error::invalid(message).code(code));
-    if let Some(position) = between(text, "annot find column with position ", " in SELECT") {
-        return invalid(
-            &format!("GROUP BY position {position} is not in select list"),
-            SqlState::InvalidColumnReference,
-        );
-    }
-    if let Some(position) = between(text, "rder by column out of bounds, specified: ", ",") {
-        return invalid(
-            &format!("ORDER BY position {position} is not in select list"),
-            SqlState::InvalidColumnReference,
-        );
-    }
-    if text.contains("or SELECT DISTINCT, ORDER BY expressions") {
-        return invalid(
-            "for SELECT DISTINCT, ORDER BY expressions must appear in select list",
-            SqlState::InvalidColumnReference,
-        );
+    if let Some(known) = of_select_list(text) {
+        return Some(known);
     }
     if let Some((of, _)) = text.split_once(" queries have different number of columns") {
         let of = of.rsplit(' ').next().unwrap_or(of);

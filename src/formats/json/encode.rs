@@ -171,52 +171,70 @@ fn write_value(array: &dyn Array, row: usize, options: &Options, out: &mut Vec<u
             };
             write_time(value, *unit, out);
         }
-        DataType::Timestamp(unit, zone) => {
-            let value = match unit {
-                TimeUnit::Second => array.as_primitive::<TimestampSecondType>().value(row),
-                TimeUnit::Millisecond => array.as_primitive::<TimestampMillisecondType>().value(row),
-                TimeUnit::Microsecond => array.as_primitive::<TimestampMicrosecondType>().value(row),
-                TimeUnit::Nanosecond => array.as_primitive::<TimestampNanosecondType>().value(row),
-            };
-            out.push(b'"');
-            if !time_text::write_timestamp(value, *unit, options.timestamp_format_standard, zone.is_some(), out) {
-                return Err(out_of_range("timestamp"));
-            }
-            out.push(b'"');
-        }
-        DataType::List(_) => {
-            let values = array.as_list::<i32>().value(row);
-            out.push(b'[');
-            for index in 0..values.len() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                write_value(values.as_ref(), index, options, out)?;
-            }
-            out.push(b']');
-        }
+        DataType::Timestamp(unit, zone) => write_timestamp(array, row, *unit, zone.is_some(), options, out)?,
+        DataType::List(_) => write_list(array, row, options, out)?,
         DataType::Map(..) => write_map(array, row, options, out)?,
-        DataType::Struct(fields) => {
-            let row_value = array.as_struct();
-            out.push(b'{');
-            let mut is_first = true;
-            for (index, field) in fields.iter().enumerate() {
-                let child = row_value.column(index);
-                if options.encode_ignore_null_fields && child.is_null(row) {
-                    continue;
-                }
-                if !is_first {
-                    out.push(b',');
-                }
-                is_first = false;
-                write_text(field.name(), out);
-                out.push(b':');
-                write_value(child.as_ref(), row, options, out)?;
-            }
-            out.push(b'}');
-        }
+        DataType::Struct(fields) => write_struct(array, fields, row, options, out)?,
         other => return Err(Error::internal(format!("no JSON text for type {other}"))),
     }
+    Ok(())
+}
+
+/// Writes a timestamp; one `with_zone` is an instant.
+#[inline]
+fn write_timestamp(
+    array: &dyn Array,
+    row: usize,
+    unit: TimeUnit,
+    with_zone: bool,
+    options: &Options,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let value = match unit {
+        TimeUnit::Second => array.as_primitive::<TimestampSecondType>().value(row),
+        TimeUnit::Millisecond => array.as_primitive::<TimestampMillisecondType>().value(row),
+        TimeUnit::Microsecond => array.as_primitive::<TimestampMicrosecondType>().value(row),
+        TimeUnit::Nanosecond => array.as_primitive::<TimestampNanosecondType>().value(row),
+    };
+    out.push(b'"');
+    if !time_text::write_timestamp(value, unit, options.timestamp_format_standard, with_zone, out) {
+        return Err(out_of_range("timestamp"));
+    }
+    out.push(b'"');
+    Ok(())
+}
+
+fn write_list(array: &dyn Array, row: usize, options: &Options, out: &mut Vec<u8>) -> Result<()> {
+    let values = array.as_list::<i32>().value(row);
+    out.push(b'[');
+    for index in 0..values.len() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_value(values.as_ref(), index, options, out)?;
+    }
+    out.push(b']');
+    Ok(())
+}
+
+fn write_struct(array: &dyn Array, fields: &Fields, row: usize, options: &Options, out: &mut Vec<u8>) -> Result<()> {
+    let row_value = array.as_struct();
+    out.push(b'{');
+    let mut is_first = true;
+    for (index, field) in fields.iter().enumerate() {
+        let child = row_value.column(index);
+        if options.encode_ignore_null_fields && child.is_null(row) {
+            continue;
+        }
+        if !is_first {
+            out.push(b',');
+        }
+        is_first = false;
+        write_text(field.name(), out);
+        out.push(b':');
+        write_value(child.as_ref(), row, options, out)?;
+    }
+    out.push(b'}');
     Ok(())
 }
 

@@ -77,12 +77,16 @@ enum Appended {
     Null,
 }
 
+/// What is said of a text that is no value of a type.
+#[cold]
+fn unreadable(raw: &str, name: &str) -> Problem {
+    let shown: String = raw.chars().take(60).collect();
+    let dots = if shown.len() < raw.len() { "…" } else { "" };
+    Problem::new(format!("cannot read {shown}{dots} as {name}"))
+}
+
 fn append_some(column: &mut Column, raw: &str, options: &Reading) -> Result<Appended, Problem> {
-    let bad = |name: &str| {
-        let shown: String = raw.chars().take(60).collect();
-        let dots = if shown.len() < raw.len() { "…" } else { "" };
-        Problem::new(format!("cannot read {shown}{dots} as {name}"))
-    };
+    let bad = |name: &str| unreadable(raw, name);
     match column.values() {
         Values::Utf8(_) => {
             let text = text_of(raw).ok_or_else(|| bad("STRING"))?;
@@ -106,7 +110,13 @@ fn append_some(column: &mut Column, raw: &str, options: &Reading) -> Result<Appe
         return Err(bad("a single value"));
     }
     let text = text_of(raw).ok_or_else(|| bad("a single value"))?;
-    let text = text.trim();
+    append_single(column, raw, text.trim(), options)
+}
+
+/// Appends a boolean, a number, a date or a time, of which `text` is the text without quotes and blanks.
+#[inline]
+fn append_single(column: &mut Column, raw: &str, text: &str, options: &Reading) -> Result<Appended, Problem> {
+    let bad = |name: &str| unreadable(raw, name);
     match column.values() {
         Values::Boolean(values) => values.append(match text {
             "true" => true,
@@ -172,7 +182,7 @@ fn append_some(column: &mut Column, raw: &str, options: &Reading) -> Result<Appe
             }
         }
         Values::Utf8(_) | Values::Binary(_) | Values::List { .. } | Values::Map { .. } | Values::Struct { .. } => {
-            unreachable!("answered above")
+            unreachable!("append_some has answered")
         }
     }
     column.accept();

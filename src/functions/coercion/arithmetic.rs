@@ -2,6 +2,8 @@
 //! beside them that DataFusion reads otherwise. A string with a string or a number is an exact decimal; a timestamp with a string
 //! stays an interval.
 
+use std::ops::ControlFlow;
+
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::DFSchema;
 use datafusion::error::Result;
@@ -66,36 +68,14 @@ impl ExprPlanner for Arithmetic {
         Ok(PlannerResult::Planned(substring::substr().call(args)))
     }
 
-    fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+    fn plan_binary_op(&self, mut raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         if raw.op == BinaryOperator::StringConcat {
-            let is_array = |expr: &Expr| expr.get_type(schema).is_ok_and(|data_type| data_type.is_list());
-            let with_item = match (is_array(&raw.left), is_array(&raw.right)) {
-                (true, true) => Some(nulls::array_cat()),
-                (true, false) => Some(nulls::array_append()),
-                (false, true) => Some(nulls::array_prepend()),
-                (false, false) => None,
-            };
-            let is_null = |expr: &Expr| matches!(expr, Expr::Literal(value, _) if value.is_null());
-            let beside_null = is_null(&raw.left) || is_null(&raw.right);
-            return Ok(match with_item.filter(|_| !beside_null) {
-                Some(function) => PlannerResult::Planned(function.call(vec![raw.left, raw.right])),
-                None => PlannerResult::Original(raw),
-            });
+            return Ok(with_items(raw, schema));
         }
         if let Some(operator) = comparison(&raw.op) {
             return beside_interval(raw, operator, schema);
         }
-        if !matches!(
-            raw.op,
-            BinaryOperator::Plus
-                | BinaryOperator::Minus
-                | BinaryOperator::Multiply
-                | BinaryOperator::Divide
-                | BinaryOperator::Modulo
-        ) {
-            return Ok(PlannerResult::Original(raw));
-        }
-        let mut raw = raw;
+        let Some(operator) = arithmetic(&raw.op) else { return Ok(PlannerResult::Original(raw)) };
         let mut of_calendar = false;
         for side in [&mut raw.left, &mut raw.right] {
             if let Some(interval) = intervals::of_calendar(side).cloned() {
@@ -106,120 +86,189 @@ impl ExprPlanner for Arithmetic {
         let (Ok(left), Ok(right)) = (raw.left.get_type(schema), raw.right.get_type(schema)) else {
             return Ok(PlannerResult::Original(raw));
         };
-        // A timestamp or date with a string: the string is an interval.
-        let is_date = |data_type: &DataType| matches!(data_type, DataType::Timestamp(..) | DataType::Date32);
-        let is_timestamp = |data_type: &DataType| matches!(data_type, DataType::Timestamp(..));
-        let is_interval = |data_type: &DataType| matches!(data_type, DataType::Interval(_));
-        let operator = match raw.op {
-            BinaryOperator::Plus => Operator::Plus,
-            BinaryOperator::Minus => Operator::Minus,
-            BinaryOperator::Multiply => Operator::Multiply,
-            BinaryOperator::Divide => Operator::Divide,
-            _ => Operator::Modulo,
+        let raw = match of_moments(raw, operator, &left, &right, of_calendar) {
+            ControlFlow::Break(planned) => return Ok(planned),
+            ControlFlow::Continue(raw) => raw,
         };
-        // What is subtracted may be a date, as in Postgres.
-        let is_moment = |expr: &Expr| {
-            let text = expr.as_literal().and_then(|value| value.try_as_str().flatten());
-            text.is_some_and(|text| datetime_input::micros(text).is_some())
+        let raw = match of_intervals(raw, &left, &right)? {
+            ControlFlow::Break(planned) => return Ok(planned),
+            ControlFlow::Continue(raw) => raw,
         };
-        match raw.op {
-            BinaryOperator::Minus if left == DataType::Date32 && right.is_string() && is_moment(&raw.right) => {
-                raw.right = cast(raw.right, DataType::Date32);
-                return Ok(PlannerResult::Original(raw));
-            }
-            BinaryOperator::Minus if is_timestamp(&left) && right.is_string() && is_moment(&raw.right) => {
-                let right = cast(raw.right, left);
-                return Ok(PlannerResult::Planned(intervals::timestamp_minus().call(vec![raw.left, right])));
-            }
-            BinaryOperator::Plus | BinaryOperator::Minus if is_date(&left) && right.is_string() => {
-                let moved = at_midnight(raw.left, &left);
-                return Ok(PlannerResult::Planned(binary_expr(moved, operator, cast(raw.right, intervals::INTERVAL))));
-            }
-            BinaryOperator::Plus if left.is_string() && is_date(&right) => {
-                let moved = at_midnight(raw.right, &right);
-                return Ok(PlannerResult::Planned(binary_expr(moved, operator, cast(raw.left, intervals::INTERVAL))));
-            }
-            BinaryOperator::Plus | BinaryOperator::Minus
-                if left == DataType::Date32 && is_interval(&right) && !of_calendar =>
-            {
-                let moved = at_midnight(raw.left, &left);
-                return Ok(PlannerResult::Planned(binary_expr(moved, operator, raw.right)));
-            }
-            BinaryOperator::Plus if is_interval(&left) && right == DataType::Date32 && !of_calendar => {
-                let moved = at_midnight(raw.right, &right);
-                return Ok(PlannerResult::Planned(binary_expr(raw.left, operator, moved)));
-            }
-            BinaryOperator::Minus
-                if is_date(&left) && is_date(&right) && (is_timestamp(&left) || is_timestamp(&right)) =>
-            {
-                return Ok(PlannerResult::Planned(intervals::timestamp_minus().call(vec![raw.left, raw.right])));
-            }
-            _ => {}
-        }
-        let is_factor = |data_type: &DataType| data_type.is_numeric() || data_type.is_null();
-        let is_time = |data_type: &DataType| matches!(data_type, DataType::Time32(_) | DataType::Time64(_));
-        match raw.op {
-            BinaryOperator::Plus | BinaryOperator::Minus
-                if is_interval(&left) && right.is_numeric() || left.is_numeric() && is_interval(&right) =>
-            {
-                let (left, right) = (to_postgres(&left), to_postgres(&right));
-                return Err(Error::invalid(format!("operator does not exist: {left} {} {right}", raw.op))
-                    .code(SqlState::UndefinedFunction)
-                    .hint("Write INTERVAL '1' DAY for a day.")
-                    .into());
-            }
-            BinaryOperator::Plus if is_time(&left) && is_time(&right) => {
-                let (left, right) = (to_postgres(&left), to_postgres(&right));
-                return Err(Error::invalid(format!("operator is not unique: {left} + {right}"))
-                    .code(SqlState::AmbiguousFunction)
-                    .into());
-            }
-            BinaryOperator::Multiply if is_interval(&left) && is_factor(&right) => {
-                return Ok(PlannerResult::Planned(interval_math::call(
-                    interval_math::MULTIPLY,
-                    vec![raw.left, raw.right],
-                )?));
-            }
-            BinaryOperator::Multiply if is_factor(&left) && is_interval(&right) => {
-                return Ok(PlannerResult::Planned(interval_math::call(
-                    interval_math::MULTIPLY,
-                    vec![raw.right, raw.left],
-                )?));
-            }
-            BinaryOperator::Divide if is_interval(&left) && is_factor(&right) => {
-                return Ok(PlannerResult::Planned(interval_math::call(
-                    interval_math::DIVIDE,
-                    vec![raw.left, raw.right],
-                )?));
-            }
-            _ => {}
-        }
-        // A float beside a decimal is a double, as in both dialects.
-        if left.is_floating() && is_decimal(&right) || is_decimal(&left) && right.is_floating() {
-            let (left, right) = (as_double(raw.left, &left), as_double(raw.right, &right));
-            return Ok(PlannerResult::Planned(binary_expr(left, operator, right)));
-        }
-        if decimals::are_decimals(&left, &right) {
-            return Ok(match of_decimals(&raw.left, &left, operator, &raw.right, &right) {
-                Some(planned) => PlannerResult::Planned(planned),
-                None => PlannerResult::Original(raw),
-            });
-        }
-        let takes_part = |data_type: &DataType| data_type.is_string() || data_type.is_numeric();
-        let wanted = |data_type: &DataType| data_type.is_string() || is_unconstrained_numeric(data_type);
-        if !(takes_part(&left) && takes_part(&right) && (wanted(&left) || wanted(&right))) {
-            return Ok(PlannerResult::Original(raw));
-        }
-        let left = to_numeric(raw.left, &left);
-        let right = to_numeric(raw.right, &right);
-        Ok(PlannerResult::Planned(match raw.op {
-            BinaryOperator::Plus => binary_expr(left, Operator::Plus, right),
-            BinaryOperator::Minus => binary_expr(left, Operator::Minus, right),
-            BinaryOperator::Multiply => numeric::multiply().call(vec![left, right]),
-            BinaryOperator::Divide => numeric::divide().call(vec![left, right]),
-            _ => numeric::modulo().call(vec![left, right]),
-        }))
+        Ok(of_numbers(raw, operator, &left, &right))
     }
+}
+
+/// What is planned, or the operation again where another rule is to look at it.
+type Attempt = ControlFlow<PlannerResult<RawBinaryExpr>, RawBinaryExpr>;
+
+/// `||` of an array with an array or an item.
+fn with_items(raw: RawBinaryExpr, schema: &DFSchema) -> PlannerResult<RawBinaryExpr> {
+    let is_array = |expr: &Expr| expr.get_type(schema).is_ok_and(|data_type| data_type.is_list());
+    let with_item = match (is_array(&raw.left), is_array(&raw.right)) {
+        (true, true) => Some(nulls::array_cat()),
+        (true, false) => Some(nulls::array_append()),
+        (false, true) => Some(nulls::array_prepend()),
+        (false, false) => None,
+    };
+    let is_null = |expr: &Expr| matches!(expr, Expr::Literal(value, _) if value.is_null());
+    let beside_null = is_null(&raw.left) || is_null(&raw.right);
+    match with_item.filter(|_| !beside_null) {
+        Some(function) => PlannerResult::Planned(function.call(vec![raw.left, raw.right])),
+        None => PlannerResult::Original(raw),
+    }
+}
+
+/// A date or a timestamp plus or minus an interval, a text, or another one.
+fn of_moments(
+    mut raw: RawBinaryExpr,
+    operator: Operator,
+    left: &DataType,
+    right: &DataType,
+    of_calendar: bool,
+) -> Attempt {
+    // A timestamp or date with a string: the string is an interval.
+    let is_date = |data_type: &DataType| matches!(data_type, DataType::Timestamp(..) | DataType::Date32);
+    let is_timestamp = |data_type: &DataType| matches!(data_type, DataType::Timestamp(..));
+    let is_interval = |data_type: &DataType| matches!(data_type, DataType::Interval(_));
+    // What is subtracted may be a date, as in Postgres.
+    let is_moment = |expr: &Expr| {
+        let text = expr.as_literal().and_then(|value| value.try_as_str().flatten());
+        text.is_some_and(|text| datetime_input::micros(text).is_some())
+    };
+    match raw.op {
+        BinaryOperator::Minus if *left == DataType::Date32 && right.is_string() && is_moment(&raw.right) => {
+            raw.right = cast(raw.right, DataType::Date32);
+            return ControlFlow::Break(PlannerResult::Original(raw));
+        }
+        BinaryOperator::Minus if is_timestamp(left) && right.is_string() && is_moment(&raw.right) => {
+            let right = cast(raw.right, left.clone());
+            return ControlFlow::Break(PlannerResult::Planned(
+                intervals::timestamp_minus().call(vec![raw.left, right]),
+            ));
+        }
+        BinaryOperator::Plus | BinaryOperator::Minus if is_date(left) && right.is_string() => {
+            let moved = at_midnight(raw.left, left);
+            return ControlFlow::Break(PlannerResult::Planned(binary_expr(
+                moved,
+                operator,
+                cast(raw.right, intervals::INTERVAL),
+            )));
+        }
+        BinaryOperator::Plus if left.is_string() && is_date(right) => {
+            let moved = at_midnight(raw.right, right);
+            return ControlFlow::Break(PlannerResult::Planned(binary_expr(
+                moved,
+                operator,
+                cast(raw.left, intervals::INTERVAL),
+            )));
+        }
+        BinaryOperator::Plus | BinaryOperator::Minus
+            if *left == DataType::Date32 && is_interval(right) && !of_calendar =>
+        {
+            let moved = at_midnight(raw.left, left);
+            return ControlFlow::Break(PlannerResult::Planned(binary_expr(moved, operator, raw.right)));
+        }
+        BinaryOperator::Plus if is_interval(left) && *right == DataType::Date32 && !of_calendar => {
+            let moved = at_midnight(raw.right, right);
+            return ControlFlow::Break(PlannerResult::Planned(binary_expr(raw.left, operator, moved)));
+        }
+        BinaryOperator::Minus if is_date(left) && is_date(right) && (is_timestamp(left) || is_timestamp(right)) => {
+            return ControlFlow::Break(PlannerResult::Planned(
+                intervals::timestamp_minus().call(vec![raw.left, raw.right]),
+            ));
+        }
+        _ => {}
+    }
+    ControlFlow::Continue(raw)
+}
+
+/// An interval multiplied or divided by a number; what is refused: an interval plus a number, a time plus a time.
+fn of_intervals(raw: RawBinaryExpr, left: &DataType, right: &DataType) -> Result<Attempt> {
+    let is_interval = |data_type: &DataType| matches!(data_type, DataType::Interval(_));
+    let is_factor = |data_type: &DataType| data_type.is_numeric() || data_type.is_null();
+    let is_time = |data_type: &DataType| matches!(data_type, DataType::Time32(_) | DataType::Time64(_));
+    match raw.op {
+        BinaryOperator::Plus | BinaryOperator::Minus
+            if is_interval(left) && right.is_numeric() || left.is_numeric() && is_interval(right) =>
+        {
+            let (left, right) = (to_postgres(left), to_postgres(right));
+            return Err(Error::invalid(format!("operator does not exist: {left} {} {right}", raw.op))
+                .code(SqlState::UndefinedFunction)
+                .hint("Write INTERVAL '1' DAY for a day.")
+                .into());
+        }
+        BinaryOperator::Plus if is_time(left) && is_time(right) => {
+            let (left, right) = (to_postgres(left), to_postgres(right));
+            return Err(Error::invalid(format!("operator is not unique: {left} + {right}"))
+                .code(SqlState::AmbiguousFunction)
+                .into());
+        }
+        BinaryOperator::Multiply if is_interval(left) && is_factor(right) => {
+            return Ok(ControlFlow::Break(PlannerResult::Planned(interval_math::call(
+                interval_math::MULTIPLY,
+                vec![raw.left, raw.right],
+            )?)));
+        }
+        BinaryOperator::Multiply if is_factor(left) && is_interval(right) => {
+            return Ok(ControlFlow::Break(PlannerResult::Planned(interval_math::call(
+                interval_math::MULTIPLY,
+                vec![raw.right, raw.left],
+            )?)));
+        }
+        BinaryOperator::Divide if is_interval(left) && is_factor(right) => {
+            return Ok(ControlFlow::Break(PlannerResult::Planned(interval_math::call(
+                interval_math::DIVIDE,
+                vec![raw.left, raw.right],
+            )?)));
+        }
+        _ => {}
+    }
+    Ok(ControlFlow::Continue(raw))
+}
+
+/// Numbers, and texts that are numbers: doubles beside floats, else exact.
+fn of_numbers(
+    raw: RawBinaryExpr,
+    operator: Operator,
+    left: &DataType,
+    right: &DataType,
+) -> PlannerResult<RawBinaryExpr> {
+    // A float beside a decimal is a double, as in both dialects.
+    if left.is_floating() && is_decimal(right) || is_decimal(left) && right.is_floating() {
+        let (left, right) = (as_double(raw.left, left), as_double(raw.right, right));
+        return PlannerResult::Planned(binary_expr(left, operator, right));
+    }
+    if decimals::are_decimals(left, right) {
+        return match of_decimals(&raw.left, left, operator, &raw.right, right) {
+            Some(planned) => PlannerResult::Planned(planned),
+            None => PlannerResult::Original(raw),
+        };
+    }
+    let takes_part = |data_type: &DataType| data_type.is_string() || data_type.is_numeric();
+    let wanted = |data_type: &DataType| data_type.is_string() || is_unconstrained_numeric(data_type);
+    if !(takes_part(left) && takes_part(right) && (wanted(left) || wanted(right))) {
+        return PlannerResult::Original(raw);
+    }
+    let left = to_numeric(raw.left, left);
+    let right = to_numeric(raw.right, right);
+    PlannerResult::Planned(match raw.op {
+        BinaryOperator::Plus => binary_expr(left, Operator::Plus, right),
+        BinaryOperator::Minus => binary_expr(left, Operator::Minus, right),
+        BinaryOperator::Multiply => numeric::multiply().call(vec![left, right]),
+        BinaryOperator::Divide => numeric::divide().call(vec![left, right]),
+        _ => numeric::modulo().call(vec![left, right]),
+    })
+}
+
+fn arithmetic(op: &BinaryOperator) -> Option<Operator> {
+    Some(match op {
+        BinaryOperator::Plus => Operator::Plus,
+        BinaryOperator::Minus => Operator::Minus,
+        BinaryOperator::Multiply => Operator::Multiply,
+        BinaryOperator::Divide => Operator::Divide,
+        BinaryOperator::Modulo => Operator::Modulo,
+        _ => return None,
+    })
 }
 
 fn comparison(op: &BinaryOperator) -> Option<Operator> {

@@ -17,7 +17,7 @@ use super::exact::of_decimals;
 use super::fields::{BYTEA_KEY, WRITTEN_KEY, second_unit, take_digits, take_length};
 use super::floats::{MAKING_NAN, of_float};
 use super::zones::{INSTANT_ZONE, at_zone, in_zone, is_instant};
-use crate::data_type::{is_unconstrained_numeric, list_of, to_postgres};
+use crate::data_type::{TypeLength, is_unconstrained_numeric, list_of, to_postgres};
 use crate::error::{Error, SqlState};
 use crate::functions::nested::{fits, is_nested};
 use crate::functions::{
@@ -135,14 +135,7 @@ fn rounded(expr: &Expr, schema: &DFSchema, zone: &Arc<str>) -> Result<Option<Exp
 }
 
 fn rewrite(expr: Expr, schema: &DFSchema, zone: &Arc<str>) -> Result<Transformed<Expr>> {
-    let fitted = match &expr {
-        Expr::Cast(cast) => take_length(&cast.field)
-            .map(|(length, field)| (length, Expr::Cast(Cast::new_from_field(cast.expr.clone(), field)))),
-        Expr::TryCast(cast) => take_length(&cast.field)
-            .map(|(length, field)| (length, Expr::TryCast(TryCast::new_from_field(cast.expr.clone(), field)))),
-        _ => None,
-    };
-    if let Some((length, plain)) = fitted {
+    if let Some((length, plain)) = without_length(&expr) {
         let text = rewrite(plain, schema, zone)?.data;
         return Ok(Transformed::yes(text_length::call(text, length)));
     }
@@ -152,96 +145,126 @@ fn rewrite(expr: Expr, schema: &DFSchema, zone: &Arc<str>) -> Result<Transformed
     if let Some(nested) = of_nested(&expr, schema)? {
         return Ok(Transformed::yes(nested));
     }
-    if let Expr::ScalarFunction(call) = &expr {
-        if let (as_written::NAME, Some(value)) = (call.func.name(), call.args.first()) {
-            return Ok(Transformed::yes(value.clone()));
-        }
-        if let Some(texts) = of_items(call, schema)? {
-            return Ok(Transformed::yes(texts));
-        }
-        if MAKING_NAN.contains(&call.func.name()) && call.func.name() != float_key::VALUE {
-            return Ok(of_float(expr, schema));
-        }
-        return in_zone(call, schema, zone).map(|call| call.map_or_else(|| Transformed::no(expr), Transformed::yes));
+    match &expr {
+        Expr::ScalarFunction(_) => of_call(expr, schema, zone),
+        Expr::Negative(_) => of_negation(expr, schema),
+        Expr::BinaryExpr(_) => of_arithmetic(expr, schema, zone),
+        Expr::TryCast(_) => of_try_cast(expr, schema, zone),
+        _ => of_cast(expr, schema, zone),
     }
-    if let Expr::Negative(inner) = &expr {
-        let is_integer = inner.get_type(schema).is_ok_and(|found| found.is_signed_integer());
-        let is_literal = matches!(inner.as_ref(), Expr::Literal(..));
-        let is_checked = is_integer && !is_literal;
-        if !is_integer && !is_literal {
-            return Ok(of_float(expr, schema));
-        }
-        return Ok(if is_checked {
-            Transformed::yes(integers::negated(inner.as_ref().clone()))
-        } else {
-            Transformed::no(expr)
-        });
+}
+
+/// A cast to a text or bytes of a certain length: that length, and the cast without it.
+fn without_length(expr: &Expr) -> Option<(TypeLength, Expr)> {
+    match expr {
+        Expr::Cast(cast) => take_length(&cast.field)
+            .map(|(length, field)| (length, Expr::Cast(Cast::new_from_field(cast.expr.clone(), field)))),
+        Expr::TryCast(cast) => take_length(&cast.field)
+            .map(|(length, field)| (length, Expr::TryCast(TryCast::new_from_field(cast.expr.clone(), field)))),
+        _ => None,
     }
-    if let Expr::BinaryExpr(BinaryExpr { left, op, right }) = &expr {
-        if !matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo) {
-            return Ok(Transformed::no(expr));
-        }
-        // Those whose types were known only after coercion.
-        let (Ok(left_type), Ok(right_type)) = (left.get_type(schema), right.get_type(schema)) else {
-            return Ok(Transformed::no(expr));
+}
+
+/// A call of a function: what is printed as it was written, items as texts, NaN of one kind, parts of an instant in its zone.
+fn of_call(expr: Expr, schema: &DFSchema, zone: &Arc<str>) -> Result<Transformed<Expr>> {
+    let Expr::ScalarFunction(call) = &expr else { return Ok(Transformed::no(expr)) };
+    if let (as_written::NAME, Some(value)) = (call.func.name(), call.args.first()) {
+        return Ok(Transformed::yes(value.clone()));
+    }
+    if let Some(texts) = of_items(call, schema)? {
+        return Ok(Transformed::yes(texts));
+    }
+    if MAKING_NAN.contains(&call.func.name()) && call.func.name() != float_key::VALUE {
+        return Ok(of_float(expr, schema));
+    }
+    in_zone(call, schema, zone).map(|call| call.map_or_else(|| Transformed::no(expr), Transformed::yes))
+}
+
+/// A minus sign: of an integer that is checked, or of a float.
+fn of_negation(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let Expr::Negative(inner) = &expr else { return Ok(Transformed::no(expr)) };
+    let is_integer = inner.get_type(schema).is_ok_and(|found| found.is_signed_integer());
+    let is_literal = matches!(inner.as_ref(), Expr::Literal(..));
+    let is_checked = is_integer && !is_literal;
+    if !is_integer && !is_literal {
+        return Ok(of_float(expr, schema));
+    }
+    Ok(if is_checked { Transformed::yes(integers::negated(inner.as_ref().clone())) } else { Transformed::no(expr) })
+}
+
+/// Arithmetic, where the types were known only after coercion: of instants in the zone, of floats, of checked integers, exact.
+fn of_arithmetic(expr: Expr, schema: &DFSchema, zone: &Arc<str>) -> Result<Transformed<Expr>> {
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = &expr else { return Ok(Transformed::no(expr)) };
+    if !matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo) {
+        return Ok(Transformed::no(expr));
+    }
+    // Those whose types were known only after coercion.
+    let (Ok(left_type), Ok(right_type)) = (left.get_type(schema), right.get_type(schema)) else {
+        return Ok(Transformed::no(expr));
+    };
+    if zone.as_ref() != INSTANT_ZONE && matches!(op, Operator::Plus | Operator::Minus) {
+        let moved = |instant: &Expr, interval: &Expr| {
+            instant_plus::call(instant.clone(), interval.clone(), *op == Operator::Minus, zone)
         };
-        if zone.as_ref() != INSTANT_ZONE && matches!(op, Operator::Plus | Operator::Minus) {
-            let moved = |instant: &Expr, interval: &Expr| {
-                instant_plus::call(instant.clone(), interval.clone(), *op == Operator::Minus, zone)
-            };
-            if is_instant(&left_type) && intervals::is_interval(&right_type) {
-                return Ok(Transformed::yes(moved(left, right)));
-            }
-            if *op == Operator::Plus && intervals::is_interval(&left_type) && is_instant(&right_type) {
-                return Ok(Transformed::yes(moved(right, left)));
-            }
+        if is_instant(&left_type) && intervals::is_interval(&right_type) {
+            return Ok(Transformed::yes(moved(left, right)));
         }
-        if left_type.is_floating() && right_type.is_floating() {
-            return Ok(of_float(expr, schema));
+        if *op == Operator::Plus && intervals::is_interval(&left_type) && is_instant(&right_type) {
+            return Ok(Transformed::yes(moved(right, left)));
         }
-        if left_type.is_signed_integer() && left_type == right_type {
-            let checked = integers::checked(left, *op, right);
-            return Ok(checked.map_or_else(|| Transformed::no(expr), Transformed::yes));
-        }
-        if !decimals::are_decimals(&left_type, &right_type) {
-            return Ok(Transformed::no(expr));
-        }
-        let is_wide = matches!(left_type, DataType::Decimal256(..)) && matches!(right_type, DataType::Decimal256(..));
-        if is_wide && *op != Operator::Divide {
-            // What was planned so.
-            return Ok(Transformed::no(expr));
-        }
-        let Some(exact) = of_decimals(left, &left_type, *op, right, &right_type) else {
-            return Ok(Transformed::no(expr));
-        };
-        // What stands around it was given this type.
-        let planned = expr.get_type(schema);
-        return Ok(Transformed::yes(match planned {
-            Ok(planned) if *op != Operator::Divide && exact.get_type(schema)? != planned => cast(exact, planned),
-            _ => exact,
-        }));
     }
-    if let Expr::TryCast(TryCast { expr: inner, field }) = &expr {
-        let to = field.data_type();
-        let from = inner.get_type(schema);
-        if from.as_ref().is_ok_and(DataType::is_string) && datetime_input::is_ours(to) {
-            return Ok(Transformed::yes(datetime_input::call(inner.as_ref().clone(), to, zone, true)?));
-        }
-        if from.as_ref().is_ok_and(DataType::is_string) && intervals::is_interval(to) {
-            return Ok(Transformed::yes(interval_input::call(inner.as_ref().clone(), true)?));
-        }
-        let is_moment = |found: &DataType| matches!(found, DataType::Timestamp(..) | DataType::Date32);
-        if from.as_ref().is_ok_and(|from| is_moment(from) && (is_instant(from) || is_instant(to))) {
-            // What goes by the zone.
-            return rewrite(Expr::Cast(Cast::new_from_field(inner.clone(), field.clone())), schema, zone);
-        }
-        let is_number = to.is_signed_integer() || matches!(to, DataType::Decimal128(..) | DataType::Decimal256(..));
-        let reads = is_number && inner.get_type(schema).is_ok_and(|from| from.is_string());
-        return match reads {
-            true => Ok(Transformed::yes(text_number::call(inner.as_ref().clone(), to, true)?)),
-            false => Ok(Transformed::no(expr)),
-        };
+    if left_type.is_floating() && right_type.is_floating() {
+        return Ok(of_float(expr, schema));
     }
+    if left_type.is_signed_integer() && left_type == right_type {
+        let checked = integers::checked(left, *op, right);
+        return Ok(checked.map_or_else(|| Transformed::no(expr), Transformed::yes));
+    }
+    if !decimals::are_decimals(&left_type, &right_type) {
+        return Ok(Transformed::no(expr));
+    }
+    let is_wide = matches!(left_type, DataType::Decimal256(..)) && matches!(right_type, DataType::Decimal256(..));
+    if is_wide && *op != Operator::Divide {
+        // What was planned so.
+        return Ok(Transformed::no(expr));
+    }
+    let Some(exact) = of_decimals(left, &left_type, *op, right, &right_type) else {
+        return Ok(Transformed::no(expr));
+    };
+    // What stands around it was given this type.
+    let planned = expr.get_type(schema);
+    Ok(Transformed::yes(match planned {
+        Ok(planned) if *op != Operator::Divide && exact.get_type(schema)? != planned => cast(exact, planned),
+        _ => exact,
+    }))
+}
+
+/// A TRY_CAST: text that is read here gives NULL where it cannot be read.
+fn of_try_cast(expr: Expr, schema: &DFSchema, zone: &Arc<str>) -> Result<Transformed<Expr>> {
+    let Expr::TryCast(TryCast { expr: inner, field }) = &expr else { return Ok(Transformed::no(expr)) };
+    let to = field.data_type();
+    let from = inner.get_type(schema);
+    if from.as_ref().is_ok_and(DataType::is_string) && datetime_input::is_ours(to) {
+        return Ok(Transformed::yes(datetime_input::call(inner.as_ref().clone(), to, zone, true)?));
+    }
+    if from.as_ref().is_ok_and(DataType::is_string) && intervals::is_interval(to) {
+        return Ok(Transformed::yes(interval_input::call(inner.as_ref().clone(), true)?));
+    }
+    let is_moment = |found: &DataType| matches!(found, DataType::Timestamp(..) | DataType::Date32);
+    if from.as_ref().is_ok_and(|from| is_moment(from) && (is_instant(from) || is_instant(to))) {
+        // What goes by the zone.
+        return rewrite(Expr::Cast(Cast::new_from_field(inner.clone(), field.clone())), schema, zone);
+    }
+    let is_number = to.is_signed_integer() || matches!(to, DataType::Decimal128(..) | DataType::Decimal256(..));
+    let reads = is_number && inner.get_type(schema).is_ok_and(|from| from.is_string());
+    match reads {
+        true => Ok(Transformed::yes(text_number::call(inner.as_ref().clone(), to, true)?)),
+        false => Ok(Transformed::no(expr)),
+    }
+}
+
+/// A CAST: of numerics, moments and bytes from and to text, of instants in the zone.
+fn of_cast(expr: Expr, schema: &DFSchema, zone: &Arc<str>) -> Result<Transformed<Expr>> {
     let Expr::Cast(Cast { expr: inner, field }) = &expr else { return Ok(Transformed::no(expr)) };
     let Ok(from) = inner.get_type(schema) else { return Ok(Transformed::no(expr)) };
     let to = field.data_type();

@@ -79,20 +79,8 @@ pub fn check(tokens: &[TokenWithSpan], places: &Places) -> Result<()> {
     for token in tokens {
         let was_between = std::mem::take(&mut is_behind_between);
         let (opened, was_operand) = (std::mem::take(&mut next), operand);
-        let computes = match &token.token {
-            Token::LParen | Token::LBracket => opened != Opened::Cast && opened != Opened::Plain,
-            Token::Word(word) => OPERATORS.iter().chain(&LOGIC).any(|other| word.value.eq_ignore_ascii_case(other)),
-            Token::RParen
-            | Token::RBracket
-            | Token::DoubleColon
-            | Token::Comma
-            | Token::Period
-            | Token::Number(..)
-            | Token::SingleQuotedString(_) => false,
-            _ => true,
-        };
         if let Some(level) = levels.last_mut() {
-            level.computes |= computes;
+            level.computes |= computes(&token.token, opened);
         }
         match &token.token {
             Token::LParen | Token::LBracket => {
@@ -153,6 +141,22 @@ pub fn check(tokens: &[TokenWithSpan], places: &Places) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a token computes something, or opens what does: a cast of it costs double.
+fn computes(token: &Token, opened: Opened) -> bool {
+    match token {
+        Token::LParen | Token::LBracket => opened != Opened::Cast && opened != Opened::Plain,
+        Token::Word(word) => OPERATORS.iter().chain(&LOGIC).any(|other| word.value.eq_ignore_ascii_case(other)),
+        Token::RParen
+        | Token::RBracket
+        | Token::DoubleColon
+        | Token::Comma
+        | Token::Period
+        | Token::Number(..)
+        | Token::SingleQuotedString(_) => false,
+        _ => true,
+    }
 }
 
 /// Whether a word may be a type behind `::`: whatever is no keyword that begins something else.

@@ -13,8 +13,8 @@ use datafusion::arrow::array::{
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
-    ArrowPrimitiveType, ArrowTemporalType, DataType, Date32Type, Decimal128Type, Decimal256Type, Field, Float32Type,
-    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Time32MillisecondType, Time32SecondType,
+    ArrowPrimitiveType, ArrowTemporalType, DataType, Date32Type, Decimal128Type, Decimal256Type, Field, Fields,
+    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Time32MillisecondType, Time32SecondType,
     Time64MicrosecondType, Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
@@ -178,16 +178,7 @@ fn map_fields(entries: &Field) -> Option<(&Arc<Field>, &Arc<Field>)> {
 pub fn decode_column(data_type: &DataType, cells: &[Cell<'_>]) -> Result<ArrayRef, Mismatch> {
     match data_type {
         DataType::Null => Ok(Arc::new(NullArray::new(cells.len()))),
-        DataType::Boolean => Ok(Arc::new(
-            cells
-                .iter()
-                .map(|cell| match cell.value {
-                    Value::Null => Ok(None),
-                    Value::Bool(value) => Ok(Some(value)),
-                    _ => Err(cell.mismatch(data_type)),
-                })
-                .collect::<Result<BooleanArray, _>>()?,
-        )),
+        DataType::Boolean => booleans(data_type, cells),
         DataType::Int8 => integers::<Int8Type>(data_type, cells),
         DataType::Int16 => integers::<Int16Type>(data_type, cells),
         DataType::Int32 => integers::<Int32Type>(data_type, cells),
@@ -241,28 +232,42 @@ pub fn decode_column(data_type: &DataType, cells: &[Cell<'_>]) -> Result<ArrayRe
             let offsets = OffsetBuffer::from_lengths(lengths);
             array_of(cells, LargeListArray::try_new(field.clone(), offsets, values, nulls))
         }
-        DataType::Struct(fields) => {
-            let maps = maps(data_type, cells)?;
-            let columns = fields
-                .iter()
-                .map(|field| {
-                    let cells: Vec<_> = cells
-                        .iter()
-                        .zip(&maps)
-                        .map(|(cell, map)| Cell::new(cell.row, map.and_then(|map| map.get(field.name()))))
-                        .collect();
-                    decode_column(field.data_type(), &cells).map_err(|error| Mismatch {
-                        row: error.row,
-                        message: format!("field \"{}\": {}", field.name(), error.message),
-                    })
-                })
-                .collect::<Result<Vec<_>, _>>()?;
-            let nulls = NullBuffer::from_iter(maps.iter().map(Option::is_some));
-            array_of(cells, StructArray::try_new_with_length(fields.clone(), columns, Some(nulls), cells.len()))
-        }
+        DataType::Struct(fields) => decode_struct(data_type, fields, cells),
         DataType::Map(entries, sorted) => decode_map(data_type, entries, *sorted, cells),
         _ => Err(Mismatch { row: 0, message: format!("type {} is not supported", type_name(data_type)) }),
     }
+}
+
+fn booleans(data_type: &DataType, cells: &[Cell<'_>]) -> Result<ArrayRef, Mismatch> {
+    let array = cells
+        .iter()
+        .map(|cell| match cell.value {
+            Value::Null => Ok(None),
+            Value::Bool(value) => Ok(Some(value)),
+            _ => Err(cell.mismatch(data_type)),
+        })
+        .collect::<Result<BooleanArray, _>>()?;
+    Ok(Arc::new(array))
+}
+
+fn decode_struct(data_type: &DataType, fields: &Fields, cells: &[Cell<'_>]) -> Result<ArrayRef, Mismatch> {
+    let maps = maps(data_type, cells)?;
+    let columns = fields
+        .iter()
+        .map(|field| {
+            let cells: Vec<_> = cells
+                .iter()
+                .zip(&maps)
+                .map(|(cell, map)| Cell::new(cell.row, map.and_then(|map| map.get(field.name()))))
+                .collect();
+            decode_column(field.data_type(), &cells).map_err(|error| Mismatch {
+                row: error.row,
+                message: format!("field \"{}\": {}", field.name(), error.message),
+            })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let nulls = NullBuffer::from_iter(maps.iter().map(Option::is_some));
+    array_of(cells, StructArray::try_new_with_length(fields.clone(), columns, Some(nulls), cells.len()))
 }
 
 fn array_of<A: Array + 'static>(

@@ -1,7 +1,8 @@
 //! Relations in FROM: tables with their hints, functions, queries, and how they are joined.
 
 use datafusion::sql::sqlparser::ast::{
-    FunctionArg, FunctionArgExpr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, TableFactor, TableWithJoins,
+    Expr, FunctionArg, FunctionArgExpr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, TableAlias,
+    TableFactor, TableWithJoins,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -111,82 +112,28 @@ impl Resolver<'_> {
                 if unsupported {
                     return Err(self.place(Error::unsupported("this clause after a table is not supported"), span));
                 }
-                if let Some(args) = args {
-                    for arg in &mut args.args {
-                        let (FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
-                        | FunctionArg::Named { arg: FunctionArgExpr::Expr(expr), .. }) = arg
-                        else {
-                            continue;
-                        };
-                        let mut scopes = outer.to_vec();
-                        scopes.push(scope.clone());
-                        self.expr(expr, &scopes)?;
+                match args {
+                    Some(args) => {
+                        self.arguments(&mut args.args, outer, scope)?;
+                        scope.relations.push(function_relation(name, alias.as_mut()));
                     }
-                    let function = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
-                    let columns = columns_of_alias(alias.as_mut());
-                    let alias = alias.as_ref().map_or(function, |alias| alias.name.value.clone());
-                    scope.relations.push(Relation { alias, columns });
-                    return Ok(());
+                    None => self.table(name, alias.as_mut(), with_hints, scope)?,
                 }
-                let (bare, registered) = self.relation(name)?;
-                let columns = match registered {
-                    Some(Registered { provider, mark }) => {
-                        with_hints.extend(mark);
-                        Some(provider.schema().fields().iter().map(|field| field.name().clone()).collect())
-                    }
-                    None => self.with_query(&bare).and_then(|with| with.output.clone()),
-                };
-                let renamed = columns_of_alias(alias.as_mut());
-                let alias = alias.as_ref().map_or(bare, |alias| alias.name.value.clone());
-                scope.relations.push(Relation { alias, columns: renamed_columns(columns, renamed) });
             }
             TableFactor::Derived { lateral, subquery, alias, sample } => {
                 if sample.is_some() {
                     return Err(Error::unsupported("TABLESAMPLE is not supported"));
                 }
-                let output = if *lateral {
-                    let mut scopes = outer.to_vec();
-                    scopes.push(scope.clone());
-                    self.query(subquery, &scopes)?
-                } else {
-                    self.query(subquery, outer)?
-                };
-                let renamed = columns_of_alias(alias.as_mut());
-                let name = alias.as_ref().map_or_else(String::new, |alias| alias.name.value.clone());
-                scope.relations.push(Relation { alias: name, columns: renamed_columns(output, renamed) });
+                self.derived(*lateral, subquery, alias.as_mut(), outer, scope)?;
             }
             TableFactor::NestedJoin { table_with_joins, alias } => {
-                let mut inner = Scope::default();
-                self.table_with_joins(table_with_joins, outer, &mut inner)?;
-                match alias {
-                    None => {
-                        let moved = scope.relations.len();
-                        scope.merged.extend(inner.merged.into_iter().map(|merged| merged.moved(moved)));
-                        scope.relations.extend(inner.relations);
-                    }
-                    Some(_) if !inner.merged.is_empty() => {
-                        return Err(Error::unsupported("an alias of a join by USING or NATURAL is not supported yet")
-                            .hint("Write (SELECT * FROM a JOIN b USING (c)) AS alias."));
-                    }
-                    Some(alias) => {
-                        let columns = inner.relations.into_iter().map(|relation| relation.columns);
-                        let columns = columns.collect::<Option<Vec<_>>>().map(|columns| columns.concat());
-                        scope.relations.push(Relation { alias: alias.name.value.clone(), columns });
-                    }
-                }
+                self.nested_join(table_with_joins, alias.as_ref(), outer, scope)?;
             }
             TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } => {
                 if *with_ordinality {
                     return Err(Error::unsupported("WITH ORDINALITY is not supported"));
                 }
-                let mut scopes = outer.to_vec();
-                scopes.push(scope.clone());
-                for expr in array_exprs {
-                    self.expr(expr, &scopes)?;
-                }
-                let columns = columns_of_alias(alias.as_mut());
-                let name = alias.as_ref().map_or_else(|| "unnest".to_owned(), |alias| alias.name.value.clone());
-                scope.relations.push(Relation { alias: name, columns });
+                self.unnest(array_exprs, alias.as_mut(), outer, scope)?;
             }
             TableFactor::Function { name, args, alias, .. } => {
                 for arg in args {
@@ -196,10 +143,7 @@ impl Resolver<'_> {
                         self.expr(expr, &scopes)?;
                     }
                 }
-                let function = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
-                let columns = columns_of_alias(alias.as_mut());
-                let alias = alias.as_ref().map_or(function, |alias| alias.name.value.clone());
-                scope.relations.push(Relation { alias, columns });
+                scope.relations.push(function_relation(name, alias.as_mut()));
             }
             TableFactor::TableFunction { .. } => {
                 return Err(Error::unsupported("TABLE(…) in FROM is not supported yet"));
@@ -209,6 +153,113 @@ impl Resolver<'_> {
             }
             _ => return Err(Error::unsupported("this kind of table in FROM is not supported")),
         }
+        Ok(())
+    }
+
+    /// The arguments of a function in FROM, which may name columns of what stands before it.
+    fn arguments(&mut self, args: &mut [FunctionArg], outer: &[Scope], scope: &Scope) -> Result<()> {
+        for arg in args {
+            let (FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
+            | FunctionArg::Named { arg: FunctionArgExpr::Expr(expr), .. }) = arg
+            else {
+                continue;
+            };
+            let mut scopes = outer.to_vec();
+            scopes.push(scope.clone());
+            self.expr(expr, &scopes)?;
+        }
+        Ok(())
+    }
+
+    /// A table, a view or a WITH query by its name; `hints` gets the mark that makes it different from others of that name.
+    fn table(
+        &mut self,
+        name: &mut ObjectName,
+        mut alias: Option<&mut TableAlias>,
+        hints: &mut Vec<Expr>,
+        scope: &mut Scope,
+    ) -> Result<()> {
+        let (bare, registered) = self.relation(name)?;
+        let columns = match registered {
+            Some(Registered { provider, mark }) => {
+                hints.extend(mark);
+                Some(provider.schema().fields().iter().map(|field| field.name().clone()).collect())
+            }
+            None => self.with_query(&bare).and_then(|with| with.output.clone()),
+        };
+        let renamed = columns_of_alias(alias.as_deref_mut());
+        let alias = alias.map_or(bare, |alias| alias.name.value.clone());
+        scope.relations.push(Relation { alias, columns: renamed_columns(columns, renamed) });
+        Ok(())
+    }
+
+    /// A query in brackets; one that is LATERAL sees what stands before it.
+    fn derived(
+        &mut self,
+        lateral: bool,
+        subquery: &mut Query,
+        mut alias: Option<&mut TableAlias>,
+        outer: &[Scope],
+        scope: &mut Scope,
+    ) -> Result<()> {
+        let output = if lateral {
+            let mut scopes = outer.to_vec();
+            scopes.push(scope.clone());
+            self.query(subquery, &scopes)?
+        } else {
+            self.query(subquery, outer)?
+        };
+        let renamed = columns_of_alias(alias.as_deref_mut());
+        let name = alias.map_or_else(String::new, |alias| alias.name.value.clone());
+        scope.relations.push(Relation { alias: name, columns: renamed_columns(output, renamed) });
+        Ok(())
+    }
+
+    /// A join in brackets: its relations stand in the scope as they are, or as one under its alias.
+    fn nested_join(
+        &mut self,
+        table_with_joins: &mut TableWithJoins,
+        alias: Option<&TableAlias>,
+        outer: &[Scope],
+        scope: &mut Scope,
+    ) -> Result<()> {
+        let mut inner = Scope::default();
+        self.table_with_joins(table_with_joins, outer, &mut inner)?;
+        match alias {
+            None => {
+                let moved = scope.relations.len();
+                scope.merged.extend(inner.merged.into_iter().map(|merged| merged.moved(moved)));
+                scope.relations.extend(inner.relations);
+            }
+            Some(_) if !inner.merged.is_empty() => {
+                return Err(Error::unsupported("an alias of a join by USING or NATURAL is not supported yet")
+                    .hint("Write (SELECT * FROM a JOIN b USING (c)) AS alias."));
+            }
+            Some(alias) => {
+                let columns = inner.relations.into_iter().map(|relation| relation.columns);
+                let columns = columns.collect::<Option<Vec<_>>>().map(|columns| columns.concat());
+                scope.relations.push(Relation { alias: alias.name.value.clone(), columns });
+            }
+        }
+        Ok(())
+    }
+
+    /// UNNEST of arrays, which may be of columns of what stands before it.
+    fn unnest(
+        &mut self,
+        arrays: &mut [Expr],
+        mut alias: Option<&mut TableAlias>,
+        outer: &[Scope],
+        scope: &mut Scope,
+    ) -> Result<()> {
+        let mut scopes = outer.to_vec();
+        scopes.push(scope.clone());
+        for expr in arrays {
+            self.expr(expr, &scopes)?;
+        }
+        let columns = columns_of_alias(alias.as_deref_mut());
+        let name = alias.map_or_else(|| "unnest".to_owned(), |alias| alias.name.value.clone());
+        scope.relations.push(Relation { alias: name, columns });
         Ok(())
     }
 
@@ -264,4 +315,12 @@ impl Resolver<'_> {
         self.size.depth = self.size.depth.max(of.depth + 1);
         self.size.check().map_err(|error| self.place(error, span))
     }
+}
+
+/// A function in FROM, by its alias or else its name.
+fn function_relation(name: &ObjectName, mut alias: Option<&mut TableAlias>) -> Relation {
+    let function = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
+    let columns = columns_of_alias(alias.as_deref_mut());
+    let alias = alias.map_or(function, |alias| alias.name.value.clone());
+    Relation { alias, columns }
 }

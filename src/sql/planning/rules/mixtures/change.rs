@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::TreeNode;
-use datafusion::logical_expr::expr::{BinaryExpr, Cast, InSubquery, SetComparison, TryCast};
+use datafusion::logical_expr::expr::{BinaryExpr, Case, Cast, InSubquery, SetComparison, TryCast};
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator, ScalarUDF, Subquery, lit};
 
 use super::super::comparisons::is_comparison;
@@ -71,16 +71,7 @@ pub(super) fn change(expr: &Expr, schema: &DFSchema) -> Option<Change> {
     if let Expr::ScalarFunction(call) = expr
         && call.func.name() == "date_part"
     {
-        let [Expr::Literal(part, _), value] = &call.args[..] else { return None };
-        let part = part.try_as_str().flatten()?;
-        let value = value.get_type(schema).ok()?;
-        if let Err(error) = seconds::check(part, &value) {
-            return Some(Change::Refuse(Box::new(error)));
-        }
-        let of_interval = is_interval(&value);
-        let years = || seconds::of_years(part, of_interval, |_| lit(0)).map(|_| Change::Years(of_interval));
-        let text = || value.is_string().then_some(Change::ReadText);
-        return seconds::function_of(part).map(Change::Call).or_else(years).or_else(text);
+        return of_date_part(&call.args, schema);
     }
     if let Expr::ScalarFunction(call) = expr
         && call.func.name() == "character_length"
@@ -94,20 +85,9 @@ pub(super) fn change(expr: &Expr, schema: &DFSchema) -> Option<Change> {
     }
     if let Expr::Case(case) = expr
         && let Some(operand) = &case.expr
+        && let Some(change) = of_operand(operand, case, schema)
     {
-        let whens = case.when_then_expr.iter().map(|(when, _)| when.as_ref());
-        let parts: Option<Vec<Part>> =
-            std::iter::once(operand.as_ref()).chain(whens).map(|part| Part::of(part, schema)).collect();
-        let parts = parts.unwrap_or_default();
-        if are_intervals(&parts) {
-            return Some(Change::LengthsOfOperand);
-        }
-        if let Some(meeting) = meeting(&parts) {
-            let is_done = parts.iter().all(|part| !meeting.changes(part));
-            if !is_done {
-                return Some(Change::MeetOperand(meeting));
-            }
-        }
+        return Some(change);
     }
     if let Expr::InSubquery(InSubquery { expr, subquery, .. })
     | Expr::SetComparison(SetComparison { expr, subquery, .. }) = expr
@@ -130,6 +110,38 @@ pub(super) fn change(expr: &Expr, schema: &DFSchema) -> Option<Change> {
         let met = meeting(&parts).filter(|met| parts.iter().any(|part| met.changes(part)));
         return met.filter(|met| *met != Meeting::Double).map(Change::MeetItems);
     }
+    of_parts(expr, schema)
+}
+
+/// What is done with `date_part` and EXTRACT, by the part and the type of the value.
+fn of_date_part(args: &[Expr], schema: &DFSchema) -> Option<Change> {
+    let [Expr::Literal(part, _), value] = args else { return None };
+    let part = part.try_as_str().flatten()?;
+    let value = value.get_type(schema).ok()?;
+    if let Err(error) = seconds::check(part, &value) {
+        return Some(Change::Refuse(Box::new(error)));
+    }
+    let of_interval = is_interval(&value);
+    let years = || seconds::of_years(part, of_interval, |_| lit(0)).map(|_| Change::Years(of_interval));
+    let text = || value.is_string().then_some(Change::ReadText);
+    seconds::function_of(part).map(Change::Call).or_else(years).or_else(text)
+}
+
+/// What is done with the operand of a CASE and the values that it is compared with.
+fn of_operand(operand: &Expr, case: &Case, schema: &DFSchema) -> Option<Change> {
+    let whens = case.when_then_expr.iter().map(|(when, _)| when.as_ref());
+    let parts: Option<Vec<Part>> = std::iter::once(operand).chain(whens).map(|part| Part::of(part, schema)).collect();
+    let parts = parts.unwrap_or_default();
+    if are_intervals(&parts) {
+        return Some(Change::LengthsOfOperand);
+    }
+    let meeting = meeting(&parts)?;
+    let is_done = parts.iter().all(|part| !meeting.changes(part));
+    (!is_done).then_some(Change::MeetOperand(meeting))
+}
+
+/// What is done with an expression whose parts take one type.
+fn of_parts(expr: &Expr, schema: &DFSchema) -> Option<Change> {
     let parts = parts(expr);
     if parts.len() < 2 {
         return None;

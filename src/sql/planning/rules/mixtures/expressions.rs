@@ -14,7 +14,7 @@ use super::super::windows;
 use super::change::{Change, are_intervals, change, of_subquery};
 use crate::error::{Error, SqlState};
 use crate::functions::intervals::by_length;
-use crate::functions::meetings::{Part, meeting};
+use crate::functions::meetings::{Meeting, Part, meeting};
 use crate::functions::{interval_math, seconds};
 
 pub(super) fn of_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -63,32 +63,8 @@ pub(super) fn of_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>
                 _ => expr,
             })
         }
-        Some(Change::Extreme) => {
-            let key = |part: Expr| interval_math::call(interval_math::KEY, vec![part]);
-            let Expr::ScalarFunction(mut call) = expr else { return Ok(Transformed::no(expr)) };
-            call.args = call.args.into_iter().map(key).collect::<Result<_>>()?;
-            Transformed::yes(interval_math::call(interval_math::OF_KEY, vec![Expr::ScalarFunction(call)])?)
-        }
-        Some(Change::NullIf) => {
-            let Expr::ScalarFunction(call) = expr else { return Ok(Transformed::no(expr)) };
-            let [left, right]: [Expr; 2] = call
-                .args
-                .try_into()
-                .map_err(|_| Error::invalid("NULLIF takes two arguments").code(SqlState::UndefinedFunction))?;
-            let parts: Vec<Part> = [&left, &right].into_iter().filter_map(|part| Part::of(part, schema)).collect();
-            let met = meeting(&parts);
-            let read = |part: Expr| match &met {
-                Some(met) if Part::of(&part, schema).is_some_and(|part| part.is_written()) => met.fit(part, schema),
-                _ => part,
-            };
-            let (left, right) = (read(left), read(right));
-            let equal = if are_intervals(&parts) {
-                by_length(left.clone()).eq(by_length(right))
-            } else {
-                left.clone().eq(right)
-            };
-            Transformed::yes(when(equal, lit(ScalarValue::try_from(&left.get_type(schema)?)?)).otherwise(left)?)
-        }
+        Some(Change::Extreme) => extreme(expr)?,
+        Some(Change::NullIf) => null_if(expr, schema)?,
         Some(Change::Order) => match expr {
             Expr::WindowFunction(window) => {
                 Transformed::yes(Expr::WindowFunction(Box::new(windows::ordered(*window, schema)?)))
@@ -100,41 +76,77 @@ pub(super) fn of_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>
             let last = call.args.len().saturating_sub(1);
             Transformed::yes(function.call(call.args.split_off(last)))
         }
-        Some(Change::Years(is_interval)) => {
-            let Expr::ScalarFunction(call) = expr else { return Ok(Transformed::no(expr)) };
-            let part = call.args.first().and_then(Expr::as_literal).and_then(|part| part.try_as_str().flatten());
-            let part = part.unwrap_or_default().to_owned();
-            let value = call.args.into_iter().next_back();
-            let part_of = |name: &str| call.func.call(std::iter::once(lit(name)).chain(value).collect());
-            let years = seconds::of_years(&part, is_interval, part_of);
-            Transformed::yes(years.ok_or_else(|| Error::internal("a part of no years"))?)
-        }
-        Some(Change::ReadText) => {
-            let Expr::ScalarFunction(mut call) = expr else { return Ok(Transformed::no(expr)) };
-            let to = DataType::Timestamp(TimeUnit::Microsecond, None);
-            call.args = call
-                .args
-                .into_iter()
-                .enumerate()
-                .map(|(place, arg)| if place == 1 { cast(arg, to.clone()) } else { arg })
-                .collect();
-            Transformed::yes(Expr::ScalarFunction(call))
-        }
-        Some(Change::MeetItems(met)) => {
-            let Expr::ScalarFunction(mut call) = expr else { return Ok(Transformed::no(expr)) };
-            let items = DataType::new_list(met.data_type(), true);
-            call.args = call
-                .args
-                .into_iter()
-                .map(|arg| match arg.get_type(schema) {
-                    Ok(found @ DataType::List(_)) if found != items => cast(arg, items.clone()),
-                    Ok(DataType::List(_)) => arg,
-                    _ => met.fit(arg, schema),
-                })
-                .collect();
-            Transformed::yes(Expr::ScalarFunction(call))
-        }
+        Some(Change::Years(is_interval)) => part_of_years(expr, is_interval)?,
+        Some(Change::ReadText) => read_text(expr)?,
+        Some(Change::MeetItems(met)) => meet_items(expr, &met, schema)?,
     })
+}
+
+/// The greatest or the least of intervals: of their keys, and back.
+fn extreme(expr: Expr) -> Result<Transformed<Expr>> {
+    let key = |part: Expr| interval_math::call(interval_math::KEY, vec![part]);
+    let Expr::ScalarFunction(mut call) = expr else { return Ok(Transformed::no(expr)) };
+    call.args = call.args.into_iter().map(key).collect::<Result<_>>()?;
+    Ok(Transformed::yes(interval_math::call(interval_math::OF_KEY, vec![Expr::ScalarFunction(call)])?))
+}
+
+/// NULLIF as a CASE, in which its arguments are compared as `=` compares them.
+fn null_if(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let Expr::ScalarFunction(call) = expr else { return Ok(Transformed::no(expr)) };
+    let [left, right]: [Expr; 2] = call
+        .args
+        .try_into()
+        .map_err(|_| Error::invalid("NULLIF takes two arguments").code(SqlState::UndefinedFunction))?;
+    let parts: Vec<Part> = [&left, &right].into_iter().filter_map(|part| Part::of(part, schema)).collect();
+    let met = meeting(&parts);
+    let read = |part: Expr| match &met {
+        Some(met) if Part::of(&part, schema).is_some_and(|part| part.is_written()) => met.fit(part, schema),
+        _ => part,
+    };
+    let (left, right) = (read(left), read(right));
+    let equal =
+        if are_intervals(&parts) { by_length(left.clone()).eq(by_length(right)) } else { left.clone().eq(right) };
+    Ok(Transformed::yes(when(equal, lit(ScalarValue::try_from(&left.get_type(schema)?)?)).otherwise(left)?))
+}
+
+/// A part of many years, computed of the year.
+fn part_of_years(expr: Expr, is_interval: bool) -> Result<Transformed<Expr>> {
+    let Expr::ScalarFunction(call) = expr else { return Ok(Transformed::no(expr)) };
+    let part = call.args.first().and_then(Expr::as_literal).and_then(|part| part.try_as_str().flatten());
+    let part = part.unwrap_or_default().to_owned();
+    let value = call.args.into_iter().next_back();
+    let part_of = |name: &str| call.func.call(std::iter::once(lit(name)).chain(value).collect());
+    let years = seconds::of_years(&part, is_interval, part_of);
+    Ok(Transformed::yes(years.ok_or_else(|| Error::internal("a part of no years"))?))
+}
+
+/// A part of a text: of the timestamp that is read from it.
+fn read_text(expr: Expr) -> Result<Transformed<Expr>> {
+    let Expr::ScalarFunction(mut call) = expr else { return Ok(Transformed::no(expr)) };
+    let to = DataType::Timestamp(TimeUnit::Microsecond, None);
+    call.args = call
+        .args
+        .into_iter()
+        .enumerate()
+        .map(|(place, arg)| if place == 1 { cast(arg, to.clone()) } else { arg })
+        .collect();
+    Ok(Transformed::yes(Expr::ScalarFunction(call)))
+}
+
+/// An array and the value that is looked for in it, of one type of items.
+fn meet_items(expr: Expr, met: &Meeting, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let Expr::ScalarFunction(mut call) = expr else { return Ok(Transformed::no(expr)) };
+    let items = DataType::new_list(met.data_type(), true);
+    call.args = call
+        .args
+        .into_iter()
+        .map(|arg| match arg.get_type(schema) {
+            Ok(found @ DataType::List(_)) if found != items => cast(arg, items.clone()),
+            Ok(DataType::List(_)) => arg,
+            _ => met.fit(arg, schema),
+        })
+        .collect();
+    Ok(Transformed::yes(Expr::ScalarFunction(call)))
 }
 
 /// The operand of a CASE and what it is compared with.
