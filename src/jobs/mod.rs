@@ -1,12 +1,14 @@
-//! Jobs: started, kept running, stopped. `lifecycle` and `deaths` decide, `supervisor` acts, `restart` backs off.
+//! Jobs: started, kept running, stopped. `lifecycle` and `deaths` decide, `supervisor` acts, `observe` looks, `restart` backs off.
 //! Plans are handed in by sql as stored dataflows; what is wanted of a job is read from the catalog.
 
 mod attempt;
 mod death_signs;
 pub(crate) mod deaths;
 mod forget;
+mod job;
 mod lag;
 pub(crate) mod lifecycle;
+mod observe;
 pub(crate) mod restart;
 mod sampler;
 mod starts;
@@ -15,9 +17,9 @@ pub(crate) mod status;
 mod supervisor;
 mod waits_shown;
 
+pub(crate) use observe::RestingPlace;
 pub(crate) use status::{JobStatus, NodeStatus, SplitStatus};
 pub use supervisor::Jobs;
-pub(crate) use supervisor::RestingPlace;
 
 #[cfg(test)]
 mod tests;
