@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use futures::StreamExt;
 
-use super::job::{FailedAt, Job};
+use super::facts::{FailedAt, JobState};
+use super::job::Job;
 use super::lag::{self, Reading};
-use super::lifecycle::JobState;
 use super::status::{JobStatus, NodeStatus, SplitStatus};
 use super::supervisor::Jobs;
 use super::waits_shown;
@@ -37,7 +37,8 @@ impl Jobs {
     pub async fn resting_place(&self, name: &str) -> Result<RestingPlace> {
         let job = self.shared.running.lock().get(name).cloned();
         let job = job.ok_or_else(|| Error::not_found(format!("job \"{name}\" does not exist")))?;
-        let state = job.state.now();
+        let facts = job.facts.now();
+        let state = facts.state;
         if state.is_active() {
             return Err(Error::invalid(format!(
                 "job \"{name}\" is {}: only a job at rest can go over records",
@@ -46,9 +47,8 @@ impl Jobs {
             .code(SqlState::ObjectNotInPrerequisiteState)
             .hint("PAUSE JOB it first."));
         }
-        let failed = job.failed.lock().clone();
-        let has_failed = failed.is_some();
-        let record = failed.and_then(|FailedAt(record)| record);
+        let has_failed = facts.failed.is_some();
+        let record = facts.failed.and_then(|FailedAt(record)| record);
         let mut positions: BTreeMap<String, Position> = BTreeMap::new();
         let entry = self.shared.catalog.snapshot().jobs.get(name).filter(|entry| entry.id == job.id).cloned();
         if let Some(dataflow) = entry.and_then(|entry| Dataflow::from_json(&entry.dataflow).ok()) {
@@ -128,13 +128,15 @@ impl Jobs {
         let snapshot = shared.catalog.snapshot();
         let running = shared.running.lock();
         let (now, now_ms) = (Instant::now(), shared.clock.now_ms());
-        let state_of = |name: &str| running.get(name).map(|job| job.state.now());
+        let state_of = |name: &str| running.get(name).map(|job| job.facts.state());
         snapshot
             .jobs
             .values()
             .map(|entry| {
                 let job = running.get(&entry.name).filter(|job| job.id == entry.id);
-                let (state, last_error) = job.map_or((JobState::Starting, None), |job| job.shown(now_ms));
+                let facts = job.map(|job| job.facts.now());
+                let shown = job.zip(facts.as_ref()).map(|(job, facts)| job.shown(facts, now_ms));
+                let (state, last_error) = shown.unwrap_or((JobState::Starting, None));
                 let metrics = job.map(|job| &job.metrics);
                 let waits = metrics.filter(|_| state.is_active()).map(|metrics| metrics.all_waits());
                 let count = |counter: fn(&JobMetrics) -> &AtomicU64| {
@@ -144,13 +146,13 @@ impl Jobs {
                     name: entry.name.clone(),
                     id: entry.id.clone(),
                     state: state.name(),
-                    since_ms: job.map(|job| job.state.since_ms()),
+                    since_ms: facts.as_ref().map(|facts| facts.since_ms),
                     waits: waits_shown::shown(&waits.unwrap_or_default(), now, now_ms, &state_of),
                     statement: entry.statement.clone(),
                     created_ms: entry.created_ms,
                     last_error_ms: last_error.as_ref().map(|(at, _)| *at),
                     last_error: last_error.map(|(_, error)| error.to_string()),
-                    restarts: job.map_or(0, |job| job.restarts.load(Ordering::Relaxed)),
+                    restarts: facts.as_ref().map_or(0, |facts| facts.restarts),
                     row_errors: metrics.map_or(0, |metrics| metrics.left_out.rows()),
                     last_row_error: metrics.and_then(|metrics| metrics.left_out.last()),
                     checkpoints: count(|metrics| &metrics.checkpoints),

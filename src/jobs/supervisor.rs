@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-use super::job::{FailedAt, Job};
-use super::lifecycle::{self, Action, AfterFailure, JobState, Saving};
+use super::facts::{Event, Facts, FailedAt, JobState};
+use super::job::Job;
+use super::lifecycle::{self, Action, AfterFailure, Saving};
 use super::restart;
 use super::starts::Starts;
 use super::{attempt, death_signs, forget, sampler};
@@ -63,28 +63,17 @@ impl Shared {
         }
     }
 
-    /// The state of a job that is wanted to run and may not start by itself.
-    fn set_aside(&self, entry: &JobEntry, holds: bool) -> Option<JobState> {
+    /// What a job that is wanted to run is told if it may not start by itself. `holds`: why all wait, if they do.
+    fn set_aside(&self, entry: &JobEntry, holds: Option<&Error>) -> Option<Event> {
         if entry.desired != DesiredState::Running {
             return None;
         }
-        match self.starts.refusal(&entry.id) {
-            Some(_) => Some(JobState::Quarantined),
-            None => holds.then_some(JobState::Held),
-        }
-    }
-
-    fn why_set_aside(&self, id: &str, state: Option<JobState>, held: Option<&Error>) -> Option<(i64, Error)> {
-        let why = match state? {
-            JobState::Quarantined => {
-                let (deaths, sign) = self.starts.refusal(id)?;
-                let message = format!("the server died {deaths} times before this job's first checkpoint; {sign}");
-                Error::unavailable(message).detail("RESUME JOB tries again, DROP JOB removes it")
-            }
-            JobState::Held => held?.clone(),
-            _ => return None,
+        let Some((deaths, sign)) = self.starts.refusal(&entry.id) else {
+            return Some(Event::SetAside(JobState::Held, holds?.clone()));
         };
-        Some((self.clock.now_ms(), why))
+        let message = format!("the server died {deaths} times before this job's first checkpoint; {sign}");
+        let why = Error::unavailable(message).detail("RESUME JOB tries again, DROP JOB removes it");
+        Some(Event::SetAside(JobState::Quarantined, why))
     }
 }
 
@@ -200,41 +189,41 @@ impl Jobs {
         holds: Option<&Error>,
     ) -> Option<(Arc<Job>, Arc<JobProgress>)> {
         let (shared, name) = (&self.shared, &entry.name);
-        let known = running.get(name).map(|job| job.state.now());
-        let actual = known.or_else(|| shared.set_aside(entry, holds.is_some()));
-        if let Some(job) = running.get(name)
-            && job.is_held.load(Ordering::Acquire)
-        {
-            // Who only wants it to stop has it stopped by the savepoint that is being made.
-            if entry.desired != DesiredState::Paused {
-                return None;
-            }
-            job.is_held.store(false, Ordering::Release);
-        }
+        let known = running.get(name).map(|job| {
+            job.facts.tell(Event::Desired(entry.desired));
+            job.facts.now()
+        });
+        let is_new = known.is_none();
+        let set_aside = if is_new { shared.set_aside(entry, holds) } else { None };
+        let facts = known.or_else(|| {
+            let now_ms = shared.clock.now_ms();
+            set_aside.clone().map(|event| Facts::new(now_ms).after(event, now_ms))
+        });
         let job = running.entry(name.clone()).or_insert_with(|| Arc::new(Job::new(entry, &shared.clock)));
         let mut start = None;
-        match lifecycle::decide(Some(entry.desired), actual, resumed) {
+        match lifecycle::decide(Some(entry.desired), facts.as_ref(), resumed) {
+            Action::AwaitSavepoint => return None,
             Action::Start => {
                 shared.starts.allow(&entry.id);
                 job.wanted.send_replace(Wanted::Run);
-                job.state.set(JobState::Starting);
+                job.facts.tell(Event::Starts);
                 start = Some((Arc::clone(job), shared.board.register(name, self.sinks_of(entry))));
             }
             Action::End => {
-                job.state.set(JobState::Stopping);
+                job.facts.tell(Event::Ends);
                 job.wanted.send_replace(Wanted::Stop);
             }
-            Action::Rest(rest) => job.state.set(rest),
-            Action::Nothing if known.is_none() => {
-                job.state.set(actual.unwrap_or_else(|| lifecycle::resting(Some(entry.desired))));
-                *job.last_error.lock() = shared.why_set_aside(&entry.id, actual, holds);
+            Action::Rest(rest) => drop(job.facts.tell(Event::Rests(rest))),
+            Action::Nothing if is_new => {
+                let resting = || Event::Rests(lifecycle::resting(Some(entry.desired)));
+                job.facts.tell(set_aside.unwrap_or_else(resting));
             }
             Action::Nothing => {}
         }
         match entry.desired {
             DesiredState::Stopped => shared.board.remove(name),
             // A job that was not started here still holds back the jobs that read behind it.
-            _ if known.is_none() && start.is_none() => drop(shared.board.register(name, self.sinks_of(entry))),
+            _ if is_new && start.is_none() => drop(shared.board.register(name, self.sinks_of(entry))),
             _ => {}
         }
         start
@@ -303,13 +292,10 @@ impl Jobs {
     pub async fn stop_with_savepoint(&self, name: &str, folder: &str) -> Result<String> {
         let job = self.shared.running.lock().get(name).cloned();
         let job = job.ok_or_else(|| Error::not_found(format!("job \"{name}\" does not exist")))?;
-        job.is_held.store(true, Ordering::Release);
-        job.savepoint.lock().take();
         let asked_ms = self.shared.clock.now_ms();
-        let before = job.state.now();
-        let saving = lifecycle::saving(before);
-        if before.is_active() && before != JobState::Stopping {
-            job.state.set(JobState::Stopping);
+        let before = job.facts.tell(Event::SavepointAsked);
+        let saving = lifecycle::saving(&before);
+        if before.state.is_active() && before.state != JobState::Stopping {
             // A job that is not open yet gives no state of now, and is not waited for.
             job.wanted.send_replace(match saving {
                 Saving::LastEpoch => Wanted::StopWithSavepoint(folder.to_owned()),
@@ -317,14 +303,14 @@ impl Jobs {
             });
         }
         job.has_ended().await;
-        if let Some(place) = job.savepoint.lock().take() {
+        let ended = job.facts.tell(Event::SavepointTaken);
+        if let Some(place) = ended.savepoint {
             return Ok(place);
         }
         let saved = match saving {
             Saving::DecidedEpoch => self.save_decided(name, &job, folder).await,
             Saving::LastEpoch => {
-                let error =
-                    job.last_error.lock().as_ref().filter(|(at, _)| *at >= asked_ms).map(|(_, error)| error.clone());
+                let error = ended.last_error.filter(|(at, _)| *at >= asked_ms).map(|(_, error)| error);
                 Err(error.unwrap_or_else(|| {
                     Error::invalid(format!(
                         "job \"{name}\" was paused or dropped meanwhile, so that there is no savepoint"
@@ -334,7 +320,7 @@ impl Jobs {
             }
         };
         if saved.is_err() {
-            job.is_held.store(false, Ordering::Release);
+            job.facts.tell(Event::Released);
             self.reconcile(&[]);
         }
         saved
@@ -355,7 +341,7 @@ impl Jobs {
     /// Gives a job back to the catalog's wish after [`Self::stop_with_savepoint`]: its end is noted there, or could not be.
     pub fn release(&self, name: &str) {
         if let Some(job) = self.shared.running.lock().get(name) {
-            job.is_held.store(false, Ordering::Release);
+            job.facts.tell(Event::Released);
         }
         self.reconcile(&[]);
     }
@@ -400,11 +386,7 @@ impl Jobs {
         let mut waiting: Option<(String, Waiting)> = None;
         let name = entry.name.clone();
         let rest = loop {
-            // A job that failed is not said to run before it has opened everything.
-            if failures == 0 {
-                job.state.set_unless(JobState::Running, Some(JobState::Stopping));
-            }
-            *job.failed.lock() = None;
+            job.facts.tell(Event::RunBegins { again: failures > 0 });
             let begun = Instant::now();
             job.metrics.begin_run();
             let outcome = match self.job_context(&entry, &job, Arc::clone(&progress)) {
@@ -412,7 +394,7 @@ impl Jobs {
                 Ok(context) => {
                     let opened = || {
                         waiting = None;
-                        job.state.set_unless(JobState::Running, Some(JobState::Stopping));
+                        job.facts.tell(Event::Opened);
                     };
                     let shared = &self.shared;
                     attempt::run(&shared.runtime, context, wanted.clone(), &shared.starts, opened).await
@@ -421,26 +403,25 @@ impl Jobs {
             };
             let error = match outcome {
                 Ok(Ended::Stopped(savepoint)) => {
-                    *job.savepoint.lock() = savepoint;
+                    job.facts.tell(Event::Stopped(savepoint));
                     break None;
                 }
                 Ok(Ended::Finished) => break Some(JobState::Finished),
                 Err(error) => error,
             };
-            *job.last_error.lock() = Some((self.shared.clock.now_ms(), error.clone()));
+            job.facts.tell(Event::Failed(error.clone()));
             if *wanted.borrow() != Wanted::Run {
                 break None;
             }
             failures = if begun.elapsed() >= restart::STEADY { 1 } else { failures + 1 };
             if lifecycle::after_failure(error.kind(), failures) == AfterFailure::GiveUp {
                 tracing::error!(job = name, failures, %error, "job failed");
-                *job.failed.lock() = Some(FailedAt(error.record().cloned()));
+                job.facts.tell(Event::GivenUp(FailedAt(error.record().cloned())));
                 break Some(lifecycle::given_up(error.kind()));
             }
             let delay = restart::delay(failures, rand::random());
             tracing::warn!(job = name, failures, %error, delay_ms = delay.as_millis(), "job failed and is started again");
-            job.restarts.fetch_add(1, Ordering::Relaxed);
-            job.state.set_unless(JobState::Retrying, Some(JobState::Stopping));
+            job.facts.tell(Event::Retries);
             let reason = error.waits_for().unwrap_or("another try after its last error");
             if waiting.as_ref().is_none_or(|(known, _)| known != reason) {
                 waiting = Some((reason.to_owned(), job.metrics.waits.begin(reason.to_owned())));
@@ -459,7 +440,7 @@ impl Jobs {
             if rest == Some(JobState::Finished) {
                 self.shared.board.remove_place(&progress);
             }
-            job.state.set(lifecycle::ended(rest, desired));
+            job.facts.tell(Event::Rests(lifecycle::ended(rest, desired)));
             desired
         };
         // RESUME may have come while the task was still ending.
@@ -479,7 +460,7 @@ impl Jobs {
                 }
             }
         }
-        let read_behind = ReadBehind::new(Arc::clone(&self.shared.board), &entry.name, looked_up);
+        let read_behind = ReadBehind::new(self.shared.board.clone(), &entry.name, looked_up);
         *job.read_behind.lock() = Some(read_behind.clone());
         Ok(JobContext {
             job: entry.name.clone(),
@@ -502,15 +483,9 @@ impl Jobs {
     /// It failed on the way.
     pub async fn settled(&self, name: &str) -> Result<()> {
         let Some(job) = self.shared.running.lock().get(name).cloned() else { return Ok(()) };
-        let mut state = job.state.subscribe();
-        // The sender lives in `job`, so that waiting cannot fail.
-        let state = state
-            .wait_for(|state| !matches!(state, JobState::Starting | JobState::Stopping))
-            .await
-            .map(|state| *state)
-            .unwrap_or(JobState::Stopped);
-        match (state, job.last_error.lock().as_ref()) {
-            (JobState::Failed | JobState::Quarantined, Some((_, error))) => Err(error.clone()),
+        let facts = job.facts.until(|state| !matches!(state, JobState::Starting | JobState::Stopping)).await;
+        match (facts.state, facts.last_error) {
+            (JobState::Failed | JobState::Quarantined, Some((_, error))) => Err(error),
             _ => Ok(()),
         }
     }
