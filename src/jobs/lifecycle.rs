@@ -1,55 +1,8 @@
-//! Decides what to do with a job from what is wanted and what is so. No I/O here.
+//! Decides what to do with a job from what is wanted and the facts of it. No I/O here, and nothing here changes a fact.
 
+use super::facts::{Facts, JobState};
 use crate::catalog::DesiredState;
-use crate::error::ErrorKind;
-
-/// What a job does right now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JobState {
-    /// Its task is being opened, or it has not been looked at yet.
-    Starting,
-    /// Its task runs.
-    Running,
-    /// Its task failed and will be started again after a while.
-    Retrying,
-    /// Its task was told to end and has not yet.
-    Stopping,
-    /// It holds still.
-    Paused,
-    /// It was stopped for good.
-    Stopped,
-    /// Its task failed in a way that trying again cannot mend; RESUME JOB tries again.
-    Failed,
-    /// A defect of ours ended its task again and again, or the server: it is set aside with the cause; RESUME JOB tries again.
-    Quarantined,
-    /// It waits for RESUME JOB: the server was started with its jobs held.
-    Held,
-    /// Its sources ended.
-    Finished,
-}
-
-impl JobState {
-    /// As SHOW JOBS prints it.
-    pub fn name(self) -> &'static str {
-        match self {
-            JobState::Starting => "STARTING",
-            JobState::Running => "RUNNING",
-            JobState::Retrying => "RETRYING",
-            JobState::Stopping => "STOPPING",
-            JobState::Paused => "PAUSED",
-            JobState::Stopped => "STOPPED",
-            JobState::Failed => "FAILED",
-            JobState::Quarantined => "QUARANTINED",
-            JobState::Held => "HELD",
-            JobState::Finished => "FINISHED",
-        }
-    }
-
-    /// Whether a task of the job exists or is to come.
-    pub fn is_active(self) -> bool {
-        matches!(self, JobState::Starting | JobState::Running | JobState::Retrying | JobState::Stopping)
-    }
-}
+use crate::error::{Error, ErrorKind};
 
 /// What to do to bring a job where it is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,13 +13,19 @@ pub enum Action {
     End,
     /// It has no task any more: its state is this one from now on, whatever ended it before.
     Rest(JobState),
+    /// It keeps all it has until the end of the savepoint that is being made of it is in the catalog.
+    AwaitSavepoint,
     /// Leave it.
     Nothing,
 }
 
-/// Decides. `actual` is `None` for a job that this server has not looked at since it is up and need not hold; `resumed` is true when
+/// Decides. `facts` are absent for a job that this server has not looked at since it is up and need not hold; `resumed` is true when
 /// RUNNING was asked for just now, so that a failed or finished job is tried again.
-pub fn decide(desired: Option<DesiredState>, actual: Option<JobState>, resumed: bool) -> Action {
+pub fn decide(desired: Option<DesiredState>, facts: Option<&Facts>, resumed: bool) -> Action {
+    if facts.is_some_and(|facts| facts.is_held) && desired.is_some() {
+        return Action::AwaitSavepoint;
+    }
+    let actual = facts.map(|facts| facts.state);
     match (desired, actual) {
         (Some(DesiredState::Running), None) => Action::Start,
         (Some(DesiredState::Running), Some(state)) if !state.is_active() => match state {
@@ -104,9 +63,9 @@ pub enum Saving {
     DecidedEpoch,
 }
 
-/// Decides by what the job does now.
-pub fn saving(state: JobState) -> Saving {
-    match state {
+/// Decides by what the job did when the savepoint was asked for.
+pub fn saving(before: &Facts) -> Saving {
+    match before.state {
         JobState::Running => Saving::LastEpoch,
         JobState::Starting
         | JobState::Retrying
@@ -155,9 +114,22 @@ pub fn after_failure(kind: ErrorKind, failures_in_a_row: u32) -> AfterFailure {
     }
 }
 
-/// Whether a job whose task runs is still being tried again after its last failure: its sources are not open yet.
-pub fn is_retrying(state: JobState, is_open: bool, last_failure: ErrorKind) -> bool {
-    state == JobState::Running && !is_open && last_failure == ErrorKind::Unavailable
+/// State and last error as users see them. A job that is there but cannot go on, because an outside system does not answer, is being
+/// tried again and says with what, whether its task lives on or is started anew. `stuck` is what its task says of that at `now_ms`,
+/// `is_open` whether its sources are open.
+pub fn shown(facts: &Facts, stuck: Option<Error>, is_open: bool, now_ms: i64) -> (JobState, Option<(i64, Error)>) {
+    let last_error = facts.last_error.clone();
+    if facts.state != JobState::Running {
+        return (facts.state, last_error);
+    }
+    match (stuck, last_error) {
+        (Some(stuck), _) => (JobState::Retrying, Some((now_ms, stuck))),
+        // Its task was started again, and has not opened its sources since.
+        (None, Some((at, error))) if !is_open && error.kind() == ErrorKind::Unavailable => {
+            (JobState::Retrying, Some((at, error)))
+        }
+        (None, last_error) => (JobState::Running, last_error),
+    }
 }
 
 /// The state of a job that is not started again by itself.

@@ -1,23 +1,26 @@
-//! Jobs: started, kept running, stopped. `lifecycle` and `deaths` decide, `supervisor` acts, `restart` backs off.
-//! Plans are handed in by sql as stored dataflows; what is wanted of a job is read from the catalog.
+//! Jobs: started, kept running, stopped. `facts` says what is known of one, `lifecycle` and `deaths` decide, `supervisor` acts,
+//! `observe` looks, `restart` backs off. Plans are handed in by sql as stored dataflows; what is wanted of a job is read from the catalog.
 
 mod attempt;
 mod death_signs;
 pub(crate) mod deaths;
+mod facts;
+mod facts_cell;
 mod forget;
+mod job;
 mod lag;
 pub(crate) mod lifecycle;
+mod observe;
 pub(crate) mod restart;
 mod sampler;
 mod starts;
-mod state_cell;
 pub(crate) mod status;
 mod supervisor;
 mod waits_shown;
 
+pub(crate) use observe::RestingPlace;
 pub(crate) use status::{JobStatus, NodeStatus, SplitStatus};
 pub use supervisor::Jobs;
-pub(crate) use supervisor::RestingPlace;
 
 #[cfg(test)]
 mod tests;

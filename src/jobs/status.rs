@@ -12,7 +12,7 @@ pub struct JobStatus {
     pub name: String,
     /// Its id, which names its checkpoints.
     pub id: String,
-    /// As [`super::lifecycle::JobState::name`] says.
+    /// As [`super::facts::JobState::name`] says.
     pub state: &'static str,
     /// Since when it is in that state, milliseconds since 1970; absent before the server has looked at it.
     pub since_ms: Option<i64>,

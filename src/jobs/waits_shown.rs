@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::lifecycle::JobState;
+use super::facts::JobState;
 use super::status::WaitStatus;
 use crate::waits::Wait;
 
