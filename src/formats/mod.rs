@@ -6,6 +6,8 @@ mod change_json;
 pub mod columns;
 mod debezium_json;
 mod json;
+#[cfg(test)]
+mod kv;
 mod maxwell_json;
 mod options;
 pub mod time_text;
@@ -156,6 +158,8 @@ const FORMATS: &[Entry] = &[
     (debezium_json::NAME, debezium_json::open),
     (canal_json::NAME, canal_json::open),
     (maxwell_json::NAME, maxwell_json::open),
+    #[cfg(test)]
+    (kv::NAME, kv::open),
 ];
 
 fn entry(format: &str) -> Result<&'static Entry> {

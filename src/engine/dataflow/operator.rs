@@ -7,6 +7,8 @@ use crate::engine::operators::changelog_normalize::spec::ChangelogNormalizeSpec;
 use crate::engine::operators::filter::FilterSpec;
 use crate::engine::operators::look_up::LookUpSpec;
 use crate::engine::operators::materialize::spec::MaterializeSpec;
+#[cfg(test)]
+use crate::engine::operators::only_loud::OnlyLoudSpec;
 use crate::engine::operators::project::ProjectSpec;
 use crate::engine::operators::spec::OperatorSpec;
 
@@ -26,6 +28,9 @@ pub enum OperatorKind {
     ChangelogNormalize(ChangelogNormalizeSpec),
     /// Makes changes by a sink's key of rows that have another one.
     Materialize(MaterializeSpec),
+    /// Keeps the rows that have a shouted text in a column.
+    #[cfg(test)]
+    OnlyLoud(OnlyLoudSpec),
 }
 
 impl OperatorKind {
@@ -38,6 +43,8 @@ impl OperatorKind {
             OperatorKind::GroupAggregate(spec) => spec,
             OperatorKind::ChangelogNormalize(spec) => spec,
             OperatorKind::Materialize(spec) => spec,
+            #[cfg(test)]
+            OperatorKind::OnlyLoud(spec) => spec,
         }
     }
 }

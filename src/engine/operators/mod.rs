@@ -5,6 +5,8 @@ pub mod filter;
 pub mod group_aggregate;
 pub mod look_up;
 pub mod materialize;
+#[cfg(test)]
+pub mod only_loud;
 pub mod project;
 pub(crate) mod spec;
 #[cfg(test)]

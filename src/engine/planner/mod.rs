@@ -214,6 +214,12 @@ impl Planner<'_> {
     fn filter(&mut self, fragment: &mut Fragment, predicate: &Expr) -> Result<()> {
         let extracted = self.extract_look_ups(fragment, std::slice::from_ref(predicate))?;
         for predicate in &extracted.expressions {
+            #[cfg(test)]
+            if let Some(spec) = super::operators::only_loud::OnlyLoudSpec::of(predicate, &extracted.schema) {
+                let changelog = fragment.changelog;
+                self.push(fragment, OperatorKind::OnlyLoud(spec), None, changelog);
+                continue;
+            }
             let predicate = StoredExpression::new(predicate, &extracted.schema)?;
             let changelog = fragment.changelog;
             self.push(fragment, OperatorKind::Filter(FilterSpec { predicate }), None, changelog);
