@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
-use datafusion::arrow::datatypes::{DataType, Fields, Int32Type};
+use datafusion::arrow::datatypes::{DataType, FieldRef, Fields, Int32Type};
 
 use super::columns::{Column, Values};
 use super::options::FormatOptions;
@@ -90,7 +90,8 @@ impl KvDecoder {
             .map(|pair| pair.split_once('=').ok_or_else(|| bad(format_args!("has \"{pair}\" without ="))))
             .collect::<Result<Vec<_>>>()?;
         let value_of = |name: &str| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
-        for field in self.fields.iter().filter(|field| !field.is_nullable() && value_of(field.name()).is_none()) {
+        let is_missing = |field: &&FieldRef| !field.is_nullable() && value_of(field.name()).is_none();
+        if let Some(field) = self.fields.iter().find(is_missing) {
             return Err(bad(format_args!("field \"{}\" is NULL, but declared NOT NULL", field.name())));
         }
         for (index, column) in self.projection.iter().zip(&mut self.columns) {

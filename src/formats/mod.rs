@@ -32,10 +32,11 @@ pub trait Format: Send + Sync {
         Changelog::Append
     }
 
-    /// A decoder of records that hold `fields`, which gives the columns of `projection` (indexes into `fields`).
+    /// A decoder of records that hold `fields`, which gives the columns of `projection` (indexes into `fields`). A record without a
+    /// value for a field that is NOT NULL is a bad one, whether or not the field is in `projection`.
     ///
     /// # Errors
-    /// A field has a type that the format cannot hold.
+    /// A field has a type that the format cannot hold. CREATE TABLE asks with an empty `projection` to find that out.
     fn decoder(&self, fields: &Fields, projection: &[usize]) -> Result<Box<dyn Decoder>>;
 
     /// An encoder of rows that have `fields`.
