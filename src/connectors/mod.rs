@@ -11,6 +11,8 @@ mod defaults;
 pub mod dynamodb;
 pub mod enumerator;
 pub mod kafka;
+#[cfg(test)]
+pub mod letters;
 pub mod log_identity;
 mod lookup;
 pub mod lookup_cache;
@@ -38,7 +40,7 @@ pub use log_identity::{Continuity, LogIdentity, SplitLog};
 pub use lookup::{Lookup, LookupRequest, LookupResponse};
 pub use metrics::{ConnectorMetrics, Trouble};
 pub use position::{Position, SequenceNumber};
-pub use registry::Registry;
+pub use registry::{Registry, is_secret_option};
 pub use scan::{Scan, ScanPartition, ScanPlan, ScanRequest};
 pub use sink::{FailureTeller, Sink, SinkContext, SinkKind, SinkWriter};
 pub use sink_constraints::{LengthEnforcer, SinkConstraints};

@@ -5,9 +5,25 @@ use std::sync::Arc;
 use super::connector::{Connector, Table};
 use super::declaration::TableDeclaration;
 use super::defaults::ConnectorDefaults;
+#[cfg(test)]
+use super::letters;
 use super::{blackhole, datagen, dynamodb, kafka, print, upsert_kafka};
 use crate::error::{Error, Result};
 use crate::options::OptionReader;
+
+/// A line for each connector that has options which hold secrets.
+const SECRETS: &[&[&str]] = &[
+    dynamodb::SECRET_OPTIONS,
+    kafka::SECRET_OPTIONS,
+    #[cfg(test)]
+    letters::SECRET_OPTIONS,
+];
+
+/// Whether a connector declares that an option of that name holds a secret. Asked by name alone: what is to be masked may be the text
+/// of a statement that cannot be read.
+pub fn is_secret_option(name: &str) -> bool {
+    SECRETS.iter().copied().flatten().any(|secret| secret.eq_ignore_ascii_case(name))
+}
 
 /// The connectors there are.
 #[derive(Clone)]

@@ -12,7 +12,7 @@ use crate::error::Result;
 /// What a bounded read is asked for.
 #[derive(Debug, Clone, Default)]
 pub struct ScanRequest {
-    /// Column indexes of the declared schema, in output order.
+    /// Column indexes of the declared schema, in output order. None of them (`count(*)`): batches have a number of rows only.
     pub projection: Vec<usize>,
     /// Predicates, all of which hold for every wanted row; those not answered `Exact` are applied again above.
     pub filters: Vec<Expr>,

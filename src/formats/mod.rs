@@ -6,6 +6,8 @@ mod change_json;
 pub mod columns;
 mod debezium_json;
 mod json;
+#[cfg(test)]
+mod kv;
 mod maxwell_json;
 mod options;
 pub mod time_text;
@@ -30,10 +32,11 @@ pub trait Format: Send + Sync {
         Changelog::Append
     }
 
-    /// A decoder of records that hold `fields`, which gives the columns of `projection` (indexes into `fields`).
+    /// A decoder of records that hold `fields`, which gives the columns of `projection` (indexes into `fields`). A record without a
+    /// value for a field that is NOT NULL is a bad one, whether or not the field is in `projection`.
     ///
     /// # Errors
-    /// A field has a type that the format cannot hold.
+    /// A field has a type that the format cannot hold. CREATE TABLE asks with an empty `projection` to find that out.
     fn decoder(&self, fields: &Fields, projection: &[usize]) -> Result<Box<dyn Decoder>>;
 
     /// An encoder of rows that have `fields`.
@@ -156,6 +159,8 @@ const FORMATS: &[Entry] = &[
     (debezium_json::NAME, debezium_json::open),
     (canal_json::NAME, canal_json::open),
     (maxwell_json::NAME, maxwell_json::open),
+    #[cfg(test)]
+    (kv::NAME, kv::open),
 ];
 
 fn entry(format: &str) -> Result<&'static Entry> {

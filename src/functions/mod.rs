@@ -41,6 +41,8 @@ pub mod registry;
 pub mod round;
 pub mod rounding;
 pub mod seconds;
+#[cfg(test)]
+mod shout;
 mod sizes;
 pub mod split_index;
 pub mod substring;

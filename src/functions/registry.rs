@@ -8,6 +8,8 @@ use std::sync::{Arc, LazyLock};
 use datafusion::logical_expr::ScalarUDF;
 
 use super::entry::{Compares, Entry, Maker, Registry};
+#[cfg(test)]
+use super::shout;
 use super::{
     array_edit, as_written, bounded, by_place, coalesce, coercion, concat_ws, date_bin, date_format, date_trunc,
     datetime_input, decimal_divide, decimal_multiply, flink_math, float_key, instant_plus, integers, interval_input,
@@ -53,6 +55,8 @@ const FAMILIES: &[&[Entry]] = &[
     round::ENTRIES,
     rounding::ENTRIES,
     seconds::ENTRIES,
+    #[cfg(test)]
+    shout::ENTRIES,
     split_index::ENTRIES,
     substring::ENTRIES,
     text_input::ENTRIES,

@@ -1,33 +1,18 @@
 //! Which options of WITH are secrets: kept apart, encrypted, shown as `******`.
 
+use crate::connectors::is_secret_option;
+
 /// What stands for a secret wherever options are shown.
 pub const MASK: &str = "******";
 
-/// Names that no connector of this build declares, but that hold secrets all the same.
-const SECRET_OPTIONS: &[&str] = &[
-    "properties.sasl.jaas.config",
-    "properties.sasl.password",
-    "properties.ssl.key.password",
-    "properties.ssl.keystore.password",
-    "properties.ssl.truststore.password",
-    "properties.ssl.key.pem",
-    "properties.ssl.keystore.key",
-    "properties.sasl.oauthbearer.client.secret",
-    "aws.credentials.basic.accesskeyid",
-    "aws.credentials.basic.secretkey",
-    "aws.credentials.access_key_id",
-    "aws.credentials.secret_access_key",
-    "aws.credentials.role.externalId",
-];
+/// Names that no connector declares, but that hold secrets all the same.
+const OTHER_SECRETS: &[&str] = &["aws.credentials.access_key_id", "aws.credentials.secret_access_key"];
 
 /// Whether an option holds a secret: it is listed, or its name says so.
 pub fn is_secret(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
-    let declared = SECRET_OPTIONS
-        .iter()
-        .chain(crate::connectors::dynamodb::SECRET_OPTIONS)
-        .chain(crate::connectors::kafka::SECRET_OPTIONS);
-    declared.into_iter().any(|secret| secret.eq_ignore_ascii_case(name))
+    is_secret_option(name)
+        || OTHER_SECRETS.contains(&lower.as_str())
         || ["password", "secret", "token", "jaas", "private.key", "private_key"].iter().any(|word| {
             lower.rsplit('.').next().is_some_and(|last| last.contains(word)) || lower.contains(&format!(".{word}"))
         })

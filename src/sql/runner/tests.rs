@@ -1,3 +1,5 @@
+mod toys;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -32,7 +34,9 @@ fn server(directory: &std::path::Path) -> Arc<SqlServer> {
         clock: clock.clone(),
     };
     let catalog = Catalog::open(directory).unwrap();
-    let connectors = Registry::new(&defaults).with(Arc::new(super::memory_connector::MemoryConnector::default()));
+    let connectors = Registry::new(&defaults)
+        .with(Arc::new(super::memory_connector::MemoryConnector::default()))
+        .with(Arc::new(crate::connectors::letters::LettersConnector));
     let runtime = tokio::runtime::Handle::current();
     let jobs = Jobs::new(runtime, catalog.clone(), connectors.clone(), clock.clone(), directory.join("jobs"));
     let relations: Arc<dyn SystemSchema> = Arc::new(JobRelations::new(jobs.clone()));
