@@ -128,8 +128,8 @@ async fn a_function_is_called_listed_and_hinted_at() {
     assert_eq!(h.run("SELECT SHOUT('hi'), yell(NULL)").await, ["shout|yell", "HI!|NULL"]);
     h.run(LETTERS).await;
     assert_eq!(h.run("SELECT shout(letter) AS v FROM letters WHERE place < 3").await, ["v", "A!", "B!"]);
-    let error = h.error("SELECT shout(1)").await;
-    assert_eq!((error.sqlstate().code(), error.message()), ("42883", "function shout(integer) does not exist"));
+    let error = h.error("SELECT shout(TRUE)").await;
+    assert_eq!((error.sqlstate().code(), error.message()), ("42883", "function shout(boolean) does not exist"));
     let error = h.error("SELECT shuot('hi')").await;
     assert!(error.hint_text().is_some_and(|hint| hint.contains("shout")), "{error:?}");
     assert!(h.run("SHOW FUNCTIONS").await.iter().any(|line| line == "shout"));
