@@ -29,6 +29,8 @@ pub enum Upstream {
     Channel(usize),
     /// A split of a source, by its id.
     Split(String),
+    /// The splits of a source that are still to be given out: they come one by one, and the first may be read before the next is there.
+    Unassigned,
 }
 
 /// The watermarks of a node's upstreams, and what follows from them.

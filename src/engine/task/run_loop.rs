@@ -134,12 +134,15 @@ pub(crate) async fn run(mut parts: TaskParts) -> Result<()> {
     task.run().await
 }
 
-/// Event time waits for everything that a node takes rows from. A source's splits are told later.
+/// Event time waits for everything that a node takes rows from; of a source, until its splits are given out.
 fn expect_upstreams(parts: &mut TaskParts) {
     for (channel, entry) in parts.inputs.entries().enumerate() {
         parts.nodes.all[entry.place].event_time.expect(Upstream::Channel(channel));
     }
     for place in 0..parts.nodes.all.len() {
+        if matches!(parts.nodes.all[place].work, Work::Source(Some(_))) {
+            parts.nodes.all[place].event_time.expect(Upstream::Unassigned);
+        }
         let outputs = parts.nodes.all[place].outputs.clone();
         for (output, side) in outputs.into_iter().zip(std::iter::once(None).chain((0..).map(Some))) {
             for entry in output.locals {
@@ -244,6 +247,9 @@ impl Task {
             Command::Assigned => {
                 for (place, split) in std::mem::take(&mut self.leaving) {
                     self.parts.nodes.leave(place, &Upstream::Split(split)).await?;
+                }
+                for place in 0..self.parts.nodes.all.len() {
+                    self.parts.nodes.leave(place, &Upstream::Unassigned).await?;
                 }
                 self.idle_without_splits().await?;
             }

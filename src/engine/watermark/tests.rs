@@ -73,3 +73,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn splits_that_are_given_out_one_by_one_hold_event_time_up_until_all_are_there() {
+    let mut time = EventTime::default();
+    time.expect(Upstream::Unassigned);
+    time.expect(split("a"));
+    assert_eq!(time.advance(split("a"), Watermark::At(10)), None, "the next split may be behind");
+    time.expect(split("b"));
+    assert_eq!(time.leave(&Upstream::Unassigned), None);
+    assert_eq!(time.advance(split("b"), Watermark::At(4)), Some(Watermark::At(4)));
+}
