@@ -256,7 +256,7 @@ async fn what_has_changed_ends_epochs_early_and_sources_wait_for_them() {
     // An epoch that does not end, since its writes are not acknowledged, holds the sources up, and nobody else.
     server.execute("DROP JOB small; DROP JOB large").await;
     proxy.set(Faults { delay: std::time::Duration::from_secs(600), ..Faults::default() });
-    server.execute(&format!("SET 'execution.checkpointing.interval' = '1 h'; {}", job("held", "1 mb"))).await;
+    server.execute(&format!("SET 'execution.checkpointing.interval' = '1 h'; {}", job("held", "512 kb"))).await;
     let waits =
         "SELECT waits_for LIKE '%a checkpoint of what has changed%state.memory.budget%', rows_in FROM streamgate.jobs";
     let seen = until(JOB_PATIENCE, "its source waits", async || {
