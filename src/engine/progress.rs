@@ -76,7 +76,26 @@ impl JobProgress {
     }
 }
 
-/// The progress of all jobs that are wanted to run or paused. A stopped or dropped job holds nobody up.
+/// A job that fills a table.
+#[derive(Debug)]
+pub struct Writer {
+    /// Its name.
+    pub job: String,
+    /// How far it is, as it changes; not closed before [`Writers::of`] no longer gives the job.
+    pub acknowledged: watch::Receiver<Acknowledged>,
+}
+
+/// Who fills which table, and how far it is, wherever that is known from. Only jobs that are wanted to run or paused count: a stopped or
+/// dropped one holds nobody up.
+pub trait Writers: std::fmt::Debug + Send + Sync {
+    /// Jobs other than `reader` that fill one of `tables` (resource names), now.
+    fn of(&self, reader: &str, tables: &[String]) -> Vec<Writer>;
+
+    /// Changes whenever [`Self::of`] may give other jobs than before.
+    fn changes(&self) -> watch::Receiver<u64>;
+}
+
+/// The [`Writers`] of this server: its jobs tell their progress here.
 #[derive(Debug)]
 pub struct ProgressBoard {
     jobs: RwLock<BTreeMap<String, Arc<JobProgress>>>,
@@ -156,35 +175,40 @@ impl ProgressBoard {
     fn changed(&self) {
         self.changes.send_modify(|count| *count += 1);
     }
+}
 
-    /// Jobs other than `reader` that fill one of the tables.
-    fn writers(&self, reader: &str, tables: &[String]) -> Vec<Arc<JobProgress>> {
+impl Writers for ProgressBoard {
+    fn of(&self, reader: &str, tables: &[String]) -> Vec<Writer> {
         self.jobs
             .read()
             .values()
             .filter(|job| job.job != reader && job.sinks.iter().any(|sink| tables.contains(sink)))
-            .cloned()
+            .map(|job| Writer { job: job.job.clone(), acknowledged: job.acknowledged.subscribe() })
             .collect()
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 }
 
 /// Holds one job's records back until the writers of the tables that it looks up are past them.
 #[derive(Debug, Clone)]
 pub struct ReadBehind {
-    board: Arc<ProgressBoard>,
+    writers: Arc<dyn Writers>,
     reader: String,
     tables: Arc<[String]>,
 }
 
 impl ReadBehind {
     /// A gate for job `reader` that looks up `tables` (resource names); no tables: everything passes.
-    pub fn new(board: Arc<ProgressBoard>, reader: &str, tables: Vec<String>) -> Self {
-        Self { board, reader: reader.to_owned(), tables: tables.into() }
+    pub fn new(writers: Arc<dyn Writers>, reader: &str, tables: Vec<String>) -> Self {
+        Self { writers, reader: reader.to_owned(), tables: tables.into() }
     }
 
     /// Names of the jobs that this one reads behind, now.
     pub fn writers(&self) -> Vec<String> {
-        self.board.writers(&self.reader, &self.tables).iter().map(|job| job.job.clone()).collect()
+        self.writers.of(&self.reader, &self.tables).into_iter().map(|writer| writer.job).collect()
     }
 
     /// Waits until the records of `split` before `position` may pass; tells `waits` for which job.
@@ -195,19 +219,18 @@ impl ReadBehind {
         if self.tables.is_empty() {
             return Ok(());
         }
-        let mut changes = self.board.changes.subscribe();
+        let mut changes = self.writers.changes();
         let mut waiting: Option<(String, Waiting)> = None;
         'again: loop {
             changes.mark_unchanged();
-            for writer in self.board.writers(&self.reader, &self.tables) {
-                let mut acknowledged = writer.acknowledged.subscribe();
+            for Writer { job, mut acknowledged } in self.writers.of(&self.reader, &self.tables) {
                 if lets_pass(&acknowledged.borrow(), split, position)? == Pass::Yes {
                     continue;
                 }
-                if waiting.as_ref().is_none_or(|(job, _)| *job != writer.job) {
-                    waiting = Some((writer.job.clone(), waits.begin(Reason::job(&writer.job))));
+                if waiting.as_ref().is_none_or(|(known, _)| *known != job) {
+                    let wait = waits.begin(Reason::job(&job));
+                    waiting = Some((job, wait));
                 }
-                drop(writer);
                 tokio::select! {
                     // An error means that the writer left the board between the two looks: look again.
                     passed = acknowledged.wait_for(|now| !matches!(lets_pass(now, split, position), Ok(Pass::Wait))) => {

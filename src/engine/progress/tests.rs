@@ -30,7 +30,7 @@ fn a_writer_that_has_not_opened_its_splits_holds_back_and_one_of_another_topic_d
 async fn waiting_ends_by_progress_and_by_the_writers_removal() {
     let board = Arc::new(ProgressBoard::default());
     let writer = board.register("writer", vec!["d/detail".to_owned()]);
-    let gate = ReadBehind::new(Arc::clone(&board), "reader", vec!["d/detail".to_owned()]);
+    let gate = ReadBehind::new(board.clone(), "reader", vec!["d/detail".to_owned()]);
 
     let waiting = tokio::spawn({
         let gate = gate.clone();
@@ -71,4 +71,50 @@ fn a_topic_that_is_awaited_is_waited_for_and_a_split_that_has_ended_is_not() {
 fn positions_of_another_kind_are_an_error_and_not_a_wait() {
     let error = lets_pass(&at(&[("k/t/0", 5)]), &split("k/t/0"), &Position::in_file("a", 1)).unwrap_err();
     assert!(error.message().starts_with("k/t/0: offset 5 and place 1"), "{error}");
+}
+
+/// Writers that somebody else tells of, not a board here.
+#[derive(Debug)]
+struct Told {
+    names: RwLock<Vec<&'static str>>,
+    acknowledged: watch::Sender<Acknowledged>,
+    changes: watch::Sender<u64>,
+}
+
+impl Writers for Told {
+    fn of(&self, _reader: &str, _tables: &[String]) -> Vec<Writer> {
+        let writer = |job: &&str| Writer { job: (*job).to_owned(), acknowledged: self.acknowledged.subscribe() };
+        self.names.read().iter().map(writer).collect()
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+}
+
+#[tokio::test]
+async fn a_reader_does_not_care_who_tells_of_the_writers() {
+    let told = Arc::new(Told {
+        names: RwLock::new(vec!["far"]),
+        acknowledged: watch::Sender::new(at(&[("k/t/0", 2)])),
+        changes: watch::Sender::new(0),
+    });
+    let gate = ReadBehind::new(told.clone(), "reader", vec!["d/detail".to_owned()]);
+    assert_eq!(gate.writers(), ["far"]);
+    let wait = |offset: i64| {
+        let gate = gate.clone();
+        tokio::spawn(async move { gate.wait(&split("k/t/0"), &Position::Offset(offset), &Waits::default()).await })
+    };
+    let waiting = wait(3);
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    told.acknowledged.send_replace(at(&[("k/t/0", 3)]));
+    waiting.await.unwrap().unwrap();
+
+    let waiting = wait(4);
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    told.names.write().clear();
+    told.changes.send_modify(|count| *count += 1);
+    waiting.await.unwrap().unwrap();
 }

@@ -222,7 +222,7 @@ async fn world(stream: &Arc<Stream>, parallelism: &str) -> World {
         }),
         checkpoints: CheckpointStore::new(folder.path(), "id"),
         progress: board.register("job", vec!["out".to_owned()]),
-        read_behind: ReadBehind::new(Arc::clone(&board), "job", Vec::new()),
+        read_behind: ReadBehind::new(board.clone(), "job", Vec::new()),
         metrics: Arc::new(JobMetrics::new(dataflow.descriptions())),
         skips: Arc::default(),
         dataflow: Arc::new(dataflow),
@@ -406,7 +406,7 @@ async fn a_split_that_has_ended_holds_no_reader_back_not_even_after_a_restart() 
     stream.put("a.", &[1, 2]);
     stream.put("b<a", &[3]);
     let mut world = world(&stream, "1").await;
-    let gate = ReadBehind::new(Arc::clone(&world.board), "reader", vec!["out".to_owned()]);
+    let gate = ReadBehind::new(world.board.clone(), "reader", vec!["out".to_owned()]);
     let split = |id: &str| Split { id: id.to_owned(), resource: format!("stream://s/{id}"), group: None };
     for _ in 0..2 {
         // As in a server that has just started.
