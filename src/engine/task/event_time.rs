@@ -58,7 +58,7 @@ impl Nodes {
         if let Watermark::At(time) = reached {
             self.fire(place, TimerClock::EventTime, time).await?;
             if let Work::Operator(operator) = &mut self.all[place].work {
-                let emitted = operator.watermark(time)?;
+                let emitted = operator.watermark(time);
                 self.pass_on_counted(place, emitted).await?;
             }
         }
@@ -86,13 +86,14 @@ impl Nodes {
             && before < Some(due)
         {
             before = Some(due);
-            let emitted = operator.timer(clock, due)?;
+            let emitted = operator.timer(clock, due);
             self.pass_on_counted(place, emitted).await?;
         }
         Ok(())
     }
 
-    async fn pass_on_counted(&mut self, place: usize, emitted: Emitted) -> Result<()> {
+    async fn pass_on_counted(&mut self, place: usize, emitted: Result<Emitted>) -> Result<()> {
+        let emitted = emitted.map_err(|error| error.context(&self.all[place].id))?;
         self.all[place].metrics.rows_out.fetch_add(emitted.rows.len() as u64, Ordering::Relaxed);
         self.pass_on(place, emitted).await
     }

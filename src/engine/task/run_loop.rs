@@ -173,6 +173,13 @@ impl Task {
                 self.has_said_end = true;
                 self.report(Report::Ended).await?;
             }
+            // Before rows are taken that are there already: there may always be some.
+            let due_in = self.timer_due_in();
+            if due_in.is_some_and(|wait| wait.is_zero()) {
+                self.parts.nodes.fire_timers(self.parts.clock.now_ms()).await?;
+                self.settle().await?;
+                continue;
+            }
             // Whatever was asked comes before the next rows; a source waits while a barrier is on its way.
             let is_full = self.parts.budget.is_full();
             let reads = self.epoch.is_none() && !is_full;
@@ -194,16 +201,9 @@ impl Task {
                 }
                 continue;
             }
-            let next_timer = self.parts.nodes.next_timer();
-            let now_ms = self.parts.clock.now_ms();
-            if next_timer.is_some_and(|due| due <= now_ms) {
-                self.parts.nodes.fire_timers(now_ms).await?;
-                self.settle().await?;
-                continue;
-            }
             let timer = async {
-                match next_timer {
-                    Some(due) => tokio::time::sleep(Duration::from_millis((due - now_ms).unsigned_abs())).await,
+                match due_in {
+                    Some(wait) => tokio::time::sleep(wait).await,
                     None => std::future::pending().await,
                 }
             };
@@ -232,6 +232,13 @@ impl Task {
                 () = timer => {}
             }
         }
+    }
+
+    /// How long it is until a timer of the machine's clock is due; absent: no operator has asked for one.
+    fn timer_due_in(&self) -> Option<Duration> {
+        let due = self.parts.nodes.next_timer()?;
+        let wait_ms = due.saturating_sub(self.parts.clock.now_ms());
+        Some(Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0)))
     }
 
     /// Does what the coordinator says; false at the end.

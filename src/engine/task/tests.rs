@@ -1,7 +1,7 @@
 //! A task with an operator that has two inputs, timers by both clocks and a side output, beside one that holds its results back.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::changelog::ChangeBatch;
 use crate::clock::ManualClock;
-use crate::connectors::BadRows;
+use crate::connectors::{BadRows, Position, RowOffsets, SourceBatch, Split, SplitReader};
 use crate::engine::exchange::{self, Entry, Inputs, Message};
 use crate::engine::metrics::JobMetrics;
 use crate::engine::operators::{Emitted, Operator, TimerClock};
@@ -129,27 +129,38 @@ struct Running {
 }
 
 fn start() -> Running {
+    started(false)
+}
+
+/// With `reads` a source, without channels, into the operator's second input: the splits that the task is given.
+fn started(reads: bool) -> Running {
     let metrics =
-        Arc::new(JobMetrics::new(vec![("alarms-0".to_owned(), String::new()), ("later-0".to_owned(), String::new())]));
+        Arc::new(JobMetrics::new(["alarms-0", "later-0", "source-0"].map(|id| (id.to_owned(), String::new())).into()));
     let (to_given, given) = exchange::channel();
     let (to_late, late) = exchange::channel();
     let out = |sender| Arc::from([exchange::Output::new(Vec::new(), vec![sender])]);
-    let node = |id: &str, operator: Box<dyn Operator>, outputs| TaskNode {
+    let node = |id: &str, work: Work, outputs| TaskNode {
         id: id.to_owned(),
         metrics: Arc::clone(metrics.node(id).unwrap()),
-        work: Work::Operator(operator),
+        work,
         outputs,
         event_time: EventTime::default(),
         held_watermark: None,
     };
     let to_later = TaskOutput { locals: vec![Entry { place: 1, input: 0 }], exchanges: Arc::default() };
     let to_side = TaskOutput { locals: Vec::new(), exchanges: out(to_late) };
-    let all = vec![
-        node("alarms-0", Box::<Alarms>::default(), vec![to_later, to_side]),
-        node("later-0", Box::<Later>::default(), vec![TaskOutput { locals: Vec::new(), exchanges: out(to_given) }]),
+    let given_out = TaskOutput { locals: Vec::new(), exchanges: out(to_given) };
+    let mut all = vec![
+        node("alarms-0", Work::Operator(Box::<Alarms>::default()), vec![to_later, to_side]),
+        node("later-0", Work::Operator(Box::<Later>::default()), vec![given_out]),
     ];
+    if reads {
+        let to_alarms = TaskOutput { locals: vec![Entry { place: 0, input: 1 }], exchanges: Arc::default() };
+        all.push(node("source-0", Work::Source(None), vec![to_alarms]));
+    }
     let (mut inputs, mut into) = (Inputs::default(), Vec::new());
-    for input in [0, 0, 1] {
+    let channels: &[usize] = if reads { &[] } else { &[0, 0, 1] };
+    for input in channels.iter().copied() {
         let (sender, receiver) = exchange::channel();
         inputs.add(Entry { place: 0, input }, receiver);
         into.push(sender);
@@ -161,7 +172,7 @@ fn start() -> Running {
         job: "alarms".to_owned(),
         nodes: Nodes { all, task: 0, bad_rows: BadRows::fail() },
         inputs,
-        reads: false,
+        reads,
         hold_back_max: None,
         feeds_state: false,
         read_behind: ReadBehind::new(Arc::<ProgressBoard>::default(), "alarms", Vec::new()),
@@ -210,7 +221,7 @@ async fn a_watermark_waits_for_all_upstreams_fires_what_is_due_and_follows_the_r
     }
     assert_eq!(next(&mut task.late).await, "at 22", "a side output is told, too");
     let shown: Vec<_> = task.metrics.nodes.iter().map(|node| node.watermark_ms()).collect();
-    assert_eq!(shown, [Some(22), Some(22)]);
+    assert_eq!(shown, [Some(22), Some(22), None]);
     task.send(1, Message::Rows(rows(&[22, 40]))).await;
     assert_eq!(next(&mut task.late).await, "[22]");
     // Barriers are aligned as ever, and what is behind them waits.
@@ -242,4 +253,37 @@ async fn timers_of_the_machines_clock_fire_without_rows() {
     assert_eq!(next(&mut task.given).await, "[900]", "it is due already");
     task.clock.set(1040);
     assert_eq!(next(&mut task.given).await, "[1040]");
+}
+
+/// A split that always has rows: a time that is due at once, and then times that are far off.
+struct Endless(i64);
+
+#[async_trait]
+impl SplitReader for Endless {
+    fn position(&self) -> Position {
+        Position::Offset(self.0)
+    }
+
+    async fn next(&mut self) -> Result<Option<SourceBatch>> {
+        let time = if self.0 == 0 { 900 } else { 1 << 40 };
+        self.0 += 1;
+        let (changes, position) = (rows(&[time]), self.position());
+        Ok(Some(SourceBatch { changes, position, bytes: 8, offsets: RowOffsets::default() }))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn timers_of_the_machines_clock_fire_also_while_there_are_always_rows() {
+    let mut task = started(true);
+    let split = Split { id: "endless".to_owned(), resource: "endless".to_owned(), group: None };
+    task.commands.send(Command::Read { node: 2, split, reader: Box::new(Endless(0)) }).await.unwrap();
+    let later = Arc::clone(task.metrics.node("later-0").unwrap());
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while later.rows_in.load(Ordering::Relaxed) == 0 {
+        assert!(tokio::time::Instant::now() < deadline, "the timer does not fire");
+        tokio::task::yield_now().await;
+    }
+    task.commands.send(Command::Barrier(1)).await.unwrap();
+    assert_eq!(next(&mut task.given).await, "[900]");
+    task.task.abort();
 }
