@@ -18,7 +18,7 @@ pub use memory_size::MemorySize;
 
 /// Where clients connect: loopback only until there are logins.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:5439";
-/// Catalog, checkpoints and embedded back ends, below the working directory.
+/// Catalog, checkpoints and embedded backends, below the working directory.
 pub const DEFAULT_DATA_DIR: &str = "streamgate-data";
 /// tracing's filter. The embedded DynamoDB warns of every request that gives an error, which the asker is told anyway.
 pub const DEFAULT_LOG: &str = "info,dynoxide=error";
@@ -50,7 +50,7 @@ pub struct Settings {
     /// Address or host name for Postgres clients, loopback only [default: 127.0.0.1:5439]
     #[arg(long, env = "STREAMGATE_LISTEN", value_name = "HOST:PORT")]
     pub listen: Option<String>,
-    /// Folder for catalog, checkpoints and embedded back ends [default: streamgate-data]
+    /// Folder for catalog, checkpoints and embedded backends [default: streamgate-data]
     #[arg(long, env = "STREAMGATE_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
     /// Log filter, e.g. info or streamgate=debug [default: info,dynoxide=error]
@@ -105,7 +105,7 @@ pub struct Settings {
     /// s3://bucket/prefix, separated by commas
     #[arg(long, env = "STREAMGATE_ALLOWED_FOLDERS", value_delimiter = ',')]
     pub allowed_folders: Option<Vec<String>>,
-    /// Hosts, beside those of the default back ends, that tables may name: names, addresses or *.domain, separated by commas
+    /// Hosts, beside those of the default backends, that tables may name: names, addresses or *.domain, separated by commas
     /// [default: all but link-local ones]
     #[arg(long, env = "STREAMGATE_ALLOWED_HOSTS", value_delimiter = ',')]
     pub allowed_hosts: Option<Vec<String>>,
@@ -138,14 +138,14 @@ pub struct Config {
     /// Whether a copied data directory becomes this server's own.
     pub adopt_data_dir: bool,
     /// Default Kafka.
-    pub kafka: KafkaBackEnd,
+    pub kafka: KafkaBackend,
     /// Default DynamoDB.
-    pub dynamodb: DynamoDbBackEnd,
+    pub dynamodb: DynamoDbBackend,
     /// What statements may name.
     pub places: Places,
 }
 
-/// Where an embedded back end listens.
+/// Where an embedded backend listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EmbeddedPort {
     /// The first that is tried; 0 takes a free one.
@@ -165,7 +165,7 @@ impl EmbeddedPort {
 
 /// Where tables live that name no Kafka.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KafkaBackEnd {
+pub enum KafkaBackend {
     /// In this process, on a loopback port.
     Embedded {
         /// Which.
@@ -184,7 +184,7 @@ pub enum KafkaBackEnd {
 
 /// Where tables live that name no DynamoDB.
 #[derive(Clone, PartialEq, Eq)]
-pub enum DynamoDbBackEnd {
+pub enum DynamoDbBackend {
     /// In this process, on a loopback port.
     Embedded {
         /// Which.
@@ -201,7 +201,7 @@ pub enum DynamoDbBackEnd {
     },
 }
 
-impl std::fmt::Debug for DynamoDbBackEnd {
+impl std::fmt::Debug for DynamoDbBackend {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Embedded { port } => write!(f, "Embedded({port:?})"),
@@ -231,17 +231,17 @@ impl Config {
         let kafka = match s.kafka_bootstrap_servers.or(file.kafka.bootstrap_servers).filter(|text| !text.is_empty()) {
             Some(bootstrap_servers) => {
                 places::refuse_userinfo("kafka.bootstrap_servers", &bootstrap_servers)?;
-                KafkaBackEnd::Cluster { bootstrap_servers, properties: file.kafka.properties }
+                KafkaBackend::Cluster { bootstrap_servers, properties: file.kafka.properties }
             }
             None if !file.kafka.properties.is_empty() => {
                 return Err(Error::invalid(
                     "kafka.properties are those of a cluster, and kafka.bootstrap_servers is not set",
                 ));
             }
-            None if s.kafka_embedded.or(file.kafka.embedded).unwrap_or(true) => KafkaBackEnd::Embedded {
+            None if s.kafka_embedded.or(file.kafka.embedded).unwrap_or(true) => KafkaBackend::Embedded {
                 port: EmbeddedPort::of(s.kafka_embedded_port.or(file.kafka.embedded_port), DEFAULT_EMBEDDED_KAFKA_PORT),
             },
-            None => KafkaBackEnd::None,
+            None => KafkaBackend::None,
         };
         let endpoint = s.aws_endpoint.or(file.aws.endpoint).filter(|text| !text.is_empty());
         let region = s.aws_region.or(file.aws.region).filter(|text| !text.is_empty());
@@ -260,11 +260,11 @@ impl Config {
         };
         let named = endpoint.is_some() || region.is_some() || credentials.is_some();
         let dynamodb = if !named && s.aws_embedded.or(file.aws.embedded).unwrap_or(true) {
-            DynamoDbBackEnd::Embedded {
+            DynamoDbBackend::Embedded {
                 port: EmbeddedPort::of(s.aws_embedded_port.or(file.aws.embedded_port), DEFAULT_EMBEDDED_DYNAMODB_PORT),
             }
         } else {
-            DynamoDbBackEnd::Aws { endpoint, region, credentials }
+            DynamoDbBackend::Aws { endpoint, region, credentials }
         };
         let listen = address(&s.listen.or(file.listen).unwrap_or_else(|| DEFAULT_LISTEN.to_owned()))?;
         let log = s.log.or(file.log).unwrap_or_else(|| DEFAULT_LOG.to_owned());
@@ -370,18 +370,18 @@ fn address(text: &str) -> Result<SocketAddr> {
     found.first().copied().ok_or_else(|| cannot(&"it has none"))
 }
 
-/// Hosts of the default back ends, which tables may name for themselves as well.
-fn own_hosts(kafka: &KafkaBackEnd, dynamodb: &DynamoDbBackEnd) -> Vec<String> {
+/// Hosts of the default backends, which tables may name for themselves as well.
+fn own_hosts(kafka: &KafkaBackend, dynamodb: &DynamoDbBackend) -> Vec<String> {
     let mut hosts = Vec::new();
-    if let KafkaBackEnd::Cluster { bootstrap_servers, .. } = kafka {
+    if let KafkaBackend::Cluster { bootstrap_servers, .. } = kafka {
         hosts.extend(bootstrap_servers.split(',').map(|server| places::host_of(server.trim()).to_owned()));
     }
-    if let DynamoDbBackEnd::Aws { endpoint: Some(endpoint), .. } = dynamodb {
+    if let DynamoDbBackend::Aws { endpoint: Some(endpoint), .. } = dynamodb {
         let authority = endpoint.split_once("://").map_or(endpoint.as_str(), |(_, rest)| rest);
         hosts.push(places::host_of(authority.split('/').next().unwrap_or_default()).to_owned());
     }
     let is_embedded =
-        matches!(kafka, KafkaBackEnd::Embedded { .. }) || matches!(dynamodb, DynamoDbBackEnd::Embedded { .. });
+        matches!(kafka, KafkaBackend::Embedded { .. }) || matches!(dynamodb, DynamoDbBackend::Embedded { .. });
     if is_embedded {
         hosts.extend(["127.0.0.1", "localhost"].map(str::to_owned));
     }

@@ -29,7 +29,7 @@ pub enum ErrorKind {
     Unavailable,
     /// Stored data cannot be read: stop, keep it, tell.
     Corrupt,
-    /// A defect of ours.
+    /// An internal error.
     Internal,
 }
 
@@ -108,12 +108,12 @@ impl Error {
         Self::new(ErrorKind::Corrupt, message)
     }
 
-    /// A defect of ours.
+    /// An internal error.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Internal, message)
     }
 
-    /// Valid SQL that is not there yet (SQLSTATE 0A000).
+    /// Valid SQL that is not implemented (SQLSTATE 0A000).
     pub fn unsupported(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Invalid, message).code(SqlState::FeatureNotSupported)
     }

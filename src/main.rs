@@ -36,11 +36,11 @@ enum Command {
     Serve {
         #[command(flatten)]
         settings: Settings,
-        /// Try the configuration and both back ends, say what is wrong, and start nothing
+        /// Try the configuration and both backends, say what is wrong, and start nothing
         #[arg(long)]
         check: bool,
     },
-    /// Shows the whole way on embedded back ends: live orders, features that change before your eyes
+    /// Shows the whole way on embedded backends: live orders, features that change before your eyes
     Demo {
         #[command(flatten)]
         settings: Settings,
@@ -82,7 +82,7 @@ fn main() -> ExitCode {
 /// Runs on the gateway's runtime; the jobs have one of their own.
 fn run(config: &Config, work: impl Future<Output = Result<()>>) -> Result<()> {
     telemetry::init(&config.log, config.log_format);
-    // Catalog, checkpoints, logs of the embedded back ends: readable by this user alone, whatever makes them.
+    // Catalog, checkpoints, logs of the embedded backends: readable by this user alone, whatever makes them.
     // SAFETY: sets a number of the process; no other thread makes files yet.
     unsafe { libc::umask(0o077) };
     let runtime = threads::runtime("gateway", None, None, Role::Answer)?;

@@ -116,7 +116,7 @@ impl OptionReader {
     /// Takes a duration as Flink writes it: `500 ms`, `5min`, `1 h`, `30 d`; a bare number is milliseconds.
     ///
     /// # Errors
-    /// It is no duration.
+    /// It is not a duration.
     pub fn take_duration(&mut self, name: &str) -> Result<Option<Duration>> {
         self.take(name)
             .map(|text| parse_duration(&text).map_err(|error| error.context(format!("option \"{name}\""))))
@@ -133,7 +133,7 @@ impl OptionReader {
             .collect()
     }
 
-    /// Refuses options that are known but not there yet, unless they state their default.
+    /// Refuses options that are known but not implemented, unless they state their default.
     ///
     /// # Errors
     /// One of them is given with another value (SQLSTATE 0A000).
@@ -167,7 +167,7 @@ impl OptionReader {
 /// Parses a duration as Flink writes it (`TimeUtils.parseDuration`); a bare number is milliseconds.
 ///
 /// # Errors
-/// It is no duration.
+/// It is not a duration.
 pub fn parse_duration(text: &str) -> Result<Duration> {
     let bad = || {
         Error::invalid(format!("cannot read '{text}' as a duration"))

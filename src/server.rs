@@ -1,6 +1,6 @@
 //! Builds the parts, hands each what it needs, and stops them in reverse order. The only module that knows them all.
 
-mod back_ends;
+mod backends;
 mod check;
 
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, DEFAULT_DATABASE};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, DynamoDbBackEnd, EMBEDDED_REGION, KafkaBackEnd};
+use crate::config::{Config, DynamoDbBackend, EMBEDDED_REGION, KafkaBackend};
 use crate::connectors::{ConnectorDefaults, Registry};
 use crate::embedded::{DynamoDbOptions, EmbeddedDynamoDb, KafkaBroker, KafkaBrokerOptions};
 use crate::error::{Error, Result, SqlState};
@@ -24,7 +24,7 @@ use crate::sql::job_relations::JobRelations;
 use crate::sql::{SqlServer, SystemSchema};
 use crate::threads::{self, Role};
 use crate::{pg_catalog, wire};
-use back_ends::BackEnd;
+use backends::Backend;
 pub use check::check;
 
 /// How long jobs may take for their last checkpoint when the server ends; with the rest it stays below 10 s.
@@ -51,7 +51,7 @@ impl Server {
     /// Starts everything; returns when clients can connect.
     ///
     /// # Errors
-    /// The data folder, an embedded back end, the catalog or the listener cannot be opened.
+    /// The data folder, an embedded backend, the catalog or the listener cannot be opened.
     pub async fn start(config: &Config) -> Result<Self> {
         // Refused before anything is opened: there are no logins yet.
         wire::require_loopback(config.listen)?;
@@ -66,9 +66,9 @@ impl Server {
             let folder = config.data_dir.join("catalog");
             blocking(move || Catalog::open(&folder)).await?
         };
-        let (defaults, kafka, dynamodb) = open_back_ends(config, &clock).await?;
+        let (defaults, kafka, dynamodb) = open_backends(config, &clock).await?;
         let connectors = Registry::new(&defaults);
-        if matches!(config.kafka, KafkaBackEnd::Cluster { .. }) {
+        if matches!(config.kafka, KafkaBackend::Cluster { .. }) {
             crate::connectors::kafka::check_properties(&defaults)?;
         }
 
@@ -103,11 +103,11 @@ impl Server {
         jobs.reconcile(&[]);
 
         let shutdown = CancellationToken::new();
-        if matches!(config.kafka, KafkaBackEnd::Cluster { .. }) {
-            back_ends::watch(BackEnd::Kafka, defaults.clone(), shutdown.clone());
+        if matches!(config.kafka, KafkaBackend::Cluster { .. }) {
+            backends::watch(Backend::Kafka, defaults.clone(), shutdown.clone());
         }
-        if matches!(config.dynamodb, DynamoDbBackEnd::Aws { .. }) {
-            back_ends::watch(BackEnd::DynamoDb, defaults.clone(), shutdown.clone());
+        if matches!(config.dynamodb, DynamoDbBackend::Aws { .. }) {
+            backends::watch(Backend::DynamoDb, defaults.clone(), shutdown.clone());
         }
         let options = wire::WireOptions {
             max_connections: config.max_connections,
@@ -131,7 +131,7 @@ impl Server {
         self.address
     }
 
-    /// What tables are given that name no back end: addresses of the embedded ones among them.
+    /// What tables are given that name no backend: addresses of the embedded ones among them.
     pub fn defaults(&self) -> &ConnectorDefaults {
         &self.defaults
     }
@@ -166,7 +166,7 @@ impl Server {
         }
     }
 
-    /// Takes no more sessions, checkpoints and ends the jobs, ends the back ends; within 10 s.
+    /// Takes no more sessions, checkpoints and ends the jobs, ends the backends; within 10 s.
     pub async fn stop(mut self) {
         self.shutdown.cancel();
         if tokio::time::timeout(JOBS_STOP_MAX, self.jobs.shutdown()).await.is_err() {
@@ -212,7 +212,7 @@ impl Drop for Server {
     }
 }
 
-/// What the configuration says of the back ends of tables that name none; addresses of embedded ones are not known yet.
+/// What the configuration says of the backends of tables that name none; addresses of embedded ones are not known yet.
 fn defaults_of(config: &Config, clock: Arc<dyn Clock>) -> Result<ConnectorDefaults> {
     let mut defaults = ConnectorDefaults {
         kafka_bootstrap_servers: None,
@@ -225,11 +225,11 @@ fn defaults_of(config: &Config, clock: Arc<dyn Clock>) -> Result<ConnectorDefaul
         clock,
         places: Arc::new(config.places()?),
     };
-    if let KafkaBackEnd::Cluster { bootstrap_servers, properties } = &config.kafka {
+    if let KafkaBackend::Cluster { bootstrap_servers, properties } = &config.kafka {
         defaults.kafka_bootstrap_servers = Some(bootstrap_servers.clone());
         defaults.kafka_properties = properties.clone();
     }
-    if let DynamoDbBackEnd::Aws { endpoint, region, credentials } = &config.dynamodb {
+    if let DynamoDbBackend::Aws { endpoint, region, credentials } = &config.dynamodb {
         defaults.dynamodb_endpoint = endpoint.clone();
         defaults.aws_region = region.clone();
         defaults.aws_credentials = credentials.clone();
@@ -237,7 +237,7 @@ fn defaults_of(config: &Config, clock: Arc<dyn Clock>) -> Result<ConnectorDefaul
     Ok(defaults)
 }
 
-async fn open_back_ends(
+async fn open_backends(
     config: &Config,
     clock: &Arc<dyn Clock>,
 ) -> Result<(ConnectorDefaults, Option<KafkaBroker>, Option<EmbeddedDynamoDb>)> {
@@ -245,7 +245,7 @@ async fn open_back_ends(
         |what: &str, error: std::io::Error| Error::unavailable(format!("cannot start the embedded {what}: {error}"));
     let mut defaults = defaults_of(config, Arc::clone(clock))?;
     let kafka = match &config.kafka {
-        KafkaBackEnd::Embedded { port } => {
+        KafkaBackend::Embedded { port } => {
             let mut options = KafkaBrokerOptions::new(config.data_dir.join("kafka"));
             (options.port, options.more_ports) = (port.first, port.more);
             let broker = blocking(move || KafkaBroker::start(options).map_err(|error| failed("Kafka", error))).await?;
@@ -258,10 +258,10 @@ async fn open_back_ends(
             defaults.kafka_is_embedded = true;
             Some(broker)
         }
-        KafkaBackEnd::Cluster { .. } | KafkaBackEnd::None => None,
+        KafkaBackend::Cluster { .. } | KafkaBackend::None => None,
     };
     let dynamodb = match &config.dynamodb {
-        DynamoDbBackEnd::Embedded { port } => {
+        DynamoDbBackend::Embedded { port } => {
             let mut options = DynamoDbOptions::new(config.data_dir.join("dynamodb"));
             (options.port, options.more_ports) = (port.first, port.more);
             let store = EmbeddedDynamoDb::start(options).await.map_err(|error| failed("DynamoDB", error))?;
@@ -275,7 +275,7 @@ async fn open_back_ends(
             defaults.dynamodb_is_embedded = true;
             Some(store)
         }
-        DynamoDbBackEnd::Aws { .. } => None,
+        DynamoDbBackend::Aws { .. } => None,
     };
     Ok((defaults, kafka, dynamodb))
 }

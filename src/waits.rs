@@ -1,4 +1,4 @@
-//! What a job waits for, and since when: whoever makes a job wait (a source, a look-up, a sink, the coordinator) says so here, and
+//! What a job waits for, and since when: whoever makes a job wait (a source, a lookup, a sink, the coordinator) says so here, and
 //! takes it back when the wait is over. What is shown of it is decided elsewhere. Costs nothing until something really waits.
 
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@ changes from round to round, and only ratios of medians count: machines are shar
 import collections
 import statistics
 
-from harness import catalogue
+from harness import catalog
 
 FIGURE = "cpu_per_million"
 
@@ -27,7 +27,7 @@ def measure(run, names):
         for turn in range(rounds):
             for now in sorted(binaries, reverse=turn % 2 == 0):
                 run.options.binary = binaries[now]
-                catalogue.measure(run, name)
+                catalog.measure(run, name)
     print("\n| case | old: CPU s per million rows | new | median of new / old |\n|---|---|---|---|")
     for label in dict.fromkeys(label for label, _ in figures):
         old, new = figures[label, "old"], figures[label, "new"]

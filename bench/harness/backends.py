@@ -10,7 +10,7 @@ from harness.dynamodb import Client
 SCRIPT = environment.CHECKOUT / "tests" / "backends" / "backends"
 
 
-class BackEnds:
+class Backends:
     def __init__(self, folder, binary, dynamodb=None):
         self.environment = os.environ | {"STREAMGATE_BACKENDS_ONLY": "kafka", "STREAMGATE_BACKENDS_RUN": str(folder / "kafka")}
         self.store = None

@@ -65,7 +65,7 @@ def guarded(run, case, engine, turn, measure, **more):
 
 
 class Meter:
-    """CPU of an engine and of the back ends between two moments."""
+    """CPU of an engine and of the backends between two moments."""
 
     def __init__(self, run, engine):
         self.run, self.engine = run, engine

@@ -1,4 +1,4 @@
-"""The feature job: for each order two look-ups in DynamoDB, six features of its user → DynamoDB. streamgate runs the article's text as it stands
+"""The feature job: for each order two lookups in DynamoDB, six features of its user → DynamoDB. streamgate runs the article's text as it stands
 in sql/; Flink runs it with casts, once as the article writes it and once with each function once a row."""
 import datetime
 import decimal
@@ -82,7 +82,7 @@ def measure(run, name):
     for turn in range(run.options.rounds):
         if run.options.only != "flink":
             guarded(run, name, "streamgate", turn, lambda: streamgate_turn(run, name, case, topic, made))
-            guarded(run, name, "streamgate", turn, lambda: warm_turn(run, name, case, made), label=f"{name}, warm look-up cache")
+            guarded(run, name, "streamgate", turn, lambda: warm_turn(run, name, case, made), label=f"{name}, warm lookup cache")
         for file, how, properties in variants if run.options.only != "streamgate" else []:
             guarded(run, name, f"{RELEASES['1.20']}, {how}", turn,
                     lambda: flink_turn(run, name, case, topic, made, (*tables, file), properties))

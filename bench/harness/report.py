@@ -4,7 +4,7 @@ A round whose result was wrong or did not come has no figure: it is void, and th
 import json
 import statistics
 
-from harness import catalogue
+from harness import catalog
 
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 OURS = "streamgate"
@@ -21,7 +21,7 @@ def write(results, document):
     measured = [line for line in lines if "case" in line]
     latest = {line["case"]: line["run"] for line in measured}
     measured = [line for line in measured if latest[line["case"]] == line["run"]]
-    measured.sort(key=lambda line: catalogue.NAMES.index(line["case"]))
+    measured.sort(key=lambda line: catalog.NAMES.index(line["case"]))
     _keep(results, conditions, measured)
     groups = {}
     for line in measured:

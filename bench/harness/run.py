@@ -1,4 +1,4 @@
-"""One run of bench/compare: the back ends, the topics that are loaded once, engines, results. What cases are given."""
+"""One run of bench/compare: the backends, the topics that are loaded once, engines, results. What cases are given."""
 import contextlib
 import json
 import os
@@ -11,7 +11,7 @@ import tempfile
 import time
 
 from harness import environment, process, streamgate
-from harness.backends import BackEnds
+from harness.backends import Backends
 from harness.flink import Flink
 from harness.orders import Orders
 
@@ -32,7 +32,7 @@ class Run:
 
     def __enter__(self):
         try:
-            self.backends = BackEnds(self.folder, self.options.binary, self.options.dynamodb)
+            self.backends = Backends(self.folder, self.options.binary, self.options.dynamodb)
         except BaseException:
             self.__exit__()
             raise
@@ -82,7 +82,7 @@ class Run:
 
     @contextlib.contextmanager
     def streamgate(self, *flags, **settings):
-        """A new server, which knows the back ends."""
+        """A new server, which knows the backends."""
         folder = self.folder / self.name("streamgate")
         server = streamgate.Server(
             self.options.binary, folder,

@@ -74,7 +74,7 @@ fn checksum(text: &str) -> String {
     format!("{:08x}", crc32c::crc32c(text.as_bytes()))
 }
 
-/// Why content could not be written as text: a defect of ours.
+/// Why content could not be written as text: an internal error.
 pub(super) fn unserializable(error: serde_json::Error) -> Error {
     Error::internal(format!("the catalog cannot be serialised: {error}"))
 }

@@ -140,7 +140,7 @@ fn open_key(path: &Path, must_exist: bool) -> Result<LessSafeKey> {
         }
     };
     let key = UnboundKey::new(&AES_256_GCM, &bytes)
-        .map_err(|_| Error::corrupt(format!("key file {} is no key", path.display())))?;
+        .map_err(|_| Error::corrupt(format!("key file {} does not hold a key", path.display())))?;
     Ok(LessSafeKey::new(key))
 }
 

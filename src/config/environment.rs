@@ -9,7 +9,7 @@ use crate::nearest::nearest;
 
 /// What all of them begin with.
 const PREFIX: &str = "STREAMGATE_";
-/// What those of the tests and of their back ends begin with: they may be there when a test starts the server.
+/// What those of the tests and of their backends begin with: they may be there when a test starts the server.
 const OF_TESTS: [&str; 2] = ["STREAMGATE_TEST_", "STREAMGATE_BACKENDS_"];
 /// The secret key, which is no flag.
 pub(super) const SECRET_KEY: &str = "STREAMGATE_AWS_SECRET_ACCESS_KEY";

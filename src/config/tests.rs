@@ -12,16 +12,16 @@ fn refused(settings: &Settings, text: &str) -> String {
 }
 
 #[test]
-fn nothing_configured_means_the_embedded_back_ends_on_loopback() {
+fn nothing_configured_means_the_embedded_backends_on_loopback() {
     let config = Config::merge(&Settings::default(), File::default(), None).unwrap();
     assert_eq!(config.listen.to_string(), DEFAULT_LISTEN);
-    assert_eq!(config.kafka, KafkaBackEnd::Embedded { port: EmbeddedPort { first: 9439, more: 200 } });
-    assert_eq!(config.dynamodb, DynamoDbBackEnd::Embedded { port: EmbeddedPort { first: 8439, more: 200 } });
+    assert_eq!(config.kafka, KafkaBackend::Embedded { port: EmbeddedPort { first: 9439, more: 200 } });
+    assert_eq!(config.dynamodb, DynamoDbBackend::Embedded { port: EmbeddedPort { first: 8439, more: 200 } });
     let settings = Settings { kafka_embedded_port: Some(7), ..Settings::default() };
     let config = Config::merge(&settings, File::default(), None).unwrap();
     assert_eq!(
         config.kafka,
-        KafkaBackEnd::Embedded { port: EmbeddedPort { first: 7, more: 0 } },
+        KafkaBackend::Embedded { port: EmbeddedPort { first: 7, more: 0 } },
         "that one and no other"
     );
 }
@@ -37,7 +37,7 @@ fn settings_go_over_the_file() {
     .unwrap();
     assert_eq!(config.max_connections, 7);
     let properties = BTreeMap::from([("sasl.username".to_owned(), "u".to_owned())]);
-    assert_eq!(config.kafka, KafkaBackEnd::Cluster { bootstrap_servers: "flag:1".to_owned(), properties });
+    assert_eq!(config.kafka, KafkaBackend::Cluster { bootstrap_servers: "flag:1".to_owned(), properties });
 }
 
 #[test]
@@ -45,9 +45,9 @@ fn embedded_false_refuses_and_a_region_alone_means_aws() {
     let config =
         Config::merge(&Settings::default(), file("[kafka]\nembedded = false\n[aws]\nregion = 'eu-west-1'"), None)
             .unwrap();
-    assert_eq!(config.kafka, KafkaBackEnd::None);
+    assert_eq!(config.kafka, KafkaBackend::None);
     let region = Some("eu-west-1".to_owned());
-    assert_eq!(config.dynamodb, DynamoDbBackEnd::Aws { endpoint: None, region, credentials: None });
+    assert_eq!(config.dynamodb, DynamoDbBackend::Aws { endpoint: None, region, credentials: None });
 }
 
 #[test]

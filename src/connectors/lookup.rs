@@ -7,7 +7,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use super::metrics::ConnectorMetrics;
 use crate::error::Result;
 
-/// What a look-up is asked for: rows whose key columns equal one of the given keys.
+/// What a lookup is asked for: rows whose key columns equal one of the given keys.
 #[derive(Debug, Clone)]
 pub struct LookupRequest {
     /// Column indexes (declared schema) that the keys give: the partition key, or the full key.

@@ -1,4 +1,4 @@
-//! A cache before look-ups (`'lookup.cache' = 'PARTIAL'`): the rows of the keys that were asked for last, also of those that have none.
+//! A cache before lookups (`'lookup.cache' = 'PARTIAL'`): the rows of the keys that were asked for last, also of those that have none.
 //! Knows no connector. A request that must see every write is not answered from it and empties it: what it holds is older.
 
 use std::collections::HashMap;
@@ -49,7 +49,7 @@ impl CacheOptions {
         let max_rows = options.take("lookup.partial-cache.max-rows").or(old_rows);
         let max_rows = max_rows.map(|text| {
             text.trim().parse().ok().filter(|rows| *rows > 0).ok_or_else(|| {
-                Error::invalid(format!("option \"lookup.partial-cache.max-rows\": '{text}' is no number from 1 on"))
+                Error::invalid(format!("option \"lookup.partial-cache.max-rows\": '{text}' is not a number from 1 on"))
             })
         });
         let max_rows: Option<usize> = max_rows.transpose()?;
@@ -100,7 +100,7 @@ impl CacheOptions {
     }
 }
 
-/// Look-ups that go through a cache.
+/// Lookups that go through a cache.
 pub struct CachedLookup {
     inner: Arc<dyn Lookup>,
     options: CacheOptions,
@@ -270,7 +270,7 @@ fn answer(hits: &[Option<Hit>], fetched: Option<&Fetched>, schema: Option<Schema
             }
             None => match fetched_rows.next() {
                 Some(rows) => (0, rows),
-                None => return Err(Error::internal("a look-up was answered for too few keys")),
+                None => return Err(Error::internal("a lookup was answered for too few keys")),
             },
         };
         places.extend(rows.clone().map(|row| (source, row)));
@@ -280,7 +280,7 @@ fn answer(hits: &[Option<Hit>], fetched: Option<&Fetched>, schema: Option<Schema
     let rows = match (places.is_empty(), schema) {
         (false, _) => interleave_record_batch(&sources, &places)?,
         (true, Some(schema)) => RecordBatch::new_empty(schema),
-        (true, None) => return Err(Error::internal("a look-up was answered from an empty cache")),
+        (true, None) => return Err(Error::internal("a lookup was answered from an empty cache")),
     };
     Ok(LookupResponse { rows, key_index: key_index.into() })
 }

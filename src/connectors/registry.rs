@@ -51,7 +51,7 @@ impl Registry {
         }
     }
 
-    /// What tables are given that name no back end.
+    /// What tables are given that name no backend.
     pub fn defaults(&self) -> &ConnectorDefaults {
         &self.defaults
     }

@@ -89,7 +89,7 @@ impl SinkContext {
 /// Tells why a writer has failed for good.
 pub type FailureTeller = Arc<dyn Fn() -> Option<Error> + Send + Sync>;
 
-/// Writes batches in order. Every `write` is a ticket, counted from 1; `acknowledged` shows the highest ticket
+/// Writes batches in order. Every `write` has a sequence number, counted from 1; `acknowledged` shows the highest one
 /// up to which all rows are durable in the outside system. Failures that retrying cannot mend come back from the next call.
 #[async_trait]
 pub trait SinkWriter: Send {
@@ -102,11 +102,11 @@ pub trait SinkWriter: Send {
         Ok(())
     }
 
-    /// Takes a batch and begins to write it at once when there is capacity; waits only for back-pressure. Returns its ticket.
+    /// Takes a batch and begins to write it at once when there is capacity; waits only for back-pressure. Returns its sequence number.
     /// A row that the outside system cannot hold is for [`SinkContext::bad_rows`] to judge; what is written of its key before stays.
     async fn write(&mut self, batch: ChangeBatch) -> Result<u64>;
 
-    /// Highest ticket all of whose rows are durable. A writer that failed for good drops the sender; `flush` tells why.
+    /// Highest sequence number all of whose rows are durable. A writer that failed for good drops the sender; `flush` tells why.
     fn acknowledged(&self) -> watch::Receiver<u64>;
 
     /// Tells why it has failed for good, also while the writer itself is busy. `None`: it has not, or does not know.
@@ -114,7 +114,7 @@ pub trait SinkWriter: Send {
         Arc::new(|| None)
     }
 
-    /// Sends what is buffered and waits until every ticket is acknowledged.
+    /// Sends what is buffered and waits until every write is acknowledged.
     async fn flush(&mut self) -> Result<()>;
 
     /// Everything written before belongs to `epoch`, everything after it to the next one. Writers in transactions hand over

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::back_ends::FEATURES_TABLE;
+use super::backends::FEATURES_TABLE;
 use super::check::expected::Month;
 
 /// Time between two looks at an item.

@@ -1,7 +1,7 @@
-//! The whole way before one's eyes: a server with embedded back ends, the scripts of `sql/`, live orders, features that change.
+//! The whole way before one's eyes: a server with embedded backends, the scripts of `sql/`, live orders, features that change.
 //! With `--check` it also proves the result. Uses the server as a client does; knows no operator and no connector.
 
-mod back_ends;
+mod backends;
 mod check;
 mod generator;
 mod latency;
@@ -20,7 +20,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use rdkafka::ClientConfig;
 use tokio_util::sync::CancellationToken;
 
-use self::back_ends::{FEATURES_TABLE, failed};
+use self::backends::{FEATURES_TABLE, failed};
 use self::check::expected::{Month, Orders};
 use self::check::log::{self, EndOffsets};
 use self::generator::{FIRST_USER_ID, Generator};
@@ -94,9 +94,9 @@ impl<'a> Demo<'a> {
     /// Fills the log with history and runs the scripts.
     async fn open(server: &'a Server, options: &'a DemoOptions) -> Result<Self> {
         let clock = SystemClock;
-        let kafka = back_ends::kafka(server.defaults())?;
-        let dynamodb = back_ends::dynamodb(server.defaults()).await;
-        back_ends::create_topic(&kafka).await?;
+        let kafka = backends::kafka(server.defaults())?;
+        let dynamodb = backends::dynamodb(server.defaults()).await;
+        backends::create_topic(&kafka).await?;
         let publisher = Publisher::new(&kafka)?;
         let produced = Arc::new(AtomicU64::new(0));
 
@@ -109,7 +109,7 @@ impl<'a> Demo<'a> {
                 publisher.publish(&generator.history(clock.now_ms())).await?;
             }
             publisher.flush().await?;
-            println!("topic \"{}\": {} orders of the past fourteen months", back_ends::TOPIC, options.history);
+            println!("topic \"{}\": {} orders of the past fourteen months", backends::TOPIC, options.history);
         }
         let history_until = log::end_offsets(&kafka).await?;
         produced.store(history_until.values().sum::<i64>().unsigned_abs(), Ordering::Relaxed);

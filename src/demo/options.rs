@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// Orders a second, unless `--rate` says otherwise.
 pub const DEFAULT_RATE: u32 = 200;
 
-/// Warnings of the embedded back ends are for servers; that they are embedded, the demo says itself.
+/// Warnings of the embedded backends are for servers; that they are embedded, the demo says itself.
 const LOG: &str = "warn,dynoxide=error,streamgate::kafka=error,streamgate::connectors=error,streamgate::server=error";
 
 /// What the demo does.

@@ -8,7 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientConfig, ClientContext};
 
-use super::back_ends::{TOPIC, failed};
+use super::backends::{TOPIC, failed};
 use super::generator::Record;
 use crate::error::{Error, Result};
 

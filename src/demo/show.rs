@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::back_ends::FEATURES_TABLE;
+use super::backends::FEATURES_TABLE;
 use super::check::Found;
 use super::check::expected::{Features, money};
 use super::generator::FIRST_USER_ID;

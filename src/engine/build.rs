@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
+use super::ack_tracker::AckTracker;
 use super::checkpoint::coordinator::{Coordinator, DiscoveryState};
 use super::checkpoint::sources::{SourceState, Splits};
 use super::checkpoint::{Enumerators, Logs, Manifest, Positions};
@@ -21,7 +22,6 @@ use super::expression::ExpressionScope;
 use super::job::{JobContext, Tables};
 use super::key_group::range_of;
 use super::layout::Layout;
-use super::ledger::Ledger;
 use super::metrics::{JobMetrics, NodeMetrics};
 use super::muted::Muted;
 use super::operators::OperatorContext;
@@ -63,8 +63,8 @@ pub(super) async fn build(context: &JobContext, tables: &Tables, start: Start<'_
     let task_count = layout.stages.len() * parallelism;
     let has_deferred = dataflow.sinks().any(|(_, sink)| sink.deferred);
     let is_one_task = task_count == 1 && !has_deferred && start.rebuild.is_none();
-    let ledger = is_one_task.then(|| {
-        Arc::new(Ledger::new(tables.sinks.len(), Arc::clone(&context.progress), Arc::clone(&context.metrics)))
+    let ack_tracker = is_one_task.then(|| {
+        Arc::new(AckTracker::new(tables.sinks.len(), Arc::clone(&context.progress), Arc::clone(&context.metrics)))
     });
     let epoch = start.at.map_or(0, |manifest| manifest.epoch);
     let (reports, reports_seen) = mpsc::channel(task_count.max(1) * 2);
@@ -80,7 +80,7 @@ pub(super) async fn build(context: &JobContext, tables: &Tables, start: Start<'_
         epoch,
         budget: &budget,
         bad_rows: bad_rows(context),
-        ledger: &ledger,
+        ack_tracker: &ack_tracker,
         activity: &activity,
         ended: &ended,
     };
@@ -91,8 +91,8 @@ pub(super) async fn build(context: &JobContext, tables: &Tables, start: Start<'_
     // From here on nothing fails: a task that was begun is always ended.
     let mut running = JoinSet::new();
     for parts in parts_of_tasks {
-        if let Some(ledger) = &ledger {
-            follow(&parts, ledger, &mut running);
+        if let Some(ack_tracker) = &ack_tracker {
+            follow(&parts, ack_tracker, &mut running);
         }
         let span = tracing::info_span!("task", number = running.len());
         running.spawn(task::run(parts).instrument(span));
@@ -115,7 +115,7 @@ pub(super) async fn build(context: &JobContext, tables: &Tables, start: Start<'_
         has_deferred: has_deferred && start.rebuild.is_none(),
         metrics: Arc::clone(&context.metrics),
         progress: Arc::clone(&context.progress),
-        ledger,
+        ack_tracker,
         clock: Arc::clone(&context.clock),
         budget,
         ended,
@@ -145,17 +145,17 @@ fn enumerator(
     source.enumerator(Restored { state: enumerators.get(id), splits })
 }
 
-/// Takes the writers' acknowledgements to the ledger for as long as the job runs.
-fn follow(parts: &TaskParts, ledger: &Arc<Ledger>, running: &mut JoinSet<Result<()>>) {
+/// Takes the writers' acknowledgements to the ack_tracker for as long as the job runs.
+fn follow(parts: &TaskParts, ack_tracker: &Arc<AckTracker>, running: &mut JoinSet<Result<()>>) {
     let sinks = parts.nodes.all.iter().filter_map(|node| match &node.work {
         Work::Sink(sink) => Some(sink.writer.acknowledged()),
         _ => None,
     });
     for (writer, mut acknowledged) in sinks.enumerate() {
-        let ledger = Arc::clone(ledger);
+        let ack_tracker = Arc::clone(ack_tracker);
         running.spawn(async move {
             loop {
-                ledger.acknowledge(writer, *acknowledged.borrow_and_update())?;
+                ack_tracker.acknowledge(writer, *acknowledged.borrow_and_update())?;
                 if acknowledged.changed().await.is_err() {
                     // The writer has failed, which its task says.
                     std::future::pending::<()>().await;
@@ -214,7 +214,7 @@ struct Builder<'a> {
     epoch: u64,
     budget: &'a MemoryBudget,
     bad_rows: Arc<BadRows>,
-    ledger: &'a Option<Arc<Ledger>>,
+    ack_tracker: &'a Option<Arc<AckTracker>>,
     activity: &'a Arc<AtomicU64>,
     ended: &'a Arc<EndedSplits>,
 }
@@ -245,7 +245,7 @@ impl Builder<'_> {
                         Some(_) => MemoryBudget::default(),
                         None => self.budget.clone(),
                     },
-                    ledger: self.ledger.clone(),
+                    ack_tracker: self.ack_tracker.clone(),
                     metrics: Arc::clone(&context.metrics),
                     activity: Arc::clone(self.activity),
                     ended: Arc::clone(self.ended),
@@ -264,7 +264,7 @@ impl Builder<'_> {
         let source = |(index, source): (&usize, &Arc<dyn Source>)| {
             let node = &self.context.dataflow.nodes[*index];
             let NodeKind::Source(stored) = &node.kind else {
-                return Err(Error::internal("a source that is none"));
+                return Err(Error::internal("expected a source"));
             };
             let stage = self.layout.stage_of(*index);
             Ok(SourceState {
@@ -411,6 +411,6 @@ impl Builder<'_> {
         let in_transaction = sink.transactional().is_some() && self.start.transactions.is_some();
         let constraints = SinkConstraints::of(&stored.table, settings.length_enforcer);
         let table = stored.table.name.clone();
-        Ok(TaskSink { writer, in_transaction, deferred, table, schema, constraints, ticket: 0 })
+        Ok(TaskSink { writer, in_transaction, deferred, table, schema, constraints, sequence: 0 })
     }
 }

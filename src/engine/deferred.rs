@@ -146,7 +146,7 @@ impl Deferred {
     /// At a barrier: the epoch's writes become those that wait for its decision. Gives what the checkpoint must hold.
     ///
     /// # Errors
-    /// A defect of ours.
+    /// An internal error.
     pub fn seal(&mut self) -> Result<Option<TableDelta>> {
         let sealed = self.coalesced()?;
         self.clear();
@@ -239,7 +239,7 @@ impl Deferred {
     /// All rows of the checkpoint were taken: its writes are decided and wait to be sent.
     ///
     /// # Errors
-    /// A defect of ours.
+    /// An internal error.
     pub fn restored(&mut self) -> Result<()> {
         let first = 2 + self.key.len();
         let mut batches = Vec::new();

@@ -77,7 +77,7 @@ impl StoredExpression {
             }
             Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) => {
                 Err(Error::unsupported("a sub-query cannot be a value in a job yet")
-                    .hint("Use a look-up function over a keyed table, or write the value.")
+                    .hint("Use a lookup function over a keyed table, or write the value.")
                     .into())
             }
             _ => Ok(Transformed::no(node)),

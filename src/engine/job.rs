@@ -33,7 +33,7 @@ pub(crate) struct JobContext {
     pub checkpoints: CheckpointStore,
     /// Where state that does not fit into memory may go; the job's own folder, gone when it ends.
     pub spill_folder: PathBuf,
-    /// Its place on the board.
+    /// Its place in the read-behind registry.
     pub progress: Arc<JobProgress>,
     /// Holds its records back behind the writers of what it looks up.
     pub read_behind: ReadBehind,

@@ -33,7 +33,7 @@ pub fn owner_of(group: u8, parallelism: usize) -> usize {
 pub fn key_groups(columns: &[ArrayRef], rows: usize) -> Result<Vec<u8>> {
     let mut hashes = vec![SEED; rows];
     for column in columns {
-        fold(column, &mut hashes)?;
+        hash_column(column, &mut hashes)?;
     }
     let group = |hash: &u64| if columns.is_empty() { 0 } else { (mix(*hash) >> 57) as u8 };
     Ok(hashes.iter().map(group).collect())
@@ -63,7 +63,7 @@ fn hash_bytes(bytes: &[u8]) -> u64 {
 }
 
 /// Puts a column's values into the rows' hashes. Integers of all widths that are equal hash equally.
-fn fold(column: &ArrayRef, hashes: &mut [u64]) -> Result<()> {
+fn hash_column(column: &ArrayRef, hashes: &mut [u64]) -> Result<()> {
     macro_rules! values {
         ($array:expr, $hash:expr) => {{
             let array = $array;

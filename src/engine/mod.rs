@@ -1,6 +1,7 @@
 //! The streaming engine: dataflows, their operators, the task loop, checkpoints.
 //! Knows connectors and formats; knows neither the catalog nor SQL text.
 
+mod ack_tracker;
 pub mod aggregate;
 mod build;
 pub mod checkpoint;
@@ -12,7 +13,6 @@ pub mod expression;
 pub(crate) mod job;
 pub mod key_group;
 pub(crate) mod layout;
-mod ledger;
 pub(crate) mod lookup;
 pub mod metrics;
 mod muted;

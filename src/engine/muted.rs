@@ -21,7 +21,7 @@ impl Default for Muted {
 #[async_trait]
 impl SinkWriter for Muted {
     async fn write(&mut self, _batch: ChangeBatch) -> Result<u64> {
-        self.acknowledged.send_modify(|ticket| *ticket += 1);
+        self.acknowledged.send_modify(|sequence| *sequence += 1);
         Ok(*self.acknowledged.borrow())
     }
 

@@ -97,12 +97,12 @@ pub trait Writers: std::fmt::Debug + Send + Sync {
 
 /// The [`Writers`] of this server: its jobs tell their progress here.
 #[derive(Debug)]
-pub struct ProgressBoard {
+pub struct ReadBehindRegistry {
     jobs: RwLock<BTreeMap<String, Arc<JobProgress>>>,
     changes: watch::Sender<u64>,
 }
 
-impl Default for ProgressBoard {
+impl Default for ReadBehindRegistry {
     fn default() -> Self {
         Self { jobs: RwLock::default(), changes: watch::Sender::new(0) }
     }
@@ -143,8 +143,8 @@ fn topic(resource: &str) -> &str {
     resource.rsplit_once('/').map_or(resource, |(topic, _)| topic)
 }
 
-impl ProgressBoard {
-    /// Puts a job on the board, not opened; `sinks` are the resource names of its sinks.
+impl ReadBehindRegistry {
+    /// Registers a job, not opened; `sinks` are the resource names of its sinks.
     pub fn register(&self, job: &str, sinks: Vec<String>) -> Arc<JobProgress> {
         let progress = Arc::new(JobProgress {
             job: job.to_owned(),
@@ -156,13 +156,13 @@ impl ProgressBoard {
         progress
     }
 
-    /// Takes a job off the board: whoever waits for it goes on.
+    /// Removes a job: whoever waits for it goes on.
     pub fn remove(&self, job: &str) {
         self.jobs.write().remove(job);
         self.changed();
     }
 
-    /// Takes a job off the board if this is still its place there, not that of a later start or of a job made anew.
+    /// Removes a job if this is still its place, not that of a later start or of a job made anew.
     pub fn remove_place(&self, place: &Arc<JobProgress>) {
         let mut jobs = self.jobs.write();
         if jobs.get(&place.job).is_some_and(|now| Arc::ptr_eq(now, place)) {
@@ -177,7 +177,7 @@ impl ProgressBoard {
     }
 }
 
-impl Writers for ProgressBoard {
+impl Writers for ReadBehindRegistry {
     fn of(&self, reader: &str, tables: &[String]) -> Vec<Writer> {
         self.jobs
             .read()
@@ -232,7 +232,7 @@ impl ReadBehind {
                     waiting = Some((job, wait));
                 }
                 tokio::select! {
-                    // An error means that the writer left the board between the two looks: look again.
+                    // An error means that the writer was removed between the two looks: look again.
                     passed = acknowledged.wait_for(|now| !matches!(lets_pass(now, split, position), Ok(Pass::Wait))) => {
                         lets_pass(match &passed { Ok(now) => now, Err(_) => continue 'again }, split, position)?;
                     }

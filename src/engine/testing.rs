@@ -1,4 +1,4 @@
-//! Tables in memory for tests of the engine: sources that give rows one by one, look-ups that count requests,
+//! Tables in memory for tests of the engine: sources that give rows one by one, lookups that count requests,
 //! sinks that keep rows and acknowledge when told.
 
 use std::collections::BTreeMap;
@@ -267,7 +267,7 @@ impl Sink for MemoryPart {
 
     async fn open(&self, _context: SinkContext) -> Result<Box<dyn SinkWriter>> {
         self.0.open_writers.fetch_add(1, Ordering::Relaxed);
-        Ok(Box::new(MemoryWriter { memory: Arc::clone(&self.0), tickets: 0, acknowledged: watch::Sender::new(0) }))
+        Ok(Box::new(MemoryWriter { memory: Arc::clone(&self.0), sequences: 0, acknowledged: watch::Sender::new(0) }))
     }
 
     fn resource(&self) -> String {
@@ -277,7 +277,7 @@ impl Sink for MemoryPart {
 
 struct MemoryWriter {
     memory: Arc<Memory>,
-    tickets: u64,
+    sequences: u64,
     acknowledged: watch::Sender<u64>,
 }
 
@@ -285,11 +285,11 @@ struct MemoryWriter {
 impl SinkWriter for MemoryWriter {
     async fn write(&mut self, batch: ChangeBatch) -> Result<u64> {
         self.memory.written.lock().push(batch.rows().clone());
-        self.tickets += 1;
+        self.sequences += 1;
         if self.memory.acknowledge {
-            self.acknowledged.send_replace(self.tickets);
+            self.acknowledged.send_replace(self.sequences);
         }
-        Ok(self.tickets)
+        Ok(self.sequences)
     }
 
     fn acknowledged(&self) -> watch::Receiver<u64> {

@@ -16,7 +16,7 @@ use super::job::JobContext;
 use super::lookup::{LookupEvaluator, LookupFunction, for_query};
 use super::metrics::JobMetrics;
 use super::planner::{PlannedInsert, plan_job};
-use super::progress::{ProgressBoard, ReadBehind};
+use super::progress::{ReadBehind, ReadBehindRegistry};
 use super::run;
 use super::testing::{Memory, declare, plan, rows, session, text, written};
 use crate::clock::{Clock, SystemClock};
@@ -109,7 +109,7 @@ async fn a_query_calls_the_function_too() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_no_look_up_are_refused_and_those_without_a_table_are_ordinary_functions() {
+async fn bodies_that_are_no_lookup_are_refused_and_those_without_a_table_are_ordinary_functions() {
     let detail = detail();
     let context = session(&[&detail]);
     assert!(function(&context, "f", "SELECT $1 + 1").await.unwrap().is_none());
@@ -138,7 +138,7 @@ async fn equal_calls_of_a_row_are_one_call() {
     let sql = "SELECT user_id, total(user_id), CONCAT(total(user_id), total(user_id), total(user_id + 1)) FROM orders";
     let dataflow = dataflow(&context, sql, &sink).await;
     let calls_of = |kind: &NodeKind| match kind {
-        NodeKind::Operator(OperatorKind::LookUp(spec)) => spec.calls.len(),
+        NodeKind::Operator(OperatorKind::Lookup(spec)) => spec.calls.len(),
         _ => 0,
     };
     let calls: usize = dataflow.nodes.iter().map(|node| calls_of(&node.kind)).sum();
@@ -182,7 +182,7 @@ fn prepare(dataflow: Dataflow, tables: Vec<Arc<Memory>>) -> Run {
     let folder = tempfile::tempdir().unwrap();
     let by_name: BTreeMap<String, Arc<Memory>> =
         tables.into_iter().map(|table| (table.declaration.name.clone(), table)).collect();
-    let board = Arc::new(ProgressBoard::default());
+    let registry = Arc::new(ReadBehindRegistry::default());
     let context = JobContext {
         job: "job".to_owned(),
         id: "id".to_owned(),
@@ -191,8 +191,8 @@ fn prepare(dataflow: Dataflow, tables: Vec<Arc<Memory>>) -> Run {
             by_name.get(&table.name).map(Memory::table).ok_or_else(|| Error::not_found("no such table"))
         }),
         checkpoints: CheckpointStore::new(folder.path(), "id"),
-        progress: board.register("job", Vec::new()),
-        read_behind: ReadBehind::new(board, "job", Vec::new()),
+        progress: registry.register("job", Vec::new()),
+        read_behind: ReadBehind::new(registry, "job", Vec::new()),
         metrics: Arc::new(JobMetrics::new(dataflow.descriptions())),
         skips: Arc::default(),
         dataflow: Arc::new(dataflow),

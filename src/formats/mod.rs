@@ -88,7 +88,7 @@ pub trait Decoder: Send {
     /// Gives the projected columns and begins anew.
     ///
     /// # Errors
-    /// A defect of ours: the columns do not fit their types.
+    /// An internal error: the columns do not fit their types.
     fn finish(&mut self) -> Result<Vec<ArrayRef>>;
 }
 
@@ -179,7 +179,7 @@ fn entry(format: &str) -> Result<&'static Entry> {
 /// Opens a format, with those of a table's options that stand behind `prefix` and its name.
 ///
 /// # Errors
-/// The format is unknown, or not there yet (SQLSTATE 0A000); an option cannot be read.
+/// The format is unknown, or not implemented (SQLSTATE 0A000); an option cannot be read.
 pub fn open(format: &str, prefix: &str, options: &mut OptionReader) -> Result<Arc<dyn Format>> {
     let (name, open) = entry(format)?;
     open(FormatOptions::new(options, prefix, name))

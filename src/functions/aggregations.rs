@@ -1,4 +1,4 @@
-//! The one list of aggregates: names, what of a call they heed, whether jobs keep them up to date. Those of ours have their entries beside
+//! The one list of aggregates: names, what of a call they heed, whether jobs keep them up to date. Our own have their entries beside
 //! them. Knows nothing of how jobs keep them; what calls mean is in `aggregates`.
 
 use std::sync::LazyLock;

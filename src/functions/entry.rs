@@ -1,5 +1,5 @@
 //! What is known of a function in one place: its names, what it takes and gives, what it does, who may call it, how it is made. The entry of
-//! a function of ours stands beside it, in its own file; those of DataFusion's are in `of_engine/`. Knows how a list of them is asked by
+//! a function of our own stands beside it, in its own file; those of DataFusion's are in `of_engine/`. Knows how a list of them is asked by
 //! name, but none of the lists (`registry`, `aggregations`, `windows`).
 //! An internal function is part of plans only: no statement can call it, whatever its name.
 

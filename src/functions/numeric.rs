@@ -26,7 +26,7 @@ const SCALE: usize = NUMERIC_SCALE as usize;
 /// Places of a quotient that does not end, as many as Postgres gives for small numbers.
 const QUOTIENT_SCALE: usize = 20;
 
-/// `to_numeric(text or float)`: text that is no number is an error that shows it.
+/// `to_numeric(text or float)`: text that is not a number is an error that shows it.
 pub fn to_numeric() -> Arc<ScalarUDF> {
     ColumnFunction::udf(
         "to_numeric",

@@ -77,7 +77,7 @@ pub fn scalars() -> &'static Registry<Maker> {
 }
 
 impl Entry<Maker> {
-    /// Makes the function, if it is one of ours. One of the clock is volatile, or means the moment at which `clock` stands.
+    /// Makes the function, if it is one of our own. One of the clock is volatile, or means the moment at which `clock` stands.
     pub fn make(&self, clock: &Arc<dyn Clock>, volatile: bool) -> Option<Arc<ScalarUDF>> {
         match self.maker {
             Maker::Plain(make) => Some(make()),
@@ -87,7 +87,7 @@ impl Entry<Maker> {
     }
 }
 
-/// All functions of ours, internal ones too; those of the clock in their volatile form.
+/// All our own functions, internal ones too; those of the clock in their volatile form.
 pub fn all(clock: &Arc<dyn Clock>) -> Vec<Arc<ScalarUDF>> {
     scalars().entries().filter_map(|entry| entry.make(clock, true)).collect()
 }

@@ -65,7 +65,7 @@ impl ExprPlanner for Extract {
     }
 }
 
-/// Parts of a timestamp that are none of the clock and the calendar, and those that are not there yet.
+/// Parts of a timestamp that are none of the clock and the calendar, and those that are not implemented.
 const NOT_YET: [&str; 4] = ["julian", "timezone", "timezone_hour", "timezone_minute"];
 /// Parts that DataFusion gives, but for plurals and short names.
 const OF_DATE_PART: [&str; 15] = [
@@ -89,7 +89,7 @@ const OF_DATE_PART: [&str; 15] = [
 /// Refuses parts that nobody knows, or that a type has not.
 ///
 /// # Errors
-/// A part that is not there yet or not of that type (0A000), or none (22023).
+/// A part that is not implemented or not of that type (0A000), or none (22023).
 pub fn check(part: &str, of: &DataType) -> std::result::Result<(), Error> {
     let name = part.trim_matches(['\'', '"']).to_ascii_lowercase();
     let unit = Unit::of_name(&name);

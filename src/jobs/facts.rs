@@ -21,7 +21,7 @@ pub enum JobState {
     Stopped,
     /// Its task failed in a way that trying again cannot mend; RESUME JOB tries again.
     Failed,
-    /// A defect of ours ended its task again and again, or the server: it is set aside with the cause; RESUME JOB tries again.
+    /// An internal error ended its task again and again, or the server: it is set aside with the cause; RESUME JOB tries again.
     Quarantined,
     /// It waits for RESUME JOB: the server was started with its jobs held.
     Held,

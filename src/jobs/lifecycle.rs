@@ -96,7 +96,7 @@ pub enum AfterFailure {
     GiveUp,
 }
 
-/// How often in a row a defect of ours may end a task before the job is set aside.
+/// How often in a row an internal error may end a task before the job is set aside.
 pub const DEFECTS_IN_A_ROW: u32 = 5;
 
 /// Decides by the kind of the error: outages pass, defects may, everything else needs a person.

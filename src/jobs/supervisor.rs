@@ -22,7 +22,7 @@ use crate::engine::checkpoint::CheckpointStore;
 use crate::engine::checkpoint::ending::{Ended, Wanted};
 use crate::engine::dataflow::Dataflow;
 use crate::engine::job::{JobContext, OpenTable, transactional};
-use crate::engine::progress::{JobProgress, ProgressBoard, ReadBehind};
+use crate::engine::progress::{JobProgress, ReadBehind, ReadBehindRegistry};
 use crate::engine::run;
 use crate::error::{Error, Result, SqlState};
 use crate::fault;
@@ -43,7 +43,7 @@ pub(super) struct Shared {
     pub connectors: Registry,
     pub clock: Arc<dyn Clock>,
     pub folder: PathBuf,
-    pub board: Arc<ProgressBoard>,
+    pub registry: Arc<ReadBehindRegistry>,
     pub running: Mutex<Running>,
     pub closing: Mutex<bool>,
     /// Ids of dropped jobs whose rests are being removed.
@@ -93,7 +93,7 @@ impl Jobs {
             connectors,
             clock,
             folder,
-            board: Arc::default(),
+            registry: Arc::default(),
             running: Mutex::default(),
             closing: Mutex::new(false),
             forgetting: Mutex::default(),
@@ -136,7 +136,7 @@ impl Jobs {
                 starts.extend(start.map(|(job, progress)| (entry.clone(), job, progress, replaced.remove(name))));
             }
         }
-        // All are on the board before the first one runs: none may slip past a writer that is not up yet.
+        // All are registered before the first one runs: none may slip past a writer that is not up yet.
         for (entry, job, progress, replaced) in starts {
             let jobs = self.clone();
             shared.runtime.spawn(async move {
@@ -164,7 +164,7 @@ impl Jobs {
             // One that was made again keeps its place until it is registered by `bring`: nobody may slip through between.
             match snapshot.jobs.contains_key(name) {
                 true => drop(replaced.insert(name.clone(), Arc::clone(job))),
-                false => shared.board.remove(name),
+                false => shared.registry.remove(name),
             }
             dropped.insert(job.id.clone(), Arc::clone(job));
             false
@@ -179,7 +179,7 @@ impl Jobs {
         replaced
     }
 
-    /// Brings one job where it is wanted, as `lifecycle` decides; gives it with its place on the board if its task is to be started.
+    /// Brings one job where it is wanted, as `lifecycle` decides; gives it with its place in the read-behind registry if its task is to be started.
     /// `holds`: why jobs that this server has not looked at yet wait for RESUME JOB, if they do.
     fn bring(
         &self,
@@ -207,7 +207,7 @@ impl Jobs {
                 shared.starts.allow(&entry.id);
                 job.wanted.send_replace(Wanted::Run);
                 job.facts.tell(Event::Starts);
-                start = Some((Arc::clone(job), shared.board.register(name, self.sinks_of(entry))));
+                start = Some((Arc::clone(job), shared.registry.register(name, self.sinks_of(entry))));
             }
             Action::End => {
                 job.facts.tell(Event::Ends);
@@ -221,9 +221,9 @@ impl Jobs {
             Action::Nothing => {}
         }
         match entry.desired {
-            DesiredState::Stopped => shared.board.remove(name),
+            DesiredState::Stopped => shared.registry.remove(name),
             // A job that was not started here still holds back the jobs that read behind it.
-            _ if is_new && start.is_none() => drop(shared.board.register(name, self.sinks_of(entry))),
+            _ if is_new && start.is_none() => drop(shared.registry.register(name, self.sinks_of(entry))),
             _ => {}
         }
         start
@@ -329,8 +329,8 @@ impl Jobs {
     async fn save_decided(&self, name: &str, job: &Arc<Job>, folder: &str) -> Result<String> {
         let entry = self.shared.catalog.snapshot().jobs.get(name).filter(|entry| entry.id == job.id).cloned();
         let entry = entry.ok_or_else(|| Error::not_found(format!("job \"{name}\" does not exist")))?;
-        // Nothing of it is on the board: whoever reads behind the job goes by its place there.
-        let progress = Arc::new(ProgressBoard::default()).register(name, Vec::new());
+        // It is not registered: whoever reads behind the job goes by its place there.
+        let progress = Arc::new(ReadBehindRegistry::default()).register(name, Vec::new());
         let context = self.job_context(&entry, job, progress)?;
         // A task of its own, as for the job itself: what it opens wants the jobs' runtime.
         let (folder, runtime) = (folder.to_owned(), &self.shared.runtime);
@@ -438,7 +438,7 @@ impl Jobs {
             let desired =
                 self.shared.catalog.snapshot().jobs.get(&name).filter(|now| now.id == entry.id).map(|now| now.desired);
             if rest == Some(JobState::Finished) {
-                self.shared.board.remove_place(&progress);
+                self.shared.registry.remove_place(&progress);
             }
             job.facts.tell(Event::Rests(lifecycle::ended(rest, desired)));
             desired
@@ -460,7 +460,7 @@ impl Jobs {
                 }
             }
         }
-        let read_behind = ReadBehind::new(self.shared.board.clone(), &entry.name, looked_up);
+        let read_behind = ReadBehind::new(self.shared.registry.clone(), &entry.name, looked_up);
         *job.read_behind.lock() = Some(read_behind.clone());
         Ok(JobContext {
             job: entry.name.clone(),

@@ -147,7 +147,7 @@ impl Sink for Part {
         writers.0 += 1;
         writers.1 = writers.1.max(writers.0);
         drop(writers);
-        Ok(Box::new(Writer { state: Arc::clone(&self.state), tickets: 0, acknowledged: watch::Sender::new(0) }))
+        Ok(Box::new(Writer { state: Arc::clone(&self.state), sequences: 0, acknowledged: watch::Sender::new(0) }))
     }
 
     fn resource(&self) -> String {
@@ -157,7 +157,7 @@ impl Sink for Part {
 
 struct Writer {
     state: Arc<State>,
-    tickets: u64,
+    sequences: u64,
     acknowledged: watch::Sender<u64>,
 }
 
@@ -168,9 +168,9 @@ impl SinkWriter for Writer {
             fault.strike()?;
         }
         self.state.written.lock().extend(batch.rows().column(0).as_primitive::<Int64Type>().values());
-        self.tickets += 1;
-        self.acknowledged.send_replace(self.tickets);
-        Ok(self.tickets)
+        self.sequences += 1;
+        self.acknowledged.send_replace(self.sequences);
+        Ok(self.sequences)
     }
 
     fn acknowledged(&self) -> watch::Receiver<u64> {

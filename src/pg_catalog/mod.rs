@@ -1,4 +1,4 @@
-//! The one catalogue generator: `pg_catalog` and `information_schema` as PostgreSQL 15 has them, computed from our catalog.
+//! The one generator of the system catalog: `pg_catalog` and `information_schema` as PostgreSQL 15 has them, computed from the catalog.
 //! Knows the catalog's model and the session's view; knows nothing of how statements are planned.
 //!
 //! The columns of every relation come from a real server (`pg_catalog.tsv`, `information_schema.tsv`: oid, name, kind, columns);
@@ -35,7 +35,7 @@ use relation::{LazyRelation, RelationShape, Row};
 
 pub(crate) use procedures::procedure_name;
 
-/// The version whose catalogue this is; also what `server_version` says, so that clients ask for what is there.
+/// The version whose catalog this is; also what `server_version` says, so that clients ask for what is there.
 pub(crate) const SERVER_VERSION: &str = "15.18";
 
 /// What both schemas read: the catalog, and the model made of it.
@@ -128,7 +128,7 @@ pub struct InformationSchema {
     source: Arc<Source>,
 }
 
-/// Both schemas over one catalog. `others` are further system schemas (`streamgate`), whose relations the catalogue lists.
+/// Both schemas over one catalog. `others` are further system schemas (`streamgate`), whose relations the system catalog lists.
 pub fn system_schemas(catalog: Catalog, others: Vec<Arc<dyn SystemSchema>>) -> (PgCatalog, InformationSchema) {
     over(Box::new(move || catalog.snapshot()), others)
 }

@@ -1,4 +1,4 @@
-//! What the catalogue shows of one database: namespaces, relations, columns, keys and functions, with stable oids.
+//! What the system catalog shows of one database: namespaces, relations, columns, keys and functions, with stable oids.
 //! Made from a snapshot; rows of the emulated relations and answers of the functions both come from here.
 
 use std::sync::Arc;
@@ -67,7 +67,7 @@ pub struct Relation {
     pub comment: Option<String>,
     /// A view's text.
     pub query: Option<String>,
-    /// One of ours rather than of a user.
+    /// One of our own rather than of a user.
     pub is_system: bool,
 }
 

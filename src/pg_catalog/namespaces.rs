@@ -31,7 +31,7 @@ pub fn pg_database(model: &Model, _view: &SessionView) -> Vec<Row> {
     model.databases.iter().map(row).collect()
 }
 
-/// The two that every server has; nothing of ours lies in them.
+/// The two that every server has; nothing of our own lies in them.
 pub fn pg_tablespace(_model: &Model, _view: &SessionView) -> Vec<Row> {
     let row = |(oid, name): (u32, &str)| Row::new().set("oid", oid).set("spcname", name).set("spcowner", OWNER);
     [(1663, "pg_default"), (1664, "pg_global")].map(row).into()

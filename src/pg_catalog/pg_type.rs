@@ -1,7 +1,7 @@
 //! Arrow types ↔ Postgres types: oids, sizes, modifiers. Knows no values.
 //!
-//! `UInt32` is `oid`: no declared type of ours is unsigned, and so parameters compared with an oid column are described as one.
-//! A field may name a type of the catalogue that Arrow does not have (`name`, `"char"`, `regproc` …) under [`TYPE_KEY`].
+//! `UInt32` is `oid`: none of our declared types is unsigned, and so parameters compared with an oid column are described as one.
+//! A field may name a type of the system catalog that Arrow does not have (`name`, `"char"`, `regproc` …) under [`TYPE_KEY`].
 
 use datafusion::arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 

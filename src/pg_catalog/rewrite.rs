@@ -1,5 +1,5 @@
 //! Turns what clients write and DataFusion cannot plan into what it can, on the syntax tree: qualified operators, functions and
-//! types, `COLLATE`, casts to `regclass` and kin, `array(select …)`, correlated subqueries on the catalogue.
+//! types, `COLLATE`, casts to `regclass` and kin, `array(select …)`, correlated subqueries on the system catalog.
 //! Never matches a whole statement's text; a statement that uses none of these stays as it is.
 //!
 //! The rule that carries most of psql's `\d`: a select whose FROM joins a relation that never has rows here has none either,
@@ -269,8 +269,8 @@ fn is_of_bytes(collation: &ObjectName) -> bool {
     matches!(name, Some("C" | "POSIX" | "default" | "ucs_basic"))
 }
 
-/// The bare name of a type that only the catalogue has: `pg_catalog.regclass` → `regclass`.
-fn catalogue_type(data_type: &DataType) -> Option<String> {
+/// The bare name of a type that only the system catalog has: `pg_catalog.regclass` → `regclass`.
+fn catalog_type(data_type: &DataType) -> Option<String> {
     match data_type {
         DataType::Regclass => Some("regclass".to_owned()),
         DataType::Custom(name, _) => match &name.0[..] {
@@ -286,7 +286,7 @@ fn catalogue_type(data_type: &DataType) -> Option<String> {
     }
 }
 
-/// What a type of the catalogue is for DataFusion.
+/// What a type of the system catalog is for DataFusion.
 fn plain_type(name: &str) -> Option<DataType> {
     Some(match name {
         "text" | "name" | "char" | "varchar" | "bpchar" | "cstring" | "unknown" | "sql_identifier"
@@ -326,7 +326,7 @@ fn printer(expr: &Expr) -> Option<&'static str> {
 fn rewrite_cast(expr: &mut Expr) {
     let Expr::Cast { expr: inner, data_type, .. } = expr else { return };
     plain_elements(data_type);
-    let name = catalogue_type(data_type);
+    let name = catalog_type(data_type);
     if let Some((_, reader, _)) = REGISTERED.iter().find(|(of, _, _)| name.as_deref() == Some(*of)) {
         *expr = call(reader, take(inner));
         return;
@@ -342,7 +342,7 @@ fn rewrite_cast(expr: &mut Expr) {
 
 fn plain_elements(data_type: &mut DataType) {
     if let DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) = data_type
-        && let Some(plain) = catalogue_type(element).as_deref().and_then(plain_type)
+        && let Some(plain) = catalog_type(element).as_deref().and_then(plain_type)
     {
         **element = plain;
     }
@@ -559,13 +559,13 @@ fn is_nullified(select: &Select) -> bool {
         && matches!(&select.selection, Some(Expr::Value(value)) if matches!(value.value, Value::Boolean(false)))
 }
 
-/// DataFusion wants an aggregate in a correlated scalar subquery; over the catalogue each finds one row at most.
+/// DataFusion wants an aggregate in a correlated scalar subquery; over the system catalog each finds one row at most.
 fn single_row(query: &mut Query) {
     if query.limit_clause.is_some() || query.with.is_some() {
         return;
     }
     let SetExpr::Select(select) = query.body.as_mut() else { return };
-    if select.from.is_empty() || is_aggregate(select) || !select.from.iter().all(is_of_catalogue) {
+    if select.from.is_empty() || is_aggregate(select) || !select.from.iter().all(is_of_catalog) {
         return;
     }
     if let [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] = &mut select.projection[..] {
@@ -574,9 +574,9 @@ fn single_row(query: &mut Query) {
     }
 }
 
-fn is_of_catalogue(item: &TableWithJoins) -> bool {
-    let of_catalogue = |factor: &TableFactor| matches!(factor, TableFactor::Table { name, .. } if name.0.len() == 2 && is_word(&name.0[0], "pg_catalog"));
-    of_catalogue(&item.relation) && item.joins.iter().all(|join| of_catalogue(&join.relation))
+fn is_of_catalog(item: &TableWithJoins) -> bool {
+    let of_catalog = |factor: &TableFactor| matches!(factor, TableFactor::Table { name, .. } if name.0.len() == 2 && is_word(&name.0[0], "pg_catalog"));
+    of_catalog(&item.relation) && item.joins.iter().all(|join| of_catalog(&join.relation))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The catalogue through DataFusion, as a session would use it: what clients send must plan, and `\d` must be right.
+//! The system catalog through DataFusion, as a session would use it: what clients send must plan, and `\d` must be right.
 
 use std::sync::Arc;
 

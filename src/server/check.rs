@@ -5,11 +5,11 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::back_ends::BackEnd;
+use super::backends::Backend;
 use super::defaults_of;
 use crate::catalog::directory::Directory;
 use crate::clock::SystemClock;
-use crate::config::{Config, DynamoDbBackEnd, KafkaBackEnd};
+use crate::config::{Config, DynamoDbBackend, KafkaBackend};
 use crate::error::{Error, Result};
 use crate::wire;
 
@@ -39,20 +39,20 @@ pub async fn check(config: &Config) -> Result<()> {
     say(format!("data directory {}", config.data_dir.display()), writable(&config.data_dir));
     let defaults = defaults_of(config, Arc::new(SystemClock))?;
     match &config.kafka {
-        KafkaBackEnd::Embedded { port } => {
+        KafkaBackend::Embedded { port } => {
             say("Kafka".to_owned(), Ok(format!("embedded, from port {} on", port.first)))
         }
-        KafkaBackEnd::None => say("Kafka".to_owned(), Ok("none by default: tables must name their own".to_owned())),
-        KafkaBackEnd::Cluster { .. } => {
-            say(BackEnd::Kafka.title(&defaults), BackEnd::Kafka.ask(&defaults).await);
+        KafkaBackend::None => say("Kafka".to_owned(), Ok("none by default: tables must name their own".to_owned())),
+        KafkaBackend::Cluster { .. } => {
+            say(Backend::Kafka.title(&defaults), Backend::Kafka.ask(&defaults).await);
         }
     }
     match &config.dynamodb {
-        DynamoDbBackEnd::Embedded { port } => {
+        DynamoDbBackend::Embedded { port } => {
             say("DynamoDB".to_owned(), Ok(format!("embedded, from port {} on", port.first)));
         }
-        DynamoDbBackEnd::Aws { .. } => {
-            say(BackEnd::DynamoDb.title(&defaults), BackEnd::DynamoDb.ask(&defaults).await);
+        DynamoDbBackend::Aws { .. } => {
+            say(Backend::DynamoDb.title(&defaults), Backend::DynamoDb.ask(&defaults).await);
         }
     }
     match wrong {

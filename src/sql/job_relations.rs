@@ -213,7 +213,7 @@ fn text<T>(rows: &[T], value: impl Fn(&T) -> Option<String>) -> ArrayRef {
     Arc::new(rows.iter().map(value).collect::<StringArray>())
 }
 
-/// Counters are BIGINT, as users of Postgres expect; none of ours comes near its end.
+/// Counters are BIGINT, as users of Postgres expect; none of them comes near its end.
 fn count<T>(rows: &[T], value: impl Fn(&T) -> Option<u64>) -> ArrayRef {
     let counts: UInt64Array = rows.iter().map(value).collect();
     Arc::new(

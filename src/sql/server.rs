@@ -21,7 +21,7 @@ use crate::functions::{aggregations, bounded, coercion};
 use crate::jobs::Jobs;
 use crate::sql::execution::queries::Queries;
 use crate::sql::execution::query_memory::{BoundedValues, QueryMemory};
-use crate::sql::planning::query_planner::LookUpQueryPlanner;
+use crate::sql::planning::query_planner::LookupQueryPlanner;
 use crate::sql::planning::rules::{analyzer_rules, optimizer_rules, physical_rules};
 use crate::sql::planning::unnest_relation;
 
@@ -173,7 +173,7 @@ fn base_state() -> SessionState {
         .with_analyzer_rules(analyzer_rules())
         .with_optimizer_rules(optimizer_rules())
         .with_physical_optimizer_rules(physical_rules())
-        .with_query_planner(Arc::new(LookUpQueryPlanner))
+        .with_query_planner(Arc::new(LookupQueryPlanner))
         .with_physical_optimizer_rule(Arc::new(BoundedValues))
         .build();
     for function in aggregations::ours() {

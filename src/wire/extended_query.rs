@@ -286,7 +286,7 @@ async fn advance(client: &mut Client<'_>, portal: &mut Portal, limit: Option<u64
 /// Close: forgets a statement or a portal; one that is not there is no error.
 ///
 /// # Errors
-/// None of its own.
+/// No error of its own.
 pub fn close(client: &mut Client<'_>, close: &Close) -> Result<(), Failure> {
     let name = close.name.as_deref().unwrap_or_default();
     if close.target_type == b'S' {

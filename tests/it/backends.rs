@@ -83,7 +83,7 @@ pub fn dynamodb_at(endpoint: &str) -> aws_sdk_dynamodb::Client {
     aws_sdk_dynamodb::Client::from_conf(config.build())
 }
 
-/// A name that no other test, and no earlier run on the same back ends, has.
+/// A name that no other test, and no earlier run on the same backends, has.
 pub fn unique(name: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     static RUN: OnceLock<String> = OnceLock::new();

@@ -8,37 +8,37 @@ use tempfile::TempDir;
 
 use crate::backends::unique;
 use crate::faults::dynamodb_proxy::{DynamoDbProxy, REFUSED};
-use crate::server::{BackEndsOfProcess, JOB_PATIENCE, ServerProcess, until};
+use crate::server::{BackendsOfProcess, JOB_PATIENCE, ServerProcess, until};
 
 /// What the tests call their topics and tables; there they have a name of their own.
 const NAME: &str = "bad_rows";
 
-/// A server on back ends of its own, and a topic with one partition.
+/// A server on backends of its own, and a topic with one partition.
 struct World {
     server: ServerProcess,
-    back_ends: BackEndsOfProcess,
+    backends: BackendsOfProcess,
     folder: TempDir,
     name: String,
 }
 
 impl World {
     async fn start() -> Self {
-        let back_ends = BackEndsOfProcess::take().await;
+        let backends = BackendsOfProcess::take().await;
         let folder = TempDir::new().unwrap();
-        let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+        let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
         let name = unique(NAME);
         for topic in [name.clone(), format!("{name}_out")] {
-            crate::conformance::kafka::create_topic(&back_ends.kafka(), &topic, 1).await;
+            crate::conformance::kafka::create_topic(&backends.kafka(), &topic, 1).await;
         }
-        Self { server, back_ends, folder, name }
+        Self { server, backends, folder, name }
     }
 
     /// The same after a kill -9.
     async fn killed(self) -> Self {
-        let Self { server, back_ends, folder, name } = self;
+        let Self { server, backends, folder, name } = self;
         server.kill();
-        let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
-        Self { server, back_ends, folder, name }
+        let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
+        Self { server, backends, folder, name }
     }
 
     async fn execute(&self, script: &str) {
@@ -52,7 +52,7 @@ impl World {
 
     async fn send(&self, records: &[&str]) {
         let topic = self.name.as_str();
-        let producer: ThreadedProducer<DefaultProducerContext> = self.back_ends.kafka().create().unwrap();
+        let producer: ThreadedProducer<DefaultProducerContext> = self.backends.kafka().create().unwrap();
         for record in records {
             producer.send(BaseRecord::<(), _>::to(topic).payload(*record)).map_err(|(error, _)| error).unwrap();
         }
@@ -327,7 +327,7 @@ async fn configuration_errors_end_a_job_whatever_the_mode_and_rows_do_not() {
 #[tokio::test]
 async fn what_only_dynamodb_knows_to_be_no_item_is_found_among_its_neighbours() {
     let world = World::start().await;
-    let proxy = DynamoDbProxy::start(&world.back_ends.dynamodb_endpoint, 9).await;
+    let proxy = DynamoDbProxy::start(&world.backends.dynamodb_endpoint, 9).await;
     let own = format!(
         "'table.create' = 'if-not-exists', 'aws.endpoint' = '{}', 'aws.region' = 'us-east-1', \
          'aws.credentials.basic.accesskeyid' = 'a', 'aws.credentials.basic.secretkey' = 's'",
@@ -389,7 +389,7 @@ async fn a_table_that_is_another_one_now_is_no_fault_of_the_rows() {
         .await;
     world.send(&[r#"{"id":"a","amount":1}"#]).await;
     world.until("SELECT acknowledged FROM streamgate.job_splits", &["1"]).await;
-    let (dynamodb, table) = (world.back_ends.dynamodb(), format!("{}_items", world.name));
+    let (dynamodb, table) = (world.backends.dynamodb(), format!("{}_items", world.name));
     dynamodb.delete_table().table_name(&table).send().await.unwrap();
     crate::scripts::create_table(&dynamodb, &table, &[("another", "S")]).await;
     world.send(&[r#"{"id":"b","amount":2}"#, r#"{"id":"c","amount":3}"#]).await;
@@ -516,7 +516,7 @@ async fn a_job_counts_deletes_that_have_the_key_only_and_goes_over_definitions_o
         canal("DELETE", r#"[{"id":"1","name":"a"}]"#, false),
         canal("TRUNCATE", "null", true),
     ];
-    let producer: ThreadedProducer<DefaultProducerContext> = world.back_ends.kafka().create().unwrap();
+    let producer: ThreadedProducer<DefaultProducerContext> = world.backends.kafka().create().unwrap();
     let topic = format!("{}_out", world.name);
     for record in &records {
         producer.send(BaseRecord::<(), _>::to(&topic).payload(record)).map_err(|(error, _)| error).unwrap();

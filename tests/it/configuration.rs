@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::backends::PATIENCE;
 use crate::scripts::Psql;
-use crate::server::{BackEndsOfProcess, JOB_PATIENCE, ServerProcess, free_port, until};
+use crate::server::{BackendsOfProcess, JOB_PATIENCE, ServerProcess, free_port, until};
 
 /// Runs the binary to its end, which must come by itself.
 fn ends(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> (Output, String) {
@@ -86,7 +86,7 @@ fn what_cannot_be_meant_is_refused_at_the_start() {
 }
 
 #[test]
-fn check_tries_both_back_ends_and_starts_nothing() {
+fn check_tries_both_backends_and_starts_nothing() {
     let folder = TempDir::new().unwrap();
     let (output, text) = ends(folder.path(), &["--check", "--listen", "localhost:0"], &[]);
     assert!(output.status.success(), "{text}");
@@ -154,14 +154,14 @@ async fn a_dynamodb_that_is_missing_is_said() {
         return;
     }
     let folder = TempDir::new().unwrap();
-    let back_ends = BackEndsOfProcess::take().await;
+    let backends = BackendsOfProcess::take().await;
     let endpoint = format!("http://127.0.0.1:{}", free_port());
     let settings = [
         ("STREAMGATE_AWS_ENDPOINT", endpoint.clone()),
         ("STREAMGATE_AWS_ACCESS_KEY_ID", "test".to_owned()),
         ("STREAMGATE_AWS_SECRET_ACCESS_KEY", "canary".to_owned()),
     ];
-    let mut server = ServerProcess::spawn(&back_ends, &folder.path().join("data"), &settings);
+    let mut server = ServerProcess::spawn(&backends, &folder.path().join("data"), &settings);
     assert!(server.until_it_answers().await.is_none(), "{}", server.log());
     let said = format!("DynamoDB at {endpoint} is not usable");
     until(JOB_PATIENCE, "the missing DynamoDB is said", async || server.log().contains(&said).then_some(())).await;
@@ -176,9 +176,9 @@ async fn a_kafka_that_is_missing_is_said_and_tried_again() {
     }
     let folder = TempDir::new().unwrap();
     let port = free_port();
-    let back_ends = BackEndsOfProcess::take().await;
+    let backends = BackendsOfProcess::take().await;
     let server = ServerProcess::spawn(
-        &back_ends,
+        &backends,
         &folder.path().join("data"),
         &[("STREAMGATE_KAFKA_BOOTSTRAP_SERVERS", format!("127.0.0.1:{port}"))],
     );
@@ -188,7 +188,7 @@ async fn a_kafka_that_is_missing_is_said_and_tried_again() {
     until(JOB_PATIENCE, "the missing Kafka is said", async || server.log().contains(&said).then_some(())).await;
     // A broker of another server takes the place.
     let other_folder = TempDir::new().unwrap();
-    let other = BackEndsOfProcess::take().await;
+    let other = BackendsOfProcess::take().await;
     let other = ServerProcess::spawn(
         &other,
         &other_folder.path().join("data"),
@@ -252,9 +252,9 @@ async fn psql_is_told_of_databases_and_relations() {
     if !Psql::is_there() {
         return;
     }
-    let back_ends = BackEndsOfProcess::take().await;
+    let backends = BackendsOfProcess::take().await;
     let folder = TempDir::new().unwrap();
-    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
     let output = Command::new("psql")
         .args(["-X", "-h", "127.0.0.1", "-p", &server.port.to_string(), "-U", "test", "postgres", "-c", "SELECT 1"])
         .output()
@@ -272,16 +272,16 @@ async fn psql_is_told_of_databases_and_relations() {
 
 #[tokio::test]
 async fn statements_name_only_the_places_of_the_configuration() {
-    let back_ends = BackEndsOfProcess::take().await;
+    let backends = BackendsOfProcess::take().await;
     let folder = TempDir::new().unwrap();
     let (data, allowed) = (folder.path().join("data"), folder.path().join("allowed"));
     fs::create_dir_all(&allowed).unwrap();
     let mut server = ServerProcess::spawn(
-        &back_ends,
+        &backends,
         &data,
         &[
             ("STREAMGATE_ALLOWED_FOLDERS", allowed.display().to_string()),
-            // The hosts of the default back ends need not be named.
+            // The hosts of the default backends need not be named.
             ("STREAMGATE_ALLOWED_HOSTS", "2852039166,169.254.169.254.nip.invalid".to_owned()),
         ],
     );
@@ -425,7 +425,7 @@ async fn statements_name_only_the_places_of_the_configuration() {
     // A server that is allowed less asks its jobs again.
     server.execute(&submit(&allowed.join("others").display().to_string()).replace("JOB j ", "JOB again ")).await;
     assert!(server.terminate().success());
-    let server = ServerProcess::start(&back_ends, &data).await;
+    let server = ServerProcess::start(&backends, &data).await;
     let told = until(JOB_PATIENCE, "the job is not started", async || {
         let failed = "SELECT last_error FROM streamgate.jobs WHERE name = 'again' AND state = 'FAILED'";
         server.query(failed).await.pop()
@@ -455,9 +455,9 @@ async fn answers(status: &str, body: &str) -> String {
 
 #[tokio::test]
 async fn what_a_host_answers_that_is_no_dynamodb_is_not_repeated() {
-    let back_ends = BackEndsOfProcess::take().await;
+    let backends = BackendsOfProcess::take().await;
     let folder = TempDir::new().unwrap();
-    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
     let long = format!("{{\"__type\": \"x#SomeException\", \"message\": \"{}\"}}", "m".repeat(5000));
     for (status, body, expected) in [
         ("403 Forbidden", "<html>the canary of a metadata service</html>", "HTTP status 403"),

@@ -7,12 +7,12 @@ use std::process::Output;
 
 use tempfile::TempDir;
 
-use crate::server::BackEndsOfProcess;
+use crate::server::BackendsOfProcess;
 
 async fn demo(arguments: &[&str]) -> (Output, String) {
-    let back_ends = BackEndsOfProcess::take().await;
+    let backends = BackendsOfProcess::take().await;
     let folder = TempDir::new().unwrap();
-    let mut command = back_ends.command("demo", &folder.path().join("data"), 0);
+    let mut command = backends.command("demo", &folder.path().join("data"), 0);
     command.args(["--orders", "800", "--users", "40", "--history", "600", "--check"]).args(arguments);
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let text = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -62,10 +62,10 @@ fn terminal(columns: u16, lines: u16) -> (File, OwnedFd) {
 
 /// What a demo draws on a terminal of 80 × 24.
 async fn drawn(variables: &[(&str, &str)], arguments: &[&str]) -> String {
-    let back_ends = BackEndsOfProcess::take().await;
+    let backends = BackendsOfProcess::take().await;
     let folder = TempDir::new().unwrap();
     let (mut shows, program) = terminal(80, 24);
-    let mut command = back_ends.command("demo", &folder.path().join("data"), 0);
+    let mut command = backends.command("demo", &folder.path().join("data"), 0);
     command.args(arguments).env("TERM", "xterm-256color").env_remove("NO_COLOR").envs(variables.iter().copied());
     command.stdout(program.try_clone().unwrap()).stderr(program.try_clone().unwrap()).stdin(program);
     tokio::task::spawn_blocking(move || {

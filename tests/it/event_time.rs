@@ -5,7 +5,7 @@ use tempfile::TempDir;
 
 use crate::backends::{PATIENCE, unique};
 use crate::conformance::kafka::{create_topic, producer, record};
-use crate::server::{BackEndsOfProcess, JOB_PATIENCE, ServerProcess, until};
+use crate::server::{BackendsOfProcess, JOB_PATIENCE, ServerProcess, until};
 
 /// Watermarks of a job's operators, in their order.
 async fn watermarks(server: &ServerProcess, job: &str) -> Vec<String> {
@@ -32,12 +32,12 @@ async fn shows(server: &ServerProcess, job: &str, expected: &[&str]) {
 
 #[tokio::test]
 async fn the_slowest_partition_tells_how_far_event_time_is_also_in_a_computed_column_and_after_a_restart() {
-    let back_ends = BackEndsOfProcess::shared();
+    let backends = BackendsOfProcess::shared();
     let topic = unique("event-time");
-    create_topic(&back_ends.kafka(), &topic, 2).await;
+    create_topic(&backends.kafka(), &topic, 2).await;
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("data");
-    let server = ServerProcess::start(&back_ends, &data).await;
+    let server = ServerProcess::start(&backends, &data).await;
     let kafka = format!(
         "'connector' = 'kafka', 'topic' = '{topic}', 'format' = 'json', 'scan.startup.mode' = 'earliest-offset'"
     );
@@ -51,7 +51,7 @@ async fn the_slowest_partition_tells_how_far_event_time_is_also_in_a_computed_co
              CREATE JOB computed AS INSERT INTO counts (n) SELECT count(*) FROM computed GROUP BY k;"
         ))
         .await;
-    let producer = producer(&back_ends.kafka(), &[]);
+    let producer = producer(&backends.kafka(), &[]);
     let send = |partition: i32, time: &str| {
         let payload = format!(r#"{{"k": 1, "ts": "{time}"}}"#);
         let (producer, topic) = (producer.clone(), topic.clone());
@@ -88,7 +88,7 @@ async fn the_slowest_partition_tells_how_far_event_time_is_also_in_a_computed_co
     );
 
     server.kill();
-    let server = ServerProcess::start(&back_ends, &data).await;
+    let server = ServerProcess::start(&backends, &data).await;
     send(0, "2026-01-01 00:20:00").await;
     send(1, "2026-01-01 00:30:00").await;
     let texts = plain("2026-01-01 00:19:55+00");

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 use crate::scripts::{Months, Psql, create_table, items, order, produce};
-use crate::server::{BackEndsOfProcess, JOB_PATIENCE, ServerProcess, TOPIC, until};
+use crate::server::{BackendsOfProcess, JOB_PATIENCE, ServerProcess, TOPIC, until};
 
 /// Programs of a developer's blocks, which these tests do not run: they are the tests, or build the binary.
 const OF_DEVELOPERS: [&str; 4] = ["cargo", ".ci/run", "exports=$(tests/backends/backends", "STREAMGATE_TEST_LONG=20"];
@@ -124,14 +124,14 @@ async fn every_block_of_readme_runs_word_for_word() {
         assert!(is_start || variable.is_some_and(|variable| help.contains(variable)), "{line}");
     }
     // Each start has the blocks up to the next one; what comes before the first start is the demo's.
-    let mut server: Option<(ServerProcess, TempDir, BackEndsOfProcess)> = None;
+    let mut server: Option<(ServerProcess, TempDir, BackendsOfProcess)> = None;
     let mut ran = 0;
     for block in &blocks {
         if starts.contains(&block) {
             drop(server.take());
-            let (back_ends, folder) = (BackEndsOfProcess::take().await, TempDir::new().unwrap());
-            let started = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
-            server = Some((started, folder, back_ends));
+            let (backends, folder) = (BackendsOfProcess::take().await, TempDir::new().unwrap());
+            let started = ServerProcess::start(&backends, &folder.path().join("data")).await;
+            server = Some((started, folder, backends));
             continue;
         }
         let programs = programs(block);
@@ -143,9 +143,9 @@ async fn every_block_of_readme_runs_word_for_word() {
             Some((server, folder, _)) => (server, folder),
             // The demo's line needs a server of its own: any will do.
             None => {
-                let (back_ends, folder) = (BackEndsOfProcess::take().await, TempDir::new().unwrap());
-                let started = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
-                let (server, folder, _) = server.insert((started, folder, back_ends));
+                let (backends, folder) = (BackendsOfProcess::take().await, TempDir::new().unwrap());
+                let started = ServerProcess::start(&backends, &folder.path().join("data")).await;
+                let (server, folder, _) = server.insert((started, folder, backends));
                 (&*server, &*folder)
             }
         };
@@ -188,9 +188,9 @@ async fn the_users_scripts_run_with_nothing_created_but_the_dynamodb_tables() {
     if !Psql::is_there() {
         return;
     }
-    let back_ends = BackEndsOfProcess::take().await;
+    let backends = BackendsOfProcess::take().await;
     let folder = TempDir::new().unwrap();
-    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
     let psql = Psql { port: server.port };
     // Before anything is there: what a function reads is named, with what to do.
     for (function, table) in
@@ -202,7 +202,7 @@ async fn the_users_scripts_run_with_nothing_created_but_the_dynamodb_tables() {
         assert!(text.contains(&format!("function \"{function}\": relation \"{table}\" does not exist")), "{text}");
         assert!(text.contains(&format!("HINT:  Declare it first: CREATE TABLE IF NOT EXISTS {table} (")), "{text}");
     }
-    let dynamodb = back_ends.dynamodb();
+    let dynamodb = backends.dynamodb();
     create_table(&dynamodb, "order_detail_latest_month", &[("user_id", "N"), ("order_id", "N")]).await;
     create_table(&dynamodb, "order_sum_monthly", &[("user_id", "N"), ("month", "S")]).await;
     create_table(&dynamodb, "user_features", &[("user_id", "N")]).await;
@@ -225,8 +225,8 @@ async fn the_users_scripts_run_with_nothing_created_but_the_dynamodb_tables() {
     })
     .await;
     // The job goes on by itself, from the first record of the topic on.
-    crate::conformance::kafka::create_topic(&back_ends.kafka(), TOPIC, 2).await;
-    produce(&back_ends, TOPIC, &[order(1, 7, "12.34", "null", &Months::now().ago(0))]).await;
+    crate::conformance::kafka::create_topic(&backends.kafka(), TOPIC, 2).await;
+    produce(&backends, TOPIC, &[order(1, 7, "12.34", "null", &Months::now().ago(0))]).await;
     let found = until(JOB_PATIENCE, "the order is in the features", async || {
         let found = items(&dynamodb).await;
         (!found.is_empty()).then_some(found)
@@ -263,10 +263,10 @@ async fn the_users_scripts_run_with_nothing_created_but_the_dynamodb_tables() {
 
 #[tokio::test]
 async fn topics_are_waited_for_or_made() {
-    let back_ends = BackEndsOfProcess::take().await;
+    let backends = BackendsOfProcess::take().await;
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("data");
-    let server = ServerProcess::start(&back_ends, &data).await;
+    let server = ServerProcess::start(&backends, &data).await;
     server
         .execute(
             "CREATE TABLE late (id INT) WITH ('connector' = 'kafka', 'topic' = 'late;also_late', 'format' = 'json', \
@@ -291,7 +291,7 @@ async fn topics_are_waited_for_or_made() {
     assert_eq!(client.notices().len(), 2);
     assert_eq!(client.query("SELECT * FROM made").await, Vec::<String>::new());
     assert_eq!(client.notices(), Vec::<String>::new());
-    let metadata = partitions(&back_ends, "made").await;
+    let metadata = partitions(&backends, "made").await;
     assert_eq!(metadata, 3);
 
     server.execute("CREATE JOB waiting AS INSERT INTO copy SELECT id FROM late").await;
@@ -304,7 +304,7 @@ async fn topics_are_waited_for_or_made() {
     .await;
     // It waits on over a restart, can be paused, and reads a topic that came from its first record on, whatever the start-up mode.
     assert!(server.terminate().success());
-    let server = ServerProcess::start(&back_ends, &data).await;
+    let server = ServerProcess::start(&backends, &data).await;
     server.execute("PAUSE JOB waiting").await;
     server
         .execute("CREATE TABLE writer (id INT) WITH ('connector' = 'kafka', 'topic' = 'late', 'format' = 'json')")
@@ -334,9 +334,9 @@ async fn topics_are_waited_for_or_made() {
 
 #[tokio::test]
 async fn a_job_that_looks_up_waits_for_the_writer_also_of_a_topic_that_is_not_there_yet() {
-    let back_ends = BackEndsOfProcess::take().await;
+    let backends = BackendsOfProcess::take().await;
     let folder = TempDir::new().unwrap();
-    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
     let table = |name: &str| {
         format!(
             "CREATE TABLE {name} (id BIGINT, n BIGINT, PRIMARY KEY (id) NOT ENFORCED) WITH ('connector' = 'dynamodb', \
@@ -372,9 +372,9 @@ async fn a_job_that_looks_up_waits_for_the_writer_also_of_a_topic_that_is_not_th
     .await;
 }
 
-async fn partitions(back_ends: &BackEndsOfProcess, topic: &'static str) -> usize {
+async fn partitions(backends: &BackendsOfProcess, topic: &'static str) -> usize {
     use rdkafka::consumer::{BaseConsumer, Consumer};
-    let mut kafka = back_ends.kafka();
+    let mut kafka = backends.kafka();
     kafka.set("group.id", "look").set("allow.auto.create.topics", "false");
     tokio::task::spawn_blocking(move || {
         let consumer: BaseConsumer = kafka.create().unwrap();

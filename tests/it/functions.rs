@@ -9,10 +9,10 @@ use streamgate::pg_catalog;
 use tempfile::TempDir;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use crate::server::{BackEndsOfProcess, ServerProcess};
+use crate::server::{BackendsOfProcess, ServerProcess};
 
 async fn server(directory: &TempDir) -> ServerProcess {
-    ServerProcess::start(&BackEndsOfProcess::take().await, &directory.path().join("data")).await
+    ServerProcess::start(&BackendsOfProcess::take().await, &directory.path().join("data")).await
 }
 
 /// The text of a query's one value, or its error.

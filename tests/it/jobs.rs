@@ -13,7 +13,7 @@ use tokio_postgres::{AsyncMessage, SimpleQueryMessage};
 
 use crate::backends::{PATIENCE, unique};
 use crate::conformance::kafka::create_topic;
-use crate::server::{BackEndsOfProcess, JOB_PATIENCE, ServerProcess, until};
+use crate::server::{BackendsOfProcess, JOB_PATIENCE, ServerProcess, until};
 
 /// A session that keeps what it is told beside results.
 struct Told {
@@ -60,11 +60,11 @@ fn kafka_tables(topic: &str, options: &str) -> String {
 
 #[tokio::test]
 async fn a_second_job_of_a_statement_is_refused_and_replacing_one_begins_anew() {
-    let back_ends = BackEndsOfProcess::shared();
+    let backends = BackendsOfProcess::shared();
     let topic = unique("second");
-    create_topic(&back_ends.kafka(), &topic, 1).await;
+    create_topic(&backends.kafka(), &topic, 1).await;
     let folder = TempDir::new().unwrap();
-    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
     let mut told = Told::connect(&server).await;
     told.run(&kafka_tables(&topic, "")).await;
     told.run("INSERT INTO copies SELECT n FROM numbers").await;
@@ -132,11 +132,11 @@ async fn a_second_job_of_a_statement_is_refused_and_replacing_one_begins_anew() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_beside_a_stop_with_savepoint_is_no_defect() {
-    let back_ends = BackEndsOfProcess::shared();
+    let backends = BackendsOfProcess::shared();
     let topic = unique("beside");
-    create_topic(&back_ends.kafka(), &topic, 1).await;
+    create_topic(&backends.kafka(), &topic, 1).await;
     let folder = TempDir::new().unwrap();
-    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
     let told = Told::connect(&server).await;
     told.client.batch_execute(&kafka_tables(&topic, "")).await.unwrap();
     for round in 0..3 {
@@ -158,9 +158,9 @@ async fn a_stop_beside_a_stop_with_savepoint_is_no_defect() {
 
 #[tokio::test]
 async fn an_expression_that_a_job_cannot_keep_is_refused_when_it_is_submitted() {
-    let back_ends = BackEndsOfProcess::shared();
+    let backends = BackendsOfProcess::shared();
     let folder = TempDir::new().unwrap();
-    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
     let told = Told::connect(&server).await;
     told.client
         .batch_execute(
@@ -180,7 +180,7 @@ async fn an_expression_that_a_job_cannot_keep_is_refused_when_it_is_submitted() 
     // One that it can keep is read again at the next start.
     told.client.batch_execute(&nested(40)).await.unwrap();
     server.kill();
-    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
     until(JOB_PATIENCE, "the job runs", async || {
         (server.query("SELECT name, state FROM streamgate.jobs WHERE rows_out > 0").await == ["deep40|RUNNING"])
             .then_some(())
@@ -188,8 +188,8 @@ async fn an_expression_that_a_job_cannot_keep_is_refused_when_it_is_submitted() 
     .await;
 }
 
-fn topics(back_ends: &BackEndsOfProcess) -> Vec<String> {
-    let mut kafka = back_ends.kafka();
+fn topics(backends: &BackendsOfProcess) -> Vec<String> {
+    let mut kafka = backends.kafka();
     kafka.set("group.id", "topics").set("allow.auto.create.topics", "false");
     let consumer: BaseConsumer = kafka.create().unwrap();
     let metadata = consumer.fetch_metadata(None, PATIENCE).unwrap();
@@ -198,34 +198,34 @@ fn topics(back_ends: &BackEndsOfProcess) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_right_after_drop_job_leaves_nothing_for_ever() {
-    let back_ends = BackEndsOfProcess::shared();
+    let backends = BackendsOfProcess::shared();
     let topic = unique("dropped");
-    create_topic(&back_ends.kafka(), &topic, 1).await;
+    create_topic(&backends.kafka(), &topic, 1).await;
     let folder = TempDir::new().unwrap();
     let data_dir = folder.path().join("data");
-    let server = ServerProcess::start(&back_ends, &data_dir).await;
+    let server = ServerProcess::start(&backends, &data_dir).await;
     server.execute(&kafka_tables(&topic, ", 'sink.delivery-guarantee' = 'exactly-once'")).await;
     server.execute("CREATE JOB j AS INSERT INTO copies SELECT n FROM numbers").await;
     let id = server.query("SELECT id FROM streamgate.jobs").await.remove(0);
     let progress = format!("streamgate-progress-{id}");
     let checkpoints = data_dir.join("jobs").join(&id);
     until(JOB_PATIENCE, "the job has left traces", async || {
-        (checkpoints.exists() && topics(&back_ends).contains(&progress)).then_some(())
+        (checkpoints.exists() && topics(&backends).contains(&progress)).then_some(())
     })
     .await;
     server.execute("STOP JOB j").await;
     server.kill();
     // As if the kill had come between the commit of DROP JOB and everything that follows.
-    let server = ServerProcess::spawn(&back_ends, &data_dir, &[("STREAMGATE_KILL_AT", "D0".to_owned())]);
+    let server = ServerProcess::spawn(&backends, &data_dir, &[("STREAMGATE_KILL_AT", "D0".to_owned())]);
     let mut server = server;
     server.until_it_answers().await;
     let _ = server.connect().await.batch_execute("DROP JOB j").await;
     until(JOB_PATIENCE, "the server is killed", async || server.ended()).await;
-    assert!(checkpoints.exists() && topics(&back_ends).contains(&progress));
-    let server = ServerProcess::start(&back_ends, &data_dir).await;
+    assert!(checkpoints.exists() && topics(&backends).contains(&progress));
+    let server = ServerProcess::start(&backends, &data_dir).await;
     assert_eq!(server.query("SELECT count(*) FROM streamgate.jobs").await, ["0"]);
     until(JOB_PATIENCE, "nothing is left", async || {
-        (!checkpoints.exists() && !topics(&back_ends).contains(&progress)).then_some(())
+        (!checkpoints.exists() && !topics(&backends).contains(&progress)).then_some(())
     })
     .await;
 }
@@ -234,12 +234,12 @@ async fn a_kill_right_after_drop_job_leaves_nothing_for_ever() {
 async fn two_hundred_jobs_are_dropped_one_by_one() {
     // Each has a reader, a checkpoint and a sink: the whole number takes a minute in builds like this one.
     let jobs = if std::env::var("STREAMGATE_TEST_LONG").is_ok() { 200 } else { 30 };
-    let back_ends = BackEndsOfProcess::take().await;
+    let backends = BackendsOfProcess::take().await;
     let topic = unique("many");
     let folder = TempDir::new().unwrap();
     let data_dir = folder.path().join("data");
-    let server = ServerProcess::start(&back_ends, &data_dir).await;
-    create_topic(&back_ends.kafka(), &topic, 1).await;
+    let server = ServerProcess::start(&backends, &data_dir).await;
+    create_topic(&backends.kafka(), &topic, 1).await;
     server.execute(&kafka_tables(&topic, "")).await;
     for job in 0..jobs {
         server.execute(&format!("CREATE JOB j{job} AS INSERT INTO copies SELECT n + {job} FROM numbers")).await;
@@ -261,10 +261,10 @@ async fn two_hundred_jobs_are_dropped_one_by_one() {
 
 #[tokio::test]
 async fn a_server_whose_data_directory_is_gone_ends_and_a_lost_catalog_is_missed() {
-    let back_ends = BackEndsOfProcess::shared();
+    let backends = BackendsOfProcess::shared();
     let folder = TempDir::new().unwrap();
     let data_dir = folder.path().join("data");
-    let mut server = ServerProcess::start(&back_ends, &data_dir).await;
+    let mut server = ServerProcess::start(&backends, &data_dir).await;
     let moved = folder.path().join("moved");
     fs::rename(&data_dir, &moved).unwrap();
     let status = until(PATIENCE, "the server ends", async || server.ended()).await;
@@ -274,7 +274,7 @@ async fn a_server_whose_data_directory_is_gone_ends_and_a_lost_catalog_is_missed
 
     fs::rename(&moved, &data_dir).unwrap();
     fs::remove_file(data_dir.join("catalog").join("catalog.json")).unwrap();
-    let mut server = ServerProcess::spawn(&back_ends, &data_dir, &[]);
+    let mut server = ServerProcess::spawn(&backends, &data_dir, &[]);
     let status = server.until_it_answers().await.expect("it does not start");
     assert!(!status.success());
     let log = server.log();
@@ -283,18 +283,18 @@ async fn a_server_whose_data_directory_is_gone_ends_and_a_lost_catalog_is_missed
 
 /// Two jobs that read one topic; `deadly` is the one of them that ends its process.
 struct Deadly {
-    back_ends: BackEndsOfProcess,
+    backends: BackendsOfProcess,
     topic: String,
     folder: TempDir,
 }
 
 impl Deadly {
     async fn start() -> Self {
-        let back_ends = BackEndsOfProcess::shared();
+        let backends = BackendsOfProcess::shared();
         let topic = unique("deadly");
-        create_topic(&back_ends.kafka(), &topic, 1).await;
-        let deadly = Self { back_ends, topic, folder: TempDir::new().unwrap() };
-        let server = ServerProcess::start(&deadly.back_ends, &deadly.data_dir()).await;
+        create_topic(&backends.kafka(), &topic, 1).await;
+        let deadly = Self { backends, topic, folder: TempDir::new().unwrap() };
+        let server = ServerProcess::start(&deadly.backends, &deadly.data_dir()).await;
         server
             .execute(&format!(
                 "CREATE TABLE numbers (n BIGINT) WITH ('connector' = 'kafka', 'topic' = '{}', 'format' = 'json', \
@@ -318,7 +318,7 @@ impl Deadly {
     }
 
     async fn send(&self, number: u32) {
-        let producer: ThreadedProducer<DefaultProducerContext> = self.back_ends.kafka().create().unwrap();
+        let producer: ThreadedProducer<DefaultProducerContext> = self.backends.kafka().create().unwrap();
         let payload = format!("{{\"n\":{number}}}");
         producer.send(BaseRecord::<(), _>::to(&self.topic).payload(&payload)).map_err(|(error, _)| error).unwrap();
         tokio::task::spawn_blocking(move || producer.flush(JOB_PATIENCE)).await.unwrap().unwrap();
@@ -326,7 +326,7 @@ impl Deadly {
 
     fn spawn(&self, faults: &[(&str, &str)]) -> ServerProcess {
         let faults: Vec<(&str, String)> = faults.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        ServerProcess::spawn(&self.back_ends, &self.data_dir(), &faults)
+        ServerProcess::spawn(&self.backends, &self.data_dir(), &faults)
     }
 
     /// Starts the server again until the job no longer ends it, and gives the server.
@@ -390,7 +390,7 @@ async fn a_job_that_ends_the_server_three_times_is_set_aside_and_the_others_run(
         // Tried again, one death is enough.
         let _ = server.connect().await.batch_execute("RESUME JOB deadly").await;
         until(JOB_PATIENCE, "the server has died again", async || server.ended()).await;
-        let server = ServerProcess::start(&deadly.back_ends, &deadly.data_dir()).await;
+        let server = ServerProcess::start(&deadly.backends, &deadly.data_dir()).await;
         assert_eq!(states(&server).await[0], "deadly|QUARANTINED");
         // Without the cause it runs, and what was counted is forgotten.
         server.execute("RESUME JOB deadly").await;
@@ -426,7 +426,7 @@ async fn killing_the_server_on_purpose_blames_no_job_and_held_jobs_wait() {
     .await;
     server.execute("DROP JOB deadly").await;
     server.kill();
-    let server = ServerProcess::start(&deadly.back_ends, &deadly.data_dir()).await;
+    let server = ServerProcess::start(&deadly.backends, &deadly.data_dir()).await;
     assert_eq!(states(&server).await, ["harmless|RUNNING", "new|RUNNING"]);
 }
 
@@ -435,24 +435,23 @@ async fn a_copied_data_directory_does_not_run_the_same_jobs_until_it_is_adopted(
     let deadly = Deadly::start().await;
     let copy = deadly.folder.path().join("copy");
     assert!(std::process::Command::new("cp").arg("-a").arg(deadly.data_dir()).arg(&copy).status().unwrap().success());
-    let original = ServerProcess::start(&deadly.back_ends, &deadly.data_dir()).await;
+    let original = ServerProcess::start(&deadly.backends, &deadly.data_dir()).await;
     until(JOB_PATIENCE, "the original runs its jobs", async || {
         (states(&original).await == ["deadly|RUNNING", "harmless|RUNNING"]).then_some(())
     })
     .await;
-    let server = ServerProcess::start(&deadly.back_ends, &copy).await;
+    let server = ServerProcess::start(&deadly.backends, &copy).await;
     assert_eq!(states(&server).await, ["deadly|HELD", "harmless|HELD"]);
     let why = server.query("SELECT DISTINCT last_error FROM streamgate.jobs").await.concat();
     assert!(why.contains("is a copy of another one") && why.contains("--adopt-data-dir"), "{why}");
     server.kill();
     original.kill();
 
-    let mut server =
-        ServerProcess::spawn(&deadly.back_ends, &copy, &[("STREAMGATE_ADOPT_DATA_DIR", "true".to_owned())]);
+    let mut server = ServerProcess::spawn(&deadly.backends, &copy, &[("STREAMGATE_ADOPT_DATA_DIR", "true".to_owned())]);
     assert!(server.until_it_answers().await.is_none(), "{}", server.log());
     server.kill();
     // From now on it is no copy.
-    let server = ServerProcess::start(&deadly.back_ends, &copy).await;
+    let server = ServerProcess::start(&deadly.backends, &copy).await;
     until(JOB_PATIENCE, "the adopted directory's jobs run", async || {
         (states(&server).await == ["deadly|RUNNING", "harmless|RUNNING"]).then_some(())
     })
@@ -462,7 +461,7 @@ async fn a_copied_data_directory_does_not_run_the_same_jobs_until_it_is_adopted(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_ended_the_server_twice_waits_until_no_other_job_begins() {
     let deadly = Deadly::start().await;
-    let server = ServerProcess::start(&deadly.back_ends, &deadly.data_dir()).await;
+    let server = ServerProcess::start(&deadly.backends, &deadly.data_dir()).await;
     deadly.send(0).await;
     until(JOB_PATIENCE, "both jobs have checkpoints", async || {
         (server.query("SELECT DISTINCT job FROM streamgate.job_checkpoints").await.len() == 2).then_some(())

@@ -8,7 +8,7 @@ use streamgate::wire::WireOptions;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use crate::server::{BackEndsOfProcess, ServerProcess};
+use crate::server::{BackendsOfProcess, ServerProcess};
 use crate::wire::{code, message, parse, resident_bytes, server, server_with};
 
 /// A statement of so many bytes.
@@ -197,9 +197,9 @@ const LARGE_JOIN: &str = "select count(*) from (select value, repeat('y', 300) |
 #[tokio::test(flavor = "multi_thread")]
 async fn no_statement_takes_the_servers_memory() {
     let directory = tempfile::tempdir().unwrap();
-    let back_ends = BackEndsOfProcess::take().await;
+    let backends = BackendsOfProcess::take().await;
     let mut server = ServerProcess::spawn(
-        &back_ends,
+        &backends,
         &directory.path().join("data"),
         &[("STREAMGATE_QUERY_MEMORY", "256 mb".into()), ("STREAMGATE_MAX_MESSAGE_SIZE", "13 mb".into())],
     );
@@ -246,9 +246,9 @@ async fn a_text_of_two_gigabytes_is_right_or_refused_where_the_limit_permits_it(
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let back_ends = BackEndsOfProcess::take().await;
+    let backends = BackendsOfProcess::take().await;
     let limits = [("STREAMGATE_QUERY_MEMORY", "16 gb".into())];
-    let mut server = ServerProcess::spawn(&back_ends, &directory.path().join("data"), &limits);
+    let mut server = ServerProcess::spawn(&backends, &directory.path().join("data"), &limits);
     assert!(server.until_it_answers().await.is_none(), "{}", server.log());
     let client = server.connect().await;
     client.batch_execute("set 'query.memory.limit' = '16 gb'").await.unwrap();

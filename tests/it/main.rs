@@ -1,4 +1,4 @@
-//! The one integration binary. Everything runs on the embedded back ends, or on real ones when STREAMGATE_TEST_KAFKA and
+//! The one integration binary. Everything runs on the embedded backends, or on real ones when STREAMGATE_TEST_KAFKA and
 //! STREAMGATE_TEST_DYNAMODB name them (`exports=$(tests/backends/backends start) && eval "$exports"`).
 #![allow(clippy::unwrap_used)]
 
@@ -20,7 +20,7 @@ mod recovery;
 mod scripts;
 mod server;
 mod shutdown;
-mod slow_back_ends;
+mod slow_backends;
 mod slt;
 mod state_budget;
 mod statements;

@@ -8,7 +8,7 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use streamgate::clock::{Clock, SystemClock};
 use tempfile::TempDir;
 
-use crate::server::{BackEndsOfProcess, JOB_PATIENCE, ServerProcess, TOPIC, until};
+use crate::server::{BackendsOfProcess, JOB_PATIENCE, ServerProcess, TOPIC, until};
 
 const ORDERS: usize = 6_000;
 const USERS: usize = 37;
@@ -19,16 +19,16 @@ type Sums = BTreeMap<String, (u64, u64)>;
 
 #[tokio::test]
 async fn killed_jobs_go_on_from_their_checkpoints_and_lose_no_order() {
-    let back_ends = BackEndsOfProcess::take().await;
+    let backends = BackendsOfProcess::take().await;
     let folder = TempDir::new().unwrap();
     let data_dir = folder.path().join("data");
-    let mut server = ServerProcess::start(&back_ends, &data_dir).await;
-    crate::conformance::kafka::create_topic(&back_ends.kafka(), TOPIC, 4).await;
+    let mut server = ServerProcess::start(&backends, &data_dir).await;
+    crate::conformance::kafka::create_topic(&backends.kafka(), TOPIC, 4).await;
     for script in streamgate::demo::SCRIPTS {
         server.execute(script.text).await;
     }
 
-    let mut kafka = back_ends.kafka();
+    let mut kafka = backends.kafka();
     kafka.set("enable.idempotence", "true").set("message.timeout.ms", "300000").set("reconnect.backoff.max.ms", "200");
     let producer: ThreadedProducer<DefaultProducerContext> = kafka.create().unwrap();
     let mut expected = Sums::new();
@@ -44,19 +44,19 @@ async fn killed_jobs_go_on_from_their_checkpoints_and_lose_no_order() {
         if (order + 1) % (ORDERS / (KILLS + 1)) == 0 && order + 1 < ORDERS {
             // In the middle of their work: more is there than at the last kill, and mostly not all.
             seen_before = until(JOB_PATIENCE, "the jobs are at work", async || {
-                Some(total(&features(&back_ends).await)).filter(|seen| *seen > seen_before)
+                Some(total(&features(&backends).await)).filter(|seen| *seen > seen_before)
             })
             .await;
             println!("killed with {seen_before} of {} orders in the features", order + 1);
             server.kill();
-            server = ServerProcess::start(&back_ends, &data_dir).await;
+            server = ServerProcess::start(&backends, &data_dir).await;
         }
     }
     tokio::task::spawn_blocking(move || producer.flush(JOB_PATIENCE)).await.unwrap().unwrap();
 
     let deadline = std::time::Instant::now() + JOB_PATIENCE;
     loop {
-        let found = features(&back_ends).await;
+        let found = features(&backends).await;
         if found == expected {
             break;
         }
@@ -90,8 +90,8 @@ fn total(sums: &Sums) -> u64 {
 }
 
 /// What DynamoDB has; nothing while it is down.
-async fn features(back_ends: &BackEndsOfProcess) -> Sums {
-    let request = back_ends.dynamodb().scan().table_name("user_features").consistent_read(true);
+async fn features(backends: &BackendsOfProcess) -> Sums {
+    let request = backends.dynamodb().scan().table_name("user_features").consistent_read(true);
     let Ok(answer) = request.send().await else { return Sums::new() };
     let number =
         |value: Option<&AttributeValue>| value.and_then(|value| value.as_n().ok()).cloned().unwrap_or_default();

@@ -12,7 +12,7 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use streamgate::clock::{Clock, SystemClock};
 use tempfile::TempDir;
 
-use crate::server::{BackEndsOfProcess, JOB_PATIENCE, SOURCE_TOPIC, ServerProcess, TOPIC, until};
+use crate::server::{BackendsOfProcess, JOB_PATIENCE, SOURCE_TOPIC, ServerProcess, TOPIC, until};
 
 /// psql, unless the machine has none. CI sets STREAMGATE_TEST_PSQL=required.
 pub struct Psql {
@@ -65,16 +65,16 @@ async fn the_users_scripts_run_unchanged() {
     if !Psql::is_there() {
         return;
     }
-    let back_ends = BackEndsOfProcess::take().await;
+    let backends = BackendsOfProcess::take().await;
     let folder = TempDir::new().unwrap();
-    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
     let psql = Psql { port: server.port };
-    let dynamodb = back_ends.dynamodb();
+    let dynamodb = backends.dynamodb();
     create_table(&dynamodb, "order_detail_latest_month", &[("user_id", "N"), ("order_id", "N")]).await;
     create_table(&dynamodb, "order_sum_monthly", &[("user_id", "N"), ("month", "S")]).await;
     create_table(&dynamodb, "user_features", &[("user_id", "N")]).await;
     create_table(&dynamodb, "test_table", &[("field1", "S")]).await;
-    crate::conformance::kafka::create_topic(&back_ends.kafka(), TOPIC, 2).await;
+    crate::conformance::kafka::create_topic(&backends.kafka(), TOPIC, 2).await;
 
     // 1: an empty table is shown, then filled from the source table.
     server
@@ -85,9 +85,9 @@ async fn the_users_scripts_run_unchanged() {
                    'scan.startup.mode' = 'earliest-offset', 'scan.bounded.mode' = 'latest-offset')",
         )
         .await;
-    crate::conformance::kafka::create_topic(&back_ends.kafka(), SOURCE_TOPIC, 1).await;
+    crate::conformance::kafka::create_topic(&backends.kafka(), SOURCE_TOPIC, 1).await;
     let source = [r#"{"field1":"a","field2":"1","field3":"x"}"#, r#"{"field1":"b","field2":"2","field3":null}"#];
-    produce(&back_ends, SOURCE_TOPIC, &source.map(|row| (None, row.to_owned()))).await;
+    produce(&backends, SOURCE_TOPIC, &source.map(|row| (None, row.to_owned()))).await;
     let (out, err) = psql.file("tests/seed/1_connector_v2.sql").await;
     assert!(out.contains("CREATE TABLE") && out.contains("(0 rows)") && out.contains("INSERT 0 2"), "{out}\n{err}");
     assert_eq!(psql.values("SELECT * FROM test_database.test_dynamodb_table ORDER BY field1").await, "a|1|x\nb|2|");
@@ -109,7 +109,7 @@ async fn the_users_scripts_run_unchanged() {
     }
     let month = Months::now();
     produce(
-        &back_ends,
+        &backends,
         TOPIC,
         &[
             order(1, 7, "99.99", "10.00", &month.ago(3)),
@@ -127,7 +127,7 @@ async fn the_users_scripts_run_unchanged() {
     let (out, err) = psql.file("tests/seed/4_feature_job.sql").await;
     assert!(out.contains("INSERT 0 0") || err.contains("NOTICE"), "{out}\n{err}");
     produce(
-        &back_ends,
+        &backends,
         TOPIC,
         &[
             order(5, 7, "12.34", "1.05", &month.ago(0)),
@@ -171,15 +171,15 @@ async fn the_scripts_of_the_pipeline_run_in_order_and_again() {
     if !Psql::is_there() {
         return;
     }
-    let back_ends = BackEndsOfProcess::take().await;
+    let backends = BackendsOfProcess::take().await;
     let folder = TempDir::new().unwrap();
-    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
     let psql = Psql { port: server.port };
-    crate::conformance::kafka::create_topic(&back_ends.kafka(), TOPIC, 2).await;
+    crate::conformance::kafka::create_topic(&backends.kafka(), TOPIC, 2).await;
     psql.file("sql/pipeline.sql").await;
-    produce(&back_ends, TOPIC, &[order(1, 7, "12.34", "null", &Months::now().ago(0))]).await;
+    produce(&backends, TOPIC, &[order(1, 7, "12.34", "null", &Months::now().ago(0))]).await;
     let found = until(JOB_PATIENCE, "the order is in the features", async || {
-        let found = items(&back_ends.dynamodb()).await;
+        let found = items(&backends.dynamodb()).await;
         (!found.is_empty()).then_some(found)
     })
     .await;
@@ -200,9 +200,9 @@ async fn psql_sends_statement_sets_in_parts() {
     if !Psql::is_there() {
         return;
     }
-    let back_ends = BackEndsOfProcess::take().await;
+    let backends = BackendsOfProcess::take().await;
     let folder = TempDir::new().unwrap();
-    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
     let psql = Psql { port: server.port };
     let script = folder.path().join("set.sql");
     let run = async |text: &str, stops: &str| {
@@ -258,8 +258,8 @@ pub fn order(order_id: i32, user_id: i32, amount: &str, discount: &str, created_
     (Some(user_id.to_string()), payload)
 }
 
-pub async fn produce(back_ends: &BackEndsOfProcess, topic: &str, records: &[(Option<String>, String)]) {
-    let producer: ThreadedProducer<DefaultProducerContext> = back_ends.kafka().create().unwrap();
+pub async fn produce(backends: &BackendsOfProcess, topic: &str, records: &[(Option<String>, String)]) {
+    let producer: ThreadedProducer<DefaultProducerContext> = backends.kafka().create().unwrap();
     for (key, payload) in records {
         let mut record = BaseRecord::to(topic).payload(payload);
         if let Some(key) = key {

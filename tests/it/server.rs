@@ -1,5 +1,5 @@
 //! A server process of the binary that is being tested: on free ports, ready when it answers, ended by its process id.
-//! On embedded back ends each process has its own; on real ones they share topics and tables, so that `BackEndsOfProcess::take` lets
+//! On embedded backends each process has its own; on real ones they share topics and tables, so that `BackendsOfProcess::take` lets
 //! one test at a time use the names of the scripts, and clears them first.
 
 use std::fs::{self, File};
@@ -28,15 +28,15 @@ pub const TABLES: [&str; 4] = ["order_detail_latest_month", "order_sum_monthly",
 
 static NAMES_OF_THE_SCRIPTS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// Back ends for one server process.
-pub struct BackEndsOfProcess {
+/// Backends for one server process.
+pub struct BackendsOfProcess {
     pub bootstrap_servers: String,
     pub dynamodb_endpoint: String,
     environment: Vec<(&'static str, String)>,
     _turn: Option<tokio::sync::MutexGuard<'static, ()>>,
 }
 
-impl BackEndsOfProcess {
+impl BackendsOfProcess {
     /// Those that the tests of this run share: they outlive the server, so its names must be from `unique`.
     pub fn shared() -> Self {
         Self::outside(Backends::get(), None)
@@ -56,9 +56,9 @@ impl BackEndsOfProcess {
             };
         }
         let turn = NAMES_OF_THE_SCRIPTS.lock().await;
-        let back_ends = Self::outside(Backends::get(), Some(turn));
-        back_ends.clear().await;
-        back_ends
+        let backends = Self::outside(Backends::get(), Some(turn));
+        backends.clear().await;
+        backends
     }
 
     fn outside(given: &Backends, turn: Option<tokio::sync::MutexGuard<'static, ()>>) -> Self {
@@ -103,7 +103,7 @@ impl BackEndsOfProcess {
         .await;
     }
 
-    /// The binary (`STREAMGATE_TEST_SERVER` names another one, a release build say), with these back ends and nothing else of the
+    /// The binary (`STREAMGATE_TEST_SERVER` names another one, a release build say), with these backends and nothing else of the
     /// environment's settings.
     pub fn command(&self, subcommand: &str, data_dir: &Path, port: u16) -> Command {
         let binary = env::var_os("STREAMGATE_TEST_SERVER").unwrap_or_else(|| env!("CARGO_BIN_EXE_streamgate").into());
@@ -129,8 +129,8 @@ pub struct ServerProcess {
 
 impl ServerProcess {
     /// Starts and waits until a session opens.
-    pub async fn start(back_ends: &BackEndsOfProcess, data_dir: &Path) -> Self {
-        let mut server = Self::spawn(back_ends, data_dir, &[]);
+    pub async fn start(backends: &BackendsOfProcess, data_dir: &Path) -> Self {
+        let mut server = Self::spawn(backends, data_dir, &[]);
         if let Some(status) = server.until_it_answers().await {
             panic!("the server ended with {status}:\n{}", server.log());
         }
@@ -138,12 +138,12 @@ impl ServerProcess {
     }
 
     /// Starts with the faults of `src/fault.rs`, and does not wait. The log goes to a file beside the data folder.
-    pub fn spawn(back_ends: &BackEndsOfProcess, data_dir: &Path, faults: &[(&str, String)]) -> Self {
+    pub fn spawn(backends: &BackendsOfProcess, data_dir: &Path, faults: &[(&str, String)]) -> Self {
         let port = free_port();
         fs::create_dir_all(data_dir).unwrap();
         let log = data_dir.with_extension("log");
         let file = File::options().create(true).append(true).open(&log).unwrap();
-        let child = back_ends
+        let child = backends
             .command("serve", data_dir, port)
             .envs(faults.iter().map(|(name, value)| (*name, value.as_str())))
             .stdin(Stdio::null())

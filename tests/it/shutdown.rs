@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::server::{BackEndsOfProcess, JOB_PATIENCE, ServerProcess, until};
+use crate::server::{BackendsOfProcess, JOB_PATIENCE, ServerProcess, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_takes_no_more_sessions_checkpoints_the_jobs_and_exits_zero() {
-    let back_ends = BackEndsOfProcess::take().await;
+    let backends = BackendsOfProcess::take().await;
     let folder = TempDir::new().unwrap();
     let data_dir = folder.path().join("data");
-    let server = ServerProcess::start(&back_ends, &data_dir).await;
+    let server = ServerProcess::start(&backends, &data_dir).await;
     server
         .execute(
             "CREATE TABLE source (id INT) WITH ('connector' = 'datagen', 'rows-per-second' = '50');
@@ -35,7 +35,7 @@ async fn sigterm_takes_no_more_sessions_checkpoints_the_jobs_and_exits_zero() {
     assert!(open.simple_query("SELECT 1").await.is_err());
 
     // The checkpoint taken at the end is where the job goes on.
-    let server = ServerProcess::start(&back_ends, &data_dir).await;
+    let server = ServerProcess::start(&backends, &data_dir).await;
     let read = until(JOB_PATIENCE, "the job runs again", async || {
         server.query("SELECT read FROM streamgate.job_splits WHERE job = 'j'").await.first()?.parse::<u64>().ok()
     })

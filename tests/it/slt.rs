@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio_postgres::SimpleQueryMessage;
 
 use crate::backends::unique;
-use crate::server::{BackEndsOfProcess, ServerProcess};
+use crate::server::{BackendsOfProcess, ServerProcess};
 
 /// The folder whose files are run again with a kill inside.
 const STREAMING: &str = "streaming";
@@ -123,24 +123,24 @@ impl AsyncDB for Wire {
 
 /// A server that a file may have killed and started again.
 struct Bench {
-    back_ends: BackEndsOfProcess,
+    backends: BackendsOfProcess,
     folder: TempDir,
     server: ServerProcess,
 }
 
 impl Bench {
     async fn start() -> Self {
-        let back_ends = BackEndsOfProcess::take().await;
+        let backends = BackendsOfProcess::take().await;
         let folder = TempDir::new().unwrap();
-        let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
-        Self { back_ends, folder, server }
+        let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
+        Self { backends, folder, server }
     }
 
     async fn kill_and_restart(self) -> Self {
-        let Self { back_ends, folder, server } = self;
+        let Self { backends, folder, server } = self;
         server.kill();
-        let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
-        Self { back_ends, folder, server }
+        let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
+        Self { backends, folder, server }
     }
 
     /// A session in a schema of that name.

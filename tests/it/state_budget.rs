@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::backends::unique;
 use crate::conformance::kafka::create_topic;
 use crate::faults::dynamodb_proxy::{DynamoDbProxy, Faults};
-use crate::server::{BackEndsOfProcess, JOB_PATIENCE, ServerProcess, until};
+use crate::server::{BackendsOfProcess, JOB_PATIENCE, ServerProcess, until};
 
 const KEYS: usize = 10_000;
 const BUDGET: u64 = 160 << 10;
@@ -19,7 +19,7 @@ const BUDGET: u64 = 160 << 10;
 const OPERATORS: [(&str, &str); 4] = [
     ("insert_into_counts", "aggregate"),
     ("insert_into_names", "aggregate"),
-    ("insert_into_names", "materialize"),
+    ("insert_into_names", "sink-materializer"),
     ("insert_into_totals", "normalize"),
 ];
 
@@ -31,7 +31,7 @@ fn spilled_files(data_dir: &Path) -> Vec<String> {
 }
 
 struct Trial {
-    back_ends: BackEndsOfProcess,
+    backends: BackendsOfProcess,
     events: String,
     profiles: String,
     names: String,
@@ -40,7 +40,7 @@ struct Trial {
 impl Trial {
     /// Every key once more, in another order each time.
     async fn write(&self, round: usize) {
-        let producer: ThreadedProducer<DefaultProducerContext> = self.back_ends.kafka().create().unwrap();
+        let producer: ThreadedProducer<DefaultProducerContext> = self.backends.kafka().create().unwrap();
         for index in 0..KEYS {
             let number = (index * 7919 + round * 5003) % KEYS;
             let key = format!("a key that is not very short {number:06}");
@@ -144,10 +144,10 @@ impl Trial {
 }
 
 async fn trial() -> (Trial, TempDir) {
-    let back_ends = BackEndsOfProcess::shared();
-    let trial = Trial { back_ends, events: unique("events"), profiles: unique("profiles"), names: unique("names") };
+    let backends = BackendsOfProcess::shared();
+    let trial = Trial { backends, events: unique("events"), profiles: unique("profiles"), names: unique("names") };
     for topic in [&trial.events, &trial.profiles, &trial.names] {
-        create_topic(&trial.back_ends.kafka(), topic, 2).await;
+        create_topic(&trial.backends.kafka(), topic, 2).await;
     }
     (trial, TempDir::new().unwrap())
 }
@@ -157,7 +157,7 @@ async fn state_beyond_the_budget_is_on_disk_and_results_are_the_same_also_after_
     let (trial, folder) = trial().await;
     let data_dir = folder.path().join("data");
     let is_mostly_on_disk = |keys, memory, disk| keys >= KEYS as u64 && memory <= BUDGET * 3 / 2 && disk > 2 * BUDGET;
-    let server = ServerProcess::start(&trial.back_ends, &data_dir).await;
+    let server = ServerProcess::start(&trial.backends, &data_dir).await;
     trial.write(0).await;
     trial.submit(&server).await;
     trial.expect(&server, 1).await;
@@ -175,7 +175,7 @@ async fn state_beyond_the_budget_is_on_disk_and_results_are_the_same_also_after_
         ("STREAMGATE_IO_FAULT", "spill:1:ENOSPC".to_owned()),
         ("STREAMGATE_IO_FAULT_WHILE", full.display().to_string()),
     ];
-    let mut server = ServerProcess::spawn(&trial.back_ends, &data_dir, &faults);
+    let mut server = ServerProcess::spawn(&trial.backends, &data_dir, &faults);
     assert_eq!(server.until_it_answers().await, None, "{}", server.log());
     trial.write(2).await;
     until(JOB_PATIENCE, "the jobs tell of the full disk", async || {
@@ -198,12 +198,12 @@ async fn state_beyond_the_budget_is_on_disk_and_results_are_the_same_also_after_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_has_changed_ends_epochs_early_and_sources_wait_for_them() {
-    const MANY: usize = 60_000;
-    let back_ends = BackEndsOfProcess::shared();
-    let proxy = DynamoDbProxy::start(&back_ends.dynamodb_endpoint, 3).await;
+    const MANY: usize = 150_000;
+    let backends = BackendsOfProcess::shared();
+    let proxy = DynamoDbProxy::start(&backends.dynamodb_endpoint, 3).await;
     let (topic, table) = (unique("many"), unique("counts"));
-    create_topic(&back_ends.kafka(), &topic, 1).await;
-    let producer: ThreadedProducer<DefaultProducerContext> = back_ends.kafka().create().unwrap();
+    create_topic(&backends.kafka(), &topic, 1).await;
+    let producer: ThreadedProducer<DefaultProducerContext> = backends.kafka().create().unwrap();
     for number in 0..MANY {
         let record = format!(r#"{{"k":"a key that is not very short {number:06}"}}"#);
         while producer.send(BaseRecord::<(), _>::to(&topic).payload(&record)).is_err() {
@@ -212,7 +212,7 @@ async fn what_has_changed_ends_epochs_early_and_sources_wait_for_them() {
     }
     tokio::task::spawn_blocking(move || producer.flush(JOB_PATIENCE)).await.unwrap().unwrap();
     let folder = TempDir::new().unwrap();
-    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
     let job = |name: &str, budget: &str| {
         format!(
             "SET 'state.memory.budget' = '{budget}'; \
@@ -289,7 +289,7 @@ async fn what_has_changed_ends_epochs_early_and_sources_wait_for_them() {
 async fn a_budget_that_nobody_heeds_is_seen() {
     let (trial, folder) = trial().await;
     let mutant = [("STREAMGATE_MUTANT", "never-spill".to_owned())];
-    let mut server = ServerProcess::spawn(&trial.back_ends, &folder.path().join("data"), &mutant);
+    let mut server = ServerProcess::spawn(&trial.backends, &folder.path().join("data"), &mutant);
     assert_eq!(server.until_it_answers().await, None, "{}", server.log());
     trial.write(0).await;
     trial.submit(&server).await;

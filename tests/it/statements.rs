@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use crate::server::{BackEndsOfProcess, ServerProcess, until};
+use crate::server::{BackendsOfProcess, ServerProcess, until};
 
 /// Whatever a statement does, it has ended or was refused by then, also on a busy machine in an unoptimised build.
 const LONG: Duration = Duration::from_secs(120);
@@ -160,23 +160,23 @@ async fn value(client: &Client, query: &str) -> Result<String, (String, String)>
 
 struct Instance {
     server: ServerProcess,
-    back_ends: BackEndsOfProcess,
+    backends: BackendsOfProcess,
     folder: TempDir,
 }
 
 impl Instance {
     async fn start() -> Self {
-        let back_ends = BackEndsOfProcess::shared();
+        let backends = BackendsOfProcess::shared();
         let folder = TempDir::new().unwrap();
-        let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
-        Self { server, back_ends, folder }
+        let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
+        Self { server, backends, folder }
     }
 
     async fn again(self) -> Self {
-        let Self { server, back_ends, folder } = self;
+        let Self { server, backends, folder } = self;
         server.kill();
-        let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
-        Self { server, back_ends, folder }
+        let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
+        Self { server, backends, folder }
     }
 }
 

@@ -4,16 +4,16 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use tempfile::TempDir;
 
 use crate::backends::unique;
-use crate::server::{BackEndsOfProcess, JOB_PATIENCE, ServerProcess, until};
+use crate::server::{BackendsOfProcess, JOB_PATIENCE, ServerProcess, until};
 
 #[tokio::test]
 async fn lengths_are_cut_kept_shown_and_enforced() {
-    let back_ends = BackEndsOfProcess::take().await;
+    let backends = BackendsOfProcess::take().await;
     let folder = TempDir::new().unwrap();
-    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
     let topic = unique("lengths");
     for topic in [&topic, &format!("{topic}_out")] {
-        crate::conformance::kafka::create_topic(&back_ends.kafka(), topic, 1).await;
+        crate::conformance::kafka::create_topic(&backends.kafka(), topic, 1).await;
     }
 
     let casts = "SELECT '[' || CAST('abcdef' AS VARCHAR(3)) || ']', '[' || CAST('äb' AS CHAR(4)) || ']', \
@@ -40,7 +40,7 @@ async fn lengths_are_cut_kept_shown_and_enforced() {
     assert_eq!(server.query(attributes).await, ["id|7|character varying(3)", "code|8|character(4)"]);
 
     let record = r#"{"id":"abcdef","code":"x","note":"whatever","raw":"AQIDBA=="}"#;
-    let producer: ThreadedProducer<DefaultProducerContext> = back_ends.kafka().create().unwrap();
+    let producer: ThreadedProducer<DefaultProducerContext> = backends.kafka().create().unwrap();
     producer.send(BaseRecord::<(), _>::to(&topic).payload(record)).map_err(|(error, _)| error).unwrap();
     tokio::task::spawn_blocking(move || producer.flush(JOB_PATIENCE)).await.unwrap().unwrap();
     let values = "INSERT INTO target VALUES ('abcdef', 'x', 'whatever', X'01020304')";
@@ -97,9 +97,9 @@ async fn lengths_are_cut_kept_shown_and_enforced() {
 
 #[tokio::test]
 async fn a_primary_key_on_plain_records_is_refused_as_in_flink() {
-    let back_ends = BackEndsOfProcess::shared();
+    let backends = BackendsOfProcess::shared();
     let folder = TempDir::new().unwrap();
-    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
     let topic = unique("keyed");
     let create = |connector: &str, format: &str| {
         format!(

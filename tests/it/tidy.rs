@@ -119,10 +119,10 @@ fn forbidden(from: &str, to: &str) -> Option<&'static str> {
         return None;
     }
     if from == APART {
-        return layer(to).map(|_| "the embedded back ends know no other module");
+        return layer(to).map(|_| "the embedded backends know no other module");
     }
     if to == APART {
-        return (!KNOW_APART.contains(&from)).then_some("only the server and the demo know the embedded back ends");
+        return (!KNOW_APART.contains(&from)).then_some("only the server and the demo know the embedded backends");
     }
     let (Some(above), Some(below)) = (layer(from), layer(to)) else { return None };
     (above > below || (above == below && above + 1 < LAYERS.len())).then_some("imports point down")

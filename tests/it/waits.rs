@@ -9,11 +9,11 @@ use tempfile::TempDir;
 use crate::backends::unique;
 use crate::conformance::kafka::create_topic;
 use crate::faults::dynamodb_proxy::{DynamoDbProxy, Faults};
-use crate::server::{BackEndsOfProcess, JOB_PATIENCE, ServerProcess, until};
+use crate::server::{BackendsOfProcess, JOB_PATIENCE, ServerProcess, until};
 
 /// A topic and a table with names of their own, and a job `copy` from one to the other.
 struct Copy {
-    back_ends: BackEndsOfProcess,
+    backends: BackendsOfProcess,
     topic: String,
     table: String,
     _folder: TempDir,
@@ -22,11 +22,11 @@ struct Copy {
 
 impl Copy {
     async fn start(table_options: impl Fn(&Path) -> String) -> Self {
-        let back_ends = BackEndsOfProcess::shared();
+        let backends = BackendsOfProcess::shared();
         let (topic, table) = (unique("waits"), unique("waits"));
-        create_topic(&back_ends.kafka(), &topic, 1).await;
+        create_topic(&backends.kafka(), &topic, 1).await;
         let folder = TempDir::new().unwrap();
-        let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+        let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
         let options = table_options(folder.path());
         server
             .execute(&format!(
@@ -37,11 +37,11 @@ impl Copy {
                  CREATE JOB copy AS INSERT INTO kept SELECT n FROM numbers"
             ))
             .await;
-        Self { back_ends, topic, table, _folder: folder, server }
+        Self { backends, topic, table, _folder: folder, server }
     }
 
     async fn send(&self, numbers: std::ops::Range<u32>) {
-        let producer: ThreadedProducer<DefaultProducerContext> = self.back_ends.kafka().create().unwrap();
+        let producer: ThreadedProducer<DefaultProducerContext> = self.backends.kafka().create().unwrap();
         for number in numbers {
             let payload = format!("{{\"n\":{number}}}");
             producer.send(BaseRecord::<(), _>::to(&self.topic).payload(&payload)).map_err(|(error, _)| error).unwrap();
@@ -52,7 +52,7 @@ impl Copy {
     async fn until_kept(&self, count: i32) {
         let deadline = std::time::Instant::now() + JOB_PATIENCE;
         loop {
-            let scanned = self.back_ends.dynamodb().scan().table_name(&self.table).send().await;
+            let scanned = self.backends.dynamodb().scan().table_name(&self.table).send().await;
             if scanned.is_ok_and(|scanned| scanned.count == count) {
                 return;
             }
@@ -99,15 +99,15 @@ async fn until_it_waits_for(server: &ServerProcess, job: &str, reason: &str) {
 
 #[tokio::test]
 async fn a_job_behind_a_paused_writer_names_it_and_has_no_rate() {
-    let back_ends = BackEndsOfProcess::take().await;
+    let backends = BackendsOfProcess::take().await;
     let folder = TempDir::new().unwrap();
-    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
-    create_topic(&back_ends.kafka(), crate::server::TOPIC, 1).await;
+    let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
+    create_topic(&backends.kafka(), crate::server::TOPIC, 1).await;
     for script in streamgate::demo::SCRIPTS {
         server.execute(script.text).await;
     }
     server.execute("PAUSE JOB insert_into_dynamodb_orders").await;
-    let producer: ThreadedProducer<DefaultProducerContext> = back_ends.kafka().create().unwrap();
+    let producer: ThreadedProducer<DefaultProducerContext> = backends.kafka().create().unwrap();
     let order =
         r#"{"order_id":1,"order_amount":1.00,"user_id":7,"order_status":"1","created_at":"2026-01-02 03:04:05.000"}"#;
     producer.send(BaseRecord::<(), _>::to(crate::server::TOPIC).payload(order)).map_err(|(error, _)| error).unwrap();
@@ -156,7 +156,7 @@ async fn a_job_behind_a_paused_writer_names_it_and_has_no_rate() {
 
 #[tokio::test]
 async fn a_job_whose_sink_does_not_answer_waits_for_acknowledgements() {
-    let shared = BackEndsOfProcess::shared();
+    let shared = BackendsOfProcess::shared();
     let proxy = DynamoDbProxy::start(&shared.dynamodb_endpoint, 61).await;
     let endpoint = proxy.endpoint();
     let copy = Copy::start(|_| {
@@ -182,7 +182,7 @@ async fn a_job_whose_sink_does_not_answer_waits_for_acknowledgements() {
 
 #[tokio::test]
 async fn a_job_waits_for_the_one_that_it_replaces_and_for_room_and_answers() {
-    let shared = BackEndsOfProcess::shared();
+    let shared = BackendsOfProcess::shared();
     let proxy = DynamoDbProxy::start(&shared.dynamodb_endpoint, 62).await;
     let endpoint = proxy.endpoint();
     let copy = Copy::start(|_| {
@@ -206,7 +206,7 @@ async fn a_job_waits_for_the_one_that_it_replaces_and_for_room_and_answers() {
     copy.until_kept(300).await;
     copy.until_it_does_not_wait().await;
 
-    // Look-ups that are not answered.
+    // Lookups that are not answered.
     copy.server.execute("DROP JOB copy").await;
     proxy.set(not_answering);
     copy.server
@@ -228,7 +228,7 @@ async fn a_job_without_credentials_waits_for_them() {
     let profile = |folder: &Path| folder.join("data").join("credentials");
     let copy = Copy::start(|folder| {
         std::fs::write(profile(folder), "[default]\naws_access_key_id = a\naws_secret_access_key = s\n").unwrap();
-        let endpoint = BackEndsOfProcess::shared().dynamodb_endpoint;
+        let endpoint = BackendsOfProcess::shared().dynamodb_endpoint;
         format!(
             ", 'aws.endpoint' = '{endpoint}', 'aws.credentials.provider' = 'PROFILE', \
              'aws.credentials.profile.path' = '{}', 'aws.credentials.profile.name' = 'default'",
@@ -239,14 +239,14 @@ async fn a_job_without_credentials_waits_for_them() {
     copy.send(0..3).await;
     copy.until_kept(3).await;
     let data_dir = copy._folder.path().join("data");
-    let back_ends = BackEndsOfProcess::shared();
+    let backends = BackendsOfProcess::shared();
     let Copy { topic, table, _folder, server, .. } = copy;
     server.kill();
     let file = profile(_folder.path());
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::remove_file(&file).unwrap();
-    let server = ServerProcess::start(&back_ends, &data_dir).await;
-    let copy = Copy { back_ends, topic, table, _folder, server };
+    let server = ServerProcess::start(&backends, &data_dir).await;
+    let copy = Copy { backends, topic, table, _folder, server };
     copy.until_it_waits_for("AWS credentials").await;
     let states = copy.server.query("SELECT state, last_error_at IS NOT NULL FROM streamgate.jobs").await;
     assert_eq!(states, ["RETRYING|t"]);

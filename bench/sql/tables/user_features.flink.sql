@@ -1,6 +1,6 @@
--- The features and the two look-up functions, for Flink.
-CREATE FUNCTION latest_month_order_sum AS 'streamgate.bench.LookUps$$LatestMonth';
-CREATE FUNCTION latest_year_order_sum AS 'streamgate.bench.LookUps$$LatestYear';
+-- The features and the two lookup functions, for Flink.
+CREATE FUNCTION latest_month_order_sum AS 'streamgate.bench.Lookups$$LatestMonth';
+CREATE FUNCTION latest_year_order_sum AS 'streamgate.bench.Lookups$$LatestYear';
 CREATE TABLE user_features (
   user_id INT, total_orders_lastest_month STRING, total_order_amount_latest_month STRING, total_discount_amount_latest_month STRING,
   total_orders_latest_year DOUBLE, total_order_amount_latest_year DOUBLE, total_discount_amount_latest_year DOUBLE

@@ -43,7 +43,7 @@ impl Sink for Blackhole {
     }
 
     async fn open(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>> {
-        Ok(Box::new(BlackholeWriter { ticket: 0, acknowledged: watch::Sender::new(0), context }))
+        Ok(Box::new(BlackholeWriter { sequence: 0, acknowledged: watch::Sender::new(0), context }))
     }
 
     fn resource(&self) -> String {
@@ -52,7 +52,7 @@ impl Sink for Blackhole {
 }
 
 struct BlackholeWriter {
-    ticket: u64,
+    sequence: u64,
     acknowledged: watch::Sender<u64>,
     context: SinkContext,
 }
@@ -61,9 +61,9 @@ struct BlackholeWriter {
 impl SinkWriter for BlackholeWriter {
     async fn write(&mut self, batch: ChangeBatch) -> Result<u64> {
         ConnectorMetrics::add(&self.context.metrics.rows, batch.len());
-        self.ticket += 1;
-        self.acknowledged.send_replace(self.ticket);
-        Ok(self.ticket)
+        self.sequence += 1;
+        self.acknowledged.send_replace(self.sequence);
+        Ok(self.sequence)
     }
 
     fn acknowledged(&self) -> watch::Receiver<u64> {

@@ -1,4 +1,4 @@
-//! Clients for DynamoDB: one per back end, credentials and runtime, shared by all tables; and how a failed call is judged and repeated.
+//! Clients for DynamoDB: one per backend, credentials and runtime, shared by all tables; and how a failed call is judged and repeated.
 //! The SDK's own retries are off: here they are counted, and the writer's go on without end.
 
 use std::collections::HashMap;
@@ -201,7 +201,7 @@ fn shortened(message: &str) -> String {
 /// What can be done about a failed request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
-    /// The back end asks for less: send again, later.
+    /// The backend asks for less: send again, later.
     Throttled,
     /// It did not answer, or with an error of its own: send again.
     Transient,

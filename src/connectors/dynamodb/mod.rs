@@ -1,4 +1,4 @@
-//! DynamoDB tables: bounded scans, look-ups by key and upserts, over AWS, an emulator or the embedded store alike.
+//! DynamoDB tables: bounded scans, lookups by key and upserts, over AWS, an emulator or the embedded store alike.
 //! The key is the one that DescribeTable gives; a declaration is held against it. Knows nothing of who embeds what:
 //! it only ever talks to an address.
 //! `value` has DynamoDB's values and Arrow's, `read` serves queries and lookups, `write` makes items of rows; both know a
@@ -36,7 +36,7 @@ use options::DynamoDbOptions;
 pub use options::SECRET_OPTIONS;
 use remote_table::RemoteTable;
 
-/// How long the default back end may take to answer when it is asked whether it is there.
+/// How long the default backend may take to answer when it is asked whether it is there.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The connectors `dynamodb` and `dynamodb-v2`, which are the same.

@@ -1,5 +1,5 @@
 //! The options of WITH for DynamoDB tables, checked. Makes no request.
-//! Which back end a table means: its own endpoint; else, with credentials of its own, AWS (an embedded default is never
+//! Which backend a table means: its own endpoint; else, with credentials of its own, AWS (an embedded default is never
 //! meant by real credentials); else the server's default. Blank values and a region alone mean the default.
 
 use std::time::Duration;
@@ -63,7 +63,7 @@ pub enum CredentialsSource {
     },
 }
 
-/// What identifies a back end and who we are there; tables with equal connections share one client.
+/// What identifies a backend and who we are there; tables with equal connections share one client.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Connection {
     /// Address, absent for AWS itself.
@@ -81,7 +81,7 @@ pub struct DynamoDbOptions {
     pub table_name: String,
     /// Where it is.
     pub connection: Connection,
-    /// Whether that is the embedded back end.
+    /// Whether that is the embedded backend.
     pub is_embedded: bool,
     /// `primary_key`: columns of the key where no PRIMARY KEY clause says so.
     pub primary_key: Vec<String>,

@@ -1,5 +1,5 @@
 //! One DynamoDB table as one declaration sees it: its client, its key and TTL attribute (asked once), and reading items of it.
-//! Scan, look-up and sink share it. What fails to be asked is asked again next time.
+//! Scan, lookup and sink share it. What fails to be asked is asked again next time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -85,7 +85,7 @@ impl RemoteTable {
     /// Asks for the table's description.
     ///
     /// # Errors
-    /// It does not exist, or the back end does not answer.
+    /// It does not exist, or the backend does not answer.
     pub async fn describe(&self) -> Result<TableDescription, Failure> {
         let client = self.client().await;
         let doing = self.doing("DescribeTable");
@@ -123,7 +123,7 @@ impl RemoteTable {
     /// The attribute by which items expire: the declared one, else the table's own; asked once.
     ///
     /// # Errors
-    /// The back end does not answer.
+    /// The backend does not answer.
     pub async fn ttl_attribute(&self) -> Result<Option<&str>> {
         if let Some(declared) = &self.options.sink_ttl_attribute {
             return Ok(Some(declared));

@@ -23,7 +23,7 @@ const ACTIVE_WAIT: Duration = Duration::from_millis(100);
 /// Creates the table if there is none.
 ///
 /// # Errors
-/// The declaration has no usable key, or the back end refuses or does not answer.
+/// The declaration has no usable key, or the backend refuses or does not answer.
 pub async fn create_if_absent(table: &RemoteTable) -> Result<()> {
     let (elements, definitions) = key(table)?;
     match table.describe().await {

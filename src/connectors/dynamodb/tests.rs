@@ -357,12 +357,12 @@ async fn pages_beyond_a_megabyte_are_followed() {
     }
     let (_, batches) = read(&table, &[1, 3], vec![col("user_id").eq(lit(1))], Some(45)).await.unwrap();
     assert_eq!(count(&batches), 45);
-    let (response, metrics) = look_up(&table, &declaration, &[0], &[vec![1]], &[1]).await;
+    let (response, metrics) = lookup(&table, &declaration, &[0], &[vec![1]], &[1]).await;
     assert_eq!(response.rows.num_rows(), 60);
     assert!(metrics.requests.load(Ordering::Relaxed) >= 3, "1 MB a page");
 }
 
-async fn look_up(
+async fn lookup(
     table: &Table,
     declaration: &TableDeclaration,
     key_columns: &[usize],
@@ -383,7 +383,7 @@ async fn look_up(
 }
 
 #[tokio::test]
-async fn look_ups_count_their_requests() {
+async fn lookups_count_their_requests() {
     let store = Store::start().await;
     let declaration = orders(&[]);
     store.create(&declaration).await.unwrap();
@@ -395,17 +395,17 @@ async fn look_ups_count_their_requests() {
     // Full keys, named in another order than the key's; (a, b) is not (b, a).
     let orders: Vec<i32> = (0..251).collect();
     let users: Vec<i32> = orders.iter().map(|order| order % 50).collect();
-    let (response, metrics) = look_up(&table, &declaration, &[1, 0], &[orders, users], &[1, 0]).await;
+    let (response, metrics) = lookup(&table, &declaration, &[1, 0], &[orders, users], &[1, 0]).await;
     assert_eq!(metrics.requests.load(Ordering::Relaxed), 3, "100 keys a request");
     assert_eq!(response.rows.num_rows(), 250);
     let found = response.rows.column(0).as_primitive::<datafusion::arrow::datatypes::Int32Type>();
     for row in 0..250 {
         assert_eq!(found.value(row) as u32, response.key_index.value(row));
     }
-    let (response, _) = look_up(&table, &declaration, &[0, 1], &[vec![3, 1], vec![1, 3]], &[1]).await;
+    let (response, _) = lookup(&table, &declaration, &[0, 1], &[vec![3, 1], vec![1, 3]], &[1]).await;
     assert_eq!(response.rows.num_rows(), 0);
 
-    let (response, metrics) = look_up(&table, &declaration, &[0], &[vec![49, 1000, 0]], &[1]).await;
+    let (response, metrics) = lookup(&table, &declaration, &[0], &[vec![49, 1000, 0]], &[1]).await;
     assert_eq!(metrics.requests.load(Ordering::Relaxed), 3, "one a partition key");
     assert_eq!(response.key_index.values().to_vec(), [0, 0, 0, 0, 0, 2, 2, 2, 2, 2]);
 }
@@ -608,7 +608,7 @@ async fn throttled_reads_are_repeated() {
     store.create(&declaration).await.unwrap();
     let table = store.open(&declaration);
     insert(&table, rows(&declaration, &[(Some(1), 1, 0.0, "s")])).await;
-    let (response, metrics) = look_up(&table, &declaration, &[0, 1], &[vec![1], vec![1]], &[3]).await;
+    let (response, metrics) = lookup(&table, &declaration, &[0, 1], &[vec![1], vec![1]], &[3]).await;
     assert_eq!(response.rows.num_rows(), 1);
     assert_eq!(metrics.retries.load(Ordering::Relaxed), 1);
     assert_eq!(count(&read(&table, &[1], vec![], None).await.unwrap().1), 1);
@@ -647,8 +647,8 @@ async fn expired_items_are_never_read() {
         read(&plain, &[1], vec![col("user_id").eq(lit(1)), col("order_id").eq(lit(1))], None).await.unwrap();
     assert_eq!(count(&none), 0);
     let declaration = declare(&[("user_id", "INT"), ("order_id", "INT")], &[], &[]);
-    assert_eq!(look_up(&plain, &declaration, &[0], &[vec![1]], &[1]).await.0.rows.num_rows(), 2);
-    assert_eq!(look_up(&plain, &declaration, &[0, 1], &[vec![1], vec![1]], &[1]).await.0.rows.num_rows(), 0);
+    assert_eq!(lookup(&plain, &declaration, &[0], &[vec![1]], &[1]).await.0.rows.num_rows(), 2);
+    assert_eq!(lookup(&plain, &declaration, &[0, 1], &[vec![1], vec![1]], &[1]).await.0.rows.num_rows(), 0);
     // The column itself reads back as it was written.
     let (_, batches) = read(&table, &[2], vec![col("order_id").eq(lit(2))], None).await.unwrap();
     let column = batches[0].column(0).as_primitive::<datafusion::arrow::datatypes::TimestampMillisecondType>();
@@ -696,7 +696,7 @@ async fn a_declaration_is_held_against_the_key() {
 }
 
 #[tokio::test]
-async fn an_unreachable_back_end_is_a_warning_at_create() {
+async fn an_unreachable_backend_is_a_warning_at_create() {
     let store = Store { endpoint: "http://127.0.0.1:1".into(), clock: Arc::new(ManualClock::at(NOW_MS)) };
     let advice = store.create(&declare(&[("user_id", "INT")], &["user_id"], &[])).await.unwrap();
     assert!(matches!(&advice[1], Advice::Warning(text) if text.contains("could not be checked")), "{advice:?}");

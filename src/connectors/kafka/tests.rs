@@ -110,9 +110,9 @@ fn context() -> SinkContext {
 async fn write(servers: &str, options: &[(&str, &str)], batch: RecordBatch) {
     let table = open(servers, COLUMNS, options);
     let mut writer = table.sink.unwrap().open(context()).await.unwrap();
-    let ticket = writer.write(ChangeBatch::inserts(batch)).await.unwrap();
+    let sequence = writer.write(ChangeBatch::inserts(batch)).await.unwrap();
     writer.flush().await.unwrap();
-    assert_eq!(*writer.acknowledged().borrow(), ticket);
+    assert_eq!(*writer.acknowledged().borrow(), sequence);
 }
 
 /// Writes texts as they are.
@@ -552,7 +552,7 @@ async fn a_record_that_is_not_delivered_fails_the_writer() {
     let mut acknowledged = writer.acknowledged();
     let error = writer.flush().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-    assert!(acknowledged.wait_for(|ticket| *ticket > 0).await.is_err(), "nothing is acknowledged");
+    assert!(acknowledged.wait_for(|sequence| *sequence > 0).await.is_err(), "nothing is acknowledged");
     assert!(writer.write(ChangeBatch::inserts(rows(0..1))).await.is_err());
 }
 

@@ -57,7 +57,7 @@ impl Sink for Print {
         Ok(Box::new(PrintWriter {
             identifier: self.identifier.clone(),
             is_standard_error: self.is_standard_error,
-            ticket: 0,
+            sequence: 0,
             acknowledged: watch::Sender::new(0),
             context,
         }))
@@ -71,7 +71,7 @@ impl Sink for Print {
 struct PrintWriter {
     identifier: String,
     is_standard_error: bool,
-    ticket: u64,
+    sequence: u64,
     acknowledged: watch::Sender<u64>,
     context: SinkContext,
 }
@@ -129,9 +129,9 @@ impl SinkWriter for PrintWriter {
         .map_err(|error| Error::internal(format!("printing: {error}")))?
         .map_err(|error| Error::unavailable(format!("printing: {error}")))?;
         ConnectorMetrics::add(&self.context.metrics.rows, batch.len());
-        self.ticket += 1;
-        self.acknowledged.send_replace(self.ticket);
-        Ok(self.ticket)
+        self.sequence += 1;
+        self.acknowledged.send_replace(self.sequence);
+        Ok(self.sequence)
     }
 
     fn acknowledged(&self) -> watch::Receiver<u64> {

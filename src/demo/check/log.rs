@@ -7,7 +7,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, ClientContext, Message, Offset, TopicPartitionList};
 
-use super::super::back_ends::{TOPIC, failed};
+use super::super::backends::{TOPIC, failed};
 use crate::error::{Error, Result};
 
 const ANSWER_MAX: Duration = Duration::from_secs(30);

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use rdkafka::ClientConfig;
 
 use self::expected::{Features, Month, Orders, Sum};
-use super::back_ends::{FEATURES_TABLE, MONTHLY_TABLE, failed};
+use super::backends::{FEATURES_TABLE, MONTHLY_TABLE, failed};
 use crate::error::{Error, Result};
 
 /// Differences that are named; beyond, they are counted.

@@ -20,7 +20,7 @@ use super::timers::{Timers, if_any};
 use super::{CheckpointStore, Logs, Positions};
 use crate::clock::Clock;
 use crate::connectors::{Decision, LogIdentity, SkippedRecords, Split, Transactions};
-use crate::engine::ledger::Ledger;
+use crate::engine::ack_tracker::AckTracker;
 use crate::engine::metrics::JobMetrics;
 use crate::engine::progress::JobProgress;
 use crate::engine::state::budget::MemoryBudget;
@@ -61,10 +61,10 @@ pub(crate) struct Coordinator {
     pub has_deferred: bool,
     /// The job's counters.
     pub metrics: Arc<JobMetrics>,
-    /// Its place on the board.
+    /// Its place in the read-behind registry.
     pub progress: Arc<JobProgress>,
     /// Shows positions between checkpoints, if the job is one task.
-    pub ledger: Option<Arc<Ledger>>,
+    pub ack_tracker: Option<Arc<AckTracker>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The memory of the job's state: what changed must be in a checkpoint before it can leave it.
@@ -130,8 +130,8 @@ impl Coordinator {
         self.assign(opened).await?;
         self.metrics.trouble.end();
         self.metrics.is_open.store(true, Ordering::Release);
-        if let Some(ledger) = &self.ledger {
-            ledger.opened()?;
+        if let Some(ack_tracker) = &self.ack_tracker {
+            ack_tracker.opened()?;
         } else {
             self.progress.advance(by_resource(&self.split_positions())?);
         }
@@ -346,7 +346,7 @@ impl Coordinator {
         if self.has_deferred {
             self.tell(|| Command::Decided).await?;
         }
-        if self.ledger.is_none() {
+        if self.ack_tracker.is_none() {
             // Deferred writes of this epoch are on their way only now: those of the epoch before are acknowledged.
             let shown = match self.has_deferred {
                 true => self.at_positions(&splits, &before),

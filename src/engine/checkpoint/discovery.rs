@@ -150,8 +150,8 @@ impl Coordinator {
         let progress = SplitProgress { read: begun_at.clone(), acknowledged: begun_at.clone() };
         self.metrics.splits.lock().insert(split.id.clone(), progress);
         self.metrics.sources.opened(&state.id, &state.source, split);
-        match &self.ledger {
-            Some(ledger) => ledger.begin(&state.id, split, begun_at.clone()),
+        match &self.ack_tracker {
+            Some(ack_tracker) => ack_tracker.begin(&state.id, split, begun_at.clone()),
             None => Ok(()),
         }
     }
@@ -282,8 +282,8 @@ impl Coordinator {
             if !is_read(|split| &split.id) {
                 self.metrics.splits.lock().remove(&split.id);
             }
-            match &self.ledger {
-                Some(ledger) => ledger.end(source, split)?,
+            match &self.ack_tracker {
+                Some(ack_tracker) => ack_tracker.end(source, split)?,
                 None if !is_read(|split| &split.resource) => self.progress.end(&split.resource),
                 None => {}
             }

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::connectors::{Decision, Position, Split, Transactions, short_table_name};
 use crate::engine::metrics::CheckpointFacts;
 use crate::engine::state::budget::MemorySlot;
-use crate::engine::task::{BarrierReport, SinkTicket};
+use crate::engine::task::{BarrierReport, SinkSequence};
 use crate::error::{Error, Result};
 use crate::fault;
 use crate::waits::Waits;
@@ -28,7 +28,7 @@ pub(super) struct Epoch {
     deltas: Vec<OperatorDelta>,
     /// Room that those take.
     room: MemorySlot,
-    tickets: Vec<SinkTicket>,
+    sequences: Vec<SinkSequence>,
     stall: Duration,
 }
 
@@ -67,7 +67,7 @@ impl Epoch {
             ended: BTreeMap::new(),
             deltas: Vec::new(),
             room,
-            tickets: Vec::new(),
+            sequences: Vec::new(),
             stall: Duration::ZERO,
         };
         for (source, positions) in splits {
@@ -107,7 +107,7 @@ impl Epoch {
         let more: u64 = report.deltas.iter().map(bytes).sum();
         self.room.set(self.room.bytes() + more, 0);
         self.deltas.extend(report.deltas);
-        self.tickets.extend(report.tickets);
+        self.sequences.extend(report.sequences);
         self.stall = self.stall.max(report.stall);
     }
 
@@ -122,11 +122,11 @@ impl Epoch {
     /// What was read is of another log, a sink's writer has failed, or the place of checkpoints or decisions does not answer.
     pub async fn complete(self, rim: Rim) -> Result<Completed> {
         let Rim { store, transactions, is_rebuild, clock, watched, logs, enumerators, waits } = rim;
-        let Epoch { number, begun, positions, splits, ended, deltas, tickets, stall, room } = self;
+        let Epoch { number, begun, positions, splits, ended, deltas, sequences, stall, room } = self;
         // Whatever the sinks take meanwhile: what was read for this epoch must be of the logs in which its positions count.
         let verified = log_watch::verify(&watched, &logs, &positions);
         let verified = waits.during(|| "its sources to say that they are the same".to_owned(), verified);
-        let sunk = sunk(number, tickets, transactions.as_ref(), &waits);
+        let sunk = sunk(number, sequences, transactions.as_ref(), &waits);
         tokio::try_join!(verified, sunk)?;
         let rows = deltas.iter().map(|delta| delta.delta.rows.num_rows() as u64).sum();
         let bytes = room.bytes();
@@ -161,14 +161,14 @@ impl Epoch {
 /// Waits until the sinks have everything of an epoch: acknowledged, or flushed into the transaction.
 async fn sunk(
     number: u64,
-    tickets: Vec<SinkTicket>,
+    sequences: Vec<SinkSequence>,
     transactions: Option<&Arc<dyn Transactions>>,
     waits: &Waits,
 ) -> Result<()> {
     // Sinks outside of transactions: all writes up to the barrier are durable first. What was held back for that long
     // goes into the transaction then.
     let is_waited_for = !fault::is_mutant("skip-sink-wait") && !fault::is_mutant("commit-before-flush");
-    let (inside, outside): (Vec<_>, Vec<_>) = tickets.into_iter().partition(|ticket| ticket.in_transaction);
+    let (inside, outside): (Vec<_>, Vec<_>) = sequences.into_iter().partition(|sequence| sequence.in_transaction);
     if is_waited_for {
         acknowledged(outside).await?;
     }
@@ -189,10 +189,10 @@ async fn sunk(
 ///
 /// # Errors
 /// Why one of them never will.
-async fn acknowledged(tickets: Vec<SinkTicket>) -> Result<()> {
-    for SinkTicket { table, mut acknowledged, ticket, waits, failure, .. } in tickets {
+async fn acknowledged(sequences: Vec<SinkSequence>) -> Result<()> {
+    for SinkSequence { table, mut acknowledged, sequence, waits, failure, .. } in sequences {
         let reason = || format!("acknowledgements of table \"{}\"", short_table_name(&table));
-        let is_acknowledged = waits.during(reason, acknowledged.wait_for(|shown| *shown >= ticket)).await.is_ok();
+        let is_acknowledged = waits.during(reason, acknowledged.wait_for(|shown| *shown >= sequence)).await.is_ok();
         if !is_acknowledged {
             let ended = || Error::unavailable(format!("the writer of table \"{table}\" has ended"));
             return Err(failure().unwrap_or_else(ended));

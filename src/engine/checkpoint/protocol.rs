@@ -1,4 +1,4 @@
-//! What a job goes on from, which checkpoints are kept, and which files are folded into one. Plain decisions; no I/O here.
+//! What a job goes on from, which checkpoints are kept, and which files are compacted into one. Plain decisions; no I/O here.
 //! The one thing to get right: with transactions in Kafka a checkpoint on disk decides nothing, it was only prepared.
 
 use std::ops::Range;
@@ -13,7 +13,7 @@ pub const RETAINED: usize = 3;
 /// Number of the first checkpoint of a job.
 pub const FIRST_EPOCH: u64 = 1;
 
-/// How many files of like size are folded into one.
+/// How many files of like size are compacted into one.
 const FOLDED_FILES_MIN: usize = 8;
 
 /// Below this many bytes a chain is short however many times its base it is.
@@ -46,7 +46,7 @@ pub struct Facts<'a> {
     pub decided: Option<&'a Decision>,
     /// Whether a sink's writes wait for their epoch's decision, because a replay with other barriers need not repeat their keys.
     pub defers: bool,
-    /// Whether the same records give the same rows at another time: no look-ups, no clock, no counts of what is batched by time.
+    /// Whether the same records give the same rows at another time: no lookups, no clock, no counts of what is batched by time.
     pub is_repeatable: bool,
     /// Readable checkpoints.
     pub stored: &'a [Manifest],
@@ -162,10 +162,10 @@ pub fn outdated(stored: &[u64], decided: u64, retained: usize) -> Vec<u64> {
     epochs.split_off(retained.max(1).min(epochs.len()))
 }
 
-/// Which files of a chain (oldest first) to fold into one: only decided ones, so that no fold outlives what it folded.
+/// Which files of a chain (oldest first) to compact into one: only decided ones, so that no compaction outlives what it compacted.
 /// Taken are the newest decided files and every older one that is not much larger than those behind it together, once they
 /// are many, or reach back to the base and are more than twice its size: a row is rewritten a logarithmic number of times.
-pub fn files_to_fold(files: &[StateFile], decided: u64) -> Option<Range<usize>> {
+pub fn files_to_compact(files: &[StateFile], decided: u64) -> Option<Range<usize>> {
     let end = files.iter().take_while(|file| file.epoch <= decided).count();
     let mut begin = end.checked_sub(1)?;
     let mut bytes = files[begin].bytes;

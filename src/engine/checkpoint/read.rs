@@ -84,7 +84,7 @@ impl CheckpointStore {
         }
         let stored = Stored { manifests: known.manifests.values().cloned().collect(), damaged: known.damaged.clone() };
         let mut current = self.inner.known.lock();
-        known.fold = std::mem::take(&mut current.fold);
+        known.compaction = std::mem::take(&mut current.compaction);
         *current = known;
         Ok(stored)
     }

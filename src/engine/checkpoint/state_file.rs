@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 pub(super) const MAGIC: &[u8; 8] = b"SGSTATE\x02";
 
 /// Least and most bytes that a part has, about: small enough to be read whole, with few key groups in it. A part is what a restore and a
-/// fold have in memory several times, so that a job that may take little of that has smaller ones.
+/// compaction have in memory several times, so that a job that may take little of that has smaller ones.
 const PART_BYTES: (u64, u64) = (256 << 10, 1 << 20);
 
 /// Where a part of a table is, and what is in it.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::fold::{Fold, fold_files, place_of};
+use super::compaction::{Compaction, compact_files, place_of};
 use super::manifest::{Manifest, Origin, Place, StateFile};
 use super::protocol;
 use super::state_file::StateFileWriter;
@@ -53,7 +53,7 @@ pub(super) struct Known {
     pub(super) damaged: Vec<Damaged>,
     /// Files that were read back whole.
     pub(super) verified: BTreeSet<String>,
-    pub(super) fold: Fold,
+    pub(super) compaction: Compaction,
 }
 
 impl CheckpointStore {
@@ -96,7 +96,7 @@ impl CheckpointStore {
         Self { inner: Arc::new(inner) }
     }
 
-    /// With the bytes that the job's state may take in memory (`state.memory.budget`): folds in the background take a part of that.
+    /// With the bytes that the job's state may take in memory (`state.memory.budget`): compactions in the background take a part of that.
     /// Given before use.
     #[must_use]
     pub fn with_memory(self, memory: u64) -> Self {
@@ -150,7 +150,7 @@ impl CheckpointStore {
         let mut files = {
             let known = self.inner.known.lock();
             let before = known.manifests.range(..epoch).next_back().map(|(_, manifest)| manifest.files.clone());
-            known.fold.replace_in(before.unwrap_or_default())
+            known.compaction.replace_in(before.unwrap_or_default())
         };
         deltas.retain(|changed| changed.delta.rows.num_rows() > 0);
         if !deltas.is_empty() {
@@ -221,7 +221,7 @@ impl CheckpointStore {
             .hint("Only one server may run a job; this one takes it up again from what is stored now."))
     }
 
-    /// After `decided_epoch` was decided: reads back what is new in it, then drops what is no longer needed. Begins to fold
+    /// After `decided_epoch` was decided: reads back what is new in it, then drops what is no longer needed. Begins to compact
     /// the chain of files in the background when it has become long.
     ///
     /// # Errors
@@ -246,16 +246,16 @@ impl CheckpointStore {
             outdated
         };
         self.forget(&outdated).await;
-        self.fold_if_long(&newest, decided_epoch);
+        self.compact_if_long(&newest, decided_epoch);
         Ok(())
     }
 
-    /// Begins to fold the files of a decided checkpoint when they have become many, unless a fold is under way.
-    fn fold_if_long(&self, manifest: &Manifest, decided: u64) {
+    /// Begins to compact the files of a decided checkpoint when they have become many, unless a compaction is under way.
+    fn compact_if_long(&self, manifest: &Manifest, decided: u64) {
         let mut known = self.inner.known.lock();
-        match &known.fold {
-            Fold::Running { .. } => return,
-            Fold::Ready { replaced, with } if !manifest.files.contains(with) => {
+        match &known.compaction {
+            Compaction::Running { .. } => return,
+            Compaction::Ready { replaced, with } if !manifest.files.contains(with) => {
                 if place_of(replaced, &manifest.files).is_some() {
                     return;
                 }
@@ -265,13 +265,13 @@ impl CheckpointStore {
             }
             _ => {}
         }
-        known.fold = Fold::Idle;
-        let Some(range) = protocol::files_to_fold(&manifest.files, decided) else { return };
+        known.compaction = Compaction::Idle;
+        let Some(range) = protocol::files_to_compact(&manifest.files, decided) else { return };
         let is_base = range.start == 0;
         let files = manifest.files[range].to_vec();
         let name = state_name(files.last().map_or(decided, |file| file.epoch));
         let replaced: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
-        known.fold = Fold::Running { replaced: replaced.clone(), name: name.clone() };
+        known.compaction = Compaction::Running { replaced: replaced.clone(), name: name.clone() };
         drop(known);
         let (storage, job, store) = (self.inner.storage.clone(), self.inner.job.clone(), Arc::downgrade(&self.inner));
         let memory = self.inner.memory;
@@ -280,16 +280,16 @@ impl CheckpointStore {
             move || store.strong_count() == 0
         };
         tokio::spawn(async move {
-            let folded = fold_files(&storage, files, is_base, memory, &name, has_ended).await;
-            let failed = folded.as_ref().err().cloned();
-            let fold = folded.map_or(Fold::Idle, |with| Fold::Ready { replaced, with });
+            let compacted = compact_files(&storage, files, is_base, memory, &name, has_ended).await;
+            let failed = compacted.as_ref().err().cloned();
+            let compaction = compacted.map_or(Compaction::Idle, |with| Compaction::Ready { replaced, with });
             match store.upgrade() {
-                Some(store) => store.known.lock().fold = fold,
+                Some(store) => store.known.lock().compaction = compaction,
                 // Whoever has taken up the job meanwhile knows nothing of this file.
                 None => drop(storage.delete(&name).await),
             }
             if let Some(error) = failed {
-                tracing::warn!(job, %error, "files of state were not folded; they are used as they are");
+                tracing::warn!(job, %error, "files of state were not compacted; they are used as they are");
             }
         });
     }
@@ -393,6 +393,6 @@ impl Known {
     fn named_files(&self) -> BTreeSet<String> {
         let damaged = self.damaged.iter().filter_map(|damaged| damaged.manifest.as_ref());
         let files = self.manifests.values().chain(damaged).flat_map(|manifest| &manifest.files);
-        files.map(|file| file.name.clone()).chain(self.fold.files_in_use()).collect()
+        files.map(|file| file.name.clone()).chain(self.compaction.files_in_use()).collect()
     }
 }

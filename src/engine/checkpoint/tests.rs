@@ -9,7 +9,7 @@ use object_store::memory::InMemory;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use super::fold::Fold;
+use super::compaction::Compaction;
 use super::storage::Storage;
 use super::*;
 use crate::connectors::Position;
@@ -103,9 +103,9 @@ async fn read(store: &CheckpointStore, manifest: &Manifest, operator: &str, tabl
     Ok(model)
 }
 
-/// Waits for the fold under way, if any.
-async fn folded(store: &CheckpointStore) {
-    while matches!(store.inner.known.lock().fold, Fold::Running { .. }) {
+/// Waits for the compaction under way, if any.
+async fn compacted(store: &CheckpointStore) {
+    while matches!(store.inner.known.lock().compaction, Compaction::Running { .. }) {
         tokio::task::yield_now().await;
     }
 }
@@ -190,10 +190,10 @@ async fn old_checkpoints_go_with_the_files_that_only_they_name() {
     for epoch in 1..=9 {
         let manifest = write(&store, epoch, &format!("a={epoch}")).await;
         store.settle(epoch).await.unwrap();
-        folded(&store).await;
+        compacted(&store).await;
         assert_eq!(read(&store, &manifest, "op", "t").await.unwrap(), model(&format!("a={epoch}")));
     }
-    // The eight files of epoch 8 were folded into one; epoch 9 names that and its own.
+    // The eight files of epoch 8 were compacted into one; epoch 9 names that and its own.
     let manifests = store.load().await.unwrap().manifests;
     assert_eq!(
         manifests.iter().map(|manifest| (manifest.epoch, manifest.files.len())).collect::<Vec<_>>(),
@@ -343,8 +343,8 @@ enum Step {
     Write(Vec<Change>, bool),
     /// The process ends; what is not decided is discarded.
     Restart,
-    /// The fold under way ends before the next step.
-    Fold,
+    /// The compaction under way ends before the next step.
+    Compact,
 }
 
 fn runner(cases: u32) -> TestRunner {
@@ -365,7 +365,7 @@ fn some_changes() -> impl Strategy<Value = Vec<Change>> {
 fn some_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => (some_changes(), prop::bool::weighted(0.85)).prop_map(|(changes, decided)| Step::Write(changes, decided)),
-        2 => Just(Step::Fold),
+        2 => Just(Step::Compact),
         1 => Just(Step::Restart),
     ]
 }
@@ -398,16 +398,16 @@ fn whatever_is_written_folded_and_restored_is_what_the_changes_come_to() {
                             store.settle(epoch).await.unwrap();
                         }
                     }
-                    Step::Fold => folded(&store).await,
+                    Step::Compact => compacted(&store).await,
                     Step::Restart => {
-                        folded(&store).await;
+                        compacted(&store).await;
                         store = again_in(&objects);
                         store.load().await.unwrap();
                         store.discard_after(decided).await.unwrap();
                     }
                 }
             }
-            folded(&store).await;
+            compacted(&store).await;
             let stored = again_in(&objects).load().await.unwrap();
             assert!(stored.damaged.is_empty(), "{:?}", stored.damaged);
             for manifest in stored.manifests.iter().filter(|manifest| manifest.epoch <= decided) {
@@ -486,7 +486,7 @@ fn damage_is_noticed_and_never_gives_other_rows_or_positions() {
             at.insert(epoch, model);
             write(&store, epoch, &text).await;
             store.settle(epoch).await.unwrap();
-            folded(&store).await;
+            compacted(&store).await;
         }
     });
     let run = |damages: Vec<Damage>| {

@@ -224,10 +224,10 @@ impl Dataflow {
         })
     }
 
-    /// All look-up functions that the dataflow calls.
+    /// All lookup functions that the dataflow calls.
     pub fn lookups(&self) -> impl Iterator<Item = &StoredLookupFunction> {
         self.nodes.iter().flat_map(|node| match &node.kind {
-            NodeKind::Operator(OperatorKind::LookUp(spec)) => spec.calls.iter().map(|call| &call.function).collect(),
+            NodeKind::Operator(OperatorKind::Lookup(spec)) => spec.calls.iter().map(|call| &call.function).collect(),
             _ => Vec::new(),
         })
     }

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::engine::aggregate::GroupAggregateSpec;
 use crate::engine::operators::changelog_normalize::spec::ChangelogNormalizeSpec;
 use crate::engine::operators::filter::FilterSpec;
-use crate::engine::operators::look_up::LookUpSpec;
-use crate::engine::operators::materialize::spec::MaterializeSpec;
+use crate::engine::operators::lookup::LookupSpec;
 use crate::engine::operators::project::ProjectSpec;
+use crate::engine::operators::sink_materializer::spec::SinkMaterializerSpec;
 use crate::engine::operators::spec::OperatorSpec;
 
 /// What an operator does.
@@ -19,13 +19,13 @@ pub enum OperatorKind {
     /// Computes the output's columns.
     Project(ProjectSpec),
     /// Appends a column for each call of a lookup function.
-    LookUp(LookUpSpec),
+    Lookup(LookupSpec),
     /// GROUP BY.
     GroupAggregate(GroupAggregateSpec),
     /// Makes full changes of rows that come by key.
     ChangelogNormalize(ChangelogNormalizeSpec),
     /// Makes changes by a sink's key of rows that have another one.
-    Materialize(MaterializeSpec),
+    SinkMaterializer(SinkMaterializerSpec),
 }
 
 impl OperatorKind {
@@ -34,10 +34,10 @@ impl OperatorKind {
         match self {
             OperatorKind::Filter(spec) => spec,
             OperatorKind::Project(spec) => spec,
-            OperatorKind::LookUp(spec) => spec,
+            OperatorKind::Lookup(spec) => spec,
             OperatorKind::GroupAggregate(spec) => spec,
             OperatorKind::ChangelogNormalize(spec) => spec,
-            OperatorKind::Materialize(spec) => spec,
+            OperatorKind::SinkMaterializer(spec) => spec,
         }
     }
 }

@@ -48,7 +48,7 @@ impl LookupFunction {
         }
         let refuse = |what: String| {
             Error::unsupported(format!("the body of function \"{name}\" {what}")).hint(
-                "A look-up function selects one expression over aggregates of one table: \
+                "A lookup function selects one expression over aggregates of one table: \
                  SELECT COUNT(*) FROM t WHERE key = parameter [AND …].",
             )
         };
@@ -165,7 +165,7 @@ impl ByKey {
                     }
                 }
                 None if has_placeholder(&conjunct) => {
-                    return Err(format!("uses a parameter in \"{conjunct}\", which is no key equality"));
+                    return Err(format!("uses a parameter in \"{conjunct}\", which is not an equality with a key"));
                 }
                 None => rest.push(conjunct),
             }

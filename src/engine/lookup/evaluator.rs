@@ -69,7 +69,7 @@ impl Computation {
             .build()?;
             if !order_bys.is_empty() {
                 return Err(Error::unsupported(format!(
-                    "look-up functions cannot use ordered aggregates ({})",
+                    "lookup functions cannot use ordered aggregates ({})",
                     stored.text
                 )));
             }
@@ -110,7 +110,7 @@ impl LookupEvaluator {
     /// One result for each row of the arguments; asks once for each distinct key without NULLs.
     ///
     /// # Errors
-    /// An argument that cannot be a key (text that is no number), or the outside system's.
+    /// An argument that cannot be a key (text that is not a number), or the outside system's.
     pub async fn evaluate(
         &self,
         arguments: &[ArrayRef],
@@ -231,7 +231,7 @@ impl LookupEvaluator {
 }
 
 /// Casts arguments to the key's type: any integer or string will do. Numbers out of the key's range match nothing;
-/// text that is no number is an error that shows it.
+/// text that is not a number is an error that shows it.
 fn key_cast(argument: &ArrayRef, key_type: &DataType) -> Result<ArrayRef> {
     if argument.data_type() == key_type {
         return Ok(Arc::clone(argument));

@@ -114,7 +114,7 @@ impl ScalarUDFImpl for LookupUdf {
     }
 
     fn invoke_with_args(&self, _arguments: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
-        Err(Error::unsupported(format!("look-up function \"{}\" cannot be called here", self.function.stored.name))
+        Err(Error::unsupported(format!("lookup function \"{}\" cannot be called here", self.function.stored.name))
             .hint("Call it in the SELECT list or in WHERE.")
             .into())
     }

@@ -52,7 +52,7 @@ impl ChangelogNormalize {
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
         if keys.is_empty() || keys.iter().any(|key| *key >= input.fields().len()) {
-            return Err(Error::corrupt("a stored normalisation names keys that its input has not"));
+            return Err(Error::corrupt("a stored normalisation refers to missing key columns of its input"));
         }
         let value_columns: Vec<usize> = (0..input.fields().len()).filter(|column| !keys.contains(column)).collect();
         let fields = |columns: &[usize]| -> Vec<Field> {

@@ -3,9 +3,9 @@
 pub mod changelog_normalize;
 pub mod filter;
 pub mod group_aggregate;
-pub mod look_up;
-pub mod materialize;
+pub mod lookup;
 pub mod project;
+pub mod sink_materializer;
 pub(crate) mod spec;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -119,7 +119,7 @@ pub trait Operator: Send {
     /// Copies and returns: nothing is written here.
     ///
     /// # Errors
-    /// A defect of ours.
+    /// An internal error.
     fn snapshot(&mut self) -> Result<Vec<TableDelta>> {
         Ok(Vec::new())
     }
@@ -149,7 +149,7 @@ pub struct OperatorContext<'a> {
     pub scope: &'a ExpressionScope,
     /// Opens a looked-up table.
     pub open_lookup: &'a (dyn Fn(&TableDeclaration) -> Result<Arc<dyn Lookup>> + Send + Sync),
-    /// Whether look-ups must see every acknowledged write now (read behind is in force); asked at each batch.
+    /// Whether lookups must see every acknowledged write now (read behind is in force); asked at each batch.
     pub consistent: Arc<dyn Fn() -> bool + Send + Sync>,
     /// What becomes of rows that cannot be evaluated.
     pub bad_rows: Arc<BadRows>,

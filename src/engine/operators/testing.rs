@@ -224,7 +224,7 @@ impl Planned {
         let context = super::OperatorContext {
             bad_rows: crate::connectors::BadRows::fail(),
             scope: &self.scope,
-            open_lookup: &|_| Err(crate::error::Error::internal("no look-ups here")),
+            open_lookup: &|_| Err(crate::error::Error::internal("no lookups here")),
             consistent: Arc::new(|| false),
             clock,
             budget: Default::default(),

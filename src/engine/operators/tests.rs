@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
 use super::changelog_normalize::ChangelogNormalize;
-use super::materialize::Materialize;
+use super::sink_materializer::SinkMaterializer;
 use super::testing::*;
 use super::*;
 use crate::changelog::{Changelog, RowKind};
@@ -162,7 +162,7 @@ fn a_materialisation_does_not_depend_on_its_memory() {
     ] {
         let build = |clock: &ManualClock, spill: Option<Spill>| -> Box<dyn Operator> {
             let clock: Arc<dyn Clock> = Arc::new(clock.clone());
-            let operator = Materialize::with_clock(&[1], changelog, version, ttl_ms, &input, clock).unwrap();
+            let operator = SinkMaterializer::with_clock(&[1], changelog, version, ttl_ms, &input, clock).unwrap();
             Box::new(match spill {
                 Some(spill) => operator.spilling_to(spill),
                 None => operator,
@@ -221,7 +221,7 @@ fn tables_of_state_keep_their_names_and_columns() {
     let input = schema(COLUMNS);
     let (key, ttl_ms) = ([1], Some(100));
     let mut operator =
-        Materialize::with_clock(&key, Changelog::Retract, true, ttl_ms, &input, Arc::clone(&clock)).unwrap();
+        SinkMaterializer::with_clock(&key, Changelog::Retract, true, ttl_ms, &input, Arc::clone(&clock)).unwrap();
     expect![[r#"
         keys (key 1): key_group UInt8, deleted Boolean, column-1 Utf8, version Int64, touched_ms Int64
         rows (key 2): key_group UInt8, deleted Boolean, column-1 Utf8, arrival UInt64, column-0 Int32, column-2 Utf8"#]]
@@ -263,7 +263,7 @@ fn state_of_many_times_the_budget_stays_within_it() {
         let spill = Spill::new(folder.path().join(name), &budget);
         let operator: Box<dyn Operator> = match name {
             "materialisation" => Box::new(
-                Materialize::with_clock(&[1], Changelog::Retract, false, None, &input, Arc::clone(&clock))
+                SinkMaterializer::with_clock(&[1], Changelog::Retract, false, None, &input, Arc::clone(&clock))
                     .unwrap()
                     .spilling_to(spill),
             ),

@@ -93,7 +93,7 @@ async fn changes_by_key_are_made_full_and_another_key_of_the_sink_is_materialise
         Mode::Upsert,
         expect![[r#"
         Sink: target, needs changes by key (c0), at-least-once [sink-0]
-          Materialize: by [orders.kind]; state: the live rows of each key [materialize-0] changelog=upsert
+          SinkMaterializer: by [orders.kind]; state: the live rows of each key [sink-materializer-0] changelog=upsert
             Exchange: hash(orders.kind)
               Projection: orders.kind, orders.id, orders.amount [project-0]
                 ChangelogNormalize: by [id]; state: the last row of each key [normalize-0] changelog=retract
@@ -140,7 +140,7 @@ async fn grouping_sets_are_a_projection_each() {
     check(Changelog::Append, sql, 2, Mode::Upsert, expect![[r#"
         Sink: target, needs changes by key (c0, c1), at-least-once, written after each checkpoint [sink-0]
           Exchange: hash(orders.user_id, orders.kind)
-            Materialize: by [orders.user_id, orders.kind]; state: the live rows of each key [materialize-0] changelog=upsert
+            SinkMaterializer: by [orders.user_id, orders.kind]; state: the live rows of each key [sink-materializer-0] changelog=upsert
               Exchange: hash(orders.user_id, orders.kind)
                 Projection: orders.user_id, orders.kind, sum(orders.amount) [project-2]
                   GroupAggregate: by [orders.user_id, orders.kind, UInt8(0)], sum(orders.amount); state: one row a group [aggregate-0] changelog=retract
@@ -181,11 +181,11 @@ async fn what_cannot_run_is_refused_with_operator_reason_and_way_out() {
           hint: Aggregate with GROUP BY, or bound the source by /*+ OPTIONS('scan.bounded.mode'='latest-offset') */ to run it once.
         SELECT orders.id, refunds.amount FROM orders JOIN refunds ON orders.id = refunds.id
           operator Join cannot run in a job: joins keep state of a kind that jobs cannot yet
-          hint: Use a look-up function over a keyed table.
+          hint: Use a lookup function over a keyed table.
         SELECT id, amount FROM orders ORDER BY amount LIMIT 3
           operator Sort cannot run in a job: an endless query has no last row
           hint: Remove it, or bound the source.
         SELECT id FROM orders INTERSECT SELECT id FROM refunds
           operator Join cannot run in a job: joins keep state of a kind that jobs cannot yet
-          hint: Use a look-up function over a keyed table."#]].assert_eq(&texts.join("\n"));
+          hint: Use a lookup function over a keyed table."#]].assert_eq(&texts.join("\n"));
 }

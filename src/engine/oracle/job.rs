@@ -24,7 +24,7 @@ use crate::engine::dataflow::{Dataflow, JobSettings};
 use crate::engine::job::JobContext;
 use crate::engine::metrics::JobMetrics;
 use crate::engine::planner::{PlannedInsert, plan_job};
-use crate::engine::progress::{ProgressBoard, ReadBehind};
+use crate::engine::progress::{ReadBehind, ReadBehindRegistry};
 use crate::engine::run;
 use crate::engine::testing::{declare, plan, session};
 use crate::error::{Error, Result};
@@ -212,7 +212,7 @@ impl Job {
     ) -> Option<Result<Ended>> {
         let dataflow = self.dataflow(settings).await;
         self.defers = dataflow.sinks().any(|(_, sink)| sink.deferred);
-        let board = Arc::new(ProgressBoard::default());
+        let registry = Arc::new(ReadBehindRegistry::default());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let (logs, targets) = (self.logs.clone(), self.inserts.iter().map(|insert| Arc::clone(&insert.target)));
         let targets: Vec<Arc<Target>> = targets.collect();
@@ -226,8 +226,8 @@ impl Job {
                 log.or_else(target).ok_or_else(|| Error::not_found("no such table"))
             }),
             checkpoints,
-            progress: board.register("job", Vec::new()),
-            read_behind: ReadBehind::new(board, "job", Vec::new()),
+            progress: registry.register("job", Vec::new()),
+            read_behind: ReadBehind::new(registry, "job", Vec::new()),
             metrics: Arc::new(JobMetrics::new(dataflow.descriptions())),
             skips: Arc::default(),
             dataflow: Arc::new(dataflow),

@@ -156,7 +156,7 @@ impl Sink for TargetSink {
 /// Writes behind the job's back.
 struct PlainWriter {
     target: Arc<Target>,
-    tickets: u64,
+    sequences: u64,
     batches: mpsc::Sender<(u64, Vec<Change>)>,
     acknowledged: watch::Receiver<u64>,
 }
@@ -167,7 +167,7 @@ impl PlainWriter {
         let (acknowledge, acknowledged) = watch::channel(0);
         let written = Arc::clone(&target);
         tokio::spawn(async move {
-            while let Some((ticket, changes)) = taken.recv().await {
+            while let Some((sequence, changes)) = taken.recv().await {
                 tokio::time::sleep(written.pause()).await;
                 for change in changes {
                     if written.random.lock().random_bool(0.05) {
@@ -179,20 +179,20 @@ impl PlainWriter {
                 if written.broker.fails(0.02) {
                     return; // the sender goes: the writer has failed for good
                 }
-                acknowledge.send_replace(ticket);
+                acknowledge.send_replace(sequence);
             }
         });
-        Self { target, tickets: 0, batches, acknowledged }
+        Self { target, sequences: 0, batches, acknowledged }
     }
 }
 
 #[async_trait]
 impl SinkWriter for PlainWriter {
     async fn write(&mut self, batch: ChangeBatch) -> Result<u64> {
-        self.tickets += 1;
+        self.sequences += 1;
         let changes = self.target.changes_of(&batch);
-        self.batches.send((self.tickets, changes)).await.map_err(|_| Error::unavailable("the sink failed"))?;
-        Ok(self.tickets)
+        self.batches.send((self.sequences, changes)).await.map_err(|_| Error::unavailable("the sink failed"))?;
+        Ok(self.sequences)
     }
 
     fn acknowledged(&self) -> watch::Receiver<u64> {
@@ -200,8 +200,8 @@ impl SinkWriter for PlainWriter {
     }
 
     async fn flush(&mut self) -> Result<()> {
-        let tickets = self.tickets;
-        let done = self.acknowledged.wait_for(|ticket| *ticket >= tickets).await;
+        let sequences = self.sequences;
+        let done = self.acknowledged.wait_for(|sequence| *sequence >= sequences).await;
         done.map(drop).map_err(|_| Error::unavailable("the sink failed"))
     }
 }
@@ -341,7 +341,7 @@ impl SinkWriter for TransactionWriter {
     async fn write(&mut self, batch: ChangeBatch) -> Result<u64> {
         let changes = self.target.changes_of(&batch);
         self.buffered.extend(changes.into_iter().map(|change| (Arc::clone(&self.target), change)));
-        self.acknowledged.send_modify(|ticket| *ticket += 1);
+        self.acknowledged.send_modify(|sequence| *sequence += 1);
         Ok(*self.acknowledged.borrow())
     }
 

@@ -70,7 +70,7 @@ impl Planner<'_> {
         fragment.key = Some(key_columns.clone());
         fragment.distribution = Some(key_columns);
         fragment.aggregate =
-            Some(AggregatePath { node: fragment.nodes[0], projections: Vec::new(), has_look_ups: false });
+            Some(AggregatePath { node: fragment.nodes[0], projections: Vec::new(), has_lookups: false });
         fragment.batch_dependent = true;
         // Which groups are touched depends on the batches of what comes in.
         fragment.transient = transient || batch_dependent;
@@ -85,7 +85,7 @@ impl Planner<'_> {
 
     /// Computes the columns that an aggregate takes.
     fn project_inputs(&mut self, fragment: &mut Fragment, expressions: &[Expr]) -> Result<()> {
-        let extracted = self.extract_look_ups(fragment, expressions)?;
+        let extracted = self.extract_lookups(fragment, expressions)?;
         let mut fields = Vec::new();
         for (place, expression) in extracted.expressions.iter().enumerate() {
             let data_type = expression.get_type(&extracted.schema)?;

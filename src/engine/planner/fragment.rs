@@ -35,8 +35,8 @@ pub(super) struct AggregatePath {
     pub node: usize,
     /// Projections, bottom up.
     pub projections: Vec<usize>,
-    /// Whether look-ups append columns on the way.
-    pub has_look_ups: bool,
+    /// Whether lookups append columns on the way.
+    pub has_lookups: bool,
 }
 
 impl Fragment {

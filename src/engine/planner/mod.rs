@@ -4,7 +4,7 @@
 mod aggregates;
 mod columns;
 mod fragment;
-mod look_ups;
+mod lookups;
 mod shared_sources;
 mod sinks;
 mod sources;
@@ -89,7 +89,7 @@ pub async fn plan_job(inserts: &[PlannedInsert<'_>], settings: JobSettings) -> R
     assign_ids(&mut dataflow);
     columns::complete(&mut dataflow)?;
     if inserts.len() > 1 {
-        sources::refuse_own_look_ups(&dataflow)?;
+        sources::refuse_own_lookups(&dataflow)?;
     }
     Ok(dataflow)
 }
@@ -187,14 +187,14 @@ impl Planner<'_> {
         }
     }
 
-    /// Computes columns; calls of look-up functions among them go before.
+    /// Computes columns; calls of lookup functions among them go before.
     fn project(
         &mut self,
         fragment: &mut Fragment,
         expressions: &[Expr],
         schema: datafusion::common::DFSchema,
     ) -> Result<()> {
-        let extracted = self.extract_look_ups(fragment, expressions)?;
+        let extracted = self.extract_lookups(fragment, expressions)?;
         let stored = extracted
             .expressions
             .iter()
@@ -212,7 +212,7 @@ impl Planner<'_> {
     }
 
     fn filter(&mut self, fragment: &mut Fragment, predicate: &Expr) -> Result<()> {
-        let extracted = self.extract_look_ups(fragment, std::slice::from_ref(predicate))?;
+        let extracted = self.extract_lookups(fragment, std::slice::from_ref(predicate))?;
         for predicate in &extracted.expressions {
             let predicate = StoredExpression::new(predicate, &extracted.schema)?;
             let changelog = fragment.changelog;
@@ -252,14 +252,14 @@ fn refuse(plan: &LogicalPlan) -> Error {
             ("DISTINCT ON needs an order of rows", "Use GROUP BY with MIN, MAX, FIRST_VALUE or LAST_VALUE.")
         }
         LogicalPlan::Join(_) | LogicalPlan::Subquery(_) => {
-            ("joins keep state of a kind that jobs cannot yet", "Use a look-up function over a keyed table.")
+            ("joins keep state of a kind that jobs cannot yet", "Use a lookup function over a keyed table.")
         }
         LogicalPlan::Sort(_) | LogicalPlan::Limit(_) => {
             ("an endless query has no last row", "Remove it, or bound the source.")
         }
         _ => (
             "it is not supported in jobs yet",
-            "Use filter, projection, look-up functions, UNION ALL, GROUP BY and DISTINCT.",
+            "Use filter, projection, lookup functions, UNION ALL, GROUP BY and DISTINCT.",
         ),
     };
     Error::unsupported(format!("operator {name} cannot run in a job: {reason}")).hint(way_out)

@@ -13,8 +13,8 @@ use crate::connectors::table_provider::ConnectorTable;
 use crate::connectors::{Sink, SinkKind};
 use crate::engine::dataflow::{NodeKind, OperatorKind, SinkNode, UpsertMaterialize};
 use crate::engine::expression::StoredExpression;
-use crate::engine::operators::materialize::spec::MaterializeSpec;
 use crate::engine::operators::project::ProjectSpec;
+use crate::engine::operators::sink_materializer::spec::SinkMaterializerSpec;
 use crate::error::{Error, ErrorKind, Result};
 
 impl Planner<'_> {
@@ -79,7 +79,7 @@ impl Planner<'_> {
         let is_forced = materialize == UpsertMaterialize::Force;
         if let Some(path) = &path
             && !is_forced
-            && (!wants_version || !path.has_look_ups)
+            && (!wants_version || !path.has_lookups)
         {
             if let Some(spec) = self.aggregate_mut(path.node) {
                 spec.emits = Changelog::Upsert;
@@ -99,7 +99,7 @@ impl Planner<'_> {
         let is_append = fragment.changelog == Changelog::Append;
         let needs_rows = !is_append && (!is_sinks_key || is_forced) && materialize != UpsertMaterialize::None;
         if needs_rows || wants_version {
-            let kind = OperatorKind::Materialize(MaterializeSpec {
+            let kind = OperatorKind::SinkMaterializer(SinkMaterializerSpec {
                 key: key.to_vec(),
                 input: fragment.changelog,
                 version: wants_version,

@@ -24,7 +24,7 @@ impl Planner<'_> {
         let provider = ConnectorTable::of(&scan.source)
             .ok_or_else(|| Error::unsupported(format!("a job cannot read relation \"{}\"", scan.table_name)))?;
         let table = ConnectorTable::from_provider(provider.as_ref())
-            .ok_or_else(|| Error::internal("a connector table that is none"))?;
+            .ok_or_else(|| Error::internal("expected a connector table"))?;
         let declaration = table.declaration();
         let source = table.table().source.as_ref().ok_or_else(|| {
             Error::unsupported(format!(
@@ -32,7 +32,7 @@ impl Planner<'_> {
                 declaration.name,
                 declaration.connector().unwrap_or_default()
             ))
-            .hint("Read it through a look-up function, or run a bounded INSERT.")
+            .hint("Read it through a lookup function, or run a bounded INSERT.")
         })?;
         if scan.fetch.is_some() {
             return Err(Error::unsupported("operator Limit cannot run in a job: an endless query has no last row")
@@ -148,7 +148,7 @@ fn projected(full: &DFSchema, columns: &[usize]) -> Result<DFSchema> {
 
 /// One of several INSERTs of a job must not look up what another one writes: reading behind the job's own writes would wait for ever
 /// or see old rows.
-pub(super) fn refuse_own_look_ups(dataflow: &Dataflow) -> Result<()> {
+pub(super) fn refuse_own_lookups(dataflow: &Dataflow) -> Result<()> {
     for function in dataflow.lookups() {
         if let Some((_, sink)) = dataflow.sinks().find(|(_, sink)| sink.table == function.table) {
             return Err(Error::unsupported(format!(

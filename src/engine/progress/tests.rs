@@ -28,9 +28,9 @@ fn a_writer_that_has_not_opened_its_splits_holds_back_and_one_of_another_topic_d
 
 #[tokio::test]
 async fn waiting_ends_by_progress_and_by_the_writers_removal() {
-    let board = Arc::new(ProgressBoard::default());
-    let writer = board.register("writer", vec!["d/detail".to_owned()]);
-    let gate = ReadBehind::new(board.clone(), "reader", vec!["d/detail".to_owned()]);
+    let registry = Arc::new(ReadBehindRegistry::default());
+    let writer = registry.register("writer", vec!["d/detail".to_owned()]);
+    let gate = ReadBehind::new(registry.clone(), "reader", vec!["d/detail".to_owned()]);
 
     let waiting = tokio::spawn({
         let gate = gate.clone();
@@ -46,14 +46,14 @@ async fn waiting_ends_by_progress_and_by_the_writers_removal() {
         tokio::spawn(async move { gate.wait(&split("k/t/0"), &Position::Offset(4), &Waits::default()).await });
     tokio::task::yield_now().await;
     assert!(!waiting.is_finished());
-    board.remove("writer");
+    registry.remove("writer");
     waiting.await.unwrap().unwrap();
 }
 
 #[test]
 fn a_topic_that_is_awaited_is_waited_for_and_a_split_that_has_ended_is_not() {
-    let board = ProgressBoard::default();
-    let writer = board.register("writer", Vec::new());
+    let registry = ReadBehindRegistry::default();
+    let writer = registry.register("writer", Vec::new());
     writer.advance([]);
     assert_eq!(pass(&writer.now(), "k/t/0", 1), Pass::Yes, "it does not read the topic");
     writer.expect("k/t");
@@ -73,7 +73,7 @@ fn positions_of_another_kind_are_an_error_and_not_a_wait() {
     assert!(error.message().starts_with("k/t/0: offset 5 and place 1"), "{error}");
 }
 
-/// Writers that somebody else tells of, not a board here.
+/// Writers that somebody else tells of, not a registry here.
 #[derive(Debug)]
 struct Told {
     names: RwLock<Vec<&'static str>>,

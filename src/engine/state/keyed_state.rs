@@ -49,7 +49,7 @@ pub trait KeyedState: Send {
     /// The stored columns of keys, in the table with one row for each key. What stands there for keys that are not kept does not matter.
     ///
     /// # Errors
-    /// A defect of ours.
+    /// An internal error.
     fn columns(&self, _slots: &[u32]) -> Result<Vec<ArrayRef>> {
         Ok(Vec::new())
     }
@@ -68,15 +68,15 @@ pub trait KeyedState: Send {
     /// Adds what [`Self::columns`] stands for to rows of bytes, for [`Self::put_back`] of this run.
     ///
     /// # Errors
-    /// A defect of ours.
+    /// An internal error.
     fn copy(&self, _slots: &[u32], _rows: &mut [Vec<u8>]) -> Result<()> {
         Ok(())
     }
 
-    /// Takes what [`Self::copy`] added from the front of the rows; `None` if it is none of ours.
+    /// Takes what [`Self::copy`] added from the front of the rows; `None` if it was not written by this.
     ///
     /// # Errors
-    /// A defect of ours.
+    /// An internal error.
     fn put_back(&mut self, _slots: &[u32], _rows: &mut [&[u8]]) -> Result<Option<()>> {
         Ok(Some(()))
     }
@@ -92,7 +92,7 @@ pub trait RowStore: Send {
     /// What changed since the last call.
     ///
     /// # Errors
-    /// A defect of ours.
+    /// An internal error.
     fn take_changes(&mut self) -> Result<RowChanges>;
 
     /// Takes up stored rows of keys, sub-key columns first; `None` is a key that is not there, of which rows are deleted.
@@ -107,7 +107,7 @@ pub trait RowStore: Send {
     /// Drops the rows of a key, which are on disk now.
     fn vacate(&mut self, slot: u32);
 
-    /// Puts the rows of a key back; `None` if the bytes are none of ours.
+    /// Puts the rows of a key back; `None` if the bytes were not written by this.
     fn put_rows_back(&mut self, slot: u32, bytes: &[u8]) -> Option<()>;
 }
 

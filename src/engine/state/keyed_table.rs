@@ -64,7 +64,7 @@ impl<S: KeyedState> KeyedTable<S> {
     /// time of the last touch.
     ///
     /// # Errors
-    /// A key's type that cannot be compared; a defect of ours.
+    /// A key's type that cannot be compared; an internal error.
     pub fn new(layout: Layout, state: S, state_ttl_ms: Option<u64>, clock: Arc<dyn Clock>) -> Result<Self> {
         if state_ttl_ms.is_some() && layout.touched_at().is_none() {
             return Err(Error::internal(format!(
@@ -154,7 +154,7 @@ impl<S: KeyedState> KeyedTable<S> {
     /// Columns of the keys of slots.
     ///
     /// # Errors
-    /// A defect of ours.
+    /// An internal error.
     pub fn keys_of(&self, slots: &[u32]) -> Result<Vec<ArrayRef>> {
         self.codec.decode(slots.iter().map(|slot| self.keys.key(*slot)))
     }
@@ -228,7 +228,7 @@ impl<S: KeyedState> KeyedTable<S> {
         }
     }
 
-    /// Empties a key without a word to those behind.
+    /// Empties a key without telling the operators downstream.
     pub fn forget(&mut self, slot: u32) {
         self.state.reset(slot);
         let flags = &mut self.flags[slot as usize];
@@ -263,7 +263,7 @@ impl<S: KeyedState> KeyedTable<S> {
     /// What changed since the last snapshot. Keys of which nothing is left are told once, then their slots are free.
     ///
     /// # Errors
-    /// Keys wait for a flush, or another defect of ours; the disk takes no more, or cannot be read.
+    /// Keys wait for a flush, or another internal error; the disk takes no more, or cannot be read.
     pub fn snapshot(&mut self) -> Result<Vec<TableDelta>> {
         self.finish_restore();
         if !self.pending().is_empty() {

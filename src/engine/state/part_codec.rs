@@ -21,7 +21,7 @@ pub trait PartCodec: Send {
     /// The columns of parts, NULL where there is none.
     ///
     /// # Errors
-    /// A defect of ours.
+    /// An internal error.
     fn columns<'a>(&'a self, parts: impl Iterator<Item = Option<&'a Self::Part>>) -> Result<Vec<ArrayRef>>
     where
         Self::Part: 'a;
@@ -38,7 +38,7 @@ pub trait PartCodec: Send {
     /// Writes a part behind other bytes.
     fn put(part: &Self::Part, bytes: &mut Vec<u8>);
 
-    /// Takes what [`Self::put`] wrote; `None` if it is none of ours.
+    /// Takes what [`Self::put`] wrote; `None` if it was not written by this.
     fn take(bytes: &mut &[u8]) -> Option<Self::Part>;
 }
 

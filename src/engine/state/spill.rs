@@ -61,7 +61,7 @@ pub trait Spillable {
     /// Adds the state of keys to their rows, for [`Self::put_back`] of this run. Nothing changes.
     ///
     /// # Errors
-    /// A defect of ours.
+    /// An internal error.
     fn copy(&mut self, slots: &[u32], rows: &mut [Vec<u8>]) -> Result<()>;
 
     /// When the key was touched last, if it has a time to live.
@@ -73,7 +73,7 @@ pub trait Spillable {
     /// Takes keys in that are not in memory, and gives their slots.
     ///
     /// # Errors
-    /// The state is none of ours.
+    /// The state was not written by this operator.
     fn put_back(&mut self, keys: &[ColdKey<'_>]) -> Result<Vec<u32>>;
 }
 

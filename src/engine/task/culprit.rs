@@ -1,4 +1,4 @@
-//! Finds the record behind an error of a row: the batch that failed is halved, and what keeps nothing (filters, projections, look-ups,
+//! Finds the record behind an error of a row: the batch that failed is halved, and what keeps nothing (filters, projections, lookups,
 //! the sinks' checks) is asked again, until one row is left. Only for a job that ends because of it: nothing is passed on here.
 
 use std::collections::VecDeque;

@@ -6,8 +6,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use crate::connectors::{FailureTeller, Split, SplitReader};
+use crate::engine::ack_tracker::SourcePositions;
 use crate::engine::checkpoint::OperatorDelta;
-use crate::engine::ledger::SourcePositions;
 use crate::waits::Waits;
 
 /// What the coordinator tells a task.
@@ -80,19 +80,19 @@ pub(crate) struct BarrierReport {
     /// What changed of the operators' state.
     pub deltas: Vec<OperatorDelta>,
     /// One for each writer.
-    pub tickets: Vec<SinkTicket>,
+    pub sequences: Vec<SinkSequence>,
     /// How long the task did nothing but answer the barrier.
     pub stall: Duration,
 }
 
 /// How far one writer's writes of an epoch go.
-pub(crate) struct SinkTicket {
+pub(crate) struct SinkSequence {
     /// The table, for messages.
     pub table: String,
     /// The writer's acknowledgements.
     pub acknowledged: watch::Receiver<u64>,
-    /// The last ticket of the epoch.
-    pub ticket: u64,
+    /// The last sequence number of the epoch.
+    pub sequence: u64,
     /// Where it is said that they are waited for.
     pub waits: Waits,
     /// Tells why the writer acknowledges nothing more.

@@ -17,7 +17,7 @@ mod sinks;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use messages::{BarrierReport, Command, EndedSplits, Report, SinkTicket};
+pub(crate) use messages::{BarrierReport, Command, EndedSplits, Report, SinkSequence};
 pub(crate) use nodes::{Nodes, TaskNode, TaskOutput, Work};
 pub(crate) use row_time::RowTime;
 pub(crate) use run_loop::{TaskParts, run};

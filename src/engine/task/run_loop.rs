@@ -19,9 +19,9 @@ use super::sinks::failed;
 use crate::changelog::ChangeBatch;
 use crate::clock::Clock;
 use crate::connectors::{Position, Split};
+use crate::engine::ack_tracker::{AckTracker, SourcePositions};
 use crate::engine::checkpoint::OperatorDelta;
 use crate::engine::exchange::{Inputs, Message, Received};
-use crate::engine::ledger::{Ledger, SourcePositions};
 use crate::engine::metrics::JobMetrics;
 use crate::engine::progress::ReadBehind;
 use crate::engine::state::{MemoryBudget, StateSize};
@@ -55,7 +55,7 @@ pub(crate) struct TaskParts {
     /// Nothing is read while too much of the job's state waits for the next checkpoint.
     pub budget: MemoryBudget,
     /// Shows acknowledged positions, if the job is one task.
-    pub ledger: Option<Arc<Ledger>>,
+    pub ack_tracker: Option<Arc<AckTracker>>,
     /// The job's counters.
     pub metrics: Arc<JobMetrics>,
     /// Grows whenever something was read, so that an idle job writes no checkpoints.
@@ -192,12 +192,12 @@ impl Task {
                 match self.parts.commands.try_recv() {
                     Ok(command) => {
                         self.readers.carried = Some(turn);
-                        if !self.obey(command).await? {
+                        if !self.handle_command(command).await? {
                             return Ok(());
                         }
                     }
                     Err(mpsc::error::TryRecvError::Disconnected) => return Ok(()),
-                    Err(mpsc::error::TryRecvError::Empty) => self.take_turns(turn).await?,
+                    Err(mpsc::error::TryRecvError::Empty) => self.poll_readers(turn).await?,
                 }
                 continue;
             }
@@ -216,10 +216,10 @@ impl Task {
             };
             tokio::select! {
                 command = self.parts.commands.recv() => match command {
-                    Some(command) => if !self.obey(command).await? { return Ok(()) },
+                    Some(command) => if !self.handle_command(command).await? { return Ok(()) },
                     None => return Ok(()),
                 },
-                Some(turn) = self.readers.turns.next(), if reads => self.take_turns(turn).await?,
+                Some(turn) = self.readers.turns.next(), if reads => self.poll_readers(turn).await?,
                 () = budget.room(), if is_full => {}
                 received = self.parts.inputs.next() => self.take_received(received?).await?,
                 Some(place) = self.failures.next() => {
@@ -242,7 +242,7 @@ impl Task {
     }
 
     /// Does what the coordinator says; false at the end.
-    async fn obey(&mut self, command: Command) -> Result<bool> {
+    async fn handle_command(&mut self, command: Command) -> Result<bool> {
         match command {
             Command::Read { node, split, reader } => {
                 self.positions.insert((node, split.id.clone()), (split.clone(), reader.position()));
@@ -278,7 +278,7 @@ impl Task {
     }
 
     /// Takes what a reader has read, and what more of them have ready, and passes it on.
-    async fn take_turns(&mut self, turn: ReaderTurn) -> Result<()> {
+    async fn poll_readers(&mut self, turn: ReaderTurn) -> Result<()> {
         let Taken { ready, ended, failure } = self.readers.take(turn);
         for (place, (batches, positions)) in ready {
             let node = &self.parts.nodes.all[place];
@@ -415,14 +415,14 @@ impl Task {
             }
         }
         let positions = std::mem::take(&mut self.unnoted);
-        if let Some(ledger) = &self.parts.ledger
+        if let Some(ack_tracker) = &self.parts.ack_tracker
             && !positions.is_empty()
         {
-            let tickets = self.parts.nodes.all.iter().filter_map(|node| match &node.work {
-                Work::Sink(sink) => Some(sink.ticket),
+            let sequences = self.parts.nodes.all.iter().filter_map(|node| match &node.work {
+                Work::Sink(sink) => Some(sink.sequence),
                 _ => None,
             });
-            ledger.note(tickets.collect(), positions)?;
+            ack_tracker.note(sequences.collect(), positions)?;
         }
         Ok(())
     }
@@ -433,7 +433,7 @@ impl Task {
         let begun = Instant::now();
         self.flush().await?;
         let mut deltas = Vec::new();
-        let mut tickets = Vec::new();
+        let mut sequences = Vec::new();
         for node in &mut self.parts.nodes.all {
             match &mut node.work {
                 Work::Source(_) => {}
@@ -453,7 +453,7 @@ impl Task {
         let stall = begun.elapsed();
         for node in &mut self.parts.nodes.all {
             if let Work::Sink(sink) = &mut node.work {
-                tickets.push(sink.barrier(epoch, &node.metrics).await?);
+                sequences.push(sink.barrier(epoch, &node.metrics).await?);
             }
         }
         if !self.has_said_end {
@@ -474,7 +474,7 @@ impl Task {
         self.parts.inputs.resume();
         self.epoch = None;
         self.show_state_sizes();
-        self.report(Report::Barrier(BarrierReport { epoch, positions, ended, deltas, tickets, stall })).await
+        self.report(Report::Barrier(BarrierReport { epoch, positions, ended, deltas, sequences, stall })).await
     }
 
     /// Brings the nodes' counters of state up to date.

@@ -8,7 +8,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
-use super::messages::SinkTicket;
+use super::messages::SinkSequence;
 use crate::changelog::ChangeBatch;
 use crate::connectors::{BadRows, SinkConstraints, SinkWriter, short_table_name};
 use crate::engine::deferred::Deferred;
@@ -29,15 +29,15 @@ pub(crate) struct TaskSink {
     pub schema: SchemaRef,
     /// What they must hold.
     pub constraints: SinkConstraints,
-    /// The last ticket.
-    pub ticket: u64,
+    /// The last sequence number.
+    pub sequence: u64,
 }
 
 impl TaskSink {
     async fn write(&mut self, batch: ChangeBatch, metrics: &NodeMetrics) -> Result<()> {
         let table = short_table_name(&self.table);
         let reason = || format!("table \"{table}\" to take rows");
-        self.ticket = metrics.connector.waits.during(reason, self.writer.write(batch)).await?;
+        self.sequence = metrics.connector.waits.during(reason, self.writer.write(batch)).await?;
         Ok(())
     }
 
@@ -47,13 +47,13 @@ impl TaskSink {
         Ok(batch.with_rows(rows))
     }
     /// Lets the writer end the epoch; gives how far its writes of it go.
-    pub async fn barrier(&mut self, epoch: u64, metrics: &NodeMetrics) -> Result<SinkTicket> {
+    pub async fn barrier(&mut self, epoch: u64, metrics: &NodeMetrics) -> Result<SinkSequence> {
         let (waits, table) = (&metrics.connector.waits, short_table_name(&self.table));
         waits.during(|| format!("table \"{table}\" to end its epoch"), self.writer.barrier(epoch)).await?;
-        Ok(SinkTicket {
+        Ok(SinkSequence {
             table: self.table.clone(),
             acknowledged: self.writer.acknowledged(),
-            ticket: self.ticket,
+            sequence: self.sequence,
             waits: waits.clone(),
             failure: self.writer.failure_teller(),
             in_transaction: self.in_transaction,

@@ -17,7 +17,7 @@ use crate::connectors::{BadRows, Position, RowOffsets, SourceBatch, Split, Split
 use crate::engine::exchange::{self, Entry, Inputs, Message};
 use crate::engine::metrics::JobMetrics;
 use crate::engine::operators::{Emitted, Operator, TimerClock};
-use crate::engine::progress::{ProgressBoard, ReadBehind};
+use crate::engine::progress::{ReadBehind, ReadBehindRegistry};
 use crate::engine::state::MemoryBudget;
 use crate::engine::watermark::{EventTime, Watermark};
 use crate::error::Result;
@@ -175,9 +175,9 @@ fn started(reads: bool) -> Running {
         reads,
         hold_back_max: None,
         feeds_state: false,
-        read_behind: ReadBehind::new(Arc::<ProgressBoard>::default(), "alarms", Vec::new()),
+        read_behind: ReadBehind::new(Arc::<ReadBehindRegistry>::default(), "alarms", Vec::new()),
         budget: MemoryBudget::default(),
-        ledger: None,
+        ack_tracker: None,
         metrics: Arc::clone(&metrics),
         activity: Arc::<AtomicU64>::default(),
         ended: Arc::default(),

@@ -1,5 +1,5 @@
 //! Entries of DataFusion's own functions, for those that statements may call: what they take and do, in words of SQL. What it has beside
-//! them stands in [`LEFT_OUT`]. A function of ours with the same name has its entry beside it, and none here.
+//! them stands in [`LEFT_OUT`]. A function of our own with the same name has its entry beside it, and none here.
 
 mod arrays;
 mod maps;

@@ -1,6 +1,6 @@
 //! A cursor over the tokens of a statement.
 //!
-//! Statements of ours are read token by token (see `statements`), queries are handed to sqlparser. Positions are characters from 1
+//! Our own statements are read token by token (see `statements`), queries are handed to sqlparser. Positions are characters from 1
 //! within the statement. Hints (`/*+ … */`) are taken out of the token stream and kept by the place of the word before them:
 //! sqlparser would drop them as comments.
 
@@ -40,7 +40,7 @@ impl<'a> Cursor<'a> {
     /// Tokenizes a statement.
     ///
     /// # Errors
-    /// A text that has no tokens, a hint that is refused, a construct that is not there yet.
+    /// A text that has no tokens, a hint that is refused, a construct that is not implemented.
     pub fn new(text: &'a str) -> Result<Self> {
         // Names with it are those that the server itself writes into trees.
         if text.contains('\0') {

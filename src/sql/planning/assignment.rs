@@ -42,7 +42,7 @@ fn is_untyped(plan: &LogicalPlan, at: usize) -> bool {
     match plan {
         LogicalPlan::Projection(projection) => match projection.expr.get(at).map(unalias) {
             Some(Expr::Literal(..) | Expr::Placeholder(_)) => true,
-            // A part of a text is what its column takes it for: scripts cut what look-up functions give into numbers.
+            // A part of a text is what its column takes it for: scripts cut what lookup functions give into numbers.
             Some(Expr::ScalarFunction(call)) => call.func.name() == "split_index",
             Some(Expr::Column(column)) => match projection.input.schema().maybe_index_of_column(column) {
                 Some(at) => is_untyped(&projection.input, at),

@@ -58,7 +58,7 @@ fn of_double(expr: &mut Expr) -> Result<()> {
     let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else { return Ok(()) };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let length = |digits: &str| i64::try_from(digits.len()).unwrap_or(i64::MAX);
-    // An exponent that is no number is one that is too long.
+    // an exponent that is not a number is one that is too long.
     let exponent = exponent.parse::<i64>().unwrap_or(i64::MAX / 2);
     let before = length(whole.trim_start_matches('0')).saturating_add(exponent);
     let behind = length(fraction).saturating_sub(exponent);

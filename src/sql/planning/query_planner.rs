@@ -15,10 +15,10 @@ use crate::engine::{lookup, plan};
 
 /// DataFusion's physical planner behind [`lookup::for_query`].
 #[derive(Debug)]
-pub struct LookUpQueryPlanner;
+pub struct LookupQueryPlanner;
 
 #[async_trait]
-impl QueryPlanner for LookUpQueryPlanner {
+impl QueryPlanner for LookupQueryPlanner {
     async fn create_physical_plan(
         &self,
         logical_plan: &LogicalPlan,

@@ -1,4 +1,4 @@
-//! What the server brings along of `sql/`: the look-up functions, found where the user has declared none of their name, and the
+//! What the server brings along of `sql/`: the lookup functions, found where the user has declared none of their name, and the
 //! declarations of the tables that they read or that the feature job fills. Functions are taken as they are; a declaration is only ever
 //! shown in a hint, or carried out for a DynamoDB table that is there already.
 

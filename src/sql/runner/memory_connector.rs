@@ -1,4 +1,4 @@
-//! A connector of the tests: rows in memory by table name, readable and writable. A look-up finds nothing.
+//! A connector of the tests: rows in memory by table name, readable and writable. A lookup finds nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -94,7 +94,7 @@ impl Sink for MemoryTable {
 
     async fn open(&self, _context: SinkContext) -> Result<Box<dyn SinkWriter>> {
         let (sender, receiver) = watch::channel(0);
-        Ok(Box::new(Writer { rows: self.rows.clone(), name: self.name.clone(), sender, receiver, tickets: 0 }))
+        Ok(Box::new(Writer { rows: self.rows.clone(), name: self.name.clone(), sender, receiver, sequences: 0 }))
     }
 
     fn resource(&self) -> String {
@@ -107,16 +107,16 @@ struct Writer {
     name: String,
     sender: watch::Sender<u64>,
     receiver: watch::Receiver<u64>,
-    tickets: u64,
+    sequences: u64,
 }
 
 #[async_trait]
 impl SinkWriter for Writer {
     async fn write(&mut self, batch: ChangeBatch) -> Result<u64> {
         self.rows.lock().entry(self.name.clone()).or_default().push(batch.rows().clone());
-        self.tickets += 1;
-        self.sender.send_replace(self.tickets);
-        Ok(self.tickets)
+        self.sequences += 1;
+        self.sender.send_replace(self.sequences);
+        Ok(self.sequences)
     }
 
     fn acknowledged(&self) -> watch::Receiver<u64> {

@@ -854,15 +854,15 @@ async fn an_insert_that_looks_up_what_its_block_writes_is_a_job_of_its_own() {
     let function =
         "CREATE FUNCTION named(i INT) RETURNS STRING LANGUAGE SQL AS 'SELECT MAX(name) FROM sums WHERE id = i'";
     assert_eq!(h.run(function).await, ["CREATE FUNCTION"]);
-    let [fill, look_up] =
+    let [fill, lookup] =
         ["INSERT INTO sums SELECT * FROM source", "INSERT INTO target SELECT id, named(id) FROM source"];
-    let refused = h.run(&format!("EXECUTE STATEMENT SET BEGIN {fill}; {look_up}; END")).await;
+    let refused = h.run(&format!("EXECUTE STATEMENT SET BEGIN {fill}; {lookup}; END")).await;
     assert!(
         refused[0].starts_with("0A000: function \"named\" looks up table \"streamgate.public.sums\""),
         "{refused:?}"
     );
     h.run("BEGIN").await;
-    for insert in [look_up, fill, "INSERT INTO target SELECT * FROM source"] {
+    for insert in [lookup, fill, "INSERT INTO target SELECT * FROM source"] {
         h.run(insert).await;
     }
     assert_eq!(h.run("COMMIT").await, ["COMMIT"]);

@@ -111,9 +111,9 @@ impl Session {
             settings.set_initial(name, value)?;
         }
         settings.set_fixed("session_authorization", &options.user);
-        let back_ends = server.connectors.defaults();
-        settings.set_fixed("kafka.bootstrap_servers", back_ends.kafka_bootstrap_servers.as_deref().unwrap_or_default());
-        settings.set_fixed("aws.endpoint", back_ends.dynamodb_endpoint.as_deref().unwrap_or_default());
+        let backends = server.connectors.defaults();
+        settings.set_fixed("kafka.bootstrap_servers", backends.kafka_bootstrap_servers.as_deref().unwrap_or_default());
+        settings.set_fixed("aws.endpoint", backends.dynamodb_endpoint.as_deref().unwrap_or_default());
         for (name, value) in &options.settings {
             settings.set_initial(name, value)?;
         }

@@ -31,7 +31,7 @@ struct ColumnFormat {
     name: String,
     pg_type: PgType,
     binary: bool,
-    /// A name that the catalogue puts on the type and that changes how it is printed.
+    /// A name that the system catalog puts on the type and that changes how it is printed.
     special: Special,
 }
 

@@ -183,7 +183,7 @@ impl Column {
         out.put_u32(element_oid);
         for dimension in dimensions {
             out.put_i32(dimension);
-            // The vectors of the catalogue are the only arrays that count from 0.
+            // The vectors of the system catalog are the only arrays that count from 0.
             out.put_i32(i32::from(!matches!(oid, 22 | 30)));
         }
         for row in rows {

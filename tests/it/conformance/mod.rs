@@ -1,4 +1,4 @@
-//! What streamgate relies on in Kafka and DynamoDB, asked of whichever back ends the run has: embedded and real ones must answer alike.
+//! What streamgate relies on in Kafka and DynamoDB, asked of whichever backends the run has: embedded and real ones must answer alike.
 
 pub mod dynamodb;
 pub mod kafka;

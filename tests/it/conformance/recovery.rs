@@ -1,4 +1,4 @@
-//! What only embedded back ends can be asked in a test: what is left after a restart and after kill -9.
+//! What only embedded backends can be asked in a test: what is left after a restart and after kill -9.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::{BufRead, BufReader, Read, Write};

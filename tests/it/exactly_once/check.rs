@@ -134,7 +134,7 @@ impl Scenario {
 
     /// What a committed read sees of a job's topic: keys and values; nothing when the broker does not answer.
     async fn records(&self, job: Job) -> Option<Vec<Record>> {
-        let mut config = self.back_ends.kafka();
+        let mut config = self.backends.kafka();
         config.set("group.id", unique("check")).set("isolation.level", COMMITTED).set("enable.partition.eof", "true");
         config.set("enable.auto.commit", "false").set("fetch.wait.max.ms", "10");
         let topic = self.names.topic(job);

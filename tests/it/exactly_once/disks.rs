@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use super::workload::{Job, Scenario, Ways};
 use crate::backends::PATIENCE;
-use crate::server::{BackEndsOfProcess, until};
+use crate::server::{BackendsOfProcess, until};
 
 const JOBS: [Job; 3] = [Job::Filtered, Job::PerUser, Job::Monthly];
 
 async fn start(seed: u64) -> Scenario {
-    Scenario::start(BackEndsOfProcess::shared(), Ways::default(), &JOBS, seed).await
+    Scenario::start(BackendsOfProcess::shared(), Ways::default(), &JOBS, seed).await
 }
 
 impl Scenario {
@@ -43,7 +43,7 @@ impl Scenario {
         let files = fs::read_dir(manifests[0].parent().unwrap()).unwrap().flatten().map(|entry| entry.path());
         let mut files: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|end| end == "state")).collect();
         files.sort();
-        // Of several with its number the last one may be a fold; either is named by both.
+        // Of several with its number the last one may be a compaction; either is named by both.
         let of_it = files.iter().rfind(|path| path.file_stem().unwrap().to_str().unwrap().starts_with(&before));
         flip_a_bit(of_it.unwrap_or_else(|| panic!("no file of {before} in {files:?}")));
     }
@@ -167,7 +167,7 @@ async fn damaged_checkpoints_are_computed_again_or_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn items_of_lost_epochs_do_not_stay_where_writes_wait_for_their_epoch() {
-    let mut scenario = Scenario::start(BackEndsOfProcess::shared(), Ways::default(), &[Job::Spread], 33).await;
+    let mut scenario = Scenario::start(BackendsOfProcess::shared(), Ways::default(), &[Job::Spread], 33).await;
     let id = scenario.ids().await.remove(0);
     for round in 0..3 {
         // Killed in the midst of it: at an orderly end the last checkpoints add nothing.

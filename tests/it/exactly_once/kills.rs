@@ -8,14 +8,14 @@ use rand::Rng;
 
 use super::long;
 use super::workload::{ALL, Job, Scenario, Ways};
-use crate::server::BackEndsOfProcess;
+use crate::server::BackendsOfProcess;
 
 /// The points of the protocol in the order in which an epoch passes them. K7, a decision whose answer is lost, is made by a proxy.
 const POINTS: [&str; 9] = ["K0", "K1", "K2", "K3", "K4", "K5", "K6", "K8", "K9"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn jobs_give_what_their_queries_say() {
-    let mut scenario = Scenario::start(BackEndsOfProcess::take().await, Ways::default(), &ALL, 1).await;
+    let mut scenario = Scenario::start(BackendsOfProcess::take().await, Ways::default(), &ALL, 1).await;
     scenario.write_for(Duration::from_secs(2)).await;
     scenario.expect_equal("without any fault").await;
 }
@@ -24,7 +24,7 @@ async fn jobs_give_what_their_queries_say() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_at_any_point_loses_nothing_and_doubles_nothing() {
     for seed in 0..long().unwrap_or(1) {
-        let mut scenario = Scenario::start(BackEndsOfProcess::shared(), Ways::default(), &ALL, 100 + seed).await;
+        let mut scenario = Scenario::start(BackendsOfProcess::shared(), Ways::default(), &ALL, 100 + seed).await;
         // Or killed in the first epochs of all.
         if seed % 2 == 0 {
             scenario.write_for(Duration::from_millis(500)).await;
@@ -58,7 +58,7 @@ async fn kills_at_random_lose_nothing_and_double_nothing() {
         None => (4, Duration::MAX),
     };
     let begun = Instant::now();
-    let mut scenario = Scenario::start(BackEndsOfProcess::take().await, Ways::default(), &ALL, 11).await;
+    let mut scenario = Scenario::start(BackendsOfProcess::take().await, Ways::default(), &ALL, 11).await;
     let mut killed = 0;
     while killed < kills && begun.elapsed() < time {
         let pause = Duration::from_millis(scenario.rng.random_range(500..2000));
@@ -76,9 +76,9 @@ async fn kills_at_random_lose_nothing_and_double_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn items_with_versions_never_step_back() {
-    let back_ends = BackEndsOfProcess::shared();
-    let dynamodb = back_ends.dynamodb();
-    let mut scenario = Scenario::start(back_ends, Ways::default(), &[Job::Versioned], 12).await;
+    let backends = BackendsOfProcess::shared();
+    let dynamodb = backends.dynamodb();
+    let mut scenario = Scenario::start(backends, Ways::default(), &[Job::Versioned], 12).await;
     let table = scenario.names.topic(Job::Versioned);
     let watching: tokio::task::JoinHandle<()> = tokio::spawn(async move {
         let mut seen: HashMap<String, u64> = HashMap::new();

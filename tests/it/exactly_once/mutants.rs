@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::workload::{CHECKPOINT_INTERVAL, Job, Scenario, Ways};
 use crate::backends::PATIENCE;
 use crate::faults::dynamodb_proxy::{DynamoDbProxy, Faults};
-use crate::server::{BackEndsOfProcess, JOB_PATIENCE, until};
+use crate::server::{BackendsOfProcess, JOB_PATIENCE, until};
 
 /// How long a result may take after the job says that it has done everything.
 const SETTLING: Duration = Duration::from_secs(3);
@@ -24,7 +24,7 @@ async fn expect_wrong(scenario: &Scenario, mutant: &str) {
 }
 
 async fn start(job: Job) -> Scenario {
-    Scenario::start(BackEndsOfProcess::shared(), Ways::default(), &[job], 5).await
+    Scenario::start(BackendsOfProcess::shared(), Ways::default(), &[job], 5).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -55,10 +55,10 @@ async fn an_old_checkpoint_counts_wrongly() {
 
 /// A job into DynamoDB through a proxy.
 async fn through_a_proxy() -> (Scenario, DynamoDbProxy) {
-    let back_ends = BackEndsOfProcess::shared();
-    let proxy = DynamoDbProxy::start(&back_ends.dynamodb_endpoint, 3).await;
+    let backends = BackendsOfProcess::shared();
+    let proxy = DynamoDbProxy::start(&backends.dynamodb_endpoint, 3).await;
     let ways = Ways { dynamodb_endpoint: Some(proxy.endpoint()), ..Ways::default() };
-    (Scenario::start(back_ends, ways, &[Job::Monthly], 6).await, proxy)
+    (Scenario::start(backends, ways, &[Job::Monthly], 6).await, proxy)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

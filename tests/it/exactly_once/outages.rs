@@ -1,4 +1,4 @@
-//! Back ends that are away, slow, or answer wrongly, and a process that stands still: the jobs go on by themselves, and are right.
+//! Backends that are away, slow, or answer wrongly, and a process that stands still: the jobs go on by themselves, and are right.
 
 use std::time::{Duration, Instant};
 
@@ -6,18 +6,18 @@ use super::long;
 use super::workload::{Job, Scenario, Ways};
 use crate::faults::dynamodb_proxy::{DynamoDbProxy, Faults};
 use crate::faults::kafka_proxy::{END_TXN, KafkaProxy};
-use crate::server::BackEndsOfProcess;
+use crate::server::BackendsOfProcess;
 
 /// Jobs that reach Kafka through a proxy.
 async fn through_a_kafka_proxy(options: &str, jobs: &[Job], seed: u64) -> (Scenario, KafkaProxy) {
-    let back_ends = BackEndsOfProcess::shared();
-    let proxy = KafkaProxy::start(&back_ends.bootstrap_servers).await;
+    let backends = BackendsOfProcess::shared();
+    let proxy = KafkaProxy::start(&backends.bootstrap_servers).await;
     let ways = Ways {
         kafka_servers: Some(proxy.bootstrap_servers()),
         kafka_options: format!(", 'properties.reconnect.backoff.max.ms' = '200'{options}"),
         ..Ways::default()
     };
-    (Scenario::start(back_ends, ways, jobs, seed).await, proxy)
+    (Scenario::start(backends, ways, jobs, seed).await, proxy)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -78,7 +78,7 @@ async fn a_process_that_stands_still_for_longer_than_its_transaction_repeats_the
     let options = ", 'properties.transaction.timeout.ms' = '2000'";
     let ways = Ways { kafka_options: options.to_owned(), ..Ways::default() };
     let jobs = [Job::Filtered, Job::PerUser, Job::Monthly];
-    let mut scenario = Scenario::start(BackEndsOfProcess::shared(), ways, &jobs, 44).await;
+    let mut scenario = Scenario::start(BackendsOfProcess::shared(), ways, &jobs, 44).await;
     for _ in 0..long().unwrap_or(1) {
         scenario.write_for(Duration::from_millis(700)).await;
         scenario.server().signal("-STOP");
@@ -90,10 +90,10 @@ async fn a_process_that_stands_still_for_longer_than_its_transaction_repeats_the
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dynamodb_that_answers_wrongly_gets_every_write() {
-    let back_ends = BackEndsOfProcess::shared();
-    let proxy = DynamoDbProxy::start(&back_ends.dynamodb_endpoint, 45).await;
+    let backends = BackendsOfProcess::shared();
+    let proxy = DynamoDbProxy::start(&backends.dynamodb_endpoint, 45).await;
     let ways = Ways { dynamodb_endpoint: Some(proxy.endpoint()), ..Ways::default() };
-    let mut scenario = Scenario::start(back_ends, ways, &[Job::Monthly, Job::Spread], 45).await;
+    let mut scenario = Scenario::start(backends, ways, &[Job::Monthly, Job::Spread], 45).await;
     let time = Duration::from_secs(if long().is_some() { 30 } else { 1 });
     for (what, faults) in [
         ("throttled", Faults { throttled: 700, ..Faults::default() }),

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::backends::unique;
 use crate::conformance::kafka::create_topic;
-use crate::server::{BackEndsOfProcess, JOB_PATIENCE, ServerProcess};
+use crate::server::{BackendsOfProcess, JOB_PATIENCE, ServerProcess};
 
 const PARTITIONS: i32 = 4;
 const USERS: u32 = 60;
@@ -209,7 +209,7 @@ impl Names {
     }
 }
 
-/// How a scenario reaches its back ends; `Default`: directly.
+/// How a scenario reaches its backends; `Default`: directly.
 #[derive(Default)]
 pub struct Ways {
     /// A proxy before Kafka.
@@ -222,7 +222,7 @@ pub struct Ways {
 
 /// A server with jobs, and the orders that were written so far.
 pub struct Scenario {
-    pub back_ends: BackEndsOfProcess,
+    pub backends: BackendsOfProcess,
     pub names: Names,
     pub jobs: Vec<Job>,
     pub orders: Vec<Order>,
@@ -234,12 +234,12 @@ pub struct Scenario {
 
 impl Scenario {
     /// Starts a server, and the jobs on it.
-    pub async fn start(back_ends: BackEndsOfProcess, ways: Ways, jobs: &[Job], seed: u64) -> Self {
+    pub async fn start(backends: BackendsOfProcess, ways: Ways, jobs: &[Job], seed: u64) -> Self {
         let folder = TempDir::new().unwrap();
-        let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+        let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
         let suffix = unique("once");
         let source = format!("orders-{suffix}");
-        create_topic(&back_ends.kafka(), &source, PARTITIONS).await;
+        create_topic(&backends.kafka(), &source, PARTITIONS).await;
         let endpoint = match ways.dynamodb_endpoint {
             Some(endpoint) => format!(
                 ", 'aws.region' = 'us-east-1', 'aws.endpoint' = '{endpoint}', 'aws.credentials.provider' = 'BASIC', \
@@ -254,12 +254,12 @@ impl Scenario {
             dynamodb_options: endpoint,
             suffix,
         };
-        let mut kafka = back_ends.kafka();
+        let mut kafka = backends.kafka();
         kafka.set("enable.idempotence", "true").set("message.timeout.ms", "300000");
         kafka.set("reconnect.backoff.max.ms", "200").set("linger.ms", "2");
         let scenario = Self {
             producer: Arc::new(kafka.create().unwrap()),
-            back_ends,
+            backends,
             names,
             jobs: jobs.to_vec(),
             orders: Vec::new(),
@@ -278,7 +278,7 @@ impl Scenario {
         let mut statements = vec![source, format!("SET 'execution.checkpointing.interval' = '{interval} ms'")];
         for job in jobs {
             if job.writes_kafka() {
-                create_topic(&scenario.back_ends.kafka(), &scenario.names.topic(*job), 2).await;
+                create_topic(&scenario.backends.kafka(), &scenario.names.topic(*job), 2).await;
             }
             statements.extend(job.statements(&scenario.names));
         }
@@ -356,7 +356,7 @@ impl Scenario {
     /// Starts a server on the same data, with these faults, and does not wait for it.
     pub fn start_again(&mut self, faults: &[(&str, String)]) -> &mut ServerProcess {
         self.kill();
-        self.server.insert(ServerProcess::spawn(&self.back_ends, &self.folder.path().join("data"), faults))
+        self.server.insert(ServerProcess::spawn(&self.backends, &self.folder.path().join("data"), faults))
     }
 
     /// Starts a server on the same data, and waits until it answers.

@@ -8,7 +8,7 @@ use crate::faults::kafka_proxy::KafkaProxy;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_whose_broker_is_away_says_so_and_goes_on() {
     let bench = Bench::start(1).await;
-    let proxy = KafkaProxy::start(&bench.back_ends.bootstrap_servers).await;
+    let proxy = KafkaProxy::start(&bench.backends.bootstrap_servers).await;
     let servers = proxy.bootstrap_servers();
     bench
         .declare(&format!(
@@ -35,9 +35,9 @@ async fn a_job_whose_broker_is_away_says_so_and_goes_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_whose_sink_has_no_broker_says_so_and_goes_on() {
     let bench = Bench::start(1).await;
-    let proxy = KafkaProxy::start(&bench.back_ends.bootstrap_servers).await;
+    let proxy = KafkaProxy::start(&bench.backends.bootstrap_servers).await;
     let (servers, out) = (proxy.bootstrap_servers(), unique("out"));
-    create_topic(&bench.back_ends.kafka(), &out, 1).await;
+    create_topic(&bench.backends.kafka(), &out, 1).await;
     bench.declare("").await;
     bench
         .server()

@@ -12,7 +12,7 @@ const INTERVALS: [&str; 2] = ["1 h", "20 ms"];
 async fn a_dynamodb_table_that_is_deleted_under_a_job_is_what_it_tells() {
     let bench = Bench::start(1).await;
     bench.declare("").await;
-    let dynamodb = bench.back_ends.dynamodb();
+    let dynamodb = bench.backends.dynamodb();
     for (round, interval) in INTERVALS.iter().enumerate() {
         let table = unique("deleted");
         bench
@@ -43,7 +43,7 @@ async fn a_topic_that_refuses_a_record_is_what_a_job_tells() {
     for (round, interval) in INTERVALS.iter().enumerate() {
         let out = unique("out");
         let small = NewTopic::new(&out, 1, TopicReplication::Fixed(1)).set("max.message.bytes", "1000");
-        admin(&bench.back_ends.kafka()).create_topics([&small], &options()).await.unwrap().remove(0).unwrap();
+        admin(&bench.backends.kafka()).create_topics([&small], &options()).await.unwrap().remove(0).unwrap();
         bench
             .server()
             .execute(&format!(

@@ -37,7 +37,7 @@ async fn lag_is_what_waits_in_every_state_of_a_job() {
 async fn lag_of_a_slow_job_is_all_that_it_has_not_read() {
     const RECORDS: i64 = 60_000;
     let bench = Bench::start(1).await;
-    let proxy = DynamoDbProxy::start(&bench.back_ends.dynamodb_endpoint, 1).await;
+    let proxy = DynamoDbProxy::start(&bench.backends.dynamodb_endpoint, 1).await;
     let (endpoint, table) = (proxy.endpoint(), unique("slow"));
     bench.declare("").await;
     bench
@@ -64,7 +64,7 @@ async fn lag_of_a_slow_job_is_all_that_it_has_not_read() {
 
 /// What a group has committed of partition 0.
 fn committed(bench: &Bench, group: &str) -> Option<i64> {
-    let mut config = bench.back_ends.kafka();
+    let mut config = bench.backends.kafka();
     let consumer: BaseConsumer = config.set("group.id", group).create().unwrap();
     let mut list = TopicPartitionList::new();
     list.add_partition(&bench.topic, 0);

@@ -18,11 +18,11 @@ use tempfile::TempDir;
 
 use crate::backends::unique;
 use crate::conformance::kafka::{admin, create_topic, eventually, options};
-use crate::server::{BackEndsOfProcess, JOB_PATIENCE, ServerProcess, until};
+use crate::server::{BackendsOfProcess, JOB_PATIENCE, ServerProcess, until};
 
-/// A server over the back ends that all tests share, and a topic of its own.
+/// A server over the backends that all tests share, and a topic of its own.
 struct Bench {
-    back_ends: BackEndsOfProcess,
+    backends: BackendsOfProcess,
     folder: TempDir,
     server: Option<ServerProcess>,
     topic: String,
@@ -30,12 +30,12 @@ struct Bench {
 
 impl Bench {
     async fn start(partitions: i32) -> Self {
-        let back_ends = BackEndsOfProcess::shared();
+        let backends = BackendsOfProcess::shared();
         let folder = TempDir::new().unwrap();
         let topic = unique("jobs");
-        create_topic(&back_ends.kafka(), &topic, partitions).await;
-        let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
-        Self { back_ends, folder, server: Some(server), topic }
+        create_topic(&backends.kafka(), &topic, partitions).await;
+        let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
+        Self { backends, folder, server: Some(server), topic }
     }
 
     fn server(&self) -> &ServerProcess {
@@ -49,13 +49,13 @@ impl Bench {
     /// SIGKILL and a new start.
     async fn restart(&mut self) {
         self.server.take().unwrap().kill();
-        self.server = Some(ServerProcess::start(&self.back_ends, &self.data_dir()).await);
+        self.server = Some(ServerProcess::start(&self.backends, &self.data_dir()).await);
     }
 
     /// SIGKILL and a new start with faults.
     async fn restart_with(&mut self, faults: &[(&str, String)]) {
         self.server.take().unwrap().kill();
-        let mut server = ServerProcess::spawn(&self.back_ends, &self.data_dir(), faults);
+        let mut server = ServerProcess::spawn(&self.backends, &self.data_dir(), faults);
         assert!(server.until_it_answers().await.is_none(), "{}", server.log());
         self.server = Some(server);
     }
@@ -63,7 +63,7 @@ impl Bench {
     /// SIGTERM, which leaves a last checkpoint, and a new start.
     async fn restart_in_order(&mut self) {
         assert!(self.server.take().unwrap().terminate().success());
-        self.server = Some(ServerProcess::start(&self.back_ends, &self.data_dir()).await);
+        self.server = Some(ServerProcess::start(&self.backends, &self.data_dir()).await);
     }
 
     /// A table over the topic, and one that takes its rows; `options` are the first one's.
@@ -90,7 +90,7 @@ impl Bench {
 
     fn produce_texts(&self, records: &[String]) {
         // Each record once, also when an answer is late on a busy machine and the request is sent again.
-        let mut config = self.back_ends.kafka();
+        let mut config = self.backends.kafka();
         let producer: ThreadedProducer<DefaultProducerContext> =
             config.set("enable.idempotence", "true").create().unwrap();
         for record in records {
@@ -101,14 +101,14 @@ impl Bench {
     }
 
     async fn delete_topic(&self) {
-        let results = admin(&self.back_ends.kafka()).delete_topics(&[&self.topic], &options()).await.unwrap();
+        let results = admin(&self.backends.kafka()).delete_topics(&[&self.topic], &options()).await.unwrap();
         assert_eq!(results, [Ok(self.topic.clone())]);
     }
 
     /// Deletes the topic and makes another one of its name.
     async fn make_topic_anew(&self, partitions: i32) {
         self.delete_topic().await;
-        let config = self.back_ends.kafka();
+        let config = self.backends.kafka();
         let topic = rdkafka::admin::NewTopic::new(&self.topic, partitions, rdkafka::admin::TopicReplication::Fixed(1));
         // Kafka may take a moment until the name is free.
         let made = async || admin(&config).create_topics([&topic], &options()).await.unwrap().remove(0).is_ok();

@@ -29,9 +29,9 @@ async fn until_rows(server: &ServerProcess, rows: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_stood_still_does_not_take_the_transactions_back() {
     let bench = Bench::start(1).await;
-    let proxy = KafkaProxy::start(&bench.back_ends.bootstrap_servers).await;
+    let proxy = KafkaProxy::start(&bench.backends.bootstrap_servers).await;
     let (servers, out) = (proxy.bootstrap_servers(), unique("out"));
-    create_topic(&bench.back_ends.kafka(), &out, 1).await;
+    create_topic(&bench.backends.kafka(), &out, 1).await;
     bench.declare("").await;
     bench
         .server()
@@ -52,7 +52,7 @@ async fn a_process_that_stood_still_does_not_take_the_transactions_back() {
     held.release().await;
     let other_folder = bench.folder.path().join("other");
     copy_folder(&bench.data_dir(), &other_folder);
-    let other = ServerProcess::start(&bench.back_ends, &other_folder).await;
+    let other = ServerProcess::start(&bench.backends, &other_folder).await;
     // A copy of a data directory holds its jobs until a person wants one there.
     other.execute("RESUME JOB j").await;
     bench.produce(20..30);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::Bench;
 use crate::conformance::kafka::create_topic;
-use crate::server::{BackEndsOfProcess, ServerProcess};
+use crate::server::{BackendsOfProcess, ServerProcess};
 
 /// The text of the newest checkpoint of the only job.
 fn newest_checkpoint(folder: &Path) -> String {
@@ -98,7 +98,7 @@ async fn a_topic_that_has_grown_is_the_same_one() {
     bench.until_rows(100).await;
     bench.until_checkpointed(100).await;
     let more = rdkafka::admin::NewPartitions::new(&bench.topic, 3);
-    super::admin(&bench.back_ends.kafka()).create_partitions([&more], &super::options()).await.unwrap();
+    super::admin(&bench.backends.kafka()).create_partitions([&more], &super::options()).await.unwrap();
     let splits = "SELECT count(*) FROM streamgate.job_splits WHERE job = 'j'";
     super::until(super::JOB_PATIENCE, "the new partitions are read", async || {
         (bench.server().query(splits).await == ["3"]).then_some(())
@@ -111,10 +111,10 @@ async fn a_topic_that_has_grown_is_the_same_one() {
 
 #[tokio::test]
 async fn a_data_directory_that_is_started_beside_another_cluster_stops_its_jobs() {
-    let other = BackEndsOfProcess::take().await;
+    let other = BackendsOfProcess::take().await;
     let mut bench = Bench::start(1).await;
-    if other.bootstrap_servers == bench.back_ends.bootstrap_servers {
-        // Real back ends: there is one cluster only.
+    if other.bootstrap_servers == bench.backends.bootstrap_servers {
+        // Real backends: there is one cluster only.
         return;
     }
     bench.declare("").await;
@@ -124,11 +124,11 @@ async fn a_data_directory_that_is_started_beside_another_cluster_stops_its_jobs(
     bench.until_checkpointed(300).await;
     bench.server.take().unwrap().kill();
     // The other cluster has a topic of that name, with other records at the same offsets.
-    bench.back_ends = other;
-    let mut server = ServerProcess::spawn(&bench.back_ends, &bench.data_dir(), &[]);
+    bench.backends = other;
+    let mut server = ServerProcess::spawn(&bench.backends, &bench.data_dir(), &[]);
     assert!(server.until_it_answers().await.is_none(), "{}", server.log());
     bench.server = Some(server);
-    create_topic(&bench.back_ends.kafka(), &bench.topic, 1).await;
+    create_topic(&bench.backends.kafka(), &bench.topic, 1).await;
     bench.produce(1000..1600);
     let topic = bench.topic.clone();
     bench.until_job("state, last_error", "the job has stopped", |text| tells_of_another_log(&topic, text)).await;

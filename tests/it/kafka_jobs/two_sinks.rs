@@ -9,9 +9,9 @@ use crate::faults::dynamodb_proxy::{DynamoDbProxy, Faults};
 async fn a_slow_dynamodb_does_not_abort_the_transaction_of_its_job() {
     const ROWS: i64 = 1000;
     let bench = Bench::start(1).await;
-    let proxy = DynamoDbProxy::start(&bench.back_ends.dynamodb_endpoint, 7).await;
+    let proxy = DynamoDbProxy::start(&bench.backends.dynamodb_endpoint, 7).await;
     let (endpoint, table, out) = (proxy.endpoint(), unique("slow"), unique("out"));
-    create_topic(&bench.back_ends.kafka(), &out, 1).await;
+    create_topic(&bench.backends.kafka(), &out, 1).await;
     bench.declare("").await;
     bench
         .server()
@@ -49,7 +49,7 @@ async fn records_that_wait_for_their_epoch_end_it_before_they_are_too_many() {
     const ROWS: i64 = 500;
     let bench = Bench::start(1).await;
     let (table, out) = (unique("few"), unique("out"));
-    create_topic(&bench.back_ends.kafka(), &out, 1).await;
+    create_topic(&bench.backends.kafka(), &out, 1).await;
     bench.declare("").await;
     bench
         .server()

@@ -18,7 +18,7 @@ async fn until_decided(bench: &Bench) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_names_what_it_waits_for_when_it_begins_to_read() {
     let bench = Bench::start(1).await;
-    let proxy = KafkaProxy::start(&bench.back_ends.bootstrap_servers).await;
+    let proxy = KafkaProxy::start(&bench.backends.bootstrap_servers).await;
     bench
         .declare(&format!(
             ", 'properties.bootstrap.servers' = '{}', 'properties.reconnect.backoff.max.ms' = '200'",
@@ -49,9 +49,9 @@ async fn a_job_names_what_it_waits_for_when_it_begins_to_read() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_names_what_it_waits_for_in_its_transactions() {
     let bench = Bench::start(1).await;
-    let proxy = KafkaProxy::start(&bench.back_ends.bootstrap_servers).await;
+    let proxy = KafkaProxy::start(&bench.backends.bootstrap_servers).await;
     let out = unique("out");
-    create_topic(&bench.back_ends.kafka(), &out, 1).await;
+    create_topic(&bench.backends.kafka(), &out, 1).await;
     bench.declare("").await;
     let opening = proxy.hold(INIT_PRODUCER_ID, 1);
     bench
@@ -111,9 +111,9 @@ async fn a_job_names_what_it_waits_for_while_its_checkpoints_are_slow() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_names_what_it_waits_for_when_its_producer_is_full() {
     let bench = Bench::start(1).await;
-    let proxy = KafkaProxy::start(&bench.back_ends.bootstrap_servers).await;
+    let proxy = KafkaProxy::start(&bench.backends.bootstrap_servers).await;
     let (out, table) = (unique("out"), unique("full"));
-    create_topic(&bench.back_ends.kafka(), &out, 1).await;
+    create_topic(&bench.backends.kafka(), &out, 1).await;
     bench.declare("").await;
     bench
         .server()

@@ -1,7 +1,7 @@
 //! What is said of statements that are wrong, or ask for what is not there: `wrong.txt` has some hundred of them, each with the
 //! SQLSTATE of its answer. No answer speaks of how the server is made. And what the log says of what goes on.
 
-use crate::server::{BackEndsOfProcess, ServerProcess};
+use crate::server::{BackendsOfProcess, ServerProcess};
 
 /// One on a line: the SQLSTATE, a space, the statement.
 const WRONG: &str = include_str!("wrong.txt");
@@ -79,7 +79,7 @@ const FOREIGN: &[&str] = &[
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_statements_are_answered_in_words_of_sql() {
     let directory = tempfile::tempdir().unwrap();
-    let server = ServerProcess::start(&BackEndsOfProcess::take().await, &directory.path().join("data")).await;
+    let server = ServerProcess::start(&BackendsOfProcess::take().await, &directory.path().join("data")).await;
     let client = server.connect().await;
     client.batch_execute(THERE).await.unwrap();
     let mut wrong = Vec::new();
@@ -118,7 +118,7 @@ async fn wrong_statements_are_answered_in_words_of_sql() {
 #[tokio::test]
 async fn the_log_has_a_line_for_each_session_definition_and_state_of_a_job() {
     let directory = tempfile::tempdir().unwrap();
-    let server = ServerProcess::start(&BackEndsOfProcess::take().await, &directory.path().join("data")).await;
+    let server = ServerProcess::start(&BackendsOfProcess::take().await, &directory.path().join("data")).await;
     let script = "SET application_name = 'teller'; CREATE TABLE numbers (n BIGINT) WITH ('connector' = 'datagen', \
          'rows-per-second' = '1'); CREATE TABLE nowhere (n BIGINT) WITH ('connector' = 'blackhole'); \
          CREATE VIEW odd AS SELECT n FROM numbers WHERE n % 2 = 1; CREATE SCHEMA side; \

@@ -43,7 +43,7 @@ fn blank_credentials_and_a_region_alone_mean_the_default() {
 }
 
 #[test]
-fn own_credentials_never_mean_the_embedded_back_end() {
+fn own_credentials_never_mean_the_embedded_backend() {
     let options = take(&[
         ("table-name", "t"),
         ("aws.region", "AP_SOUTHEAST_1"),

@@ -23,7 +23,7 @@ use crate::error::{Error, Result, SqlState};
 /// Requests of one batch that are on their way at the same time.
 const REQUESTS_MAX: usize = 64;
 
-/// Look-ups in a DynamoDB table.
+/// Lookups in a DynamoDB table.
 pub struct DynamoDbLookup {
     table: Arc<RemoteTable>,
 }

@@ -49,7 +49,7 @@ impl Job {
     }
 }
 
-/// Order and status of user 1, as a query sees them and a look-up does.
+/// Order and status of user 1, as a query sees them and a lookup does.
 async fn seen(store: &Store, declaration: &TableDeclaration) -> String {
     let table = store.open(declaration);
     let text = |batches: &[RecordBatch], key: usize, status: usize| {
@@ -66,7 +66,7 @@ async fn seen(store: &Store, declaration: &TableDeclaration) -> String {
     for filters in [vec![], vec![col("user_id").eq(lit(1))]] {
         found.push(text(&read(&table, &[1, 3], filters, None).await.unwrap().1, 0, 1));
     }
-    found.push(text(&[look_up(&table, declaration, &[0], &[vec![1]], &[1, 3]).await.0.rows], 0, 1));
+    found.push(text(&[lookup(&table, declaration, &[0], &[vec![1]], &[1, 3]).await.0.rows], 0, 1));
     found.dedup();
     assert_eq!(found.len(), 1, "all ways of reading agree");
     found.remove(0)

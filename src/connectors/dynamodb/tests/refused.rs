@@ -96,7 +96,7 @@ async fn of_a_refused_request_only_the_item_that_is_at_fault_is_left_out() {
     assert_eq!((left_out.rows(), stored(&table).await), (3, 57));
     let last = left_out.last().unwrap();
     assert!(last.contains("ValidationException: nesting") && last.contains("order_id = 'a'"), "{last}");
-    // The tickets behind them are acknowledged, and the next write of such a key goes out.
+    // The writes behind them are acknowledged, and the next write of such a key goes out.
     writer.write(ChangeBatch::inserts(text_rows(&declaration, &[["7", "a", "ok"]]))).await.unwrap();
     writer.flush().await.unwrap();
     assert_eq!(stored(&table).await, 58);

@@ -177,7 +177,7 @@ impl SinkWriter for Writer {
             Err(error) => return Err(self.fail(error)),
         };
         ConnectorMetrics::add(&self.metrics.rows, batch.len());
-        let ticket = self.shared.queue.lock().begin_ticket();
+        let sequence = self.shared.queue.lock().begin_sequence();
         let buffered_max = self.table.options.sink_buffered_max;
         let mut changes = changes.into_iter();
         loop {
@@ -191,13 +191,13 @@ impl SinkWriter for Writer {
                 }
                 let is_whole = changes.len() == 0;
                 if is_whole {
-                    queue.end_ticket();
+                    queue.end_sequence();
                 }
                 is_whole
             };
             self.shared.work.notify_one();
             if is_whole {
-                return Ok(ticket);
+                return Ok(sequence);
             }
             self.wait_for_room().await?;
         }
@@ -220,7 +220,7 @@ impl SinkWriter for Writer {
             }
             {
                 let queue = self.shared.queue.lock();
-                if *self.acknowledged.borrow() >= queue.last_ticket() {
+                if *self.acknowledged.borrow() >= queue.last_sequence() {
                     return Ok(());
                 }
             }

@@ -1,4 +1,4 @@
-//! Decides which writes may go out next, and which tickets are done. Pure and synchronous: it sends nothing, and knows
+//! Decides which writes may go out next, and which sequence numbers are done. Pure and synchronous: it sends nothing, and knows
 //! neither DynamoDB nor time. The one thing to get right: a write that was replaced by a newer one of its key counts as
 //! done only when the newer one is, and a key never has two writes on their way.
 
@@ -19,11 +19,11 @@ pub struct WriteQueue<K, C> {
     slots: Slab<Slot<K, C>>,
     /// Slots with a waiting write and none on its way, oldest first.
     ready: VecDeque<usize>,
-    /// For each ticket that is the oldest one some write owes: how many writes owe it.
+    /// For each sequence number that is the oldest one some write owes: how many writes owe it.
     owed: BTreeMap<u64, usize>,
-    last_ticket: u64,
-    /// Whether more rows of the last ticket may come.
-    is_ticket_open: bool,
+    last_sequence: u64,
+    /// Whether more rows of the last write may come.
+    is_sequence_open: bool,
     /// Writes waiting or on their way.
     outstanding: usize,
 }
@@ -42,8 +42,8 @@ struct Slot<K, C> {
 struct Write<C> {
     change: C,
     bytes: usize,
-    /// The oldest ticket that waits for this write: its own, or that of a write it replaced.
-    oldest_ticket: u64,
+    /// The oldest sequence number that waits for this write: its own, or that of a write it replaced.
+    oldest_sequence: u64,
 }
 
 impl<K: Eq + Hash, C: Clone> Default for WriteQueue<K, C> {
@@ -53,7 +53,7 @@ impl<K: Eq + Hash, C: Clone> Default for WriteQueue<K, C> {
 }
 
 impl<K: Eq + Hash, C: Clone> WriteQueue<K, C> {
-    /// Nothing waits, no ticket was given.
+    /// Nothing waits, no sequence number was given.
     pub fn new() -> Self {
         Self {
             index: HashTable::new(),
@@ -61,32 +61,32 @@ impl<K: Eq + Hash, C: Clone> WriteQueue<K, C> {
             slots: Slab::new(),
             ready: VecDeque::new(),
             owed: BTreeMap::new(),
-            last_ticket: 0,
-            is_ticket_open: false,
+            last_sequence: 0,
+            is_sequence_open: false,
             outstanding: 0,
         }
     }
 
-    /// Gives the next ticket; the rows of it are pushed until [`Self::end_ticket`].
-    pub fn begin_ticket(&mut self) -> u64 {
-        self.last_ticket += 1;
-        self.is_ticket_open = true;
-        self.last_ticket
+    /// Gives the next sequence number; the rows of it are pushed until [`Self::end_sequence`].
+    pub fn begin_sequence(&mut self) -> u64 {
+        self.last_sequence += 1;
+        self.is_sequence_open = true;
+        self.last_sequence
     }
 
-    /// All rows of the last ticket were pushed; before this it cannot be done.
-    pub fn end_ticket(&mut self) {
-        self.is_ticket_open = false;
+    /// All rows under the last sequence number were pushed; before this it cannot be done.
+    pub fn end_sequence(&mut self) {
+        self.is_sequence_open = false;
     }
 
-    /// The last ticket given.
-    pub fn last_ticket(&self) -> u64 {
-        self.last_ticket
+    /// The last sequence number given.
+    pub fn last_sequence(&self) -> u64 {
+        self.last_sequence
     }
 
-    /// Highest ticket all of whose writes are durable.
+    /// Highest sequence number all of whose writes are durable.
     pub fn acknowledged(&self) -> u64 {
-        let complete = self.last_ticket - u64::from(self.is_ticket_open);
+        let complete = self.last_sequence - u64::from(self.is_sequence_open);
         self.owed.keys().next().map_or(complete, |oldest| oldest - 1)
     }
 
@@ -95,9 +95,9 @@ impl<K: Eq + Hash, C: Clone> WriteQueue<K, C> {
         self.outstanding
     }
 
-    /// Adds a write under the last ticket given. A waiting write of the same key is replaced.
+    /// Adds a write under the last sequence number given. A waiting write of the same key is replaced.
     pub fn push(&mut self, key: K, change: C, bytes: usize) {
-        let ticket = self.last_ticket;
+        let sequence = self.last_sequence;
         let hash = self.hasher.hash_one(&key);
         let slots = &mut self.slots;
         let number = match self.index.entry(hash, |number| slots[*number].key == key, |number| slots[*number].hash) {
@@ -110,13 +110,13 @@ impl<K: Eq + Hash, C: Clone> WriteQueue<K, C> {
         };
         let slot = &mut slots[number];
         if let Some(waiting) = &mut slot.waiting {
-            // The replaced write's ticket is owed by this one from now on: `oldest_ticket` stays.
+            // The replaced write's sequence number is owed by this one from now on: `oldest_sequence` stays.
             waiting.change = change;
             waiting.bytes = bytes;
             return;
         }
-        slot.waiting = Some(Write { change, bytes, oldest_ticket: ticket });
-        *self.owed.entry(ticket).or_default() += 1;
+        slot.waiting = Some(Write { change, bytes, oldest_sequence: sequence });
+        *self.owed.entry(sequence).or_default() += 1;
         self.outstanding += 1;
         if slot.sent.is_none() {
             self.ready.push_back(number);
@@ -163,7 +163,7 @@ impl<K: Eq + Hash, C: Clone> WriteQueue<K, C> {
             }
             self.slots.remove(number);
         }
-        self.release(sent.oldest_ticket);
+        self.release(sent.oldest_sequence);
     }
 
     /// Notes a failure of this slot's write, which stays on its way; gives the number of failures in a row.
@@ -179,7 +179,7 @@ impl<K: Eq + Hash, C: Clone> WriteQueue<K, C> {
         let Some(sent) = slot.sent.take() else { return };
         match &mut slot.waiting {
             Some(waiting) => {
-                let newer = std::mem::replace(&mut waiting.oldest_ticket, sent.oldest_ticket);
+                let newer = std::mem::replace(&mut waiting.oldest_sequence, sent.oldest_sequence);
                 self.release(newer);
             }
             None => slot.waiting = Some(sent),
@@ -187,12 +187,12 @@ impl<K: Eq + Hash, C: Clone> WriteQueue<K, C> {
         self.ready.push_back(number);
     }
 
-    fn release(&mut self, ticket: u64) {
+    fn release(&mut self, sequence: u64) {
         self.outstanding -= 1;
-        if let Some(count) = self.owed.get_mut(&ticket) {
+        if let Some(count) = self.owed.get_mut(&sequence) {
             *count -= 1;
             if *count == 0 {
-                self.owed.remove(&ticket);
+                self.owed.remove(&sequence);
             }
         }
     }

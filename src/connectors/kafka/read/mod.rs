@@ -1,10 +1,10 @@
 //! Reading topics: `consumer` and `reader` take records from partitions, `rows` makes rows of them, `scan` and `source` serve
-//! queries and jobs, and `enumerator` finds the partitions for jobs. `offsets` and `topic_ids` ask the broker; `fold` and `pushdown` belong to
+//! queries and jobs, and `enumerator` finds the partitions for jobs. `offsets` and `topic_ids` ask the broker; `latest_rows` and `pushdown` belong to
 //! bounded reads.
 
 pub(super) mod consumer;
 mod enumerator;
-pub(super) mod fold;
+pub(super) mod latest_rows;
 pub(super) mod offsets;
 mod partition;
 pub(super) mod pushdown;

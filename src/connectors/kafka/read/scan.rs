@@ -1,5 +1,5 @@
 //! Bounded reads: end offsets are pinned when the read is planned, so every query gets an end; one part for each partition.
-//! Commits nothing. Where records change rows, a part folds them (`fold`), and predicates narrow nothing: a row that is not
+//! Commits nothing. Where records change rows, a part keeps the latest ones (`latest_rows`), and predicates narrow nothing: a row that is not
 //! wanted may replace one that is.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::TryStreamExt;
 
 use super::consumer::Consumer;
-use super::fold::{Fold, FoldPlan};
+use super::latest_rows::{LatestRows, LatestRowsPlan};
 use super::reader::{self, Batches, Read};
 use super::rows::RowReader;
 use super::{offsets, pushdown};
@@ -29,7 +29,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// How long a record within the pinned ends is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Changes that are folded at once.
+/// Changes that are applied at once.
 const FOLD_BATCH_ROWS: usize = 8192;
 
 pub(crate) struct KafkaScan {
@@ -72,15 +72,15 @@ fn start_consumer(options: &KafkaOptions) -> Result<Arc<Consumer>> {
 }
 
 fn plan(options: &Arc<KafkaOptions>, request: &ScanRequest) -> Result<ScanPlan> {
-    let fold = FoldPlan::of(options, &request.projection);
-    let filters = if fold.is_none() { request.filters.as_slice() } else { &[] };
+    let plan = LatestRowsPlan::of(options, &request.projection);
+    let filters = if plan.is_none() { request.filters.as_slice() } else { &[] };
     let limits = pushdown::Limits::of(options, filters);
     let consumer = start_consumer(options)?;
-    let projection = fold.as_ref().map_or(&request.projection, |fold| &fold.projection);
+    let projection = plan.as_ref().map_or(&request.projection, |plan| &plan.projection);
     // Types are checked here, not when the parts open.
     RowReader::new(options, projection)?;
-    if let Some(fold) = &fold {
-        Fold::new(options, fold.clone())?;
+    if let Some(plan) = &plan {
+        LatestRows::new(options, plan.clone())?;
     }
     let mut parts: Vec<KafkaScanPartition> = Vec::new();
     let mut description = String::new();
@@ -116,13 +116,13 @@ fn plan(options: &Arc<KafkaOptions>, request: &ScanRequest) -> Result<ScanPlan> 
                 start: starts[&id],
                 end: ends[&id],
                 projection: projection.clone(),
-                // How many records give the wanted rows shows only when they are folded.
-                limit: request.limit.filter(|_| fold.is_none()),
+                // How many records give the wanted rows shows only when all are applied.
+                limit: request.limit.filter(|_| plan.is_none()),
             });
         }
     }
     let shared = |part| Arc::new(part) as Arc<dyn ScanPartition>;
-    let partitions = match fold {
+    let partitions = match plan {
         None => parts.into_iter().map(shared).collect(),
         Some(plan) => {
             let (word, groups) = match options.changelog {
@@ -130,14 +130,14 @@ fn plan(options: &Arc<KafkaOptions>, request: &ScanRequest) -> Result<ScanPlan> 
                 _ => ("rows after all changes", vec![parts]),
             };
             let _ = write!(description, ", {word}");
-            let folded = |parts| FoldedPart {
+            let part = |parts| LatestRowsPart {
                 options: options.clone(),
                 wanted: request.projection.clone(),
                 plan: plan.clone(),
                 parts,
                 limit: request.limit,
             };
-            groups.into_iter().map(|parts| Arc::new(folded(parts)) as Arc<dyn ScanPartition>).collect()
+            groups.into_iter().map(|parts| Arc::new(part(parts)) as Arc<dyn ScanPartition>).collect()
         }
     };
     Ok(ScanPlan { partitions, description, notices })
@@ -216,19 +216,19 @@ impl ScanPartition for KafkaScanPartition {
     }
 }
 
-/// Partitions whose changes are folded together.
-struct FoldedPart {
+/// Partitions whose changes are applied together.
+struct LatestRowsPart {
     options: Arc<KafkaOptions>,
     wanted: Vec<usize>,
-    plan: FoldPlan,
+    plan: LatestRowsPlan,
     parts: Vec<KafkaScanPartition>,
     limit: Option<usize>,
 }
 
-impl ScanPartition for FoldedPart {
+impl ScanPartition for LatestRowsPart {
     fn open(&self, batch_rows: usize, metrics: &Arc<ConnectorMetrics>) -> Result<SendableRecordBatchStream> {
         let schema = Arc::new(self.options.schema.project(&self.wanted)?);
-        let mut fold = Fold::new(&self.options, self.plan.clone())?;
+        let mut latest = LatestRows::new(&self.options, self.plan.clone())?;
         // All begin to read now, each a few batches ahead.
         let inputs = self
             .parts
@@ -240,11 +240,11 @@ impl ScanPartition for FoldedPart {
         let rows = async move {
             for mut input in inputs {
                 while let Some(batch) = input.next().await? {
-                    fold.apply(&batch.changes)?;
+                    latest.apply(&batch.changes)?;
                 }
             }
-            ConnectorMetrics::add(&metrics.unmatched, fold.unmatched());
-            let batches = fold.finish(batch_rows, limit)?;
+            ConnectorMetrics::add(&metrics.unmatched, latest.unmatched());
+            let batches = latest.finish(batch_rows, limit)?;
             Ok::<_, DataFusionError>(futures::stream::iter(batches.into_iter().map(Ok)))
         };
         let stream = futures::stream::once(rows).try_flatten();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rdkafka::message::OwnedHeaders;
 
 use super::outgoing::Outgoing;
-use super::tickets::{Ticket, Tickets};
+use super::write_sequences::{WriteSequence, WriteSequences};
 use crate::connectors::bad_rows::BadRows;
 
 /// Memory of a kept record beside its bytes.
@@ -21,14 +21,14 @@ pub(super) struct Kept {
     pub(super) payload: Option<Vec<u8>>,
     pub(super) timestamp: Option<i64>,
     pub(super) headers: Option<OwnedHeaders>,
-    pub(super) ticket: Arc<Ticket>,
+    pub(super) sequence: Arc<WriteSequence>,
 }
 
 /// What one writer has of an epoch whose barrier is past.
 pub(super) struct Sealed {
     pub epoch: u64,
     pub kept: VecDeque<Kept>,
-    pub tickets: Arc<Tickets>,
+    pub sequences: Arc<WriteSequences>,
     pub bad_rows: Arc<BadRows>,
 }
 

@@ -140,7 +140,10 @@ impl ProgressTopic {
             let mut found = LastProgress::default();
             for bytes in &mut records {
                 let record: ProgressRecord = serde_json::from_slice(&bytes).map_err(|error| {
-                    Error::corrupt(format!("topic \"{}\" holds a record that is none of ours: {error}", self.name))
+                    Error::corrupt(format!(
+                        "topic \"{}\" holds a record that streamgate did not write: {error}",
+                        self.name
+                    ))
                 })?;
                 found.owner.get_or_insert(record.owner);
                 if record.decision.is_some() {

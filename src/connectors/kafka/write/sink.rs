@@ -1,5 +1,5 @@
 //! Writes rows as records: a job's writer through a producer of its own or, with exactly-once, into the job's transaction; a statement's
-//! through the producer that statements share. A batch is a ticket. A full queue makes `write` wait, which is the back-pressure.
+//! through the producer that statements share. Each batch has a sequence number. A full queue makes `write` wait, which is the back-pressure.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,11 +13,11 @@ use rdkafka::producer::{Producer as _, ProducerContext, ThreadedProducer};
 use tokio::sync::watch;
 
 use super::outgoing::base;
-use super::outlet::Outlet;
 use super::records::{RecordMaker, Records};
 use super::statement_producers::{StatementProducer, StatementProducers};
-use super::tickets::{Room, Ticket, Tickets};
+use super::transaction_writer::TransactionWriter;
 use super::transactions::KafkaTransactional;
+use super::write_sequences::{Room, WriteSequence, WriteSequences};
 use crate::changelog::{ChangeBatch, Changelog};
 use crate::connectors::bad_rows::BadRows;
 use crate::connectors::kafka::client::{self, Context, partitions};
@@ -64,12 +64,12 @@ impl Sink for KafkaSink {
         let topic = self.topic()?.to_owned();
         let options = self.options.clone();
         let records = RecordMaker::new(options.clone(), context.bad_rows.clone())?;
-        let tickets = Arc::new(Tickets::default());
-        let outlet = Outlet::new(&context, &options.cluster(), tickets.clone())?;
+        let sequences = Arc::new(WriteSequences::default());
+        let writer = TransactionWriter::new(&context, &options.cluster(), sequences.clone())?;
         let (way, partitions) = tokio::task::spawn_blocking({
-            let (options, tickets, topic) = (options.clone(), tickets.clone(), topic.clone());
+            let (options, sequences, topic) = (options.clone(), sequences.clone(), topic.clone());
             let (shared, metrics) = ((!context.is_of_job).then(|| self.shared.clone()), context.metrics.clone());
-            move || start(&options, &topic, SinkClient::new(tickets, metrics), outlet, shared)
+            move || start(&options, &topic, SinkClient::new(sequences, metrics), writer, shared)
         })
         .await
         .map_err(|error| Error::internal(format!("creating a Kafka producer: {error}")))??;
@@ -78,10 +78,10 @@ impl Sink for KafkaSink {
             topic,
             records,
             way,
-            tickets,
+            sequences,
             partitions,
             next_partition: 0,
-            ticket: 0,
+            sequence: 0,
             metrics: context.metrics,
             bad_rows: context.bad_rows,
         }))
@@ -103,7 +103,7 @@ enum Way {
     /// To the producer of all statements.
     Shared(Arc<StatementProducer>, Arc<StatementProducers>),
     /// Into the job's transaction.
-    Transaction(Outlet),
+    Transaction(TransactionWriter),
 }
 
 type KafkaProducer = ThreadedProducer<SinkClient>;
@@ -113,13 +113,13 @@ fn start(
     options: &KafkaOptions,
     topic: &str,
     sink: SinkClient,
-    outlet: Option<Outlet>,
+    writer: Option<TransactionWriter>,
     shared: Option<Arc<StatementProducers>>,
 ) -> Result<(Way, Vec<i32>)> {
     let chooses = options.partitioner != Partitioner::Default;
-    if let Some(outlet) = outlet {
-        let partitions = if chooses { outlet.partitions(topic)? } else { Vec::new() };
-        return Ok((Way::Transaction(outlet), partitions));
+    if let Some(writer) = writer {
+        let partitions = if chooses { writer.partitions(topic)? } else { Vec::new() };
+        return Ok((Way::Transaction(writer), partitions));
     }
     if let Some(shared) = shared {
         let producer = shared.producer(options)?;
@@ -135,20 +135,20 @@ fn start(
 
 struct SinkClient {
     context: Context,
-    tickets: Arc<Tickets>,
+    sequences: Arc<WriteSequences>,
     metrics: Arc<ConnectorMetrics>,
     /// Whether all connections were lost since the last delivery.
     is_down: AtomicBool,
 }
 
 impl SinkClient {
-    fn new(tickets: Arc<Tickets>, metrics: Arc<ConnectorMetrics>) -> Self {
-        Self { context: Context::default(), tickets, metrics, is_down: AtomicBool::new(false) }
+    fn new(sequences: Arc<WriteSequences>, metrics: Arc<ConnectorMetrics>) -> Self {
+        Self { context: Context::default(), sequences, metrics, is_down: AtomicBool::new(false) }
     }
 
     /// Says what the job waits for if all connections are lost. Only of what is on its way the end of that shows, by its delivery.
     fn tell_trouble(&self) {
-        if self.is_down.load(Ordering::Relaxed) && !self.tickets.are_settled() {
+        if self.is_down.load(Ordering::Relaxed) && !self.sequences.are_settled() {
             let last = self.context.last_error().unwrap_or_default();
             self.metrics.trouble.begin(Error::unavailable(format!("writing to Kafka: {last}")));
         }
@@ -173,14 +173,14 @@ impl ClientContext for SinkClient {
 impl ProducerContext for SinkClient {
     type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, ticket: usize) {
+    fn delivery(&self, result: &DeliveryResult<'_>, sequence: usize) {
         if let Err((error, record)) = result {
-            self.tickets.fail(self.context.undelivered(error, record.topic()));
+            self.sequences.fail(self.context.undelivered(error, record.topic()));
         } else {
             self.is_down.store(false, Ordering::Relaxed);
             self.metrics.trouble.end();
         }
-        self.tickets.done(ticket as u64);
+        self.sequences.done(sequence as u64);
     }
 }
 
@@ -189,10 +189,10 @@ struct KafkaWriter {
     topic: String,
     records: RecordMaker,
     way: Way,
-    tickets: Arc<Tickets>,
+    sequences: Arc<WriteSequences>,
     partitions: Vec<i32>,
     next_partition: usize,
-    ticket: u64,
+    sequence: u64,
     metrics: Arc<ConnectorMetrics>,
     bad_rows: Arc<BadRows>,
 }
@@ -210,50 +210,50 @@ impl KafkaWriter {
     }
 
     fn failure(&self) -> Option<Error> {
-        self.tickets.failure().or_else(|| match &self.way {
+        self.sequences.failure().or_else(|| match &self.way {
             Way::Own(_) | Way::Shared(..) => None,
-            Way::Transaction(outlet) => outlet.failure(),
+            Way::Transaction(writer) => writer.failure(),
         })
     }
 
-    async fn send(&mut self, records: &Records, row: usize, ticket: &Arc<Ticket>) -> Result<()> {
+    async fn send(&mut self, records: &Records, row: usize, sequence: &Arc<WriteSequence>) -> Result<()> {
         let partition = self.partition();
         let record = records.outgoing(row, &self.topic, partition);
         let send: &(dyn Fn() -> Result<(), KafkaError> + Sync) = match &mut self.way {
-            Way::Transaction(outlet) => return outlet.send(record, ticket).await,
+            Way::Transaction(writer) => return writer.send(record, sequence).await,
             Way::Own(producer) => {
                 let producer = producer.as_ref().expect("only drop takes it");
-                &|| producer.send(base(&record, self.ticket as usize)).map_err(|(error, _)| error)
+                &|| producer.send(base(&record, self.sequence as usize)).map_err(|(error, _)| error)
             }
             Way::Shared(producer, _) => {
-                &|| producer.client().send(base(&record, ticket.clone())).map_err(|(error, _)| error)
+                &|| producer.client().send(base(&record, sequence.clone())).map_err(|(error, _)| error)
             }
         };
         let mut room: Option<Room<'_>> = None;
         loop {
-            if let Some(failure) = self.tickets.failure() {
+            if let Some(failure) = self.sequences.failure() {
                 return Err(failure);
             }
             match send() {
                 Ok(()) => return Ok(()),
                 Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
-                    self.tickets.wait_for_room(&mut room).await;
+                    self.sequences.wait_for_room(&mut room).await;
                 }
                 Err(KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge)) => {
                     return match self.bad_rows.take(record.too_large(&self.options.table)) {
                         Ok(()) => {
-                            self.tickets.done(self.ticket);
+                            self.sequences.done(self.sequence);
                             Ok(())
                         }
                         Err(error) => {
-                            self.tickets.fail(error.clone());
+                            self.sequences.fail(error.clone());
                             Err(error)
                         }
                     };
                 }
                 Err(error) => {
                     let error = client::told(&error, &format!("writing to topic \"{}\"", self.topic));
-                    self.tickets.fail(error.clone());
+                    self.sequences.fail(error.clone());
                     return Err(error);
                 }
             }
@@ -274,40 +274,40 @@ impl SinkWriter for KafkaWriter {
         let records = self.records.records(&batch)?;
         ConnectorMetrics::add(&self.metrics.skipped, records.skipped);
         ConnectorMetrics::add(&self.metrics.null_keys, records.skipped);
-        self.ticket += 1;
-        self.tickets.open(records.len());
+        self.sequence += 1;
+        self.sequences.open(records.len());
         if let Way::Own(Some(producer)) = &self.way {
             producer.context().tell_trouble();
         }
-        let ticket = Ticket::new(self.tickets.clone(), self.ticket);
+        let sequence = WriteSequence::new(self.sequences.clone(), self.sequence);
         for row in 0..records.len() {
-            self.send(&records, row, &ticket).await?;
+            self.send(&records, row, &sequence).await?;
         }
         ConnectorMetrics::add(&self.metrics.rows, records.len());
         ConnectorMetrics::add(&self.metrics.bytes, records.bytes());
-        Ok(self.ticket)
+        Ok(self.sequence)
     }
 
     fn acknowledged(&self) -> watch::Receiver<u64> {
-        self.tickets.acknowledged()
+        self.sequences.acknowledged()
     }
 
     fn failure_teller(&self) -> FailureTeller {
-        let tickets = Arc::clone(&self.tickets);
-        Arc::new(move || tickets.failure())
+        let sequences = Arc::clone(&self.sequences);
+        Arc::new(move || sequences.failure())
     }
 
     async fn flush(&mut self) -> Result<()> {
-        if let Way::Transaction(outlet) = &mut self.way {
-            outlet.wait_and_drain().await?;
+        if let Way::Transaction(writer) = &mut self.way {
+            writer.wait_and_drain().await?;
         }
-        self.tickets.wait_for(self.ticket).await
+        self.sequences.wait_for(self.sequence).await
     }
 
     async fn barrier(&mut self, epoch: u64) -> Result<()> {
         match &mut self.way {
             Way::Own(_) | Way::Shared(..) => Ok(()),
-            Way::Transaction(outlet) => outlet.barrier(epoch).await,
+            Way::Transaction(writer) => writer.barrier(epoch).await,
         }
     }
 }
@@ -324,7 +324,7 @@ impl Drop for KafkaWriter {
                 }
             }
             // A statement that was given up: what it handed over and nobody waits for is not to be sent later.
-            Way::Shared(producer, shared) if !self.tickets.are_settled() => {
+            Way::Shared(producer, shared) if !self.sequences.are_settled() => {
                 shared.give_up(producer);
             }
             Way::Shared(..) | Way::Transaction(_) => {}

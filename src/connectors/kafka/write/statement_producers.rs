@@ -15,7 +15,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::{Producer as _, ProducerContext, ThreadedProducer};
 
-use super::tickets::Ticket;
+use super::write_sequences::WriteSequence;
 use crate::connectors::kafka::client::{self, Context};
 use crate::connectors::kafka::options::KafkaOptions;
 use crate::error::Result;
@@ -126,7 +126,7 @@ impl Drop for StatementProducer {
     }
 }
 
-/// What the client tells; each record comes with its statement's ticket.
+/// What the client tells; each record comes with its statement's sequence number.
 #[derive(Default)]
 pub(in crate::connectors) struct StatementClient {
     context: Context,
@@ -143,12 +143,12 @@ impl ClientContext for StatementClient {
 }
 
 impl ProducerContext for StatementClient {
-    type DeliveryOpaque = Arc<Ticket>;
+    type DeliveryOpaque = Arc<WriteSequence>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Arc<Ticket>) {
+    fn delivery(&self, result: &DeliveryResult<'_>, sequence: Arc<WriteSequence>) {
         match result {
-            Ok(_) => ticket.done(),
-            Err((error, record)) => ticket.fail(self.context.undelivered(error, record.topic())),
+            Ok(_) => sequence.done(),
+            Err((error, record)) => sequence.fail(self.context.undelivered(error, record.topic())),
         }
     }
 }

@@ -15,7 +15,7 @@ use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::tickets::Ticket;
+use super::write_sequences::WriteSequence;
 use crate::connectors::kafka::client::{self, Context};
 use crate::connectors::kafka::options::KafkaOptions;
 use crate::error::{Error, Result};
@@ -90,16 +90,16 @@ impl ClientContext for TransactionClient {
 }
 
 impl ProducerContext for TransactionClient {
-    type DeliveryOpaque = Arc<Ticket>;
+    type DeliveryOpaque = Arc<WriteSequence>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Arc<Ticket>) {
+    fn delivery(&self, result: &DeliveryResult<'_>, sequence: Arc<WriteSequence>) {
         let failure = match result {
             Ok(_) => {
-                ticket.done();
+                sequence.done();
                 None
             }
             Err((error, record)) => {
-                ticket.fail(client::told(error, &client::undelivered(record.topic())));
+                sequence.fail(client::told(error, &client::undelivered(record.topic())));
                 Some(error.clone())
             }
         };
@@ -179,7 +179,7 @@ impl TransactionalProducer {
     }
 
     /// Hands a record to the client, which sends it soon.
-    pub fn send(&self, record: BaseRecord<'_, [u8], [u8], Arc<Ticket>>) -> Result<(), KafkaError> {
+    pub fn send(&self, record: BaseRecord<'_, [u8], [u8], Arc<WriteSequence>>) -> Result<(), KafkaError> {
         let deliveries = &self.context().deliveries;
         deliveries.begin();
         self.client().send(record).map_err(|(error, _)| {

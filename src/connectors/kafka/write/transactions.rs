@@ -21,8 +21,8 @@ use super::kept::Sealed;
 use super::outgoing::{Outgoing, base};
 use super::owners::{MayOpen, Owners, may_open};
 use super::progress_topic::{ProgressRecord, ProgressTopic};
-use super::tickets::{Room, Ticket, Tickets};
 use super::transactional_producer::{GroupOffsets, TransactionalProducer};
+use super::write_sequences::{Room, WriteSequence, WriteSequences};
 use crate::connectors::bad_rows::BadRows;
 use crate::connectors::kafka::options::{KafkaOptions, TransactionOptions};
 use crate::connectors::position::Position;
@@ -277,7 +277,7 @@ impl Shared {
     ) -> Result<(), KafkaError> {
         let record = ProgressRecord { owner: self.owner.clone(), decision };
         let json = serde_json::to_vec(&record).expect("a record of plain fields is JSON");
-        let record = BaseRecord::<[u8], [u8], _>::with_opaque_to(&self.progress.name, Ticket::unwatched())
+        let record = BaseRecord::<[u8], [u8], _>::with_opaque_to(&self.progress.name, WriteSequence::unwatched())
             .partition(0)
             .key(key.as_bytes())
             .payload(&json);
@@ -382,36 +382,36 @@ impl Shared {
 pub(super) async fn hand_over(
     kafka: &KafkaTransactions,
     record: &Outgoing<'_>,
-    ticket: &Arc<Ticket>,
-    tickets: &Tickets,
+    sequence: &Arc<WriteSequence>,
+    sequences: &WriteSequences,
     bad_rows: &BadRows,
 ) -> Result<()> {
     kafka.begun();
     let mut room: Option<Room<'_>> = None;
     loop {
-        if let Some(failure) = kafka.failure().or_else(|| tickets.failure()) {
+        if let Some(failure) = kafka.failure().or_else(|| sequences.failure()) {
             return Err(failure);
         }
-        match kafka.producer().send(base(record, ticket.clone())) {
+        match kafka.producer().send(base(record, sequence.clone())) {
             Ok(()) => return Ok(()),
             Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
-                tickets.wait_for_room(&mut room).await;
+                sequences.wait_for_room(&mut room).await;
             }
             Err(KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge)) => {
                 return match bad_rows.take(record.too_large(&kafka.options().table)) {
                     Ok(()) => {
-                        ticket.done();
+                        sequence.done();
                         Ok(())
                     }
                     Err(error) => {
-                        tickets.fail(error.clone());
+                        sequences.fail(error.clone());
                         Err(error)
                     }
                 };
             }
             Err(error) => {
                 let error = kafka.fail(error, &format!("writing to topic \"{}\"", record.topic)).await;
-                tickets.fail(error.clone());
+                sequences.fail(error.clone());
                 return Err(error);
             }
         }
@@ -463,9 +463,9 @@ impl Transactions for KafkaTransactions {
             *sealed = later;
             now
         };
-        for Sealed { kept, tickets, bad_rows, .. } in sealed {
+        for Sealed { kept, sequences, bad_rows, .. } in sealed {
             for record in kept {
-                hand_over(self, &record.outgoing(), &record.ticket, &tickets, &bad_rows).await?;
+                hand_over(self, &record.outgoing(), &record.sequence, &sequences, &bad_rows).await?;
             }
         }
         Ok(())

@@ -23,7 +23,7 @@ use crate::engine::dataflow::JobSettings;
 use crate::engine::job::{JobContext, Tables};
 use crate::engine::metrics::JobMetrics;
 use crate::engine::planner::{PlannedInsert, plan_job};
-use crate::engine::progress::{ProgressBoard, ReadBehind};
+use crate::engine::progress::{ReadBehind, ReadBehindRegistry};
 use crate::engine::run;
 use crate::engine::testing::{Memory, declare, plan, session, text};
 use crate::error::{Error, ErrorKind};
@@ -188,7 +188,7 @@ impl SplitReader for ShardReader {
 struct World {
     context: JobContext,
     sink: Arc<Memory>,
-    board: Arc<ProgressBoard>,
+    registry: Arc<ReadBehindRegistry>,
     _folder: tempfile::TempDir,
 }
 
@@ -211,7 +211,7 @@ async fn world(stream: &Arc<Stream>, parallelism: &str) -> World {
     let dataflow =
         plan_job(&[PlannedInsert { query: &query, sink: sink.provider(), columns: None }], settings).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let board = Arc::new(ProgressBoard::default());
+    let registry = Arc::new(ReadBehindRegistry::default());
     let out = Arc::clone(&sink);
     let context = JobContext {
         job: "job".to_owned(),
@@ -221,14 +221,14 @@ async fn world(stream: &Arc<Stream>, parallelism: &str) -> World {
             Ok(if declared.name == "stream" { table.clone() } else { out.table() })
         }),
         checkpoints: CheckpointStore::new(folder.path(), "id"),
-        progress: board.register("job", vec!["out".to_owned()]),
-        read_behind: ReadBehind::new(board.clone(), "job", Vec::new()),
+        progress: registry.register("job", vec!["out".to_owned()]),
+        read_behind: ReadBehind::new(registry.clone(), "job", Vec::new()),
         metrics: Arc::new(JobMetrics::new(dataflow.descriptions())),
         skips: Arc::default(),
         dataflow: Arc::new(dataflow),
         clock: Arc::new(SystemClock),
     };
-    World { context, sink, board, _folder: folder }
+    World { context, sink, registry, _folder: folder }
 }
 
 impl World {
@@ -406,11 +406,11 @@ async fn a_split_that_has_ended_holds_no_reader_back_not_even_after_a_restart() 
     stream.put("a.", &[1, 2]);
     stream.put("b<a", &[3]);
     let mut world = world(&stream, "1").await;
-    let gate = ReadBehind::new(world.board.clone(), "reader", vec!["out".to_owned()]);
+    let gate = ReadBehind::new(world.registry.clone(), "reader", vec!["out".to_owned()]);
     let split = |id: &str| Split { id: id.to_owned(), resource: format!("stream://s/{id}"), group: None };
     for _ in 0..2 {
         // As in a server that has just started.
-        world.context.progress = world.board.register("job", vec!["out".to_owned()]);
+        world.context.progress = world.registry.register("job", vec!["out".to_owned()]);
         let job = world.start();
         for (id, rows) in [("a", 2), ("b", 1)] {
             let (split, position) = (split(id), behind(rows));

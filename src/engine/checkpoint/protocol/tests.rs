@@ -216,7 +216,7 @@ fn files_are_folded_when_they_are_many_or_much_larger_than_their_base() {
         (&[100, 40, 40], 9, None),
         (&[10, 6, 6], 9, None),
     ] {
-        assert_eq!(files_to_fold(&files(megabytes), decided), expected, "{megabytes:?}");
+        assert_eq!(files_to_compact(&files(megabytes), decided), expected, "{megabytes:?}");
     }
 }
 
@@ -227,12 +227,12 @@ fn a_row_is_rewritten_few_times_however_long_a_job_runs() {
     for _ in 0..10_000 {
         chain.push(1);
         longest = longest.max(chain.len());
-        if let Some(range) = files_to_fold(&files(&chain), u64::MAX) {
-            // The state has a thousand units; a fold of the base never gives more.
+        if let Some(range) = files_to_compact(&files(&chain), u64::MAX) {
+            // The state has a thousand units; a compaction of the base never gives more.
             let bytes: u64 = chain[range.clone()].iter().sum();
             rewritten += bytes;
-            let folded = if range.start == 0 { 1000 } else { bytes };
-            chain.splice(range, [folded]);
+            let compacted = if range.start == 0 { 1000 } else { bytes };
+            chain.splice(range, [compacted]);
         }
     }
     assert!(longest < 40, "{longest} files in a chain");

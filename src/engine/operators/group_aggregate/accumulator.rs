@@ -1,5 +1,5 @@
 //! What an aggregate function keeps for each group, in columns over the group's number. Knows neither keys nor change kinds.
-//! An accumulator is folded and read without being consumed, unlike DataFusion's, and gives its state out for checkpoints.
+//! An accumulator takes rows and is read without being consumed, unlike DataFusion's, and gives its state out for checkpoints.
 
 use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::arrow::buffer::NullBuffer;
@@ -12,7 +12,7 @@ use crate::error::Result;
 pub const SKIPPED: u32 = u32::MAX;
 
 /// The rows of a batch, as accumulators see them.
-pub struct Fold<'a> {
+pub struct GroupedRows<'a> {
     /// Each row's group, or [`SKIPPED`].
     pub groups: &'a [u32],
     /// Which rows are taken back; `None` when none is.
@@ -21,7 +21,7 @@ pub struct Fold<'a> {
     pub sequence: u64,
 }
 
-impl Fold<'_> {
+impl GroupedRows<'_> {
     /// Calls `row(index, group, retracted)` for each row that is in a group and not NULL.
     #[inline(always)]
     pub fn each(&self, nulls: Option<&NullBuffer>, mut row: impl FnMut(usize, usize, bool)) {
@@ -57,8 +57,8 @@ pub trait Accumulator: Send {
     /// Takes rows in or back. `columns` are the arguments, then what the aggregate is ordered by.
     ///
     /// # Errors
-    /// A defect of ours: the columns were checked before.
-    fn fold(&mut self, columns: &[ArrayRef], fold: &Fold<'_>) -> Result<()>;
+    /// An internal error: the columns were checked before.
+    fn accumulate(&mut self, columns: &[ArrayRef], grouped: &GroupedRows<'_>) -> Result<()>;
 
     /// The results of groups.
     ///
@@ -75,7 +75,7 @@ pub trait Accumulator: Send {
     /// What is kept of groups, apart from [`Self::stores`].
     ///
     /// # Errors
-    /// A defect of ours.
+    /// An internal error.
     fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>>;
 
     /// Takes up what [`Self::state`] gave, in types that were checked.

@@ -6,7 +6,7 @@ use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Int64Type};
 
-use super::accumulator::{Accumulator, Fold, without_nulls};
+use super::accumulator::{Accumulator, GroupedRows, without_nulls};
 use crate::error::Result;
 
 /// Counters of groups as a column.
@@ -39,9 +39,9 @@ impl Accumulator for CountAccumulator {
         self.counts.resize(groups, 0);
     }
 
-    fn fold(&mut self, columns: &[ArrayRef], fold: &Fold<'_>) -> Result<()> {
+    fn accumulate(&mut self, columns: &[ArrayRef], grouped: &GroupedRows<'_>) -> Result<()> {
         let counts = &mut self.counts;
-        fold.each(without_nulls(columns).as_ref(), |_, group, retracted| {
+        grouped.each(without_nulls(columns).as_ref(), |_, group, retracted| {
             counts[group] += if retracted { -1 } else { 1 };
         });
         Ok(())
@@ -93,9 +93,9 @@ impl Accumulator for BoolAccumulator {
         self.counts.iter_mut().for_each(|counts| counts.resize(groups, 0));
     }
 
-    fn fold(&mut self, columns: &[ArrayRef], fold: &Fold<'_>) -> Result<()> {
+    fn accumulate(&mut self, columns: &[ArrayRef], grouped: &GroupedRows<'_>) -> Result<()> {
         let values = columns[0].as_boolean();
-        fold.each(without_nulls(columns).as_ref(), |row, group, retracted| {
+        grouped.each(without_nulls(columns).as_ref(), |row, group, retracted| {
             self.counts[usize::from(values.value(row))][group] += if retracted { -1 } else { 1 };
         });
         Ok(())

@@ -3,7 +3,7 @@
 use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::DataType;
 
-use super::accumulator::{Accumulator, Fold, SKIPPED, ValueStore, without_nulls};
+use super::accumulator::{Accumulator, GroupedRows, SKIPPED, ValueStore, without_nulls};
 use super::counted_values::{CountedValues, Presence};
 use crate::error::Result;
 
@@ -37,19 +37,19 @@ impl Accumulator for DistinctAccumulator {
         self.inner.resize(groups);
     }
 
-    fn fold(&mut self, columns: &[ArrayRef], fold: &Fold<'_>) -> Result<()> {
+    fn accumulate(&mut self, columns: &[ArrayRef], grouped: &GroupedRows<'_>) -> Result<()> {
         let arguments = &columns[..self.arguments];
         let rows = self.values.encode(arguments)?;
         let nulls = if self.keeps_nulls { None } else { without_nulls(arguments) };
-        let mut groups = vec![SKIPPED; fold.groups.len()];
+        let mut groups = vec![SKIPPED; grouped.groups.len()];
         let mut any = false;
-        fold.each(nulls.as_ref(), |row, group, retracted| {
+        grouped.each(nulls.as_ref(), |row, group, retracted| {
             if self.values.change(group as u32, rows.row(row), retracted) != Presence::Unchanged {
                 groups[row] = group as u32;
                 any = true;
             }
         });
-        if any { self.inner.fold(columns, &Fold { groups: &groups, ..*fold }) } else { Ok(()) }
+        if any { self.inner.accumulate(columns, &GroupedRows { groups: &groups, ..*grouped }) } else { Ok(()) }
     }
 
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {

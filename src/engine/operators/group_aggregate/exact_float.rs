@@ -108,7 +108,7 @@ impl ExactSum {
 }
 
 impl Near {
-    /// The sum with a value added or taken back; `None` if it is too wide, or the value is no number.
+    /// The sum with a value added or taken back; `None` if it is too wide, or the value is not a number.
     #[inline]
     fn with(self, value: f64, retracted: bool) -> Option<Self> {
         let bits = value.to_bits();

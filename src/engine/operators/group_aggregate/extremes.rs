@@ -8,7 +8,7 @@ use datafusion::arrow::array::{
 use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::datatypes::*;
 
-use super::accumulator::{Accumulator, Fold, without_nulls};
+use super::accumulator::{Accumulator, GroupedRows, without_nulls};
 use crate::engine::aggregate::{AggregateFunction, StoredAggregate};
 use crate::engine::state::encoded::{Codec, Encoded};
 use crate::error::Result;
@@ -76,11 +76,11 @@ impl<T: ArrowPrimitiveType> Accumulator for PrimitiveMinMax<T> {
         self.present.resize(groups, false);
     }
 
-    fn fold(&mut self, columns: &[ArrayRef], fold: &Fold<'_>) -> Result<()> {
+    fn accumulate(&mut self, columns: &[ArrayRef], grouped: &GroupedRows<'_>) -> Result<()> {
         let column = columns[0].as_primitive::<T>();
         let new = column.values();
         let (values, present, greatest) = (&mut self.values, &mut self.present, self.greatest);
-        fold.each(column.nulls(), |row, group, _| {
+        grouped.each(column.nulls(), |row, group, _| {
             let better = if greatest { new[row].is_gt(values[group]) } else { new[row].is_lt(values[group]) };
             if better || !present[group] {
                 values[group] = new[row];
@@ -152,9 +152,9 @@ impl Accumulator for MinMaxAccumulator {
         self.values.resize(groups, None);
     }
 
-    fn fold(&mut self, columns: &[ArrayRef], fold: &Fold<'_>) -> Result<()> {
+    fn accumulate(&mut self, columns: &[ArrayRef], grouped: &GroupedRows<'_>) -> Result<()> {
         let rows = self.codec.encode(&columns[..1])?;
-        fold.each(without_nulls(&columns[..1]).as_ref(), |row, group, _| {
+        grouped.each(without_nulls(&columns[..1]).as_ref(), |row, group, _| {
             let new = rows.row(row);
             let better =
                 self.values[group].as_deref().is_none_or(|old| if self.greatest { new > old } else { new < old });
@@ -239,11 +239,11 @@ impl Accumulator for FirstLastAccumulator {
         self.entries.resize(groups, None);
     }
 
-    fn fold(&mut self, columns: &[ArrayRef], fold: &Fold<'_>) -> Result<()> {
+    fn accumulate(&mut self, columns: &[ArrayRef], grouped: &GroupedRows<'_>) -> Result<()> {
         let values = self.value.encode(&columns[..1])?;
         let orders = self.order.encode(&columns[1..])?;
         let nulls = if self.ignores_nulls { without_nulls(&columns[..1]) } else { None };
-        fold.each(nulls.as_ref(), |row, group, _| {
+        grouped.each(nulls.as_ref(), |row, group, _| {
             let order = orders.row(row);
             let entry = &mut self.entries[group];
             match entry {

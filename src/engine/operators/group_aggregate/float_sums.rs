@@ -7,7 +7,7 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, Float64A
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Float64Type};
 
-use super::accumulator::{Accumulator, Fold};
+use super::accumulator::{Accumulator, GroupedRows};
 use super::counting::{counts_of, restore_counts};
 use super::exact_float::ExactSum;
 use crate::engine::aggregate::AggregateFunction;
@@ -74,11 +74,11 @@ impl Accumulator for FloatAccumulator {
         self.counts.resize(groups, 0);
     }
 
-    fn fold(&mut self, columns: &[ArrayRef], fold: &Fold<'_>) -> Result<()> {
+    fn accumulate(&mut self, columns: &[ArrayRef], grouped: &GroupedRows<'_>) -> Result<()> {
         let column = cast(&columns[0], &DataType::Float64)?;
         let column = column.as_primitive::<Float64Type>();
         let values = column.values();
-        fold.each(column.nulls(), |row, group, retracted| {
+        grouped.each(column.nulls(), |row, group, retracted| {
             self.sums[group].add(values[row], retracted);
             if let Some(squares) = &mut self.squares {
                 add_square(&mut squares[group], values[row], retracted);

@@ -10,7 +10,7 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, UInt64Type};
 use hashbrown::HashMap;
 
-use super::accumulator::{Accumulator, Fold, ValueStore, without_nulls};
+use super::accumulator::{Accumulator, GroupedRows, ValueStore, without_nulls};
 use crate::engine::aggregate::{AggregateFunction, StoredAggregate};
 use crate::engine::state::encoded::{Codec, Encoded};
 use crate::engine::state::{RowChanges, RowStore, spill};
@@ -285,16 +285,16 @@ impl Accumulator for ListAccumulator {
         self.store.groups.resize(groups, None);
     }
 
-    fn fold(&mut self, columns: &[ArrayRef], fold: &Fold<'_>) -> Result<()> {
+    fn accumulate(&mut self, columns: &[ArrayRef], grouped: &GroupedRows<'_>) -> Result<()> {
         let values = self.store.value.encode(&columns[..1])?;
         let orders = self.store.order.encode(&columns[1..])?;
         let nulls = if self.ignores_nulls { without_nulls(&columns[..1]) } else { None };
-        fold.each(nulls.as_ref(), |row, group, retracted| {
+        grouped.each(nulls.as_ref(), |row, group, retracted| {
             let (group, order, value) = (group as u32, orders.row(row), values.row(row));
             if retracted {
                 self.store.retract(group, order, value);
             } else {
-                let sequence = fold.sequence + row as u64;
+                let sequence = grouped.sequence + row as u64;
                 self.store.insert(group, order, sequence, value);
                 self.store.changed.insert((group, sequence), order.into());
             }

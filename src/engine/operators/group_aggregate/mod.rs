@@ -32,7 +32,7 @@ use datafusion::arrow::compute::{concat, max};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
 use datafusion::arrow::record_batch::RecordBatch;
 
-use self::accumulator::{Fold, SKIPPED};
+use self::accumulator::{GroupedRows, SKIPPED};
 use self::groups::{Aggregate, Groups};
 use super::{Emitted, FLUSHED_KEYS_MAX, Operator, OperatorContext};
 use crate::changelog::{ChangeBatch, Changelog};
@@ -112,7 +112,7 @@ fn key_types(spec: &GroupAggregateSpec, input: &Schema) -> Result<Vec<DataType>>
 }
 
 fn misfit() -> Error {
-    Error::corrupt("a stored group aggregate names columns that its input has not")
+    Error::corrupt("a stored group aggregate refers to missing input columns")
 }
 
 impl GroupAggregate {
@@ -258,7 +258,7 @@ impl GroupAggregate {
         Ok(error.clone().detail(format!("The group is {key}.")))
     }
 
-    fn fold(&mut self, batch: &ChangeBatch, scratch: &mut Scratch) -> Result<()> {
+    fn accumulate(&mut self, batch: &ChangeBatch, scratch: &mut Scratch) -> Result<()> {
         scratch.retracted.clear();
         if let Some(kinds) = batch.kinds() {
             scratch.retracted.extend(kinds.iter().map(|kind| kind.is_retraction()));
@@ -284,7 +284,7 @@ impl GroupAggregate {
                 };
             let columns: Vec<ArrayRef> =
                 aggregate.columns.iter().map(|column| Arc::clone(batch.rows().column(*column))).collect();
-            aggregate.accumulator.fold(&columns, &Fold { groups, retracted, sequence: self.sequence })?;
+            aggregate.accumulator.accumulate(&columns, &GroupedRows { groups, retracted, sequence: self.sequence })?;
         }
         self.sequence += batch.len() as u64;
         Ok(())
@@ -347,7 +347,7 @@ impl Operator for GroupAggregate {
             self.before_bytes += bytes;
             self.table.count_beside(self.before_bytes);
         }
-        self.fold(&batch, &mut scratch)?;
+        self.accumulate(&batch, &mut scratch)?;
         self.scratch = scratch;
         self.key_rows = key_rows;
         self.table.make_room()?;

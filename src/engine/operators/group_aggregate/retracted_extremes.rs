@@ -3,7 +3,7 @@
 use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::DataType;
 
-use super::accumulator::{Accumulator, Fold, ValueStore, without_nulls};
+use super::accumulator::{Accumulator, GroupedRows, ValueStore, without_nulls};
 use super::counted_values::CountedValues;
 use crate::error::Result;
 
@@ -28,9 +28,9 @@ impl Accumulator for RetractedMinMaxAccumulator {
         self.values.resize(groups);
     }
 
-    fn fold(&mut self, columns: &[ArrayRef], fold: &Fold<'_>) -> Result<()> {
+    fn accumulate(&mut self, columns: &[ArrayRef], grouped: &GroupedRows<'_>) -> Result<()> {
         let rows = self.values.encode(&columns[..1])?;
-        fold.each(without_nulls(&columns[..1]).as_ref(), |row, group, retracted| {
+        grouped.each(without_nulls(&columns[..1]).as_ref(), |row, group, retracted| {
             self.values.change(group as u32, rows.row(row), retracted);
         });
         Ok(())

@@ -8,7 +8,7 @@ use datafusion::arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, Pri
 use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::datatypes::*;
 
-use super::accumulator::{Accumulator, Fold};
+use super::accumulator::{Accumulator, GroupedRows};
 use super::counting::{counts_of, restore_counts};
 use crate::engine::aggregate::AggregateFunction;
 use crate::error::{Error, Result, SqlState};
@@ -262,11 +262,11 @@ where
         self.counts.resize(groups, 0);
     }
 
-    fn fold(&mut self, columns: &[ArrayRef], fold: &Fold<'_>) -> Result<()> {
+    fn accumulate(&mut self, columns: &[ArrayRef], grouped: &GroupedRows<'_>) -> Result<()> {
         let column = columns[0].as_primitive::<A>();
         let values = column.values();
         let (totals, counts) = (&mut self.totals, &mut self.counts);
-        fold.each(column.nulls(), |row, group, retracted| {
+        grouped.each(column.nulls(), |row, group, retracted| {
             let value = values[row].total();
             if retracted {
                 totals[group].subtract(value);

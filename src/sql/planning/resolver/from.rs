@@ -100,7 +100,7 @@ impl Resolver<'_> {
                 let span = name.0.last().and_then(|part| part.as_ident()).map_or(Span::empty(), |ident| ident.span);
                 if version.is_some() {
                     let error = Error::unsupported("FOR SYSTEM_TIME AS OF is not supported yet")
-                        .hint("Write a look-up function: CREATE FUNCTION … LANGUAGE SQL.");
+                        .hint("Write a lookup function: CREATE FUNCTION … LANGUAGE SQL.");
                     return Err(self.place(error, span));
                 }
                 let unsupported = !with_hints.is_empty()

@@ -1,5 +1,5 @@
 //! `value = ANY (array)` where only true counts, in a WHERE: there it is the plain look into the array, which DataFusion makes a list of
-//! IN of, and connectors a look-up by key. Elsewhere it is NULL where an array with a NULL has no such value.
+//! IN of, and connectors a lookup by key. Elsewhere it is NULL where an array with a NULL has no such value.
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;

@@ -1,4 +1,4 @@
-//! Rules of ours around DataFusion's optimiser, where its own give wrong rows: what must not be rewritten is put into a form that it
+//! Our own rules around DataFusion's optimiser, where its own give wrong rows: what must not be rewritten is put into a form that it
 //! leaves alone, what it rewrites wrongly is rewritten before, and what nobody can rewrite yet is refused.
 
 mod comparisons;

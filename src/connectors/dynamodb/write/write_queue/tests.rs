@@ -21,7 +21,7 @@ fn next<C: Clone + Debug + PartialEq>(
 #[test]
 fn the_last_change_of_a_key_goes_out_once() {
     let mut queue = WriteQueue::new();
-    queue.begin_ticket();
+    queue.begin_sequence();
     queue.push("a", 1, 10);
     queue.push("b", 2, 10);
     queue.push("a", 3, 10);
@@ -31,7 +31,7 @@ fn the_last_change_of_a_key_goes_out_once() {
     assert_eq!(queue.acknowledged(), 0);
     queue.succeed(slots[1]);
     assert_eq!(queue.acknowledged(), 0, "more rows may come");
-    queue.end_ticket();
+    queue.end_sequence();
     assert_eq!(queue.acknowledged(), 1);
     assert_eq!(queue.outstanding(), 0);
 }
@@ -39,10 +39,10 @@ fn the_last_change_of_a_key_goes_out_once() {
 #[test]
 fn a_key_waits_for_its_former_write() {
     let mut queue = WriteQueue::new();
-    queue.begin_ticket();
+    queue.begin_sequence();
     queue.push("a", 1, 10);
     let slots = next(&mut queue, &[("a", 1)]);
-    queue.begin_ticket();
+    queue.begin_sequence();
     queue.push("a", 2, 10);
     next(&mut queue, &[]);
     queue.succeed(slots[0]);
@@ -53,27 +53,27 @@ fn a_key_waits_for_its_former_write() {
 #[test]
 fn a_replaced_write_is_done_with_its_successor() {
     let mut queue = WriteQueue::new();
-    queue.begin_ticket();
+    queue.begin_sequence();
     queue.push("a", 1, 10);
-    queue.begin_ticket();
+    queue.begin_sequence();
     queue.push("a", 2, 10);
-    queue.begin_ticket();
+    queue.begin_sequence();
     assert_eq!(queue.acknowledged(), 0);
     let slots = next(&mut queue, &[("a", 2)]);
-    queue.begin_ticket();
+    queue.begin_sequence();
     queue.push("a", 4, 10);
     queue.retry(slots[0]);
     assert_eq!(queue.acknowledged(), 0);
     let slots = next(&mut queue, &[("a", 4)]);
     queue.succeed(slots[0]);
-    queue.end_ticket();
+    queue.end_sequence();
     assert_eq!(queue.acknowledged(), 4);
 }
 
 #[test]
 fn a_key_that_comes_back_has_a_slot_of_its_own() {
     let mut queue = WriteQueue::new();
-    queue.begin_ticket();
+    queue.begin_sequence();
     queue.push("a", 1, 10);
     queue.push("b", 2, 10);
     let slots = next(&mut queue, &[("a", 1), ("b", 2)]);
@@ -88,7 +88,7 @@ fn a_key_that_comes_back_has_a_slot_of_its_own() {
 #[test]
 fn batches_are_bounded_by_items_and_bytes() {
     let mut queue = WriteQueue::new();
-    queue.begin_ticket();
+    queue.begin_sequence();
     for key in 0..60 {
         queue.push(key, key, 100);
     }
@@ -98,10 +98,10 @@ fn batches_are_bounded_by_items_and_bytes() {
 }
 
 #[test]
-fn an_empty_ticket_is_done_with_those_before_it() {
+fn an_empty_sequence_is_done_with_those_before_it() {
     let mut queue: WriteQueue<u8, u8> = WriteQueue::new();
-    queue.begin_ticket();
-    queue.end_ticket();
+    queue.begin_sequence();
+    queue.end_sequence();
     assert_eq!(queue.acknowledged(), 1);
 }
 
@@ -123,12 +123,12 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #[test]
-    fn last_write_wins_in_order_and_no_ticket_is_early(steps in proptest::collection::vec(step(), 0..120)) {
+    fn last_write_wins_in_order_and_no_sequence_is_early(steps in proptest::collection::vec(step(), 0..120)) {
         let mut queue = WriteQueue::new();
         let mut serial = 0u64;
         let mut stored: HashMap<u8, u64> = HashMap::new();
         let mut wanted: HashMap<u8, u64> = HashMap::new();
-        // For each ticket, the key and serial of each of its rows.
+        // For each sequence, the key and serial of each of its rows.
         let mut rows: Vec<Vec<(u8, u64)>> = Vec::new();
         let mut requests: Vec<Vec<(usize, u64)>> = Vec::new();
         let end = |queue: &mut WriteQueue<u8, u64>, requests: &mut Vec<Vec<(usize, u64)>>, stored: &mut HashMap<u8, u64>, index: usize, mask: u32| {
@@ -146,8 +146,8 @@ proptest! {
             }
         };
         let check = |queue: &WriteQueue<u8, u64>, rows: &[Vec<(u8, u64)>], stored: &HashMap<u8, u64>| {
-            for ticket in &rows[..queue.acknowledged() as usize] {
-                for (key, value) in ticket {
+            for sequence in &rows[..queue.acknowledged() as usize] {
+                for (key, value) in sequence {
                     assert!(stored.get(key).is_some_and(|stored| stored >= value), "acknowledged early");
                 }
             }
@@ -155,16 +155,16 @@ proptest! {
         for step in steps {
             match step {
                 Step::Write(keys) => {
-                    queue.begin_ticket();
-                    let mut ticket = Vec::new();
+                    queue.begin_sequence();
+                    let mut sequence = Vec::new();
                     for key in keys {
                         serial += 1;
                         queue.push(key, serial, 1);
                         wanted.insert(key, serial);
-                        ticket.push((key, serial));
+                        sequence.push((key, serial));
                     }
-                    queue.end_ticket();
-                    rows.push(ticket);
+                    queue.end_sequence();
+                    rows.push(sequence);
                 }
                 Step::Send(items) => {
                     let batch = queue.next_batch(items, 100);

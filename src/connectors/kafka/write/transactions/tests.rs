@@ -121,10 +121,10 @@ async fn output_is_visible_after_the_commit_of_its_epoch() {
     let transactions = job.transactions().await;
     assert_eq!(transactions.decided(), None);
     let mut writer = job.writer(&transactions, 1).await;
-    let ticket = write(&mut writer, 0..10).await;
+    let sequence = write(&mut writer, 0..10).await;
     writer.barrier(1).await.unwrap();
     transactions.flush(1).await.unwrap();
-    assert_eq!(*writer.acknowledged().borrow(), ticket, "delivered into the transaction");
+    assert_eq!(*writer.acknowledged().borrow(), sequence, "delivered into the transaction");
     assert!(job.visible().await.is_empty());
     transactions.commit(&decision(1), &[]).await.unwrap();
     assert_eq!(job.visible().await, (0..10).collect::<Vec<_>>());

@@ -74,7 +74,7 @@ fn of_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
                 LogicalPlan::Aggregate(aggregate) => intervals::of_aggregate(aggregate),
                 LogicalPlan::Projection(Projection { expr, input, .. }) => {
                     let LogicalPlan::Aggregate(aggregate) = Arc::unwrap_or_clone(input) else {
-                        return Err(Error::internal("an ordered aggregate that is none").into());
+                        return Err(Error::internal("expected an ordered aggregate").into());
                     };
                     let input = Arc::new(intervals::of_aggregate(aggregate)?.data);
                     Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(expr, input)?)))

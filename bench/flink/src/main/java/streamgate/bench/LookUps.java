@@ -15,17 +15,17 @@ import software.amazon.awssdk.services.dynamodb.DynamoDbClient;
 import software.amazon.awssdk.services.dynamodb.model.AttributeValue;
 
 /**
- * The feature job's two look-up functions, as a careful author writes them: one client for each task, one Query a call, sums in decimals,
+ * The feature job's two lookup functions, as a careful author writes them: one client for each task, one Query a call, sums in decimals,
  * "count_amount_discount". The system property "deterministic" = false keeps the planner from calling them once for each mention.
  */
-public final class LookUps {
+public final class Lookups {
     /** Calls since the last statement began. */
     static final AtomicLong CALLS = new AtomicLong();
 
-    private LookUps() {}
+    private Lookups() {}
 
     /** What both have in common: the client and the Query. */
-    public abstract static class LookUp extends ScalarFunction {
+    public abstract static class Lookup extends ScalarFunction {
         private transient DynamoDbClient client;
 
         @Override
@@ -64,7 +64,7 @@ public final class LookUps {
     }
 
     /** latest_month_order_sum: of a user's orders in order_detail_latest_month. */
-    public static final class LatestMonth extends LookUp {
+    public static final class LatestMonth extends Lookup {
         public String eval(Integer user) {
             if (user == null) return null;
             List<Map<String, AttributeValue>> items = itemsOf("order_detail_latest_month", user);
@@ -73,7 +73,7 @@ public final class LookUps {
     }
 
     /** latest_year_order_sum: of a user's months in order_sum_monthly. */
-    public static final class LatestYear extends LookUp {
+    public static final class LatestYear extends Lookup {
         public String eval(Integer user) {
             if (user == null) return null;
             List<Map<String, AttributeValue>> items = itemsOf("order_sum_monthly", user);

@@ -58,7 +58,7 @@ public final class Runner {
         System.in.read(); // the harness's go
         long cpu = SYSTEM.getProcessCpuTime();
         long wall = System.nanoTime();
-        LookUps.CALLS.set(0);
+        Lookups.CALLS.set(0);
         TableResult result = tables.executeSql(statement);
         say("{\"event\": \"submitted\", \"job\": \"" + result.getJobClient().map(job -> job.getJobID().toString()).orElse("") + "\"}");
         String last = "";
@@ -72,7 +72,7 @@ public final class Runner {
         }
         say(String.format(Locale.ROOT,
                 "{\"event\": \"end\", \"wall_s\": %.3f, \"cpu_s\": %.3f, \"calls\": %d, \"last_row\": \"%s\"}",
-                (System.nanoTime() - wall) / 1e9, (SYSTEM.getProcessCpuTime() - cpu) / 1e9, LookUps.CALLS.get(), last));
+                (System.nanoTime() - wall) / 1e9, (SYSTEM.getProcessCpuTime() - cpu) / 1e9, Lookups.CALLS.get(), last));
         System.in.read();
     }
 

@@ -1,4 +1,4 @@
-//! Statements whose back end does not answer: a time-out, a cancel request and a client that is gone end them soon, with the requests
+//! Statements whose backend does not answer: a time-out, a cancel request and a client that is gone end them soon, with the requests
 //! that they have under way, and nobody else waits for them.
 
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use crate::backends::unique;
 use crate::conformance::kafka::create_topic;
 use crate::faults::dynamodb_proxy::{DynamoDbProxy, Faults};
 use crate::faults::kafka_proxy::KafkaProxy;
-use crate::server::{BackEndsOfProcess, ServerProcess, until};
+use crate::server::{BackendsOfProcess, ServerProcess, until};
 use crate::wire::code;
 
-/// What the promised second may become on a busy machine; the back ends do not answer for much longer.
+/// What the promised second may become on a busy machine; the backends do not answer for much longer.
 const SOON: Duration = Duration::from_secs(5);
 const NEVER: Duration = Duration::from_secs(600);
 
@@ -22,7 +22,7 @@ const SLOW: [(&str, &str); 6] = [
     ("GetItem", "SELECT total FROM items WHERE user_id = 1 AND order_id = 2"),
     ("Query", "SELECT sum(total) FROM items WHERE user_id = 1"),
     ("Scan", "SELECT count(*) FROM items"),
-    ("a look-up function", "SELECT total_of(u) FROM (VALUES (1), (2), (3)) v(u)"),
+    ("a lookup function", "SELECT total_of(u) FROM (VALUES (1), (2), (3)) v(u)"),
     ("BatchWriteItem", "INSERT INTO items VALUES (1, 2, 3)"),
     ("an INSERT that reads", "INSERT INTO nothing SELECT total FROM items"),
 ];
@@ -92,10 +92,10 @@ async fn answers(client: &Client) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_to_a_dynamodb_that_does_not_answer_end_with_their_statement() {
-    let back_ends = BackEndsOfProcess::shared();
-    let proxy = DynamoDbProxy::start(&back_ends.dynamodb_endpoint, 5).await;
+    let backends = BackendsOfProcess::shared();
+    let proxy = DynamoDbProxy::start(&backends.dynamodb_endpoint, 5).await;
     let folder = TempDir::new().unwrap();
-    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
     server
         .execute(&format!(
             "CREATE TABLE items (user_id BIGINT, order_id BIGINT, total BIGINT, PRIMARY KEY (user_id, order_id) NOT ENFORCED) \
@@ -139,12 +139,12 @@ async fn requests_to_a_dynamodb_that_does_not_answer_end_with_their_statement() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn statements_over_a_kafka_that_does_not_answer_end_when_they_are_told() {
-    let back_ends = BackEndsOfProcess::shared();
-    let proxy = KafkaProxy::start(&back_ends.bootstrap_servers).await;
+    let backends = BackendsOfProcess::shared();
+    let proxy = KafkaProxy::start(&backends.bootstrap_servers).await;
     let topic = unique("slow");
-    create_topic(&back_ends.kafka(), &topic, 1).await;
+    create_topic(&backends.kafka(), &topic, 1).await;
     let folder = TempDir::new().unwrap();
-    let server = ServerProcess::start(&back_ends, &folder.path().join("data")).await;
+    let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
     server
         .execute(&format!(
             "CREATE TABLE numbers (n BIGINT) WITH ('connector' = 'kafka', 'topic' = '{topic}', 'format' = 'json', \

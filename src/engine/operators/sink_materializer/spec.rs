@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 
-use super::{Materialize, output_schema};
+use super::{SinkMaterializer, output_schema};
 use crate::changelog::Changelog;
 use crate::engine::expression::ExpressionScope;
 use crate::engine::metrics::NodeMetrics;
@@ -15,7 +15,7 @@ use crate::error::Result;
 
 /// Makes changes by a sink's key of rows that have another one: of all live rows of a key the last one stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MaterializeSpec {
+pub struct SinkMaterializerSpec {
     /// Columns of the sink's key.
     pub key: Vec<usize>,
     /// What comes in.
@@ -28,13 +28,13 @@ pub struct MaterializeSpec {
     pub state_ttl_ms: Option<u64>,
 }
 
-impl OperatorSpec for MaterializeSpec {
+impl OperatorSpec for SinkMaterializerSpec {
     fn name(&self) -> &'static str {
-        "materialize"
+        "sink-materializer"
     }
 
     fn title(&self) -> &'static str {
-        "Materialize"
+        "SinkMaterializer"
     }
 
     fn is_stateful(&self) -> bool {
@@ -60,7 +60,7 @@ impl OperatorSpec for MaterializeSpec {
         context: &OperatorContext<'_>,
     ) -> Result<Box<dyn Operator>> {
         let input = only_input(inputs)?;
-        let operator = Materialize::new(&self.key, self.input, self.version, self.state_ttl_ms, input, context)?;
+        let operator = SinkMaterializer::new(&self.key, self.input, self.version, self.state_ttl_ms, input, context)?;
         Ok(Box::new(operator.counting(metrics).spilling_to(context.spill(metrics))))
     }
 }

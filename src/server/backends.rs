@@ -1,4 +1,4 @@
-//! Whether the default back ends answer: asked once by `serve --check`, and at every start until they do.
+//! Whether the default backends answer: asked once by `serve --check`, and at every start until they do.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,26 +8,26 @@ use tokio_util::sync::CancellationToken;
 use crate::connectors::{ConnectorDefaults, dynamodb, kafka};
 use crate::error::Result;
 
-/// How long between two looks at a back end that does not answer.
+/// How long between two looks at a backend that does not answer.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// One of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BackEnd {
+pub enum Backend {
     /// Kafka.
     Kafka,
     /// DynamoDB.
     DynamoDb,
 }
 
-impl BackEnd {
+impl Backend {
     /// `Kafka at broker-1:9092`
     pub fn title(self, defaults: &ConnectorDefaults) -> String {
         match self {
-            BackEnd::Kafka => {
+            Backend::Kafka => {
                 format!("Kafka at {}", defaults.kafka_bootstrap_servers.as_deref().unwrap_or("no address"))
             }
-            BackEnd::DynamoDb => match (&defaults.dynamodb_endpoint, &defaults.aws_region) {
+            Backend::DynamoDb => match (&defaults.dynamodb_endpoint, &defaults.aws_region) {
                 (Some(endpoint), _) => format!("DynamoDB at {endpoint}"),
                 (None, Some(region)) => format!("DynamoDB of AWS in {region}"),
                 (None, None) => "DynamoDB of AWS".to_owned(),
@@ -41,21 +41,21 @@ impl BackEnd {
     /// It does not answer, or refuses.
     pub async fn ask(self, defaults: &ConnectorDefaults) -> Result<String> {
         match self {
-            BackEnd::Kafka => kafka::ask_default(defaults).await,
-            BackEnd::DynamoDb => dynamodb::ask_default(defaults).await,
+            Backend::Kafka => kafka::ask_default(defaults).await,
+            Backend::DynamoDb => dynamodb::ask_default(defaults).await,
         }
     }
 }
 
 /// Asks until there is an answer, and tells when there is none and when there is one again.
-pub fn watch(back_end: BackEnd, defaults: ConnectorDefaults, shutdown: CancellationToken) {
+pub fn watch(backend: Backend, defaults: ConnectorDefaults, shutdown: CancellationToken) {
     let defaults = Arc::new(defaults);
     tokio::spawn(async move {
-        let title = back_end.title(&defaults);
+        let title = backend.title(&defaults);
         let mut was_told = false;
         loop {
             let answer = tokio::select! {
-                answer = back_end.ask(&defaults) => answer,
+                answer = backend.ask(&defaults) => answer,
                 () = shutdown.cancelled() => return,
             };
             match answer {

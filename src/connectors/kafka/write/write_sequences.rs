@@ -1,4 +1,4 @@
-//! What of a writer's batches is on its way: a batch is a ticket, delivery reports count each ticket down, and the highest one up to
+//! What of a writer's batches is on its way: each batch has a sequence number, delivery reports count its records down, and the highest number up to
 //! which everything is delivered is shown.
 
 use std::collections::VecDeque;
@@ -15,11 +15,11 @@ use crate::error::Error;
 /// How long a writer waits at most before it tries a full queue again.
 const ROOM_WAIT: Duration = Duration::from_millis(5);
 
-/// A writer's waiting for room; see [`Tickets::wait_for_room`].
+/// A writer's waiting for room; see [`WriteSequences::wait_for_room`].
 pub(in crate::connectors) type Room<'t> = Pin<Box<Notified<'t>>>;
 
-/// The tickets of one writer.
-pub(in crate::connectors) struct Tickets {
+/// The sequence numbers of one writer.
+pub(in crate::connectors) struct WriteSequences {
     state: Mutex<State>,
     acknowledged: watch::Receiver<u64>,
     /// Wakes a writer that waits for room in the queue.
@@ -27,16 +27,16 @@ pub(in crate::connectors) struct Tickets {
 }
 
 struct State {
-    /// Ticket of the first entry of `open`.
+    /// WriteNumber of the first entry of `open`.
     first: u64,
-    /// For each ticket from `first` on: records that are not delivered yet.
+    /// For each number from `first` on: records that are not delivered yet.
     open: VecDeque<usize>,
     /// Dropped when the writer has failed for good.
     sender: Option<watch::Sender<u64>>,
     failure: Option<Error>,
 }
 
-impl Default for Tickets {
+impl Default for WriteSequences {
     fn default() -> Self {
         let (sender, acknowledged) = watch::channel(0);
         let state = State { first: 1, open: VecDeque::new(), sender: Some(sender), failure: None };
@@ -44,7 +44,7 @@ impl Default for Tickets {
     }
 }
 
-impl Tickets {
+impl WriteSequences {
     /// Why the writer has failed, if it has.
     pub fn failure(&self) -> Option<Error> {
         self.state.lock().failure.clone()
@@ -59,17 +59,17 @@ impl Tickets {
         self.room.notify_waiters();
     }
 
-    /// Begins the next ticket, of that many records.
+    /// Begins the next number, of that many records.
     pub fn open(&self, records: usize) {
         let mut state = self.state.lock();
         state.open.push_back(records);
         state.advance();
     }
 
-    /// A record of the ticket needs no more waiting for.
-    pub fn done(&self, ticket: u64) {
+    /// A record of that number needs no more waiting for.
+    pub fn done(&self, sequence: u64) {
         let mut state = self.state.lock();
-        let index = (ticket - state.first) as usize;
+        let index = (sequence - state.first) as usize;
         state.open[index] -= 1;
         state.advance();
         drop(state);
@@ -81,7 +81,7 @@ impl Tickets {
         self.state.lock().open.is_empty()
     }
 
-    /// The highest ticket all of whose records are delivered.
+    /// The highest number all of whose records are delivered.
     pub fn acknowledged(&self) -> watch::Receiver<u64> {
         self.acknowledged.clone()
     }
@@ -99,13 +99,13 @@ impl Tickets {
         *room = Some(next);
     }
 
-    /// Waits until a ticket is acknowledged.
+    /// Waits until a number is acknowledged.
     ///
     /// # Errors
     /// Why it never will be.
-    pub async fn wait_for(&self, ticket: u64) -> Result<(), Error> {
+    pub async fn wait_for(&self, sequence: u64) -> Result<(), Error> {
         let mut acknowledged = self.acknowledged();
-        let outcome = acknowledged.wait_for(|acknowledged| *acknowledged >= ticket).await.map(|_| ());
+        let outcome = acknowledged.wait_for(|acknowledged| *acknowledged >= sequence).await.map(|_| ());
         match (outcome, self.failure()) {
             (_, Some(failure)) => Err(failure),
             (Ok(()), None) => Ok(()),
@@ -122,40 +122,40 @@ impl State {
             done = Some(self.first);
             self.first += 1;
         }
-        // After a failure nothing more is acknowledged: a ticket before it may have lost records.
-        if let (Some(ticket), Some(sender), None) = (done, &self.sender, &self.failure) {
-            sender.send_replace(ticket);
+        // After a failure nothing more is acknowledged: a batch before it may have lost records.
+        if let (Some(sequence), Some(sender), None) = (done, &self.sender, &self.failure) {
+            sender.send_replace(sequence);
         }
     }
 }
 
-/// One ticket of one writer, as it goes with each of its records.
-pub(in crate::connectors) struct Ticket {
-    tickets: Arc<Tickets>,
+/// The sequence number of one batch, as it goes with each of its records.
+pub(in crate::connectors) struct WriteSequence {
+    sequences: Arc<WriteSequences>,
     number: u64,
 }
 
-impl Ticket {
-    /// The ticket of that number.
-    pub fn new(tickets: Arc<Tickets>, number: u64) -> Arc<Self> {
-        Arc::new(Self { tickets, number })
+impl WriteSequence {
+    /// The batch of that number.
+    pub fn new(sequences: Arc<WriteSequences>, number: u64) -> Arc<Self> {
+        Arc::new(Self { sequences, number })
     }
 
-    /// A ticket that nobody waits for, of one record.
+    /// A record that nobody waits for.
     pub fn unwatched() -> Arc<Self> {
-        let tickets = Arc::new(Tickets::default());
-        tickets.open(1);
-        Self::new(tickets, 1)
+        let sequences = Arc::new(WriteSequences::default());
+        sequences.open(1);
+        Self::new(sequences, 1)
     }
 
     /// A record of it is delivered.
     pub fn done(&self) {
-        self.tickets.done(self.number);
+        self.sequences.done(self.number);
     }
 
     /// A record of it is not delivered.
     pub fn fail(&self, error: Error) {
-        self.tickets.fail(error);
-        self.tickets.done(self.number);
+        self.sequences.fail(error);
+        self.sequences.done(self.number);
     }
 }

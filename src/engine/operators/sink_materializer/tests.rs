@@ -10,9 +10,16 @@ use crate::engine::operators::testing::*;
 
 const COLUMNS: &str = "v INT, k VARCHAR";
 
-fn operator(version: bool, state_ttl_ms: Option<u64>, clock: &ManualClock) -> Materialize {
-    Materialize::with_clock(&[1], Changelog::Retract, version, state_ttl_ms, &schema(COLUMNS), Arc::new(clock.clone()))
-        .unwrap()
+fn operator(version: bool, state_ttl_ms: Option<u64>, clock: &ManualClock) -> SinkMaterializer {
+    SinkMaterializer::with_clock(
+        &[1],
+        Changelog::Retract,
+        version,
+        state_ttl_ms,
+        &schema(COLUMNS),
+        Arc::new(clock.clone()),
+    )
+    .unwrap()
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::error::Result;
 pub type SourcePositions = (String, Vec<(Split, Position)>);
 
 /// See the module.
-pub struct Ledger {
+pub struct AckTracker {
     inner: Mutex<State>,
     progress: Arc<JobProgress>,
     metrics: Arc<JobMetrics>,
@@ -27,7 +27,7 @@ struct State {
     done: BTreeMap<(String, String), Position>,
     /// The same by resource name: several sources may read one partition.
     by_resource: BTreeMap<String, Vec<(String, String)>>,
-    /// Not yet acknowledged, in order of tickets: the tickets of all writers, and the positions behind them.
+    /// Not yet acknowledged, in order of sequence numbers: those of all writers, and the positions behind them.
     open: VecDeque<(Vec<u64>, Vec<SourcePositions>)>,
     /// By writer.
     acknowledged: Vec<u64>,
@@ -35,8 +35,8 @@ struct State {
     is_opened: bool,
 }
 
-impl Ledger {
-    /// A ledger for so many writers.
+impl AckTracker {
+    /// A ack_tracker for so many writers.
     pub fn new(writers: usize, progress: Arc<JobProgress>, metrics: Arc<JobMetrics>) -> Self {
         let state = State {
             done: BTreeMap::new(),
@@ -97,32 +97,32 @@ impl Ledger {
         Ok(())
     }
 
-    /// Everything before the positions is in the tickets of the writers up to `tickets`, which may be acknowledged already,
+    /// Everything before the positions is in the writes up to `sequences`, which may be acknowledged already,
     /// as they are when nothing of the last rows had to be written.
     ///
     /// # Errors
     /// Sources read a split in different ways (`Corrupt`).
-    pub fn note(&self, tickets: Vec<u64>, positions: Vec<SourcePositions>) -> Result<()> {
+    pub fn note(&self, sequences: Vec<u64>, positions: Vec<SourcePositions>) -> Result<()> {
         let mut state = self.inner.lock();
-        state.open.push_back((tickets, positions));
+        state.open.push_back((sequences, positions));
         self.settle(&mut state)
     }
 
-    /// A writer has had everything up to the ticket acknowledged.
+    /// A writer has had everything up to the sequence number acknowledged.
     ///
     /// # Errors
     /// As [`Self::note`].
-    pub fn acknowledge(&self, writer: usize, ticket: u64) -> Result<()> {
+    pub fn acknowledge(&self, writer: usize, sequence: u64) -> Result<()> {
         let mut state = self.inner.lock();
         let known = &mut state.acknowledged[writer];
-        *known = ticket.max(*known);
+        *known = sequence.max(*known);
         self.settle(&mut state)
     }
 
     fn settle(&self, state: &mut State) -> Result<()> {
         let mut settled: BTreeMap<String, String> = BTreeMap::new();
-        while let Some((tickets, _)) = state.open.front()
-            && tickets.iter().zip(&state.acknowledged).all(|(ticket, acknowledged)| ticket <= acknowledged)
+        while let Some((sequences, _)) = state.open.front()
+            && sequences.iter().zip(&state.acknowledged).all(|(sequence, acknowledged)| sequence <= acknowledged)
         {
             let Some((_, positions)) = state.open.pop_front() else { break };
             for (source, positions) in positions {

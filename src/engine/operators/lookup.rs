@@ -1,4 +1,4 @@
-//! Appends a column for each call of a look-up function; the calls of a batch run at the same time.
+//! Appends a column for each call of a lookup function; the calls of a batch run at the same time.
 //! Updates and deletes are taken as they come: the appended value is the one of now.
 
 use std::sync::Arc;
@@ -21,31 +21,31 @@ use crate::error::Result;
 
 /// The lookups as a job stores them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LookUpSpec {
+pub struct LookupSpec {
     /// Each appends a column; equal calls were folded into one.
-    pub calls: Vec<LookUpCall>,
+    pub calls: Vec<LookupCall>,
 }
 
 /// One call of a lookup function.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LookUpCall {
+pub struct LookupCall {
     /// The function.
     pub function: StoredLookupFunction,
     /// Over the input's columns.
     pub arguments: Vec<StoredExpression>,
 }
 
-impl OperatorSpec for LookUpSpec {
+impl OperatorSpec for LookupSpec {
     fn name(&self) -> &'static str {
-        "look-up"
+        "lookup"
     }
 
     fn title(&self) -> &'static str {
-        "LookUp"
+        "Lookup"
     }
 
     fn describe(&self, _names: &[Vec<String>]) -> String {
-        let call = |call: &LookUpCall| {
+        let call = |call: &LookupCall| {
             let arguments: Vec<&str> = call.arguments.iter().map(|argument| argument.text.as_str()).collect();
             let (name, table) = (&call.function.name, &call.function.table.name);
             format!("{name}({}) from {table}", arguments.join(", "))
@@ -68,12 +68,12 @@ impl OperatorSpec for LookUpSpec {
         metrics: &Arc<NodeMetrics>,
         context: &OperatorContext<'_>,
     ) -> Result<Box<dyn Operator>> {
-        Ok(Box::new(LookUp::new(&self.calls, only_input(inputs)?, metrics, context)?))
+        Ok(Box::new(Lookup::new(&self.calls, only_input(inputs)?, metrics, context)?))
     }
 }
 
 /// See the module.
-pub struct LookUp {
+pub struct Lookup {
     calls: Vec<Call>,
     schema: SchemaRef,
     metrics: Arc<NodeMetrics>,
@@ -85,13 +85,13 @@ struct Call {
     arguments: Vec<Arc<dyn PhysicalExpr>>,
 }
 
-impl LookUp {
+impl Lookup {
     /// Compiles the calls for batches of `input`.
     ///
     /// # Errors
     /// A call does not fit the input, or its table does not open.
     pub fn new(
-        calls: &[LookUpCall],
+        calls: &[LookupCall],
         input: &SchemaRef,
         metrics: &Arc<NodeMetrics>,
         context: &OperatorContext<'_>,
@@ -123,7 +123,7 @@ fn extended(input: &Schema, types: impl Iterator<Item = DataType>) -> SchemaRef 
 }
 
 #[async_trait]
-impl Operator for LookUp {
+impl Operator for Lookup {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }

@@ -1,6 +1,6 @@
 //! One writer's way into its job's transaction. Records of the open epoch go to the producer at once; while the commit of the epoch
-//! before is in flight they wait here, bounded: a full outlet makes the writer wait. Where a job writes elsewhere too, all records of an
-//! epoch wait here for its end, and then with the transactions until what is written elsewhere is durable: a full outlet ends the epoch.
+//! before is in flight they wait here, bounded: a full writer makes the writer wait. Where a job writes elsewhere too, all records of an
+//! epoch wait here for its end, and then with the transactions until what is written elsewhere is durable: a full writer ends the epoch.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use super::kept::{Kept, Sealed};
 use super::outgoing::Outgoing;
-use super::tickets::{Ticket, Tickets};
 use super::transactions::{KafkaTransactions, Open, hand_over};
+use super::write_sequences::{WriteSequence, WriteSequences};
 use crate::connectors::bad_rows::BadRows;
 use crate::connectors::kafka::client::partitions;
 use crate::connectors::sink::SinkContext;
@@ -22,25 +22,25 @@ use crate::fault;
 const KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// See the module.
-pub(in crate::connectors) struct Outlet {
+pub(in crate::connectors) struct TransactionWriter {
     transactions: Arc<dyn Transactions>,
     opened: watch::Receiver<Open>,
     /// The epoch that is written now.
     epoch: u64,
     kept: VecDeque<Kept>,
     kept_bytes: usize,
-    tickets: Arc<Tickets>,
+    sequences: Arc<WriteSequences>,
     /// Whether all records of an epoch wait for its end.
     holds_back: bool,
     bad_rows: Arc<BadRows>,
 }
 
-impl Outlet {
+impl TransactionWriter {
     /// The way into the transactions that a writer was given, if it was.
     ///
     /// # Errors
     /// They are those of another cluster.
-    pub fn new(context: &SinkContext, cluster: &str, tickets: Arc<Tickets>) -> Result<Option<Self>> {
+    pub fn new(context: &SinkContext, cluster: &str, sequences: Arc<WriteSequences>) -> Result<Option<Self>> {
         let Some(transactions) = context.transactions.clone() else {
             return Ok(None);
         };
@@ -57,7 +57,7 @@ impl Outlet {
             epoch: context.epoch,
             kept: VecDeque::new(),
             kept_bytes: 0,
-            tickets,
+            sequences,
             holds_back,
             bad_rows: context.bad_rows.clone(),
         }))
@@ -79,9 +79,9 @@ impl Outlet {
     }
 
     /// Takes a record of the present epoch.
-    pub async fn send(&mut self, record: Outgoing<'_>, ticket: &Arc<Ticket>) -> Result<()> {
+    pub async fn send(&mut self, record: Outgoing<'_>, sequence: &Arc<WriteSequence>) -> Result<()> {
         if !self.holds_back && self.kept.is_empty() && self.may_send(self.epoch) {
-            return self.hand_over(&record, ticket).await;
+            return self.hand_over(&record, sequence).await;
         }
         if let Some(failure) = self.failure().filter(|_| self.holds_back) {
             return Err(failure);
@@ -94,7 +94,7 @@ impl Outlet {
             payload: record.payload.map(<[u8]>::to_vec),
             timestamp: record.timestamp,
             headers: record.headers.cloned(),
-            ticket: ticket.clone(),
+            sequence: sequence.clone(),
         };
         self.kept_bytes += kept.bytes();
         self.kept.push_back(kept);
@@ -123,8 +123,8 @@ impl Outlet {
         if self.holds_back {
             self.kept_bytes = 0;
             let kept = std::mem::take(&mut self.kept);
-            let (tickets, bad_rows) = (self.tickets.clone(), self.bad_rows.clone());
-            self.kafka()?.seal(Sealed { epoch, kept, tickets, bad_rows });
+            let (sequences, bad_rows) = (self.sequences.clone(), self.bad_rows.clone());
+            self.kafka()?.seal(Sealed { epoch, kept, sequences, bad_rows });
         } else if !fault::is_mutant("commit-before-flush") {
             self.wait_and_drain().await?;
         }
@@ -166,7 +166,7 @@ impl Outlet {
             if !self.may_send(kept.epoch) {
                 return Ok(());
             }
-            self.hand_over(&kept.outgoing(), &kept.ticket).await?;
+            self.hand_over(&kept.outgoing(), &kept.sequence).await?;
             if let Some(kept) = self.kept.pop_front() {
                 self.kept_bytes -= kept.bytes();
             }
@@ -174,8 +174,8 @@ impl Outlet {
         Ok(())
     }
 
-    async fn hand_over(&self, record: &Outgoing<'_>, ticket: &Arc<Ticket>) -> Result<()> {
-        hand_over(self.kafka()?, record, ticket, &self.tickets, &self.bad_rows).await
+    async fn hand_over(&self, record: &Outgoing<'_>, sequence: &Arc<WriteSequence>) -> Result<()> {
+        hand_over(self.kafka()?, record, sequence, &self.sequences, &self.bad_rows).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! Pulls calls of look-up functions out of expressions: each becomes a column that a look-up operator appends.
+//! Pulls calls of lookup functions out of expressions: each becomes a column that a lookup operator appends.
 //! Equal calls of one row are folded into one.
 
 use std::collections::HashMap;
@@ -15,21 +15,21 @@ use super::fragment::Fragment;
 use crate::engine::dataflow::OperatorKind;
 use crate::engine::expression::StoredExpression;
 use crate::engine::lookup::LookupFunction;
-use crate::engine::operators::look_up::{LookUpCall, LookUpSpec};
+use crate::engine::operators::lookup::{LookupCall, LookupSpec};
 use crate::error::{Error, Result};
 
-/// Expressions without look-up calls, over a schema that has a column for each of the calls.
+/// Expressions without lookup calls, over a schema that has a column for each of the calls.
 pub(super) struct Extracted {
     pub expressions: Vec<Expr>,
     pub schema: DFSchema,
 }
 
 impl Planner<'_> {
-    /// Replaces look-up calls by columns and adds the operator that computes these to the fragment.
+    /// Replaces lookup calls by columns and adds the operator that computes these to the fragment.
     ///
     /// # Errors
-    /// A call whose argument is itself a look-up (0A000).
-    pub(super) fn extract_look_ups(&mut self, fragment: &mut Fragment, expressions: &[Expr]) -> Result<Extracted> {
+    /// A call whose argument is itself a lookup (0A000).
+    pub(super) fn extract_lookups(&mut self, fragment: &mut Fragment, expressions: &[Expr]) -> Result<Extracted> {
         // Columns that nobody needs any longer lie between the schema's and the appended ones: drop them first.
         if expressions.iter().any(has_call) {
             self.trim(fragment)?;
@@ -40,11 +40,11 @@ impl Planner<'_> {
         }
         let mut fields: Vec<_> =
             fragment.schema.iter().map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field))).collect();
-        let mut look_ups = Vec::new();
+        let mut lookups = Vec::new();
         for (place, (call, function)) in calls.into_iter().enumerate() {
             if call.args.iter().any(has_call) {
                 return Err(Error::unsupported(format!(
-                    "function \"{}\" is called with the result of another look-up function",
+                    "function \"{}\" is called with the result of another lookup function",
                     call.func.name()
                 ))
                 .hint("Write the inner result to a table with one job, and look up in a second job."));
@@ -55,21 +55,21 @@ impl Planner<'_> {
                 .map(|argument| StoredExpression::new(argument, &fragment.schema))
                 .collect::<Result<Vec<_>>>()?;
             fields.push((None, Arc::new(Field::new(appended_name(place), function.return_type().clone(), true))));
-            look_ups.push(LookUpCall { function: function.stored().clone(), arguments });
+            lookups.push(LookupCall { function: function.stored().clone(), arguments });
         }
-        fragment.extra += look_ups.len();
+        fragment.extra += lookups.len();
         if let Some(path) = &mut fragment.aggregate {
-            path.has_look_ups = true;
+            path.has_lookups = true;
         }
         let changelog = fragment.changelog;
-        self.push(fragment, OperatorKind::LookUp(LookUpSpec { calls: look_ups }), None, changelog);
+        self.push(fragment, OperatorKind::Lookup(LookupSpec { calls: lookups }), None, changelog);
         Ok(Extracted { expressions: replaced, schema: DFSchema::new_with_metadata(fields, HashMap::new())? })
     }
 }
 
 type Calls = Vec<(ScalarFunction, Arc<LookupFunction>)>;
 
-/// The expressions with a column in place of each look-up call, and the calls.
+/// The expressions with a column in place of each lookup call, and the calls.
 fn replace_calls(expressions: &[Expr]) -> Result<(Vec<Expr>, Calls)> {
     let mut calls: Calls = Vec::new();
     let replaced = expressions
@@ -96,7 +96,7 @@ fn replace_calls(expressions: &[Expr]) -> Result<(Vec<Expr>, Calls)> {
 }
 
 fn appended_name(place: usize) -> String {
-    format!("__look_up_{place}")
+    format!("__lookup_{place}")
 }
 
 fn has_call(expression: &Expr) -> bool {

@@ -31,7 +31,7 @@ const ROWS: &str = "rows";
 const KEYS: &str = "keys";
 
 /// See the module.
-pub struct Materialize {
+pub struct SinkMaterializer {
     schema: SchemaRef,
     key_columns: Vec<usize>,
     value_columns: Vec<usize>,
@@ -50,7 +50,7 @@ struct LiveRows {
     rows: RowMap<Sequence, Codec>,
     /// Input changes of each key so far; only where keys have a row of their own in the checkpoint.
     versions: Vec<i64>,
-    /// Whether those behind have a row of the key.
+    /// Whether the operators downstream have a row of the key.
     emitted: Vec<bool>,
     /// Whether a key stays when its rows are gone, because of its version.
     keeps_version: bool,
@@ -144,7 +144,7 @@ pub(super) fn output_schema(input: &Schema, version: bool) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-impl Materialize {
+impl SinkMaterializer {
     /// One for batches of `input` and a sink with these key columns. `version` appends an Int64 column that counts the input
     /// changes of a key, also over a delete; a key that no row touched for `state_ttl_ms` is forgotten.
     ///
@@ -174,7 +174,7 @@ impl Materialize {
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
         if keys.is_empty() || keys.iter().any(|key| *key >= input.fields().len()) {
-            return Err(Error::corrupt("a stored materialisation names keys that its input has not"));
+            return Err(Error::corrupt("a stored materialisation refers to missing key columns of its input"));
         }
         let value_columns: Vec<usize> = (0..input.fields().len()).filter(|column| !keys.contains(column)).collect();
         let fields = |columns: &[usize]| -> Vec<Field> {
@@ -224,7 +224,7 @@ impl Materialize {
 }
 
 #[async_trait]
-impl Operator for Materialize {
+impl Operator for SinkMaterializer {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }

@@ -1,6 +1,6 @@
-//! Folds state files into one by key, in the background: of a key's rows only the newest is kept, and where the fold reaches back
+//! Compacts state files into one by key, in the background: of a key's rows only the newest is kept, and where the compaction reaches back
 //! to the first file, deleted keys go altogether. Checkpoints written later name the new file; those that name the old ones
-//! keep them until they are dropped. Knows files and where they are; the store says when. Memory is bounded: a range of key groups is folded at a time.
+//! keep them until they are dropped. Knows files and where they are; the store says when. Memory is bounded: a range of key groups is compacted at a time.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -19,21 +19,21 @@ use super::storage::Storage;
 use crate::engine::key_group::{KEY_GROUPS, range_of};
 use crate::error::{Error, Result};
 
-/// Least and most bytes of one table that are folded at a time, as they are stored; in memory narrow rows take some five times as much.
+/// Least and most bytes of one table that are compacted at a time, as they are stored; in memory narrow rows take some five times as much.
 const PASS_BYTES: (u64, u64) = (512 << 10, 32 << 20);
 
-/// Bytes that are folded at a time by a job whose state may take so many in memory.
+/// Bytes that are compacted at a time by a job whose state may take so many in memory.
 pub(super) fn pass_bytes(memory: u64) -> u64 {
     (memory / 32).clamp(PASS_BYTES.0, PASS_BYTES.1)
 }
 
-/// The fold of a job's files; at most one is under way.
+/// The compaction of a job's files; at most one is under way.
 #[derive(Debug, Default)]
-pub(super) enum Fold {
+pub(super) enum Compaction {
     /// None.
     #[default]
     Idle,
-    /// A task is at it.
+    /// A background task compacts.
     Running {
         /// The files that it reads.
         replaced: Vec<String>,
@@ -44,15 +44,15 @@ pub(super) enum Fold {
     Ready {
         /// The files that it stands for, which follow one another.
         replaced: Vec<String>,
-        /// It.
+        /// The compacted file.
         with: StateFile,
     },
 }
 
-impl Fold {
-    /// A chain with the folded file in place of those that it stands for.
+impl Compaction {
+    /// A chain with the compacted file in place of those that it stands for.
     pub(super) fn replace_in(&self, mut files: Vec<StateFile>) -> Vec<StateFile> {
-        if let Fold::Ready { replaced, with } = self
+        if let Compaction::Ready { replaced, with } = self
             && let Some(place) = place_of(replaced, &files)
         {
             files.splice(place, [with.clone()]);
@@ -63,22 +63,22 @@ impl Fold {
     /// Files that must not be removed though no checkpoint names them.
     pub(super) fn files_in_use(&self) -> Vec<String> {
         match self {
-            Fold::Idle => Vec::new(),
-            Fold::Running { replaced, name } => replaced.iter().chain([name]).cloned().collect(),
-            Fold::Ready { replaced, with } => replaced.iter().chain([&with.name]).cloned().collect(),
+            Compaction::Idle => Vec::new(),
+            Compaction::Running { replaced, name } => replaced.iter().chain([name]).cloned().collect(),
+            Compaction::Ready { replaced, with } => replaced.iter().chain([&with.name]).cloned().collect(),
         }
     }
 }
 
-/// Where a chain has the files that a fold stands for.
+/// Where a chain has the files that a compaction stands for.
 pub(super) fn place_of(replaced: &[String], files: &[StateFile]) -> Option<Range<usize>> {
     let is_here = |window: &[StateFile]| window.iter().map(|file| &file.name).eq(replaced);
     let begin = files.windows(replaced.len().max(1)).position(is_here)?;
     Some(begin..begin + replaced.len())
 }
 
-/// Writes the fold of `files` (oldest first) as file `name`, unless the job has ended meanwhile.
-pub(super) async fn fold_files(
+/// Writes the compaction of `files` (oldest first) as file `name`, unless the job has ended meanwhile.
+pub(super) async fn compact_files(
     storage: &Storage,
     files: Vec<StateFile>,
     is_base: bool,
@@ -102,14 +102,14 @@ pub(super) async fn fold_files(
                 }
                 handle.block_on(from.read_range(name, range))
             };
-            fold_parts(&parts, is_base, pass_bytes(memory), &read, &mut file)?;
+            compact_parts(&parts, is_base, pass_bytes(memory), &read, &mut file)?;
             file.finish(&name_within, epoch)
         })
         .await
 }
 
-/// Folds parts (oldest first, each with the file where it is) into `file`.
-pub(super) fn fold_parts(
+/// Compacts parts (oldest first, each with the file where it is) into `file`.
+pub(super) fn compact_parts(
     parts: &[(String, Part)],
     is_base: bool,
     pass_bytes: u64,

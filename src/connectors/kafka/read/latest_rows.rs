@@ -20,10 +20,10 @@ use crate::error::Result;
 /// Rows that do not stand any more are kept up to this number, and to that of those that stand.
 const DEAD_ROWS_MAX: usize = 65_536;
 
-/// What is read and how it is folded.
+/// What is read and which rows stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct FoldPlan {
-    /// Declared columns that are read: the wanted ones, then those that are only needed to fold.
+pub(super) struct LatestRowsPlan {
+    /// Declared columns that are read: the wanted ones, then those that are only needed to find equal rows.
     pub projection: Vec<usize>,
     /// How many of them are wanted.
     wanted: usize,
@@ -32,7 +32,7 @@ pub(super) struct FoldPlan {
     is_upsert: bool,
 }
 
-impl FoldPlan {
+impl LatestRowsPlan {
     /// For a read of these columns; `None` where records are rows.
     pub fn of(options: &KafkaOptions, wanted: &[usize]) -> Option<Self> {
         let mut projection = wanted.to_vec();
@@ -70,8 +70,8 @@ struct Standing {
 }
 
 /// Takes changes in, gives the rows out that stand.
-pub(super) struct Fold {
-    plan: FoldPlan,
+pub(super) struct LatestRows {
+    plan: LatestRowsPlan,
     converter: RowConverter,
     standing: HashMap<Box<[u8]>, Standing>,
     batches: Vec<RecordBatch>,
@@ -79,12 +79,12 @@ pub(super) struct Fold {
     live: usize,
 }
 
-impl Fold {
+impl LatestRows {
     /// Nothing yet.
     ///
     /// # Errors
     /// A column of a type that rows cannot be compared by.
-    pub fn new(options: &KafkaOptions, plan: FoldPlan) -> Result<Self> {
+    pub fn new(options: &KafkaOptions, plan: LatestRowsPlan) -> Result<Self> {
         let fields = plan.identity.iter().map(|index| {
             let field = options.schema.field(plan.projection[*index]);
             SortField::new(field.data_type().clone())
@@ -102,7 +102,7 @@ impl Fold {
     /// Applies changes.
     ///
     /// # Errors
-    /// A defect of ours: columns of other types.
+    /// An internal error: columns of other types.
     pub fn apply(&mut self, changes: &ChangeBatch) -> Result<()> {
         if changes.is_empty() {
             return Ok(());
@@ -202,7 +202,7 @@ impl Fold {
     /// The rows that stand, in the order in which they came, at most `limit` of them, in batches of `batch_rows`.
     ///
     /// # Errors
-    /// A defect of ours.
+    /// An internal error.
     pub fn finish(self, batch_rows: usize, limit: Option<usize>) -> Result<Vec<RecordBatch>> {
         let mut places: Vec<Place> =
             self.standing.values().flat_map(|standing| standing.places.iter().copied()).collect();
