@@ -43,6 +43,8 @@ states! {
     StringDataRightTruncation = "22001",
     /// A number that its type cannot hold.
     NumericValueOutOfRange = "22003",
+    /// NULL where a value must be.
+    NullValueNotAllowed = "22004",
     /// A text that is not a date, a time or an interval.
     InvalidDatetimeFormat = "22007",
     /// A date or time that its type cannot hold.

@@ -1,10 +1,12 @@
 //! The SQL functions that are ours, one file each with its entry, and the registries of all functions that there are. DataFusion's stand
 //! beside ours, which go first. Every function can be made again from its name: stored dataflows keep names only.
 
+mod age;
 pub mod aggregates;
 pub mod aggregations;
 pub mod array_edit;
 pub mod as_written;
+pub mod at_time_zone;
 pub mod bounded;
 pub mod by_place;
 pub mod coalesce;
@@ -23,6 +25,7 @@ pub mod exact_sums;
 pub mod extremes;
 pub mod flink_math;
 pub mod float_key;
+mod format_text;
 pub mod instant_plus;
 pub mod integers;
 pub mod interval_input;
@@ -37,6 +40,7 @@ mod of_engine;
 pub mod operator_chain;
 pub mod order_key;
 pub mod patterns;
+pub mod quoting;
 pub mod registry;
 pub mod round;
 pub mod rounding;
@@ -51,6 +55,7 @@ pub mod text_length;
 pub mod text_number;
 pub mod time;
 pub mod timestamp_precision;
+mod to_char;
 pub mod to_timestamp;
 pub mod value_text;
 pub mod windows;

@@ -11,10 +11,11 @@ use super::entry::{Compares, Entry, Maker, Registry};
 #[cfg(test)]
 use super::shout;
 use super::{
-    array_edit, as_written, bounded, by_place, coalesce, coercion, concat_ws, date_bin, date_format, date_trunc,
-    datetime_input, decimal_divide, decimal_multiply, flink_math, float_key, instant_plus, integers, interval_input,
-    interval_math, intervals, nulls, numeric, of_engine, operator_chain, order_key, patterns, round, rounding, seconds,
-    split_index, substring, text_input, text_length, text_number, time, timestamp_precision, to_timestamp, value_text,
+    age, array_edit, as_written, at_time_zone, bounded, by_place, coalesce, coercion, concat_ws, date_bin, date_format,
+    date_trunc, datetime_input, decimal_divide, decimal_multiply, flink_math, float_key, format_text, instant_plus,
+    integers, interval_input, interval_math, intervals, nulls, numeric, of_engine, operator_chain, order_key, patterns,
+    quoting, round, rounding, seconds, split_index, substring, text_input, text_length, text_number, time,
+    timestamp_precision, to_char, to_timestamp, value_text,
 };
 use crate::clock::Clock;
 
@@ -29,8 +30,10 @@ const OF_CASTS: &[Entry] = &[Entry::internal(
 /// A line for each file of functions.
 const FAMILIES: &[&[Entry]] = &[
     OF_CASTS,
+    age::ENTRIES,
     array_edit::ENTRIES,
     as_written::ENTRIES,
+    at_time_zone::ENTRIES,
     bounded::ENTRIES,
     coalesce::ENTRIES,
     concat_ws::ENTRIES,
@@ -42,6 +45,7 @@ const FAMILIES: &[&[Entry]] = &[
     decimal_multiply::ENTRIES,
     flink_math::ENTRIES,
     float_key::ENTRIES,
+    format_text::ENTRIES,
     instant_plus::ENTRIES,
     integers::ENTRIES,
     interval_input::ENTRIES,
@@ -52,6 +56,7 @@ const FAMILIES: &[&[Entry]] = &[
     operator_chain::ENTRIES,
     order_key::ENTRIES,
     patterns::ENTRIES,
+    quoting::ENTRIES,
     round::ENTRIES,
     rounding::ENTRIES,
     seconds::ENTRIES,
@@ -64,6 +69,7 @@ const FAMILIES: &[&[Entry]] = &[
     text_number::ENTRIES,
     time::ENTRIES,
     timestamp_precision::ENTRIES,
+    to_char::ENTRIES,
     to_timestamp::ENTRIES,
     value_text::ENTRIES,
 ];

@@ -3,8 +3,9 @@
 use datafusion::arrow::datatypes::DataType;
 use datafusion::scalar::ScalarValue;
 
-use super::model::{Model, Relation, constraint_oid, quoted};
+use super::model::{Model, Relation, constraint_oid};
 use super::relation::{Row, list};
+use crate::functions::quoting::quote_ident;
 use crate::sql::SessionView;
 
 fn numbers(key: &[i16]) -> ScalarValue {
@@ -70,7 +71,7 @@ pub fn pg_indexes(model: &Model, _view: &SessionView) -> Vec<Row> {
 pub fn key_columns(table: &Relation) -> Vec<String> {
     let name = |number: &i16| {
         let column = table.columns.get(usize::try_from(number - 1).ok()?)?;
-        Some(quoted(&column.name))
+        Some(quote_ident(&column.name))
     };
     table.key.iter().filter_map(name).collect()
 }
@@ -80,11 +81,11 @@ pub fn index_definition(model: &Model, table: &Relation, pretty: bool) -> String
     let name = if pretty {
         model.relation_text(table.oid)
     } else {
-        format!("{}.{}", quoted(model.namespace_name(table.namespace)), quoted(&table.name))
+        format!("{}.{}", quote_ident(model.namespace_name(table.namespace)), quote_ident(&table.name))
     };
     format!(
         "CREATE UNIQUE INDEX {} ON {name} USING btree ({})",
-        quoted(&format!("{}_pkey", table.name)),
+        quote_ident(&format!("{}_pkey", table.name)),
         key_columns(table).join(", ")
     )
 }

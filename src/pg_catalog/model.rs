@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes::DataType;
 use super::relation::{self, RelationShape};
 use crate::catalog::{FunctionEntry, Snapshot, TableEntry};
 use crate::data_type;
+use crate::functions::quoting::quote_ident;
 use crate::pg_catalog::pg_type;
 use crate::sql::SessionView;
 use crate::sql::SystemSchema;
@@ -422,9 +423,9 @@ impl Model {
         match self.relation(oid) {
             None if oid == 0 => "-".to_owned(),
             None => oid.to_string(),
-            Some(relation) if self.is_visible(relation) => quoted(&relation.name),
+            Some(relation) if self.is_visible(relation) => quote_ident(&relation.name),
             Some(relation) => {
-                format!("{}.{}", quoted(self.namespace_name(relation.namespace)), quoted(&relation.name))
+                format!("{}.{}", quote_ident(self.namespace_name(relation.namespace)), quote_ident(&relation.name))
             }
         }
     }
@@ -456,11 +457,4 @@ pub fn name_parts(written: &str) -> Option<Vec<String>> {
             Some(_) => return None,
         }
     }
-}
-
-/// A name as it must be written: quoted unless it is plain lower case.
-pub fn quoted(name: &str) -> String {
-    let plain = name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
-        && name.chars().all(|other| other.is_ascii_lowercase() || other.is_ascii_digit() || other == '_');
-    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }

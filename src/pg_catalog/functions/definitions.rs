@@ -5,8 +5,9 @@ use datafusion::scalar::ScalarValue;
 
 use super::{Body, Context, argument, entry, number, oid, some_text};
 use crate::functions::entry::Entry;
+use crate::functions::quoting::quote_ident;
 use crate::pg_catalog::built_in::{self, BuiltIn};
-use crate::pg_catalog::model::{self, Function, Model, Relation, quoted};
+use crate::pg_catalog::model::{self, Function, Model, Relation};
 use crate::pg_catalog::{keys, types};
 
 pub(super) const ENTRIES: &[Entry<Body>] = &[
@@ -27,7 +28,7 @@ pub(super) const ENTRIES: &[Entry<Body>] = &[
             match number(values, 1).filter(|column| *column > 0) {
                 Some(column) => {
                     let column = usize::try_from(column - 1).ok().and_then(|column| index.columns.get(column));
-                    some_text(column.map(|column| quoted(&column.name)))
+                    some_text(column.map(|column| quote_ident(&column.name)))
                 }
                 None => {
                     let table = model.relation(index.partner);
@@ -82,8 +83,8 @@ pub(super) const ENTRIES: &[Entry<Body>] = &[
                 format!(
                     "CREATE OR REPLACE FUNCTION {}.{}({})\n RETURNS {}\n LANGUAGE sql\nAS \
          $function${}$function$\n",
-                    quoted(model.namespace_name(function.namespace)),
-                    quoted(&function.name),
+                    quote_ident(model.namespace_name(function.namespace)),
+                    quote_ident(&function.name),
                     arguments_of(model, function),
                     types::formatted(function.returns, None),
                     function.body
@@ -128,6 +129,6 @@ fn show_function(
 }
 
 fn arguments_of(_model: &Model, function: &Function) -> String {
-    let shown = |(name, oid): &(String, u32)| format!("{} {}", quoted(name), types::formatted(*oid, None));
+    let shown = |(name, oid): &(String, u32)| format!("{} {}", quote_ident(name), types::formatted(*oid, None));
     function.parameters.iter().map(shown).collect::<Vec<_>>().join(", ")
 }

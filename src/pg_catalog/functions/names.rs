@@ -6,7 +6,8 @@ use datafusion::scalar::ScalarValue;
 use super::{Body, Context, argument, entry, oid, some_text};
 use crate::error::{Error, SqlState};
 use crate::functions::entry::Entry;
-use crate::pg_catalog::model::{self, quoted};
+use crate::functions::quoting::quote_ident;
+use crate::pg_catalog::model;
 use crate::pg_catalog::{pg_type, procedures, types};
 
 pub(super) const ENTRIES: &[Entry<Body>] = &[
@@ -48,7 +49,7 @@ pub(super) const ENTRIES: &[Entry<Body>] = &[
     entry("regprocout", &["oid → text"], "The name of a function.", |context, values| {
         let model = context.model();
         some_text(oid(values, 0).map(|oid| {
-            model.function(oid).map_or_else(|| procedures::procedure_name(oid), |function| quoted(&function.name))
+            model.function(oid).map_or_else(|| procedures::procedure_name(oid), |function| quote_ident(&function.name))
         }))
     }),
     entry("regnamespacein", &["text → oid"], "The oid of a schema by its name.", |context, values| {
@@ -56,7 +57,7 @@ pub(super) const ENTRIES: &[Entry<Body>] = &[
         required(values, found, "schema", SqlState::InvalidSchemaName)
     }),
     entry("regnamespaceout", &["oid → text"], "The name of a schema.", |context, values| {
-        some_text(oid(values, 0).map(|oid| quoted(context.model().namespace_name(oid))))
+        some_text(oid(values, 0).map(|oid| quote_ident(context.model().namespace_name(oid))))
     }),
     entry("regrolein", &["text → oid"], "The oid of a role by its name.", |context, values| {
         let known = argument(values, 0).filter(|name| *name == context.view.user || name == "10");
@@ -90,16 +91,6 @@ pub(super) const ENTRIES: &[Entry<Body>] = &[
             Ok(ScalarValue::Boolean(Some(visible)))
         },
     ),
-    entry(
-        "quote_ident",
-        &["text → text"],
-        "A name as it must be written, in double quotes if need be.",
-        |_, values| some_text(argument(values, 0).map(|name| quoted(&name))),
-    ),
-    entry("quote_literal", &["any → text"], "A value as a literal, in single quotes.", |_, values| {
-        some_text(argument(values, 0).map(|value| format!("'{}'", value.replace('\'', "''"))))
-    })
-    .aliases(&["quote_nullable"]),
     entry("pg_typeof", &["any → text"], "The type of a value.", |_, values| {
         let oid = values.first().map(|value| pg_type::of(&value.data_type()).oid);
         some_text(oid.map(|oid| types::formatted(oid, None)))

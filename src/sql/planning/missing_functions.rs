@@ -133,7 +133,6 @@ const KNOWN: &[&str] = &[
     "week",
     "year",
     // PostgreSQL
-    "age",
     "array_dims",
     "array_fill",
     "array_to_json",
@@ -142,7 +141,6 @@ const KNOWN: &[&str] = &[
     "convert_to",
     "currval",
     "date_bin",
-    "format",
     "gen_random_uuid",
     "generate_subscripts",
     "get_byte",
@@ -171,9 +169,6 @@ const KNOWN: &[&str] = &[
     "jsonb_pretty",
     "jsonb_set",
     "jsonb_typeof",
-    "justify_days",
-    "justify_hours",
-    "justify_interval",
     "lastval",
     "make_interval",
     "make_time",
@@ -188,9 +183,6 @@ const KNOWN: &[&str] = &[
     "pg_advisory_lock",
     "pg_notify",
     "pg_sleep",
-    "quote_ident",
-    "quote_literal",
-    "quote_nullable",
     "regexp_matches",
     "regexp_split_to_array",
     "regexp_split_to_table",
@@ -206,7 +198,6 @@ const KNOWN: &[&str] = &[
     "string_to_array",
     "string_to_table",
     "timeofday",
-    "to_char",
     "to_json",
     "to_jsonb",
     "to_number",
@@ -219,11 +210,8 @@ const KNOWN: &[&str] = &[
 /// The error of a call of a function that is not there, where `there` are.
 pub fn missing<'a>(written: &str, name: &str, there: impl Iterator<Item = &'a str>) -> Error {
     if KNOWN.contains(&name) {
-        let error = Error::unsupported(format!("function {written} is not supported yet"));
-        return match name {
-            "to_char" => error.hint("Use DATE_FORMAT(value, 'yyyy-MM-dd')."),
-            _ => error.hint("SHOW FUNCTIONS lists those that are; CREATE FUNCTION makes one of SQL."),
-        };
+        return Error::unsupported(format!("function {written} is not supported yet"))
+            .hint("SHOW FUNCTIONS lists those that are; CREATE FUNCTION makes one of SQL.");
     }
     let error = Error::not_found(format!("function {written} does not exist")).code(SqlState::UndefinedFunction);
     match nearest(name, there) {

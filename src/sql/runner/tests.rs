@@ -634,8 +634,7 @@ async fn timestamps_and_strings() {
 async fn nothing_is_ignored() {
     let mut h = Harness::new();
     h.run(TABLE).await;
-    for refused in ["select 'a' collate \"de_DE\"", "select now() at time zone 'UTC'", "select to_char(now(), 'YYYY')"]
-    {
+    for refused in ["select 'a' collate \"de_DE\"", "select to_number('1', '9')"] {
         assert_eq!(h.error(refused).await.sqlstate().code(), "0A000", "{refused}");
     }
     assert_eq!(h.run("select * from (select 1, count(*)) t").await, ["?column?|count", "1|1"]);

@@ -6,9 +6,10 @@ use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectName, Query, Value, Val
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::scope::Scope;
-use super::written::placeholder;
+use super::written::{call, placeholder};
 use super::{Resolver, any, calendar, intervals, operators};
 use crate::error::{Error, Result};
+use crate::functions::at_time_zone;
 use crate::sql::planning::{field_access, literals};
 
 impl Resolver<'_> {
@@ -76,8 +77,12 @@ impl VisitorMut for Exprs<'_, '_> {
                 noted.map(|()| None).map_err(|error| self.resolver.place(error, span.unwrap_or_else(Span::empty)))
             }
             Expr::Collate { collation, .. } => refuse_collation(collation).map(|()| None),
-            Expr::AtTimeZone { .. } => Err(Error::unsupported("AT TIME ZONE is not supported yet")
-                .hint("SET TimeZone, then CAST between TIMESTAMP and TIMESTAMP_LTZ.")),
+            Expr::AtTimeZone { timestamp, time_zone } => {
+                let nothing = || Expr::value(Value::Null);
+                let timestamp = std::mem::replace(timestamp.as_mut(), nothing());
+                let zone = std::mem::replace(time_zone.as_mut(), nothing());
+                Ok(Some(call(at_time_zone::NAME, vec![zone, timestamp])))
+            }
             Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => {
                 self.resolver.array_parameter(right);
                 Ok(None)
