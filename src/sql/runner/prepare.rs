@@ -57,6 +57,14 @@ impl Session {
                 };
                 Some(Analysed { result: None, once: true, ..analysed })
             }
+            Statement::Declare(declare) => {
+                let mut analysed = self.analyse_query(&declare.query, &text.text, given).await?;
+                if let Planned::Query { constant, .. } = &mut analysed.planned {
+                    // Its columns would have to be described with the statement.
+                    *constant = None;
+                }
+                Some(Analysed { result: None, once: true, ..analysed })
+            }
             _ => None,
         };
         let (planned, parameter_types, result) = match analysed {

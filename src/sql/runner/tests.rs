@@ -362,7 +362,6 @@ async fn what_is_not_there_says_so() {
     for statement in [
         "COPY orders TO STDOUT",
         "LISTEN x",
-        "DECLARE c CURSOR FOR SELECT 1",
         "BEGIN STATEMENT SET; SELECT 1; END",
         "EXPLAIN ANALYZE STATEMENT SET BEGIN INSERT INTO orders SELECT * FROM orders; END",
         "SELECT * FROM orders /*+ STATE_TTL('a'='1d') */",

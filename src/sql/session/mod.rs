@@ -2,6 +2,7 @@
 //! know (`runner` reads and runs them).
 
 mod answer;
+mod cursors;
 mod existing_jobs;
 mod held;
 mod inserts;
@@ -31,6 +32,8 @@ use crate::sql::planning::names::{Names, TEMPORARY_SCHEMA, Target};
 use crate::sql::planning::planner::Planner;
 use crate::sql::server::{SessionView, SqlServer};
 pub use answer::{Notice, Outcome, Severity, TransactionStatus};
+use cursors::Cursors;
+pub use cursors::{CursorKind, Motion};
 pub use held::HELD_BYTES_MAX;
 use open_set::OpenSet;
 pub use open_set::{Existing, InSet, Purpose};
@@ -70,7 +73,8 @@ pub struct Session {
     derived: Option<(u64, Derived)>,
     temporary: Arc<BTreeMap<String, TableEntry>>,
     pub(super) prepared: BTreeMap<String, Prepared>,
-    /// Of prepared statements and portals.
+    cursors: Cursors,
+    /// Of prepared statements, portals and cursors.
     held_bytes: usize,
     pub(super) notices: Vec<Notice>,
     /// What the last query or INSERT has left out.
@@ -126,6 +130,7 @@ impl Session {
             derived: None,
             temporary: Arc::default(),
             prepared: BTreeMap::new(),
+            cursors: Cursors::default(),
             held_bytes: 0,
             notices: Vec::new(),
             counts: None,

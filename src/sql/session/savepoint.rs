@@ -7,4 +7,6 @@ pub(in crate::sql) struct Savepoint {
     pub(super) inserts: usize,
     /// INSERTs of the statement set that was open.
     pub(super) set: Option<usize>,
+    /// How many cursors the session had declared.
+    pub(super) cursors: u64,
 }

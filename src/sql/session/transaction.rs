@@ -26,6 +26,7 @@ impl Session {
     pub async fn commit(&mut self) -> Result<()> {
         self.block = TransactionStatus::Idle;
         self.savepoints.clear();
+        self.keep_holding_cursors();
         let inserts = std::mem::take(&mut self.inserts);
         let submitted = self.submit_inserts(inserts).await;
         self.settings.end_local();
@@ -47,6 +48,7 @@ impl Session {
     /// Rolls the block back.
     pub fn roll_back(&mut self) {
         self.block = TransactionStatus::Idle;
+        self.roll_back_cursors();
         self.drop_set();
         self.savepoints.clear();
         self.inserts.clear();
@@ -133,6 +135,7 @@ impl Session {
             changes: self.pending.len(),
             inserts: self.inserts.len(),
             set: self.set.as_ref().map(OpenSet::len),
+            cursors: self.cursors.declared(),
         });
         Ok(())
     }
@@ -162,7 +165,8 @@ impl Session {
     pub fn roll_back_to(&mut self, name: &str) -> Result<()> {
         self.require_block("ROLLBACK TO SAVEPOINT")?;
         let index = self.savepoint_index(name)?;
-        let Savepoint { changes, inserts, set, .. } = self.savepoints[index];
+        let Savepoint { changes, inserts, set, cursors, .. } = self.savepoints[index];
+        self.roll_back_cursors_to(cursors);
         self.savepoints.truncate(index + 1);
         self.drop_pending(changes);
         self.inserts.truncate(inserts);

@@ -50,6 +50,7 @@ impl Discard {
                         .code(SqlState::ActiveSqlTransaction));
                 }
                 session.settings_mut().reset_all();
+                session.close_all_cursors();
                 session.forget_prepared();
                 session.forget_temporary();
                 Ok(done("DISCARD ALL"))

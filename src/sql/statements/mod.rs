@@ -6,11 +6,13 @@ pub mod create_job;
 pub mod create_schema;
 pub mod create_table;
 pub mod create_view;
+pub mod declare;
 pub mod describe;
 pub mod discard;
 pub mod drop_object;
 pub mod explain;
 pub mod explain_job;
+pub mod fetch;
 pub mod insert;
 pub mod job_control;
 mod job_text;
@@ -64,6 +66,8 @@ pub enum Statement {
     Insert(Arc<insert::Insert>),
     /// EXPLAIN
     Explain(explain::Explain),
+    /// DECLARE … CURSOR
+    Declare(declare::Declare),
     /// One that runs without a plan.
     Control(Arc<dyn Control>),
     /// PREPARE, EXECUTE, DEALLOCATE
@@ -107,6 +111,9 @@ impl Statement {
             }
             "SET" => control(set::Set::parse(cursor)?),
             "RESET" => control(reset::Reset::parse(cursor)?),
+            "DECLARE" => declare::Declare::parse(cursor)?,
+            "FETCH" | "MOVE" => control(fetch::Fetch::parse(cursor)?),
+            "CLOSE" => control(fetch::Close::parse(cursor)?),
             "DISCARD" => control(discard::Discard::parse(cursor)?),
             "EXECUTE" if !statement_set::StatementSet::is_next(cursor) => {
                 Self::Prepared(prepared::PreparedControl::parse(cursor)?)
@@ -146,7 +153,7 @@ impl Statement {
         match self {
             Self::Control(control) => control.result(session),
             Self::Explain(_) => Some(plan_text::schema()),
-            Self::Empty | Self::Query(_) | Self::Insert(_) | Self::Prepared(_) => None,
+            Self::Empty | Self::Query(_) | Self::Insert(_) | Self::Declare(_) | Self::Prepared(_) => None,
         }
     }
 
@@ -155,7 +162,7 @@ impl Statement {
         match self {
             Self::Control(control) => control.writes(),
             Self::Insert(_) => Some("INSERT"),
-            Self::Empty | Self::Query(_) | Self::Explain(_) | Self::Prepared(_) => None,
+            Self::Empty | Self::Query(_) | Self::Explain(_) | Self::Declare(_) | Self::Prepared(_) => None,
         }
     }
 
@@ -164,7 +171,7 @@ impl Statement {
         match self {
             Self::Control(control) => control.in_set(),
             Self::Insert(_) | Self::Empty => InSet::Member,
-            Self::Query(_) | Self::Explain(_) | Self::Prepared(_) => InSet::Refused,
+            Self::Query(_) | Self::Explain(_) | Self::Declare(_) | Self::Prepared(_) => InSet::Refused,
         }
     }
 
@@ -173,7 +180,7 @@ impl Statement {
         match self {
             Self::Control(control) => control.ends_block(),
             Self::Empty => true,
-            Self::Query(_) | Self::Insert(_) | Self::Explain(_) | Self::Prepared(_) => false,
+            Self::Query(_) | Self::Insert(_) | Self::Explain(_) | Self::Declare(_) | Self::Prepared(_) => false,
         }
     }
 }
