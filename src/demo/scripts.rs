@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::jobs::Jobs;
 use crate::sql::{Notice, Outcome, Session, SessionOptions, Severity, SqlServer};
 
@@ -98,6 +98,7 @@ async fn execute(session: &mut Session, statement: &crate::sql::StatementText) -
         }
         Outcome::Done { tag } => Ok(tag),
         Outcome::Empty => Ok(String::new()),
+        Outcome::CopyOut { .. } => Err(Error::unsupported("COPY is for clients")),
     }
 }
 

@@ -12,7 +12,7 @@ use super::connection::Failure;
 use super::encode::RowFormat;
 use super::portal::{Portal, State, Statement};
 use super::row_pump::{Pumped, RowPump};
-use super::{decode, report};
+use super::{copy_out, decode, report};
 use crate::error::{Error, Result, SqlState};
 use crate::pg_catalog::pg_type;
 use crate::sql::session::HELD_BYTES_MAX;
@@ -243,6 +243,12 @@ async fn advance(client: &mut Client<'_>, portal: &mut Portal, limit: Option<u64
                     return Err(Error::stale_plan().into());
                 }
                 portal.state = State::Running { verb, pump: Box::new(RowPump::new(stream, format)), sent: 0 };
+            }
+            Outcome::CopyOut { stream, format } => {
+                let style = client.style();
+                let count = copy_out::run(&mut client.connection, &interrupts, stream, &format, style).await?;
+                client.notices()?;
+                return Ok(client.connection.send(&report::complete(report::rows_tag("COPY", count)))?);
             }
             other => {
                 client.notices()?;

@@ -6,8 +6,8 @@ use pgwire::messages::response::EmptyQueryResponse;
 use super::client::Client;
 use super::connection::Failure;
 use super::encode::RowFormat;
-use super::report;
 use super::row_pump::{Pumped, RowPump};
+use super::{copy_out, report};
 use crate::sql::{Outcome, StatementText};
 
 /// Runs a message.
@@ -45,6 +45,11 @@ async fn run_statement(client: &mut Client<'_>, statement: &StatementText, last:
     let answer = match outcome {
         Outcome::Empty => PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new()),
         Outcome::Done { tag } => report::complete(tag),
+        Outcome::CopyOut { stream, format } => {
+            let style = client.style();
+            let count = copy_out::run(&mut client.connection, &interrupts, stream, &format, style).await?;
+            report::complete(report::rows_tag("COPY", count))
+        }
         Outcome::Rows { verb, schema, stream } => {
             let format = RowFormat::new(&schema, &[], client.style())?;
             client.connection.send(&PgWireBackendMessage::RowDescription(format.description()))?;

@@ -57,8 +57,8 @@ impl Session {
                 };
                 Some(Analysed { result: None, once: true, ..analysed })
             }
-            Statement::Declare(declare) => {
-                let mut analysed = self.analyse_query(&declare.query, &text.text, given).await?;
+            Statement::OverQuery(statement) => {
+                let mut analysed = self.analyse_query(statement.query(), &text.text, given).await?;
                 if let Planned::Query { constant, .. } = &mut analysed.planned {
                     // Its columns would have to be described with the statement.
                     *constant = None;

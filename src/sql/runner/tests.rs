@@ -93,6 +93,7 @@ async fn execute(
 async fn lines(prepared: Prepared, outcome: Outcome) -> Result<Vec<String>> {
     match outcome {
         Outcome::Empty => Ok(vec!["(empty)".to_owned()]),
+        Outcome::CopyOut { .. } => Ok(vec!["(copy)".to_owned()]),
         Outcome::Done { tag } => Ok(vec![tag]),
         Outcome::Rows { schema, mut stream, .. } => {
             let told = prepared.result.expect("rows have columns");
@@ -360,7 +361,7 @@ async fn what_is_not_there_says_so() {
     let mut h = Harness::new();
     h.run(TABLE).await;
     for statement in [
-        "COPY orders TO STDOUT",
+        "COPY orders FROM STDIN",
         "LISTEN x",
         "BEGIN STATEMENT SET; SELECT 1; END",
         "EXPLAIN ANALYZE STATEMENT SET BEGIN INSERT INTO orders SELECT * FROM orders; END",

@@ -3,6 +3,8 @@
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::SendableRecordBatchStream;
 
+use crate::sql::copy_format::CopyFormat;
+
 /// `I`, `T` or `E` of ReadyForQuery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransactionStatus {
@@ -46,6 +48,13 @@ pub enum Outcome {
         schema: SchemaRef,
         /// Rows as they come. Dropping it ends the query.
         stream: SendableRecordBatchStream,
+    },
+    /// Rows that are sent as a copy.
+    CopyOut {
+        /// Rows as they come. Dropping it ends the query.
+        stream: SendableRecordBatchStream,
+        /// How they are written.
+        format: CopyFormat,
     },
     /// Done, with the whole tag: `CREATE TABLE`, `INSERT 0 5`, `BEGIN`.
     Done {

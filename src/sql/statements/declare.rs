@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use datafusion::scalar::ScalarValue;
 
+use super::over_query::OverQuery;
 use super::query::{self, Query};
 use super::{Statement, done};
 use crate::error::{Error, Result};
 use crate::sql::parser::{Cursor, fold};
 use crate::sql::planning::planned::Planned;
-use crate::sql::session::{CursorKind, Outcome, Session};
+use crate::sql::session::{CursorKind, Outcome, Running, Session};
 
 /// DECLARE name [ASENSITIVE | INSENSITIVE] [[NO] SCROLL] CURSOR [{WITH | WITHOUT} HOLD] FOR query
 #[derive(Debug, Clone)]
 pub struct Declare {
     name: String,
     kind: CursorKind,
-    /// The query.
-    pub query: Arc<Query>,
+    query: Arc<Query>,
 }
 
 impl Declare {
@@ -48,14 +48,10 @@ impl Declare {
             cursor.words(&["WITHOUT", "HOLD"]);
         }
         cursor.expect_word("FOR")?;
-        Ok(Statement::Declare(Self { name, kind, query: Arc::new(Query::parse(cursor)?) }))
+        Ok(Statement::OverQuery(Arc::new(Self { name, kind, query: Arc::new(Query::parse(cursor)?) })))
     }
 
-    /// Begins the query.
-    ///
-    /// # Errors
-    /// The cursor cannot be declared here; whatever the query may raise before its first row.
-    pub async fn run(&self, session: &mut Session, planned: &Planned, parameters: Vec<ScalarValue>) -> Result<Outcome> {
+    async fn begin(&self, session: &mut Session, planned: &Planned, parameters: Vec<ScalarValue>) -> Result<Outcome> {
         session.check_new_cursor(&self.name, self.kind)?;
         match query::run(session, planned, None, parameters).await? {
             Outcome::Rows { schema, stream, .. } => {
@@ -64,5 +60,15 @@ impl Declare {
             }
             _ => Err(Error::internal("a query without rows")),
         }
+    }
+}
+
+impl OverQuery for Declare {
+    fn query(&self) -> &Arc<Query> {
+        &self.query
+    }
+
+    fn run<'a>(&'a self, session: &'a mut Session, planned: &'a Planned, parameters: Vec<ScalarValue>) -> Running<'a> {
+        Box::pin(self.begin(session, planned, parameters))
     }
 }

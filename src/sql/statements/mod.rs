@@ -1,6 +1,7 @@
 //! The statements, one file each: its struct, how it is read, what it does.
 
 pub mod control;
+pub mod copy;
 pub mod create_function;
 pub mod create_job;
 pub mod create_schema;
@@ -17,6 +18,7 @@ pub mod insert;
 pub mod job_control;
 mod job_text;
 mod outcomes;
+pub mod over_query;
 mod plan_text;
 pub mod prepared;
 pub mod query;
@@ -43,6 +45,7 @@ use crate::error::Result;
 use crate::sql::parser::Cursor;
 pub use control::Control;
 pub(super) use outcomes::done;
+pub use over_query::OverQuery;
 
 /// Reads a statement.
 ///
@@ -66,8 +69,8 @@ pub enum Statement {
     Insert(Arc<insert::Insert>),
     /// EXPLAIN
     Explain(explain::Explain),
-    /// DECLARE … CURSOR
-    Declare(declare::Declare),
+    /// One that does something with the rows of a query.
+    OverQuery(Arc<dyn OverQuery>),
     /// One that runs without a plan.
     Control(Arc<dyn Control>),
     /// PREPARE, EXECUTE, DEALLOCATE
@@ -111,6 +114,7 @@ impl Statement {
             }
             "SET" => control(set::Set::parse(cursor)?),
             "RESET" => control(reset::Reset::parse(cursor)?),
+            "COPY" => copy::Copy::parse(cursor)?,
             "DECLARE" => declare::Declare::parse(cursor)?,
             "FETCH" | "MOVE" => control(fetch::Fetch::parse(cursor)?),
             "CLOSE" => control(fetch::Close::parse(cursor)?),
@@ -153,7 +157,7 @@ impl Statement {
         match self {
             Self::Control(control) => control.result(session),
             Self::Explain(_) => Some(plan_text::schema()),
-            Self::Empty | Self::Query(_) | Self::Insert(_) | Self::Declare(_) | Self::Prepared(_) => None,
+            Self::Empty | Self::Query(_) | Self::Insert(_) | Self::OverQuery(_) | Self::Prepared(_) => None,
         }
     }
 
@@ -162,7 +166,7 @@ impl Statement {
         match self {
             Self::Control(control) => control.writes(),
             Self::Insert(_) => Some("INSERT"),
-            Self::Empty | Self::Query(_) | Self::Explain(_) | Self::Declare(_) | Self::Prepared(_) => None,
+            Self::Empty | Self::Query(_) | Self::Explain(_) | Self::OverQuery(_) | Self::Prepared(_) => None,
         }
     }
 
@@ -171,7 +175,7 @@ impl Statement {
         match self {
             Self::Control(control) => control.in_set(),
             Self::Insert(_) | Self::Empty => InSet::Member,
-            Self::Query(_) | Self::Explain(_) | Self::Declare(_) | Self::Prepared(_) => InSet::Refused,
+            Self::Query(_) | Self::Explain(_) | Self::OverQuery(_) | Self::Prepared(_) => InSet::Refused,
         }
     }
 
@@ -180,7 +184,7 @@ impl Statement {
         match self {
             Self::Control(control) => control.ends_block(),
             Self::Empty => true,
-            Self::Query(_) | Self::Insert(_) | Self::Explain(_) | Self::Declare(_) | Self::Prepared(_) => false,
+            Self::Query(_) | Self::Insert(_) | Self::Explain(_) | Self::OverQuery(_) | Self::Prepared(_) => false,
         }
     }
 }

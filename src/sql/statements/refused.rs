@@ -5,7 +5,6 @@ use crate::sql::parser::Cursor;
 
 /// Words that begin a statement, and what to say of it.
 const REFUSED: &[(&[&str], &str)] = &[
-    (&["COPY"], "COPY is not supported yet"),
     (&["LISTEN"], "LISTEN is not supported: there are no notifications"),
     (&["NOTIFY"], "NOTIFY is not supported: there are no notifications"),
     (&["UNLISTEN"], "UNLISTEN is not supported: there are no notifications"),

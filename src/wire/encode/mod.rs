@@ -103,6 +103,11 @@ impl RowFormat {
         RowDescription::new(fields.collect())
     }
 
+    /// Names of the columns.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|column| column.name.as_str())
+    }
+
     /// Whether rows of this format fit a description made from another.
     pub fn same_types(&self, other: &Self) -> bool {
         self.columns.len() == other.columns.len()
@@ -155,10 +160,44 @@ impl Rows {
         written
     }
 
+    /// Writes the values of a row as they stand in a DataRow: their number, then each with its length.
+    ///
+    /// # Errors
+    /// As [`Self::write_next`]; what was begun is not taken back.
+    pub fn write_next_values(&mut self, out: &mut BytesMut) -> Result<()> {
+        self.write_values(out)?;
+        self.next += 1;
+        Ok(())
+    }
+
+    /// Gives each value of a row as its text, `None` for NULL.
+    ///
+    /// # Errors
+    /// A value that cannot be shown.
+    pub fn next_texts(&mut self, mut each: impl FnMut(usize, Option<&[u8]>)) -> Result<()> {
+        let mut text = BytesMut::new();
+        for (index, (column, format)) in self.columns.iter().zip(self.format.columns.iter()).enumerate() {
+            if column.is_null(self.next) {
+                each(index, None);
+                continue;
+            }
+            text.clear();
+            write_text(column, format, self.next, self.format.style, &mut text)?;
+            each(index, Some(&text));
+        }
+        self.next += 1;
+        Ok(())
+    }
+
     fn write_row(&self, out: &mut BytesMut) -> Result<()> {
         out.put_u8(b'D');
         let start = out.len();
         out.put_i32(0);
+        self.write_values(out)?;
+        put_length(out, start, start)
+    }
+
+    fn write_values(&self, out: &mut BytesMut) -> Result<()> {
         out.put_i16(
             i16::try_from(self.columns.len())
                 .map_err(|_| Error::invalid("too many columns").code(SqlState::TooManyColumns))?,
@@ -166,7 +205,7 @@ impl Rows {
         for (column, format) in self.columns.iter().zip(self.format.columns.iter()) {
             write_value(column, format, self.next, self.format.style, out)?;
         }
-        put_length(out, start, start)
+        Ok(())
     }
 }
 
@@ -178,16 +217,23 @@ fn write_value(column: &Column, format: &ColumnFormat, row: usize, style: Style,
     let place = out.len();
     out.put_i32(0);
     let start = out.len();
-    match (format.special, format.binary) {
-        (Special::Procedure, false) => match column {
-            Column::UInt32(array) => out.put_slice(crate::pg_catalog::procedure_name(array.value(row)).as_bytes()),
-            _ => column.text(row, style, out)?,
-        },
-        (Special::Vector, false) => column.vector(row, style, out)?,
-        (_, false) => column.text(row, style, out)?,
-        (_, true) => column.binary(row, format.pg_type.oid, style, out)?,
+    if format.binary {
+        column.binary(row, format.pg_type.oid, style, out)?;
+    } else {
+        write_text(column, format, row, style, out)?;
     }
     put_length(out, place, start)
+}
+
+fn write_text(column: &Column, format: &ColumnFormat, row: usize, style: Style, out: &mut BytesMut) -> Result<()> {
+    match (format.special, column) {
+        (Special::Procedure, Column::UInt32(array)) => {
+            out.put_slice(crate::pg_catalog::procedure_name(array.value(row)).as_bytes());
+            Ok(())
+        }
+        (Special::Vector, _) => column.vector(row, style, out),
+        _ => column.text(row, style, out),
+    }
 }
 
 #[cfg(test)]

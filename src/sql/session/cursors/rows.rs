@@ -13,7 +13,7 @@ use futures::{StreamExt, stream};
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result, SqlState};
-use crate::sql::session::HELD_BYTES_MAX;
+use crate::sql::session::held::HELD_BYTES_MAX;
 
 /// Where a cursor's rows are while nobody takes any.
 pub(super) type Slot = Arc<Mutex<Option<CursorRows>>>;

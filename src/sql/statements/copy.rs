@@ -1,0 +1,92 @@
+//! COPY … TO STDOUT: the rows of a table or a query in one of COPY's formats.
+
+use std::sync::Arc;
+
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+use super::Statement;
+use super::over_query::OverQuery;
+use super::query::{self, Query};
+use crate::error::{Error, Result, SqlState};
+use crate::sql::copy_format::{CopyFormat, ForceQuote};
+use crate::sql::parser::{Cursor, parse_query};
+use crate::sql::planning::planned::Planned;
+use crate::sql::planning::result_names::shown_name;
+use crate::sql::session::{Outcome, Running, Session};
+
+/// COPY { table [(columns)] | (query) } TO STDOUT [options]
+#[derive(Debug, Clone)]
+pub struct Copy {
+    query: Arc<Query>,
+    format: CopyFormat,
+}
+
+impl Copy {
+    /// Reads the statement.
+    ///
+    /// # Errors
+    /// A syntax error; COPY FROM, and files and programs of the server (0A000).
+    pub fn parse(cursor: &mut Cursor) -> Result<Statement> {
+        let position = cursor.position();
+        cursor.expect_word("COPY")?;
+        let is_query = matches!(cursor.peek(), Token::LParen);
+        let (query, hints) = if is_query {
+            cursor.expect(&Token::LParen)?;
+            let query = cursor.query()?;
+            cursor.expect(&Token::RParen)?;
+            (query, cursor.hints.clone())
+        } else {
+            let from = cursor.position();
+            cursor.name()?;
+            let table = cursor.slice(from, cursor.last_end());
+            let begin = cursor.position();
+            let columns = if matches!(cursor.peek(), Token::LParen) {
+                cursor.idents()?;
+                cursor.slice(begin, cursor.last_end())
+            } else {
+                String::new()
+            };
+            let columns = columns.trim().trim_start_matches('(').trim_end_matches(')').to_owned();
+            let columns = if columns.is_empty() { "*" } else { columns.as_str() };
+            parse_query(&format!("SELECT {columns} FROM {table}"))?
+        };
+        if !is_query && cursor.peek_words(&["FROM"]) {
+            return Err(Error::unsupported("COPY … FROM is not supported yet").at(position).hint("Use INSERT."));
+        }
+        cursor.expect_word("TO")?;
+        if !cursor.word("STDOUT") {
+            return Err(Error::unsupported("COPY to a file or a program of the server is not supported")
+                .at(cursor.position())
+                .hint("COPY … TO STDOUT, or psql's \\copy."));
+        }
+        let format = CopyFormat::parse(cursor)?;
+        Ok(Statement::OverQuery(Arc::new(Self { query: Arc::new(Query { query, hints }), format })))
+    }
+
+    async fn execute(&self, session: &mut Session, planned: &Planned, parameters: Vec<ScalarValue>) -> Result<Outcome> {
+        let Outcome::Rows { schema, stream, .. } = query::run(session, planned, None, parameters).await? else {
+            return Err(Error::internal("a query without rows"));
+        };
+        if let CopyFormat::Csv(csv) = &self.format
+            && let ForceQuote::Columns(columns) = &csv.force_quote
+            && let Some(missing) =
+                columns.iter().find(|column| !schema.fields().iter().any(|field| shown_name(field.name()) == *column))
+        {
+            return Err(
+                Error::not_found(format!("column \"{missing}\" does not exist")).code(SqlState::UndefinedColumn)
+            );
+        }
+        Ok(Outcome::CopyOut { stream, format: self.format.clone() })
+    }
+}
+
+impl OverQuery for Copy {
+    fn query(&self) -> &Arc<Query> {
+        &self.query
+    }
+
+    fn run<'a>(&'a self, session: &'a mut Session, planned: &'a Planned, parameters: Vec<ScalarValue>) -> Running<'a> {
+        Box::pin(self.execute(session, planned, parameters))
+    }
+}
