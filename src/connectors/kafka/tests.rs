@@ -9,7 +9,8 @@ use futures::TryStreamExt;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
-use super::options::{ColumnSource, Metadata, Partitioner};
+use super::options::{ColumnSource, Metadata};
+use super::writing::Partitioner;
 use super::range::{Bounded, Startup};
 use super::*;
 use crate::changelog::{ChangeBatch, RowKind};
@@ -691,4 +692,19 @@ async fn statements_share_a_producer_until_one_is_given_up() {
     let table = super::tests::open(&servers, COLUMNS, &[]);
     let (ids, _) = scan(&table, ScanRequest { projection: vec![0], ..ScanRequest::default() }).await.unwrap();
     assert_eq!(ids, [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 10, 11]);
+}
+
+#[test]
+fn a_property_with_an_entry_is_taken_or_refused_as_the_entry_says() {
+    let options = OPTIONS.iter().chain(UPSERT_OPTIONS).copied().flatten();
+    for option in options.filter(|option| option.name.starts_with("properties.") && !option.name.ends_with('*')) {
+        let value = match option.name {
+            "properties.sasl.jaas.config" => "x.PlainLoginModule required username=\"u\" password=\"p\";",
+            "properties.bootstrap.servers" => "127.0.0.1:9092",
+            _ => option.default_value().unwrap_or("text"),
+        };
+        let taken = take(&[("id", "INT")], &[("topic", "t"), ("format", "json"), (option.name, value)]);
+        let is_refused = option.kind == crate::options::OptionKind::Refused;
+        assert_eq!(taken.is_err(), is_refused, "{}: {:?}", option.name, taken.err());
+    }
 }
