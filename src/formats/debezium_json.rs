@@ -41,10 +41,7 @@ pub(super) const OPTIONS: OptionGroups = &[json::COMMON, ENVELOPE];
 /// # Errors
 /// An option has a value that it cannot have.
 pub(super) fn open(mut options: FormatOptions<'_>) -> Result<Arc<dyn Format>> {
-    Ok(Arc::new(DebeziumJson {
-        options: Options::take(&mut options)?,
-        schema_include: options.flag(&SCHEMA_INCLUDE)?,
-    }))
+    Ok(Arc::new(DebeziumJson { options: Options::take(&mut options)?, schema_include: options.flag(&SCHEMA_INCLUDE)? }))
 }
 
 /// The format with its options.

@@ -82,8 +82,7 @@ impl Generator {
         if !(0.0..=1.0).contains(&null_rate) {
             return Err(Error::invalid(format!("{} must be from 0 to 1", NULL_RATE.of(name))));
         }
-        let kind =
-            if kind == "sequence" { Self::sequence(options, field)? } else { Self::random(options, field)? };
+        let kind = if kind == "sequence" { Self::sequence(options, field)? } else { Self::random(options, field)? };
         let seed = table.bytes().chain(name.bytes()).fold(mix(index as u64), |seed, byte| mix(seed ^ u64::from(byte)));
         // Types without a column are an error of CREATE.
         Column::new(field.data_type())?;
@@ -115,9 +114,7 @@ impl Generator {
 
     fn random(options: &mut OptionReader, field: &Field) -> Result<Kind> {
         let name = field.name();
-        let bad = |option: &OptionEntry| {
-            Error::invalid(format!("{} does not fit column \"{name}\"", option.of(name)))
-        };
+        let bad = |option: &OptionEntry| Error::invalid(format!("{} does not fit column \"{name}\"", option.of(name)));
         Ok(match field.data_type() {
             DataType::Boolean => Kind::Boolean,
             whole @ (DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64) => {

@@ -261,8 +261,7 @@ fn take_version_attribute(options: &mut OptionReader) -> Result<Option<String>> 
 fn take_connection(options: &mut OptionReader, defaults: &ConnectorDefaults) -> Result<(Connection, bool)> {
     let own_endpoint = options.take_non_blank(&ENDPOINT).map(|endpoint| endpoint.trim().to_owned());
     // Java's spelling of a region, AP_SOUTHEAST_1, means the same.
-    let own_region =
-        options.take_non_blank(&REGION).map(|name| name.trim().to_ascii_lowercase().replace('_', "-"));
+    let own_region = options.take_non_blank(&REGION).map(|name| name.trim().to_ascii_lowercase().replace('_', "-"));
     let own_credentials = take_credentials(options)?;
     if let Some(endpoint) = &own_endpoint {
         defaults.places.check_url("option \"aws.endpoint\"", endpoint)?;
@@ -331,12 +330,10 @@ fn take_credentials(options: &mut OptionReader) -> Result<Option<CredentialsSour
     let role = (ROLE_ARN, arn.is_some() || session_name.is_some());
     let external = (ROLE_EXTERNAL_ID, external_id.is_some());
     let token = (TOKEN_FILE, token_file.is_some());
-    let need = |option: &OptionEntry| {
-        Error::invalid(format!("{} is required with provider {provider}", Named::from(option)))
-    };
-    let session_name = || {
-        session_name.clone().or_else(|| ROLE_SESSION.default_value().map(str::to_owned)).unwrap_or_default()
-    };
+    let need =
+        |option: &OptionEntry| Error::invalid(format!("{} is required with provider {provider}", Named::from(option)));
+    let session_name =
+        || session_name.clone().or_else(|| ROLE_SESSION.default_value().map(str::to_owned)).unwrap_or_default();
     Ok(match provider {
         "AUTO" | "BASIC" => {
             unused(&[profile, role, external, token])?;

@@ -10,8 +10,8 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
 use super::options::{ColumnSource, Metadata};
-use super::writing::Partitioner;
 use super::range::{Bounded, Startup};
+use super::writing::Partitioner;
 use super::*;
 use crate::changelog::{ChangeBatch, RowKind};
 use crate::clock::ManualClock;

@@ -84,7 +84,8 @@ pub(super) fn take_transaction(
         return Ok(None);
     }
     Ok(Some(TransactionOptions {
-        transactional_id_prefix: prefix.map_or_else(|| Named::from(&ID_PREFIX).default_value().map(str::to_owned), Ok)?,
+        transactional_id_prefix: prefix
+            .map_or_else(|| Named::from(&ID_PREFIX).default_value().map(str::to_owned), Ok)?,
         timeout: Duration::from_millis(timeout_ms.into()),
     }))
 }
@@ -102,7 +103,8 @@ pub(super) fn take_partitioner(options: &mut OptionReader) -> Result<Partitioner
     let partitioner = Named::from(&PARTITIONER);
     let given = options.take_non_blank(&PARTITIONER);
     // What else could stand there is a Java class.
-    let word = given.as_deref().map(|text| partitioner.word(text).map_err(|error| error.code(SqlState::FeatureNotSupported)));
+    let word =
+        given.as_deref().map(|text| partitioner.word(text).map_err(|error| error.code(SqlState::FeatureNotSupported)));
     Ok(match word.transpose()? {
         Some("fixed") => Partitioner::Fixed,
         Some("round-robin") => Partitioner::RoundRobin,

@@ -61,7 +61,10 @@ fn tables(connector: &str) -> Vec<TableDeclaration> {
         "dynamodb" | "dynamodb-v2" => vec![table(&[("id", "INT")], "table-name=t")],
         "datagen" => {
             let sequence = "fields.n.kind=sequence fields.n.start=1 fields.n.end=9";
-            vec![table(&[("n", "INT"), ("d", "DOUBLE"), ("s", "STRING"), ("t", "TIMESTAMP(3)"), ("r", "INT")], sequence)]
+            vec![table(
+                &[("n", "INT"), ("d", "DOUBLE"), ("s", "STRING"), ("t", "TIMESTAMP(3)"), ("r", "INT")],
+                sequence,
+            )]
         }
         _ => vec![table(&[("s", "STRING")], "")],
     }
@@ -70,7 +73,8 @@ fn tables(connector: &str) -> Vec<TableDeclaration> {
 /// Whether a name is that of an option of a format, behind the format's name.
 fn is_of_format(name: &str) -> bool {
     FORMATS.iter().any(|format| {
-        let own = ["", "value.", "key."].into_iter().find_map(|place| name.strip_prefix(place)?.strip_prefix(format.name));
+        let own =
+            ["", "value.", "key."].into_iter().find_map(|place| name.strip_prefix(place)?.strip_prefix(format.name));
         let own = own.and_then(|own| own.strip_prefix('.'));
         own.is_some_and(|own| flat(format.options).any(|option| option.covers(own)))
     })

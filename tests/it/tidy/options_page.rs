@@ -67,7 +67,8 @@ fn section(page: &mut String, title: &str, options: OptionGroups) {
     let sorted: BTreeMap<&str, &OptionEntry> =
         options.iter().copied().flatten().map(|option| (option.name, option)).collect();
     for option in sorted.values() {
-        let _ = writeln!(page, "| {} | {} | {} | {} |", name(option), kind(option), default(option), option.documentation);
+        let _ =
+            writeln!(page, "| {} | {} | {} | {} |", name(option), kind(option), default(option), option.documentation);
     }
 }
 
