@@ -6,7 +6,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::connectors::declaration::{ColumnDeclaration, ColumnKind};
 use crate::formats::{self, FORMATS};
-use crate::options::{Named, OptionDefault, OptionEntry, OptionKind, OptionValue, parse_duration};
+use crate::options::{Named, OptionDefault, OptionEntry, OptionKind, OptionValue, option_entries, parse_duration};
 
 fn registry() -> Registry {
     let defaults = ConnectorDefaults {
@@ -80,31 +80,65 @@ fn is_of_format(name: &str) -> bool {
     })
 }
 
+/// Options that a connector asks for and does not list when it opens these tables, and those that it lists and does not ask for.
+fn disagreements(connector: &dyn Connector, tables: &[TableDeclaration]) -> Vec<String> {
+    let mut asked = BTreeSet::new();
+    for table in tables {
+        let mut options = reader(&table.options);
+        let opened = connector.open(&mut options, table);
+        assert!(opened.is_ok(), "{}: {}", connector.name(), opened.err().unwrap());
+        options.finish().unwrap();
+        asked.extend(options.asked().filter(|name| *name != "connector").map(str::to_owned));
+    }
+    let is_listed = |name: &str| flat(connector.options()).any(|option| option.covers(name)) || is_of_format(name);
+    let is_asked = |option: &OptionEntry, name: &str| {
+        asked.iter().any(|asked| match asked.strip_suffix('*') {
+            Some(before) => name.starts_with(before),
+            None => asked == name || (name.contains('#') && option.covers(asked)),
+        })
+    };
+    let unlisted = asked.iter().filter(|name| !is_listed(name)).map(|name| format!("{name} has no entry"));
+    let names = flat(connector.options()).flat_map(|option| option.names().map(move |name| (option, name)));
+    let unasked = names.filter(|(option, name)| !is_asked(option, name));
+    unlisted.chain(unasked.map(|(_, name)| format!("nobody asks for {name}"))).collect()
+}
+
 #[test]
 fn a_connector_asks_for_the_options_that_it_lists_and_for_no_other() {
-    let registry = registry();
-    for connector in registry.connectors() {
-        let mut asked = BTreeSet::new();
-        for table in tables(connector.name()) {
-            let mut options = reader(&table.options);
-            let opened = connector.open(&mut options, &table);
-            assert!(opened.is_ok(), "{}: {}", connector.name(), opened.err().unwrap());
-            options.finish().unwrap();
-            asked.extend(options.asked().filter(|name| *name != "connector").map(str::to_owned));
+    for connector in registry().connectors() {
+        let wrong = disagreements(connector, &tables(connector.name()));
+        assert_eq!(wrong, [""; 0], "connector {}", connector.name());
+    }
+}
+
+#[test]
+fn an_option_without_an_entry_and_an_entry_without_a_reader_are_found() {
+    const FORGOTTEN: OptionEntry = OptionEntry::flag("forgotten", "false", "Taken, and in no list.");
+    option_entries! {
+        LISTED:
+        TAKEN = OptionEntry::flag("taken", "false", "As it should be.").also(&["seized"]);
+        LEFT = OptionEntry::flag("fields.#.left", "false", "In the list, and not taken.");
+    }
+    struct Careless;
+    impl Connector for Careless {
+        fn name(&self) -> &'static str {
+            "careless"
         }
-        let listed: Vec<_> = flat(connector.options()).collect();
-        for name in &asked {
-            let is_listed = listed.iter().any(|option| option.covers(name)) || is_of_format(name);
-            assert!(is_listed, "connector {}: option {name} is asked for and has no entry", connector.name());
+
+        fn options(&self) -> OptionGroups {
+            &[LISTED]
         }
-        for (option, name) in listed.iter().flat_map(|option| option.names().map(move |name| (option, name))) {
-            let is_asked = asked.iter().any(|asked| match asked.strip_suffix('*') {
-                Some(before) => name.starts_with(before),
-                None => asked == name || (name.contains('#') && option.covers(asked)),
-            });
-            assert!(is_asked, "connector {}: nobody asks for option {name}", connector.name());
+
+        fn open(&self, options: &mut OptionReader, _table: &TableDeclaration) -> Result<Table> {
+            options.take_alias(&TAKEN)?;
+            options.take_flag_or(&FORGOTTEN)?;
+            formats::open("json", "value.", options)?;
+            Ok(Table::default())
         }
     }
+    assert_eq!(LISTED, [TAKEN, LEFT]);
+    let wrong = disagreements(&Careless, &[table("careless", &[], "")]);
+    assert_eq!(wrong, ["forgotten has no entry", "nobody asks for fields.#.left"]);
 }
 
 #[test]
@@ -137,6 +171,19 @@ fn fault(option: &OptionEntry) -> Option<&'static str> {
         Some("a flag has a default")
     } else {
         None
+    }
+}
+
+#[test]
+fn an_entry_with_a_fault_is_found() {
+    for (entry, wrong) in [
+        (OptionEntry::choice("a", &["x", "y"], "One.").or("z"), "its default is no value of it"),
+        (OptionEntry::new("a", OptionKind::Whole(1, 2), "One.").or("3"), "its default is no value of it"),
+        (OptionEntry::new("a", OptionKind::Duration, "One.").or("soon"), "its default is no value of it"),
+        (OptionEntry::refused("a", "One"), "its documentation is no sentence"),
+        (OptionEntry::new("a", OptionKind::Flag, "One."), "a flag has a default"),
+    ] {
+        assert_eq!(fault(&entry), Some(wrong), "{entry:?}");
     }
 }
 
