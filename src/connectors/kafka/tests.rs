@@ -11,7 +11,6 @@ use rdkafka::producer::DefaultProducerContext;
 
 use super::options::{ColumnSource, Metadata};
 use super::range::{Bounded, Startup};
-use super::writing::Partitioner;
 use super::*;
 use crate::changelog::{ChangeBatch, RowKind};
 use crate::clock::ManualClock;
@@ -189,8 +188,8 @@ fn options_are_read_as_in_flink() {
     .unwrap();
     assert_eq!(options.topics, ["a", "b"]);
     assert_eq!(options.startup, Startup::Offsets(BTreeMap::from([(0, 42), (1, 300)])));
-    assert_eq!((options.bounded.clone(), options.partitioner), (Bounded::Timestamp(99), Partitioner::RoundRobin));
-    assert_eq!(options.discovery_interval, None);
+    assert_eq!(options.bounded, Bounded::Timestamp(99));
+    assert_eq!((options.partitioner, options.discovery_interval), (writing::Partitioner::RoundRobin, None));
     assert_eq!(options.columns[..2], [ColumnSource::Key(0), ColumnSource::Value(0)]);
     assert_eq!(options.columns[2], ColumnSource::Metadata { metadata: Metadata::Offset, is_virtual: true });
     assert_eq!((options.key_fields[0].name().as_str(), options.value_fields.len()), ("id", 1));
@@ -692,19 +691,4 @@ async fn statements_share_a_producer_until_one_is_given_up() {
     let table = super::tests::open(&servers, COLUMNS, &[]);
     let (ids, _) = scan(&table, ScanRequest { projection: vec![0], ..ScanRequest::default() }).await.unwrap();
     assert_eq!(ids, [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 10, 11]);
-}
-
-#[test]
-fn a_property_with_an_entry_is_taken_or_refused_as_the_entry_says() {
-    let options = OPTIONS.iter().chain(UPSERT_OPTIONS).copied().flatten();
-    for option in options.filter(|option| option.name.starts_with("properties.") && !option.name.ends_with('*')) {
-        let value = match option.name {
-            "properties.sasl.jaas.config" => "x.PlainLoginModule required username=\"u\" password=\"p\";",
-            "properties.bootstrap.servers" => "127.0.0.1:9092",
-            _ => option.default_value().unwrap_or("text"),
-        };
-        let taken = take(&[("id", "INT")], &[("topic", "t"), ("format", "json"), (option.name, value)]);
-        let is_refused = option.kind == crate::options::OptionKind::Refused;
-        assert_eq!(taken.is_err(), is_refused, "{}: {:?}", option.name, taken.err());
-    }
 }

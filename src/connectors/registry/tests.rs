@@ -142,6 +142,23 @@ fn an_option_without_an_entry_and_an_entry_without_a_reader_are_found() {
 }
 
 #[test]
+fn a_property_of_kafka_with_an_entry_is_taken_or_refused_as_the_entry_says() {
+    let registry = registry();
+    let properties = flat(kafka::OPTIONS).filter(|option| option.name.starts_with("properties."));
+    for option in properties.filter(|option| !option.name.ends_with('*')) {
+        let value = match option.name {
+            "properties.sasl.jaas.config" => "x.PlainLoginModule required username=\"u\" password=\"p\";",
+            "properties.bootstrap.servers" => "127.0.0.1:9092",
+            _ => option.default_value().unwrap_or("text"),
+        };
+        let mut table = table("kafka", &[("id", "INT")], "topic=t format=json");
+        table.options.insert(option.name.to_owned(), OptionValue::Plain(value.to_owned()));
+        let error = registry.open(&table, &|_| unreachable!("no secrets here"), true).err();
+        assert_eq!(error.is_some(), option.kind == OptionKind::Refused, "{}: {error:?}", option.name);
+    }
+}
+
+#[test]
 fn a_format_asks_for_the_options_that_it_lists_and_for_no_other() {
     for format in FORMATS {
         let mut options = reader(&BTreeMap::new());

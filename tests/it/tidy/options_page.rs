@@ -21,7 +21,8 @@ refused, with the nearest name that is.
 A duration is a number with a unit: `500 ms`, `10 s`, `5 min`, `1 h`, `30 d`; without one it is milliseconds. Words such as
 `earliest-offset` are read without regard to case, `-` and `_` alike, and a blank one means the default. `#` stands for the name of a column,
 `*` for the rest of a name. *Secret* values are kept apart from the catalog, encrypted, and shown as `******`. Options that are *not
-implemented* are known from Flink and refused with SQLSTATE 0A000, unless they say what holds anyway; docs/not-yet.md has what to do instead.
+implemented* are known from Flink or the Java client and refused, as a rule with SQLSTATE 0A000, unless they are blank or state the default;
+docs/not-yet.md has what to do instead.
 ";
 
 fn code(words: &[&str]) -> String {
@@ -102,7 +103,7 @@ fn the_page_of_options_is_what_connectors_and_formats_say() {
     for format in FORMATS {
         section(&mut page, &format!("Format `{}`", format.name), format.options);
         page.push_str(&format!(
-            "\nBehind the format's name: `'{0}.{1}' = '…'`, or `'value.{0}.{1}'` and `'key.{0}.{1}'` where `value.format` and `key.format` name it.\n",
+            "\nBehind the format's name: `'{0}.{1}' = '…'`; behind `value.` or `key.` too, where an option of that place names the format.\n",
             format.name, format.options[0][0].name
         ));
     }
