@@ -46,13 +46,14 @@ option_entries! {
     VERSION_ATTRIBUTE = OptionEntry::new("sink.version-attribute", Text,
         "The attribute that versions are in. For `monotonic`.").or("_v");
     TTL_ATTRIBUTE = OptionEntry::new("sink.ttl.attribute", Text,
-        "The attribute that holds the time of expiry: a column, or one that `sink.ttl` has computed.");
+        "The attribute that holds the time of expiry: a column, or one that `sink.ttl` has computed. Items past it are not read.")
+        .or_else("none; reading heeds the one that DynamoDB has for the table");
     TTL = OptionEntry::new("sink.ttl", Time,
         "How long an item lives after its write. Needs `sink.ttl.attribute`.");
     TOMBSTONE_TTL = OptionEntry::new("sink.tombstone.ttl", Time,
         "How long the item that stands for a deleted key is kept. Needs `monotonic` and `sink.ttl.attribute`.");
     MAX_RETRIES = OptionEntry::new("lookup.max-retries", Whole(0, u32::MAX as i64),
-        "How often a request of a lookup or scan is repeated.").or("3");
+        "How often a request of a lookup that failed is sent again; a throttled one always is.").or("3");
     LOOKUP_ASYNC = OptionEntry::refused("lookup.async", "Whether lookups wait for each other; they do not.").or("true");
 }
 
