@@ -1,13 +1,19 @@
-//! How options are taken: those of WITH one by one, where what is left over is an error that names the nearest known option; and
-//! how words, lists, durations and sizes are read wherever they stand. Knows no option by its name, but `connector`.
+//! How options are taken: those of WITH one by one, each by its entry, where what is left over is an error that names the nearest known
+//! option. Knows no option by its name, but `connector`.
 
+mod entry;
 pub mod setting;
+mod units;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub(crate) use entry::option_entries;
+pub use entry::{Named, OptionDefault, OptionEntry, OptionGroups, OptionKind, bounds};
+pub use units::{parse_duration, parse_memory_size};
 
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
@@ -48,24 +54,23 @@ impl OptionReader {
     }
 
     /// Takes an option; a blank one (`''`) counts as given.
-    pub fn take(&mut self, name: &str) -> Option<String> {
-        self.asked.insert(name.to_owned());
-        self.left.remove(name)
+    pub fn take<'a>(&mut self, option: impl Into<Named<'a>>) -> Option<String> {
+        self.take_name(&option.into().name)
     }
 
     /// Takes an option, a blank one counting as absent: it means the server's default.
-    pub fn take_non_blank(&mut self, name: &str) -> Option<String> {
-        self.take(name).filter(|value| !value.trim().is_empty())
+    pub fn take_non_blank<'a>(&mut self, option: impl Into<Named<'a>>) -> Option<String> {
+        self.take(option).filter(|value| !value.trim().is_empty())
     }
 
-    /// Takes the first of several spellings that is given.
+    /// Takes an option by the one of its names that is given.
     ///
     /// # Errors
-    /// Two spellings are given.
-    pub fn take_alias(&mut self, names: &[&str]) -> Result<Option<String>> {
+    /// Two of them are given.
+    pub fn take_alias(&mut self, option: &OptionEntry) -> Result<Option<String>> {
         let mut found: Option<(&str, String)> = None;
-        for name in names {
-            if let Some(value) = self.take(name) {
+        for name in option.names() {
+            if let Some(value) = self.take_name(name) {
                 if let Some((other, _)) = &found {
                     return Err(Error::invalid(format!("options \"{other}\" and \"{name}\" mean the same; give one")));
                 }
@@ -79,54 +84,109 @@ impl OptionReader {
     ///
     /// # Errors
     /// It is absent or blank.
-    pub fn require(&mut self, name: &str) -> Result<String> {
-        self.take_non_blank(name).ok_or_else(|| {
-            Error::invalid(format!("option \"{name}\" is required")).hint(format!("Add '{name}' = '…' to WITH."))
+    pub fn require<'a>(&mut self, option: impl Into<Named<'a>>) -> Result<String> {
+        let option = option.into();
+        self.take_non_blank(option.clone()).ok_or_else(|| {
+            Error::invalid(format!("{option} is required")).hint(format!("Add '{}' = '…' to WITH.", option.name))
         })
     }
 
-    /// Takes and parses an option.
+    /// Takes a text, or the default.
+    ///
+    /// # Errors
+    /// The entry has no default.
+    pub fn take_text_or<'a>(&mut self, option: impl Into<Named<'a>>) -> Result<String> {
+        let option = option.into();
+        let given = self.take(option.clone());
+        given.map_or_else(|| option.default_value().map(str::to_owned), Ok)
+    }
+
+    /// Takes and parses a number.
     ///
     /// # Errors
     /// The text does not parse.
-    pub fn take_parsed<T: FromStr>(&mut self, name: &str) -> Result<Option<T>>
+    pub fn take_parsed<'a, T: FromStr>(&mut self, option: impl Into<Named<'a>>) -> Result<Option<T>>
     where
         T::Err: std::fmt::Display,
     {
-        self.take(name)
-            .map(|text| {
-                text.trim()
-                    .parse()
-                    .map_err(|error| Error::invalid(format!("option \"{name}\": cannot read '{text}': {error}")))
-            })
-            .transpose()
+        let option = option.into();
+        self.take(option.clone()).map(|text| parsed(&option, &text)).transpose()
     }
 
-    /// Takes and parses an option, or the default.
+    /// Takes and parses a number, or the default.
     ///
     /// # Errors
     /// As [`Self::take_parsed`].
-    pub fn take_or<T: FromStr>(&mut self, name: &str, default: T) -> Result<T>
+    pub fn take_parsed_or<'a, T: FromStr>(&mut self, option: impl Into<Named<'a>>) -> Result<T>
     where
         T::Err: std::fmt::Display,
     {
-        Ok(self.take_parsed(name)?.unwrap_or(default))
+        let option = option.into();
+        parsed(&option, &self.take_text_or(option.clone())?)
+    }
+
+    /// Takes a whole number within the bounds that its entry says.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn take_whole<'a, T: TryFrom<i64>>(&mut self, option: impl Into<Named<'a>>) -> Result<Option<T>> {
+        let option = option.into();
+        self.take(option.clone()).map(|text| option.whole(&text)).transpose()
+    }
+
+    /// Takes a whole number, or the default.
+    ///
+    /// # Errors
+    /// As [`Self::take_whole`].
+    pub fn take_whole_or<'a, T: TryFrom<i64>>(&mut self, option: impl Into<Named<'a>>) -> Result<T> {
+        let option = option.into();
+        option.whole(&self.take_text_or(option.clone())?)
+    }
+
+    /// Takes an option that is true or false, or the default.
+    ///
+    /// # Errors
+    /// It is neither.
+    pub fn take_flag_or<'a>(&mut self, option: impl Into<Named<'a>>) -> Result<bool> {
+        let option = option.into();
+        option.flag(&self.take_text_or(option.clone())?)
+    }
+
+    /// Takes one of the words that its entry says, as it is written there; a blank one means the default.
+    ///
+    /// # Errors
+    /// It is none of them, or not implemented (SQLSTATE 0A000).
+    pub fn take_choice_or<'a>(&mut self, option: impl Into<Named<'a>>) -> Result<&'static str> {
+        let option = option.into();
+        match self.take_non_blank(option.clone()) {
+            Some(given) => option.word(&given),
+            None => option.word(option.default_value()?),
+        }
     }
 
     /// Takes a duration as Flink writes it: `500 ms`, `5min`, `1 h`, `30 d`; a bare number is milliseconds.
     ///
     /// # Errors
     /// It is not a duration.
-    pub fn take_duration(&mut self, name: &str) -> Result<Option<Duration>> {
-        self.take(name)
-            .map(|text| parse_duration(&text).map_err(|error| error.context(format!("option \"{name}\""))))
-            .transpose()
+    pub fn take_duration<'a>(&mut self, option: impl Into<Named<'a>>) -> Result<Option<Duration>> {
+        let option = option.into();
+        self.take(option.clone()).map(|text| duration(&option, &text)).transpose()
     }
 
-    /// Takes every option that begins with `prefix`; the names come without it.
-    pub fn take_prefix(&mut self, prefix: &str) -> BTreeMap<String, String> {
+    /// Takes a duration, or the default.
+    ///
+    /// # Errors
+    /// As [`Self::take_duration`].
+    pub fn take_duration_or<'a>(&mut self, option: impl Into<Named<'a>>) -> Result<Duration> {
+        let option = option.into();
+        duration(&option, &self.take_text_or(option.clone())?)
+    }
+
+    /// Takes every option that is left of an entry whose name ends with `*`; the names come without what stands before that.
+    pub fn take_all(&mut self, option: &OptionEntry) -> BTreeMap<String, String> {
+        let prefix = option.name.trim_end_matches('*');
         let names: Vec<String> = self.left.keys().filter(|name| name.starts_with(prefix)).cloned().collect();
-        self.asked.insert(format!("{prefix}…"));
+        self.asked.insert(option.name.to_owned());
         names
             .into_iter()
             .filter_map(|name| self.left.remove(&name).map(|value| (name[prefix.len()..].to_owned(), value)))
@@ -137,15 +197,26 @@ impl OptionReader {
     ///
     /// # Errors
     /// One of them is given with another value (SQLSTATE 0A000).
-    pub fn refuse(&mut self, names_and_defaults: &[(&str, &str)]) -> Result<()> {
-        for (name, default) in names_and_defaults {
-            if let Some(value) = self.take(name)
-                && !value.eq_ignore_ascii_case(default)
+    pub fn refuse(&mut self, options: &[&OptionEntry]) -> Result<()> {
+        for option in options {
+            if let Some(value) = self.take(*option)
+                && !value.eq_ignore_ascii_case(option.default_value().unwrap_or_default())
             {
-                return Err(Error::unsupported(format!("option \"{name}\" = '{value}' is not supported yet")));
+                let error = Error::unsupported(format!("option \"{}\" = '{value}' is not supported yet", option.name));
+                return Err(error);
             }
         }
         Ok(())
+    }
+
+    /// The names that were asked for, whether or not they were given.
+    pub fn asked(&self) -> impl Iterator<Item = &str> {
+        self.asked.iter().map(String::as_str)
+    }
+
+    fn take_name(&mut self, name: &str) -> Option<String> {
+        self.asked.insert(name.to_owned());
+        self.left.remove(name)
     }
 
     /// Ends the reading: nothing may be left over.
@@ -154,69 +225,25 @@ impl OptionReader {
     /// An option that nobody asked for, with the nearest known one.
     pub fn finish(&self) -> Result<()> {
         let Some(unknown) = self.left.keys().next() else { return Ok(()) };
-        let nearest = nearest(unknown, self.asked.iter().map(String::as_str));
+        let nearest = nearest(unknown, self.asked());
         let error = match nearest {
             Some(known) => Error::invalid(format!("unknown option \"{unknown}\" (did you mean \"{known}\"?)")),
             None => Error::invalid(format!("unknown option \"{unknown}\"")),
         };
-        let known: Vec<_> = self.asked.iter().map(String::as_str).collect();
+        let known: Vec<_> = self.asked().collect();
         Err(error.detail(format!("Known options: {}.", known.join(", "))))
     }
 }
 
-/// Parses a duration as Flink writes it (`TimeUtils.parseDuration`); a bare number is milliseconds.
-///
-/// # Errors
-/// It is not a duration.
-pub fn parse_duration(text: &str) -> Result<Duration> {
-    let bad = || {
-        Error::invalid(format!("cannot read '{text}' as a duration"))
-            .hint("Write a number and a unit, such as 500 ms, 10 s, 5 min, 1 h or 30 d.")
-    };
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| bad())?;
-    let nanos: u64 = match unit.trim().to_ascii_lowercase().as_str() {
-        "ns" | "nano" | "nanos" | "nanosecond" | "nanoseconds" => 1,
-        "us" | "µs" | "micro" | "micros" | "microsecond" | "microseconds" => 1_000,
-        "" | "ms" | "milli" | "millis" | "millisecond" | "milliseconds" => 1_000_000,
-        "s" | "sec" | "secs" | "second" | "seconds" => 1_000_000_000,
-        "m" | "min" | "minute" | "minutes" => 60_000_000_000,
-        "h" | "hour" | "hours" => 3_600_000_000_000,
-        "d" | "day" | "days" => 86_400_000_000_000,
-        _ => return Err(bad()),
-    };
-    number.checked_mul(nanos).map(Duration::from_nanos).ok_or_else(bad)
+fn parsed<T: FromStr>(option: &Named<'_>, text: &str) -> Result<T>
+where
+    T::Err: std::fmt::Display,
+{
+    text.trim().parse().map_err(|error| Error::invalid(format!("{option}: cannot read '{text}': {error}")))
 }
 
-/// Bytes of a size as Flink writes it: `512 mb`, `1g`, `65536`; units are powers of 1024.
-///
-/// # Errors
-/// It is no such text, zero, or too large.
-pub fn parse_memory_size(text: &str) -> Result<u64> {
-    let wrong = || {
-        Error::invalid(format!("\"{text}\" is no memory size"))
-            .hint("Write a number and a unit, as '512 mb' or '2 gb'.")
-    };
-    let trimmed = text.trim();
-    let digits = trimmed.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(trimmed.len());
-    let (number, unit) = trimmed.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let shift = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" | "bytes" => 0,
-        "k" | "kb" | "kibibytes" => 10,
-        "m" | "mb" | "mebibytes" => 20,
-        "g" | "gb" | "gibibytes" => 30,
-        "t" | "tb" | "tebibytes" => 40,
-        _ => return Err(wrong()),
-    };
-    number.checked_mul(1 << shift).filter(|bytes| *bytes > 0).ok_or_else(wrong)
-}
-
-/// Enumerations are read without regard to case, `-` and `_` alike.
-pub(crate) fn normal(value: &str) -> String {
-    value.trim().to_ascii_lowercase().replace('_', "-")
+fn duration(option: &Named<'_>, text: &str) -> Result<Duration> {
+    parse_duration(text).map_err(|error| error.context(option.to_string()))
 }
 
 /// The parts of a list that a semicolon separates; blank ones are none.

@@ -8,12 +8,15 @@ use super::scan::Scan;
 use super::sink::Sink;
 use super::source::Source;
 use crate::error::Result;
-use crate::options::OptionReader;
+use crate::options::{OptionGroups, OptionReader};
 
 /// An outside system that tables can live in. Knows options, bytes and offsets; knows nothing of SQL or operators.
 pub trait Connector: Send + Sync {
     /// As in `WITH ('connector' = 'kafka')`.
     fn name(&self) -> &'static str;
+
+    /// All options that `open` takes, but for those of formats.
+    fn options(&self) -> OptionGroups;
 
     /// Opens a declared table; makes no request to the outside system.
     ///

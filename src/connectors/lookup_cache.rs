@@ -19,12 +19,31 @@ use super::lookup::{Lookup, LookupRequest, LookupResponse};
 use super::metrics::ConnectorMetrics;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::options::OptionReader;
+use crate::options::OptionKind::{Duration as Time, Whole};
+use crate::options::{Named, OptionEntry, OptionReader, option_entries};
 
-/// Rows that are kept unless the options say otherwise.
-const MAX_ROWS: usize = 100_000;
 /// Rows that nobody needs any more may be held, besides as many as are needed, before the others are copied together.
 const SLACK_ROWS: usize = 8192;
+
+option_entries! {
+    /// Of a cache before lookups.
+    pub OPTIONS:
+    CACHE = OptionEntry::choice("lookup.cache", &["NONE", "PARTIAL"],
+        "Whether the rows of the keys that were asked for last are kept for the next lookup.")
+        .refusing(&["FULL"]).or("NONE");
+    ROWS = OptionEntry::new("lookup.partial-cache.max-rows", Whole(1, i64::MAX),
+        "Rows that the cache keeps for each call of a function; a key without rows counts as one.").or("100000");
+    AFTER_WRITE = OptionEntry::new("lookup.partial-cache.expire-after-write", Time,
+        "How long the cache keeps rows after they were read.");
+    AFTER_ACCESS = OptionEntry::new("lookup.partial-cache.expire-after-access", Time,
+        "How long the cache keeps rows that nobody asks for.");
+    MISSING_KEY = OptionEntry::flag("lookup.partial-cache.cache-missing-key", "true",
+        "Whether the cache also keeps that a key has no row.").also(&["lookup.partial-cache.caching-missing-key"]);
+    OLD_ROWS = OptionEntry::new("lookup.cache.max-rows", Whole(1, i64::MAX),
+        "Flink's older name of `lookup.partial-cache.max-rows`; turns the cache on by itself.");
+    OLD_TTL = OptionEntry::new("lookup.cache.ttl", Time,
+        "Flink's older name of `lookup.partial-cache.expire-after-write`; turns the cache on by itself.");
+}
 
 /// The options of a cache, by Flink's names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,39 +61,16 @@ impl CacheOptions {
     /// # Errors
     /// A value that is not known, or an option of the cache without the cache.
     pub fn take(options: &mut OptionReader) -> Result<Option<Self>> {
-        let kind = options.take_non_blank("lookup.cache").map(|kind| kind.trim().to_ascii_uppercase());
-        let (old_rows, old_ttl) = (options.take("lookup.cache.max-rows"), options.take_duration("lookup.cache.ttl")?);
+        let kind = options.take_non_blank(&CACHE).map(|kind| Named::from(&CACHE).word(&kind)).transpose()?;
+        let (old_rows, old_ttl) = (options.take_whole(&OLD_ROWS)?, options.take_duration(&OLD_TTL)?);
         // Flink's older names turn the cache on by themselves.
         let is_old = old_rows.is_some() || old_ttl.is_some();
-        let max_rows = options.take("lookup.partial-cache.max-rows").or(old_rows);
-        let max_rows = max_rows.map(|text| {
-            text.trim().parse().ok().filter(|rows| *rows > 0).ok_or_else(|| {
-                Error::invalid(format!("option \"lookup.partial-cache.max-rows\": '{text}' is not a number from 1 on"))
-            })
-        });
-        let max_rows: Option<usize> = max_rows.transpose()?;
-        let expire_after_write = options.take_duration("lookup.partial-cache.expire-after-write")?.or(old_ttl);
-        let expire_after_access = options.take_duration("lookup.partial-cache.expire-after-access")?;
-        let missing_names = ["lookup.partial-cache.cache-missing-key", "lookup.partial-cache.caching-missing-key"];
-        let cache_missing_key = options.take_alias(&missing_names)?.map(|text| {
-            text.trim().to_ascii_lowercase().parse::<bool>().map_err(|_| {
-                Error::invalid(format!("option \"{}\": '{text}' is neither true nor false", missing_names[0]))
-            })
-        });
-        let cache_missing_key = cache_missing_key.transpose()?;
-        let is_on = match kind.as_deref() {
-            Some("PARTIAL") => true,
-            Some("NONE") => false,
-            None => is_old,
-            Some("FULL") => {
-                return Err(Error::unsupported("option \"lookup.cache\" = 'FULL' is not supported yet")
-                    .hint("'PARTIAL' keeps the rows of the keys that were asked for last."));
-            }
-            Some(other) => {
-                return Err(Error::invalid(format!("option \"lookup.cache\": '{other}' is not known"))
-                    .hint("Known are 'NONE' and 'PARTIAL'."));
-            }
-        };
+        let (rows, missing_key) = (Named::from(&ROWS), Named::from(&MISSING_KEY));
+        let max_rows: Option<usize> = options.take_whole(rows.clone())?.or(old_rows);
+        let expire_after_write = options.take_duration(&AFTER_WRITE)?.or(old_ttl);
+        let expire_after_access = options.take_duration(&AFTER_ACCESS)?;
+        let cache_missing_key = options.take_alias(&MISSING_KEY)?.map(|text| missing_key.flag(&text)).transpose()?;
+        let is_on = kind.map_or(is_old, |kind| kind == "PARTIAL");
         let is_configured = max_rows.is_some()
             || expire_after_write.is_some()
             || expire_after_access.is_some()
@@ -82,11 +78,14 @@ impl CacheOptions {
         if !is_on && is_configured {
             return Err(Error::invalid("options \"lookup.partial-cache.…\" need 'lookup.cache' = 'PARTIAL'"));
         }
-        Ok(is_on.then(|| Self {
-            max_rows: max_rows.unwrap_or(MAX_ROWS),
+        if !is_on {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            max_rows: max_rows.map_or_else(|| rows.whole(rows.default_value()?), Ok)?,
             expire_after_write,
             expire_after_access,
-            cache_missing_key: cache_missing_key.unwrap_or(true),
+            cache_missing_key: cache_missing_key.map_or_else(|| missing_key.flag(missing_key.default_value()?), Ok)?,
         }))
     }
 

@@ -9,20 +9,22 @@ use super::defaults::ConnectorDefaults;
 use super::letters;
 use super::{blackhole, datagen, dynamodb, kafka, print, upsert_kafka};
 use crate::error::{Error, Result};
-use crate::options::OptionReader;
+use crate::options::{OptionGroups, OptionReader};
 
 /// A line for each connector that has options which hold secrets.
-const SECRETS: &[&[&str]] = &[
-    dynamodb::SECRET_OPTIONS,
-    kafka::SECRET_OPTIONS,
+const WITH_SECRETS: &[OptionGroups] = &[
+    dynamodb::OPTIONS,
+    kafka::OPTIONS,
+    kafka::UPSERT_OPTIONS,
     #[cfg(test)]
-    letters::SECRET_OPTIONS,
+    letters::OPTIONS,
 ];
 
 /// Whether a connector declares that an option of that name holds a secret. Asked by name alone: what is to be masked may be the text
 /// of a statement that cannot be read.
 pub fn is_secret_option(name: &str) -> bool {
-    SECRETS.iter().copied().flatten().any(|secret| secret.eq_ignore_ascii_case(name))
+    let mut options = WITH_SECRETS.iter().copied().flatten().copied().flatten();
+    options.any(|option| option.is_secret && option.covers(name))
 }
 
 /// The connectors there are.
@@ -54,6 +56,11 @@ impl Registry {
     /// What tables are given that name no backend.
     pub fn defaults(&self) -> &ConnectorDefaults {
         &self.defaults
+    }
+
+    /// All of them, in the order of the reference page.
+    pub fn connectors(&self) -> impl Iterator<Item = &dyn Connector> {
+        self.connectors.iter().map(Arc::as_ref)
     }
 
     /// Adds a connector (of a test, say).
@@ -97,3 +104,6 @@ impl Registry {
         Ok(opened)
     }
 }
+
+#[cfg(test)]
+mod tests;

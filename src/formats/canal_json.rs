@@ -10,17 +10,30 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::change_json::{ChangeDecoder, ChangeEncoder, Envelope, Push, RowText, Wrapping, bad, parse, unknown_kind};
-use super::json::Options;
+use super::json::{self, Options};
 use super::options::FormatOptions;
 use super::{Decoder, Encoder, Format};
 use crate::changelog::{Changelog, RowKind};
 use crate::error::Result;
+use crate::options::{OptionEntry, OptionGroups, OptionKind, option_entries};
 
 /// As in `'format' = 'canal-json'`.
 pub(super) const NAME: &str = "canal-json";
 
 const WRAPPING: Wrapping =
     Wrapping { insert: (r#"{"data":["#, r#"],"type":"INSERT"}"#), delete: (r#"{"data":["#, r#"],"type":"DELETE"}"#) };
+
+option_entries! {
+    /// Of which records are read.
+    INCLUDED:
+    DATABASE_INCLUDE = OptionEntry::new("database.include", OptionKind::Pattern,
+        "What the whole name of a record's database must match; other records are passed over.");
+    TABLE_INCLUDE = OptionEntry::new("table.include", OptionKind::Pattern,
+        "What the whole name of a record's table must match; other records are passed over.");
+}
+
+/// All options.
+pub(super) const OPTIONS: OptionGroups = &[json::COMMON, INCLUDED];
 
 /// Reads the options.
 ///
@@ -30,8 +43,8 @@ pub(super) fn open(mut options: FormatOptions<'_>) -> Result<Arc<dyn Format>> {
     Ok(Arc::new(CanalJson {
         options: Options::take(&mut options)?,
         envelope: CanalEnvelope {
-            database_include: options.pattern("database.include")?,
-            table_include: options.pattern("table.include")?,
+            database_include: options.pattern(&DATABASE_INCLUDE)?,
+            table_include: options.pattern(&TABLE_INCLUDE)?,
         },
     }))
 }

@@ -8,11 +8,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::change_json::{ChangeDecoder, ChangeEncoder, Envelope, Push, RowText, Wrapping, bad, parse, unknown_kind};
-use super::json::Options;
+use super::json::{self, Options};
 use super::options::FormatOptions;
 use super::{Decoder, Encoder, Format};
 use crate::changelog::{Changelog, RowKind};
 use crate::error::{Error, Result};
+use crate::options::{OptionEntry, OptionGroups, option_entries};
 
 /// As in `'format' = 'debezium-json'`.
 pub(super) const NAME: &str = "debezium-json";
@@ -25,15 +26,22 @@ const WRAPPING: Wrapping = Wrapping {
 const WRAPPING_WITHOUT_NULLS: Wrapping =
     Wrapping { insert: (r#"{"after":"#, r#","op":"c"}"#), delete: (r#"{"before":"#, r#","op":"d"}"#) };
 
+option_entries! {
+    /// Of the envelope.
+    ENVELOPE:
+    SCHEMA_INCLUDE = OptionEntry::flag("schema-include", "false",
+        "Whether records hold their schema beside the change. Such a table can be read only.");
+}
+
+/// All options.
+pub(super) const OPTIONS: OptionGroups = &[json::COMMON, ENVELOPE];
+
 /// Reads the options.
 ///
 /// # Errors
 /// An option has a value that it cannot have.
 pub(super) fn open(mut options: FormatOptions<'_>) -> Result<Arc<dyn Format>> {
-    Ok(Arc::new(DebeziumJson {
-        options: Options::take(&mut options)?,
-        schema_include: options.flag("schema-include", false)?,
-    }))
+    Ok(Arc::new(DebeziumJson { options: Options::take(&mut options)?, schema_include: options.flag(&SCHEMA_INCLUDE)? }))
 }
 
 /// The format with its options.

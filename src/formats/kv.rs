@@ -12,20 +12,28 @@ use super::{Decoded, Decoder, EncodedRows, Encoder, Format};
 use crate::changelog::ChangeBatch;
 use crate::data_type::to_flink;
 use crate::error::{Error, Result, SqlState};
+use crate::options::{OptionEntry, OptionGroups, option_entries};
 
 /// As in `'format' = 'kv'`.
 pub(super) const NAME: &str = "kv";
+
+option_entries! {
+    /// Of a record's text.
+    TEXT:
+    SEPARATOR = OptionEntry::choice("separator", &["SEMICOLON", "COMMA"], "What stands between pairs.").or("SEMICOLON");
+    IGNORE_ERRORS = OptionEntry::flag("ignore-parse-errors", "false", "Whether records that cannot be read are left out.");
+}
+
+/// All options.
+pub(super) const OPTIONS: OptionGroups = &[TEXT];
 
 /// Reads the options.
 ///
 /// # Errors
 /// An option has a value that it cannot have.
 pub(super) fn open(mut options: FormatOptions<'_>) -> Result<Arc<dyn Format>> {
-    let separator = match options.choice("separator", "SEMICOLON", &["SEMICOLON", "COMMA"])?.as_str() {
-        "COMMA" => ',',
-        _ => ';',
-    };
-    Ok(Arc::new(Kv { separator, ignores_errors: options.flag("ignore-parse-errors", false)? }))
+    let separator = if options.choice(&SEPARATOR)? == "COMMA" { ',' } else { ';' };
+    Ok(Arc::new(Kv { separator, ignores_errors: options.flag(&IGNORE_ERRORS)? }))
 }
 
 /// The format with its options.

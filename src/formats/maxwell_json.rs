@@ -8,17 +8,21 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::change_json::{ChangeDecoder, ChangeEncoder, Envelope, Push, RowText, Wrapping, bad, parse, unknown_kind};
-use super::json::Options;
+use super::json::{self, Options};
 use super::options::FormatOptions;
 use super::{Decoder, Encoder, Format};
 use crate::changelog::{Changelog, RowKind};
 use crate::error::Result;
+use crate::options::OptionGroups;
 
 /// As in `'format' = 'maxwell-json'`.
 pub(super) const NAME: &str = "maxwell-json";
 
 const WRAPPING: Wrapping =
     Wrapping { insert: (r#"{"data":"#, r#","type":"insert"}"#), delete: (r#"{"data":"#, r#","type":"delete"}"#) };
+
+/// All options.
+pub(super) const OPTIONS: OptionGroups = &[json::COMMON];
 
 /// Reads the options.
 ///

@@ -19,7 +19,7 @@ use datafusion::arrow::datatypes::Fields;
 
 use crate::changelog::{ChangeBatch, Changelog, RowKind};
 use crate::error::{Error, Result};
-use crate::options::OptionReader;
+use crate::options::{OptionGroups, OptionReader};
 use options::FormatOptions;
 
 /// A way to write rows as bytes, with its options.
@@ -150,28 +150,34 @@ impl EncodedRows {
 const NOT_YET: &[&str] =
     &["csv", "avro", "avro-confluent", "raw", "protobuf", "debezium-avro-confluent", "ogg-json", "parquet", "orc"];
 
-/// A format's name, and how it is opened.
-type Entry = (&'static str, fn(FormatOptions<'_>) -> Result<Arc<dyn Format>>);
+/// A format there is.
+pub struct FormatEntry {
+    /// As in `WITH ('format' = 'json')`.
+    pub name: &'static str,
+    /// All options that it takes, named without the format.
+    pub options: OptionGroups,
+    open: fn(FormatOptions<'_>) -> Result<Arc<dyn Format>>,
+}
 
 /// The formats there are.
-const FORMATS: &[Entry] = &[
-    (json::NAME, json::open),
-    (debezium_json::NAME, debezium_json::open),
-    (canal_json::NAME, canal_json::open),
-    (maxwell_json::NAME, maxwell_json::open),
+pub const FORMATS: &[FormatEntry] = &[
+    FormatEntry { name: json::NAME, options: json::OPTIONS, open: json::open },
+    FormatEntry { name: debezium_json::NAME, options: debezium_json::OPTIONS, open: debezium_json::open },
+    FormatEntry { name: canal_json::NAME, options: canal_json::OPTIONS, open: canal_json::open },
+    FormatEntry { name: maxwell_json::NAME, options: maxwell_json::OPTIONS, open: maxwell_json::open },
     #[cfg(test)]
-    (kv::NAME, kv::open),
+    FormatEntry { name: kv::NAME, options: kv::OPTIONS, open: kv::open },
 ];
 
-fn entry(format: &str) -> Result<&'static Entry> {
+fn entry(format: &str) -> Result<&'static FormatEntry> {
     let name = format.to_ascii_lowercase();
-    FORMATS.iter().find(|(known, _)| *known == name).ok_or_else(|| {
+    FORMATS.iter().find(|known| known.name == name).ok_or_else(|| {
         let error = if NOT_YET.contains(&name.as_str()) {
             Error::unsupported(format!("format \"{name}\" is not supported yet"))
         } else {
             Error::invalid(format!("unknown format \"{format}\""))
         };
-        let known: Vec<_> = FORMATS.iter().map(|(known, _)| *known).collect();
+        let known: Vec<_> = FORMATS.iter().map(|known| known.name).collect();
         error.hint(format!("Known formats: {}.", known.join(", ")))
     })
 }
@@ -181,8 +187,8 @@ fn entry(format: &str) -> Result<&'static Entry> {
 /// # Errors
 /// The format is unknown, or not implemented (SQLSTATE 0A000); an option cannot be read.
 pub fn open(format: &str, prefix: &str, options: &mut OptionReader) -> Result<Arc<dyn Format>> {
-    let (name, open) = entry(format)?;
-    open(FormatOptions::new(options, prefix, name))
+    let entry = entry(format)?;
+    (entry.open)(FormatOptions::new(options, prefix, entry.name))
 }
 
 #[cfg(test)]

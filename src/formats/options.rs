@@ -2,7 +2,7 @@
 //! Knows no format. Messages name an option without what stands before the format's name.
 
 use crate::error::{Error, Result};
-use crate::options::OptionReader;
+use crate::options::{Named, OptionEntry, OptionReader};
 
 /// The options of one format.
 pub(super) struct FormatOptions<'a> {
@@ -17,45 +17,33 @@ impl<'a> FormatOptions<'a> {
         Self { options, prefix, format }
     }
 
-    /// The format whose options they are.
-    pub(super) fn format(&self) -> &'static str {
-        self.format
+    fn named<'e>(&self, option: &'e OptionEntry) -> Named<'e> {
+        option.behind(self.prefix, self.format)
     }
 
-    /// Takes an option, named without the format.
-    pub(super) fn take(&mut self, name: &str) -> Option<String> {
-        self.options.take(&format!("{}{}.{name}", self.prefix, self.format))
+    /// Takes a text, or the default.
+    pub(super) fn text(&mut self, option: &OptionEntry) -> Result<String> {
+        self.options.take_text_or(self.named(option))
     }
 
     /// Takes an option that is true or false.
-    pub(super) fn flag(&mut self, name: &str, default: bool) -> Result<bool> {
-        match self.take(name).map(|value| value.trim().to_ascii_lowercase()) {
-            None => Ok(default),
-            Some(value) if value == "true" => Ok(true),
-            Some(value) if value == "false" => Ok(false),
-            Some(value) => {
-                Err(Error::invalid(format!("option \"{}.{name}\" is true or false, not '{value}'", self.format)))
-            }
-        }
+    pub(super) fn flag(&mut self, option: &OptionEntry) -> Result<bool> {
+        self.options.take_flag_or(self.named(option))
     }
 
-    /// Takes an option that is one of the `known` words, however they are written: `ISO-8601`, `iso_8601`.
-    pub(super) fn choice(&mut self, name: &str, default: &str, known: &[&str]) -> Result<String> {
-        let value = self.take(name);
-        let given = value.as_deref().unwrap_or(default).trim();
-        let canonical = given.to_ascii_uppercase().replace('_', "-");
-        known.iter().find(|known| **known == canonical).map(|_| canonical).ok_or_else(|| {
-            Error::invalid(format!("option \"{}.{name}\" cannot be '{given}'", self.format))
-                .hint(format!("Known values: {}.", known.join(", ")))
-        })
+    /// Takes an option that is one of some words, as its entry writes it.
+    pub(super) fn choice(&mut self, option: &OptionEntry) -> Result<&'static str> {
+        self.options.take_choice_or(self.named(option))
     }
 
     /// Takes a regular expression that a whole name must match.
-    pub(super) fn pattern(&mut self, name: &str) -> Result<Option<regex::Regex>> {
-        self.take(name)
+    pub(super) fn pattern(&mut self, option: &OptionEntry) -> Result<Option<regex::Regex>> {
+        let option = self.named(option);
+        let given = self.options.take(option.clone());
+        given
             .map(|pattern| {
                 regex::Regex::new(&format!("^(?:{pattern})$")).map_err(|error| {
-                    Error::invalid(format!("option \"{}.{name}\": '{pattern}' is no regular expression", self.format))
+                    Error::invalid(format!("{option}: '{pattern}' is no regular expression"))
                         .detail(format!("{error}."))
                 })
             })

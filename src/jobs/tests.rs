@@ -19,7 +19,7 @@ use crate::connectors::*;
 use crate::engine::dataflow::{Dataflow, FORMAT_VERSION, Input, JobSettings, Node, NodeKind, SinkNode, SourceNode};
 use crate::engine::testing::{declare, row_at};
 use crate::error::{Error, Result};
-use crate::options::OptionReader;
+use crate::options::{OptionGroups, OptionReader};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -71,6 +71,10 @@ struct WorldConnector(Arc<World>);
 impl Connector for WorldConnector {
     fn name(&self) -> &'static str {
         "memory"
+    }
+
+    fn options(&self) -> OptionGroups {
+        &[]
     }
 
     fn open(&self, _options: &mut OptionReader, table: &TableDeclaration) -> Result<Table> {

@@ -3,6 +3,7 @@
 
 mod circles;
 mod functions_page;
+mod options_page;
 mod sizes;
 
 use std::fs;

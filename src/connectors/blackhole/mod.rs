@@ -9,7 +9,13 @@ use super::metrics::ConnectorMetrics;
 use super::sink::{Sink, SinkContext, SinkKind, SinkWriter};
 use crate::changelog::ChangeBatch;
 use crate::error::Result;
-use crate::options::OptionReader;
+use crate::options::{OptionEntry, OptionGroups, OptionReader, option_entries};
+
+option_entries! {
+    /// All options.
+    OPTIONS:
+    PARALLELISM = OptionEntry::refused("sink.parallelism", "Number of writers.");
+}
 
 /// The connector `blackhole`.
 pub struct BlackholeConnector;
@@ -19,8 +25,12 @@ impl Connector for BlackholeConnector {
         "blackhole"
     }
 
+    fn options(&self) -> OptionGroups {
+        &[OPTIONS]
+    }
+
     fn open(&self, options: &mut OptionReader, table: &TableDeclaration) -> Result<Table> {
-        options.refuse(&[("sink.parallelism", "")])?;
+        options.refuse(&[&PARALLELISM])?;
         let key = table.primary_key.iter().filter_map(|name| table.column_index(name)).collect();
         let sink = Blackhole { name: table.name.clone(), key };
         Ok(Table { sink: Some(std::sync::Arc::new(sink)), ..Table::default() })

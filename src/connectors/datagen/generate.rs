@@ -8,7 +8,33 @@ use crate::data_type::to_flink;
 use crate::error::{Error, Result};
 use crate::formats::columns::{Column, Values};
 use crate::formats::time_text;
-use crate::options::OptionReader;
+use crate::options::OptionKind::{Duration as Time, Number, Whole};
+use crate::options::{OptionEntry, OptionReader, option_entries};
+
+/// Characters or bytes of a text at most.
+const LENGTH_MAX: i64 = 1 << 20;
+
+option_entries! {
+    /// Of a column.
+    pub(super) OPTIONS:
+    KIND = OptionEntry::choice("fields.#.kind", &["random", "sequence"],
+        "Whether the column's values are random or one after the other.").or("random");
+    NULL_RATE = OptionEntry::new("fields.#.null-rate", Number, "Part of the rows that have NULL, from 0 to 1.").or("0");
+    START = OptionEntry::new("fields.#.start", Whole(i64::MIN, i64::MAX), "First value of a sequence.")
+        .or_else("required with `sequence`");
+    END = OptionEntry::new("fields.#.end", Whole(i64::MIN, i64::MAX),
+        "Last value of a sequence. The shortest sequence ends the table.").or_else("required with `sequence`");
+    MIN = OptionEntry::new("fields.#.min", Number, "Least random value of a column of numbers.")
+        .or_else("the type's least; 0 for FLOAT and DOUBLE");
+    MAX = OptionEntry::new("fields.#.max", Number, "Greatest random value of a column of numbers.")
+        .or_else("the type's greatest");
+    LENGTH = OptionEntry::new("fields.#.length", Whole(0, LENGTH_MAX),
+        "Characters of a random text, or bytes.").or("100");
+    VARIABLE = OptionEntry::flag("fields.#.var-len", "false",
+        "Whether random texts have any length from 1 to `fields.#.length`.");
+    MAX_PAST = OptionEntry::new("fields.#.max-past", Time,
+        "How far before now a random TIMESTAMP may be.").or("0 s");
+}
 
 /// How a column's values come about.
 enum Kind {
@@ -51,20 +77,12 @@ impl Generator {
     /// Takes the options `fields.<name>.…` of a column.
     pub fn take(options: &mut OptionReader, table: &str, index: usize, field: &Field) -> Result<Self> {
         let name = field.name();
-        let option = |part: &str| format!("fields.{name}.{part}");
-        let kind = options.take(&option("kind")).unwrap_or_else(|| "random".to_owned()).to_ascii_lowercase();
-        let null_rate: f64 = options.take_or(&option("null-rate"), 0.0)?;
+        let kind = options.take_choice_or(KIND.of(name))?;
+        let null_rate: f64 = options.take_parsed_or(NULL_RATE.of(name))?;
         if !(0.0..=1.0).contains(&null_rate) {
-            return Err(Error::invalid(format!("option \"{}\" must be from 0 to 1", option("null-rate"))));
+            return Err(Error::invalid(format!("{} must be from 0 to 1", NULL_RATE.of(name))));
         }
-        let kind = match kind.as_str() {
-            "sequence" => Self::sequence(options, field)?,
-            "random" => Self::random(options, field)?,
-            other => {
-                return Err(Error::invalid(format!("option \"{}\" cannot be '{other}'", option("kind")))
-                    .hint("Known values: random, sequence."));
-            }
-        };
+        let kind = if kind == "sequence" { Self::sequence(options, field)? } else { Self::random(options, field)? };
         let seed = table.bytes().chain(name.bytes()).fold(mix(index as u64), |seed, byte| mix(seed ^ u64::from(byte)));
         // Types without a column are an error of CREATE.
         Column::new(field.data_type())?;
@@ -72,7 +90,7 @@ impl Generator {
     }
 
     fn sequence(options: &mut OptionReader, field: &Field) -> Result<Kind> {
-        let option = |part: &str| format!("fields.{}.{part}", field.name());
+        let name = field.name();
         if !field.data_type().is_numeric() && field.data_type() != &DataType::Utf8 {
             return Err(Error::unsupported(format!(
                 "column \"{}\" of type {} cannot be a sequence",
@@ -80,10 +98,11 @@ impl Generator {
                 to_flink(field.data_type())
             )));
         }
-        let start: i64 = options.require(&option("start"))?.trim().parse().map_err(|_| not_whole(&option("start")))?;
-        let end: i64 = options.require(&option("end"))?.trim().parse().map_err(|_| not_whole(&option("end")))?;
+        let (first, last) = (START.of(name), END.of(name));
+        let start: i64 = first.whole(&options.require(first.clone())?)?;
+        let end: i64 = last.whole(&options.require(last.clone())?)?;
         if end < start {
-            return Err(Error::invalid(format!("option \"{}\" must not be before the start", option("end"))));
+            return Err(Error::invalid(format!("{last} must not be before the start")));
         }
         if let Some((least, most)) = range(field.data_type())
             && (i128::from(start) < least || i128::from(end) > most)
@@ -94,50 +113,45 @@ impl Generator {
     }
 
     fn random(options: &mut OptionReader, field: &Field) -> Result<Kind> {
-        let option = |part: &str| format!("fields.{}.{part}", field.name());
-        let bad = |part: &str| {
-            Error::invalid(format!("option \"{}\" does not fit column \"{}\"", option(part), field.name()))
-        };
+        let name = field.name();
+        let bad = |option: &OptionEntry| Error::invalid(format!("{} does not fit column \"{name}\"", option.of(name)));
         Ok(match field.data_type() {
             DataType::Boolean => Kind::Boolean,
             whole @ (DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64) => {
                 let (least, most) = range(whole).unwrap_or_default();
-                let min = options.take_or::<i128>(&option("min"), least)?;
-                let max = options.take_or::<i128>(&option("max"), most)?;
+                let min = options.take_parsed::<i128>(MIN.of(name))?.unwrap_or(least);
+                let max = options.take_parsed::<i128>(MAX.of(name))?.unwrap_or(most);
                 if min < least || max > most || min > max {
-                    return Err(bad("max"));
+                    return Err(bad(&MAX));
                 }
                 Kind::Whole { min, max }
             }
             DataType::Decimal128(precision, scale) => {
                 let most = 10_i128.pow(u32::from(*precision).min(38)) - 1;
                 let unscaled = |value: f64| (value * 10_f64.powi(i32::from(*scale))).round() as i128;
-                let min = options.take_parsed::<f64>(&option("min"))?.map_or(-most, unscaled).max(-most);
-                let max = options.take_parsed::<f64>(&option("max"))?.map_or(most, unscaled).min(most);
+                let min = options.take_parsed::<f64>(MIN.of(name))?.map_or(-most, unscaled).max(-most);
+                let max = options.take_parsed::<f64>(MAX.of(name))?.map_or(most, unscaled).min(most);
                 if min > max {
-                    return Err(bad("max"));
+                    return Err(bad(&MAX));
                 }
                 Kind::Whole { min, max }
             }
             DataType::Float32 | DataType::Float64 => {
                 let most = if field.data_type() == &DataType::Float32 { f64::from(f32::MAX) } else { f64::MAX };
-                let min = options.take_or::<f64>(&option("min"), 0.0)?;
-                let max = options.take_or::<f64>(&option("max"), most)?;
+                let min = options.take_parsed::<f64>(MIN.of(name))?.unwrap_or(0.0);
+                let max = options.take_parsed::<f64>(MAX.of(name))?.unwrap_or(most);
                 if !min.is_finite() || !max.is_finite() || min > max {
-                    return Err(bad("max"));
+                    return Err(bad(&MAX));
                 }
                 Kind::Floating { min, max }
             }
             DataType::Utf8 | DataType::Binary => {
-                let length: u64 = options.take_or(&option("length"), 100)?;
-                if length > 1 << 20 {
-                    return Err(bad("length"));
-                }
-                Kind::Text { length, is_variable: options.take_or(&option("var-len"), false)? }
+                let length: u64 = options.take_whole_or(LENGTH.of(name))?;
+                Kind::Text { length, is_variable: options.take_flag_or(VARIABLE.of(name))? }
             }
             DataType::Date32 | DataType::Time32(_) | DataType::Time64(_) => Kind::Time { max_past: 0 },
             DataType::Timestamp(..) => {
-                let max_past = options.take_duration(&option("max-past"))?.unwrap_or_default();
+                let max_past = options.take_duration_or(MAX_PAST.of(name))?;
                 Kind::Time { max_past: u64::try_from(max_past.as_millis()).unwrap_or(u64::MAX) }
             }
             other => {
@@ -198,10 +212,6 @@ impl Generator {
         }
         column.finish()
     }
-}
-
-fn not_whole(option: &str) -> Error {
-    Error::invalid(format!("option \"{option}\" must be a whole number"))
 }
 
 fn range(data_type: &DataType) -> Option<(i128, i128)> {

@@ -27,7 +27,18 @@ use super::source::{Source, SourceBatch, SplitReader, SplitRequest};
 use super::split::{Split, Start};
 use crate::changelog::ChangeBatch;
 use crate::error::{Error, Result};
-use crate::options::OptionReader;
+use crate::options::OptionKind::Whole;
+use crate::options::{OptionEntry, OptionGroups, OptionReader, option_entries};
+
+option_entries! {
+    /// Of the table.
+    TABLE:
+    RATE = OptionEntry::new("rows-per-second", Whole(1, i64::MAX), "Rows that a job reads in a second.").or("10000");
+    ROWS = OptionEntry::new("number-of-rows", Whole(0, i64::MAX),
+        "Rows that there are. A table of a number of rows, or with a sequence, ends and can be queried.")
+        .or_else("no end");
+    PARALLELISM = OptionEntry::new("scan.parallelism", Whole(1, 128), "Number of readers of a job.").or("1");
+}
 
 /// The connector `datagen`.
 pub struct DatagenConnector;
@@ -37,19 +48,14 @@ impl Connector for DatagenConnector {
         "datagen"
     }
 
+    fn options(&self) -> OptionGroups {
+        &[TABLE, generate::OPTIONS]
+    }
+
     fn open(&self, options: &mut OptionReader, table: &TableDeclaration) -> Result<Table> {
-        let rows_per_second: u64 = options.take_or("rows-per-second", 10_000)?;
-        if rows_per_second == 0 {
-            return Err(Error::invalid("option \"rows-per-second\" must be at least 1"));
-        }
-        let number_of_rows: Option<i64> = options.take_parsed("number-of-rows")?;
-        if number_of_rows.is_some_and(|number| number < 0) {
-            return Err(Error::invalid("option \"number-of-rows\" must not be negative"));
-        }
-        let parallelism: i64 = options.take_or("scan.parallelism", 1)?;
-        if !(1..=128).contains(&parallelism) {
-            return Err(Error::invalid("option \"scan.parallelism\" must be from 1 to 128"));
-        }
+        let rows_per_second: u64 = options.take_whole_or(&RATE)?;
+        let number_of_rows: Option<i64> = options.take_whole(&ROWS)?;
+        let parallelism: i64 = options.take_whole_or(&PARALLELISM)?;
         let schema = table.schema()?;
         let mut generators = Vec::new();
         for (index, field) in schema.fields().iter().enumerate() {

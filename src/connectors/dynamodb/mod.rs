@@ -29,11 +29,11 @@ use super::defaults::ConnectorDefaults;
 use super::lookup::Lookup;
 use super::lookup_cache::CachedLookup;
 use crate::error::{Error, Result};
-use crate::options::OptionReader;
+use crate::options::{OptionGroups, OptionReader};
 use client::ClientCache;
 use key::KeySchema;
 use options::DynamoDbOptions;
-pub use options::SECRET_OPTIONS;
+pub use options::OPTIONS;
 use remote_table::RemoteTable;
 
 /// How long the default backend may take to answer when it is asked whether it is there.
@@ -98,6 +98,10 @@ impl DynamoDbConnector {
 impl Connector for DynamoDbConnector {
     fn name(&self) -> &'static str {
         self.name
+    }
+
+    fn options(&self) -> OptionGroups {
+        OPTIONS
     }
 
     fn open(&self, options: &mut OptionReader, table: &TableDeclaration) -> Result<Table> {

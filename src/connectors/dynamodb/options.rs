@@ -5,20 +5,95 @@
 use std::time::Duration;
 
 use crate::connectors::defaults::ConnectorDefaults;
-use crate::connectors::lookup_cache::CacheOptions;
+use crate::connectors::lookup_cache::{self, CacheOptions};
 use crate::error::{Error, Result};
-use crate::options::OptionReader;
-
-/// Options whose values are kept apart from the catalog and never shown.
-pub const SECRET_OPTIONS: &[&str] = &[
-    "aws.credentials.basic.accesskeyid",
-    "aws.credentials.basic.secretkey",
-    "aws.credentials.basic.sessiontoken",
-    "aws.credentials.role.externalId",
-];
+use crate::options::OptionKind::{Duration as Time, Text, Whole};
+use crate::options::{Named, OptionEntry, OptionGroups, OptionReader, option_entries};
 
 /// Items that BatchWriteItem takes at most.
 pub const BATCH_ITEMS_MAX: usize = 25;
+
+const SERVERS: &str = "the server's";
+
+option_entries! {
+    /// Of the table, its writes and its lookups.
+    TABLE:
+    TABLE_NAME = OptionEntry::new("table-name", Text, "The table's name in DynamoDB.").also(&["table_name"]).required();
+    TABLE_CREATE = OptionEntry::choice("table.create", &["never", "if-not-exists"],
+        "Whether CREATE TABLE makes the table in DynamoDB, if there is none of that name.").or("never");
+    PRIMARY_KEY = OptionEntry::new("primary_key", Text,
+        "The columns of the key, with commas or semicolons between, where no PRIMARY KEY clause says so.");
+    BATCH_SIZE = OptionEntry::new("sink.batch.max-size", Whole(1, BATCH_ITEMS_MAX as i64),
+        "Items that one request writes at most.").or("25");
+    REQUESTS = OptionEntry::new("sink.requests.max-inflight", Whole(1, i64::MAX),
+        "Requests that a writer has in flight at most.").or("50");
+    CONCURRENCY = OptionEntry::new("sink.http-client.max-concurrency", Whole(1, i64::MAX),
+        "Another bound on the requests in flight; the lower one holds.").or("10000");
+    BUFFERED = OptionEntry::new("sink.requests.max-buffered", Whole(1, i64::MAX),
+        "Rows that wait for their writes before the writer takes no more.").or("10000");
+    READ_TIMEOUT = OptionEntry::new("sink.http-client.read-timeout", Time,
+        "How long a write may take to be answered before it is sent again.").or("30 s");
+    FLUSH_TIMEOUT = OptionEntry::new("sink.flush-buffer.timeout", Time,
+        "How long a row may wait for others. Without effect: a row never waits while a request is free.");
+    FLUSH_SIZE = OptionEntry::refused("sink.flush-buffer.size", "Bytes of a batch.");
+    FAIL_ON_ERROR = OptionEntry::flag("sink.fail-on-error", "false",
+        "Whether a write that could be sent again (throttling, say) fails the job at once.");
+    IGNORE_NULLS = OptionEntry::flag("sink.ignore-nulls", "false",
+        "Whether columns that are NULL are left out of items; otherwise they are written as NULL.");
+    WRITE_MODE = OptionEntry::choice("sink.write-mode", &["upsert", "monotonic"],
+        "Whether a write replaces the item, or does so only if the item has no later version.")
+        .refusing(&["update"]).or("upsert");
+    VERSION_ATTRIBUTE = OptionEntry::new("sink.version-attribute", Text,
+        "The attribute that versions are in. For `monotonic`.").or("_v");
+    TTL_ATTRIBUTE = OptionEntry::new("sink.ttl.attribute", Text,
+        "The attribute that holds the time of expiry: a column, or one that `sink.ttl` has computed. Items past it are not read.")
+        .or_else("none; reading heeds the one that DynamoDB has for the table");
+    TTL = OptionEntry::new("sink.ttl", Time,
+        "How long an item lives after its write. Needs `sink.ttl.attribute`.");
+    TOMBSTONE_TTL = OptionEntry::new("sink.tombstone.ttl", Time,
+        "How long the item that stands for a deleted key is kept. Needs `monotonic` and `sink.ttl.attribute`.");
+    MAX_RETRIES = OptionEntry::new("lookup.max-retries", Whole(0, u32::MAX as i64),
+        "How often a request of a lookup that failed is sent again; a throttled one always is.").or("3");
+    LOOKUP_ASYNC = OptionEntry::refused("lookup.async", "Whether lookups wait for each other; they do not.").or("true");
+}
+
+option_entries! {
+    /// Of the backend, and who we are there.
+    BACKEND:
+    ENDPOINT = OptionEntry::new("aws.endpoint", Text,
+        "Address of the backend, a URL.").or_else("the server's; AWS with credentials of the table's own");
+    REGION = OptionEntry::new("aws.region", Text, "The region.").or_else(SERVERS);
+    TRUST_ALL = OptionEntry::refused("aws.trust.all.certificates", "Whether certificates go unchecked.").or("false");
+    HTTP_VERSION = OptionEntry::refused("aws.http.protocol.version", "The version of HTTP.").or("HTTP1_1");
+    PROVIDER = OptionEntry::choice("aws.credentials.provider",
+        &["AUTO", "BASIC", "ENV_VAR", "PROFILE", "ASSUME_ROLE", "WEB_IDENTITY_TOKEN", "WEB_IDENTITY"],
+        "Where credentials come from. `AUTO`: the keys if they are given, otherwise the server's.")
+        .refusing(&["SYS_PROP", "CUSTOM"]).or("AUTO");
+    KEY_ID = OptionEntry::new("aws.credentials.basic.accesskeyid", Text,
+        "The access key id. For `AUTO` and `BASIC`.").secret();
+    SECRET_KEY = OptionEntry::new("aws.credentials.basic.secretkey", Text,
+        "The secret access key. For `AUTO` and `BASIC`.").secret();
+    SESSION_TOKEN = OptionEntry::new("aws.credentials.basic.sessiontoken", Text,
+        "The session token of temporary keys. For `AUTO` and `BASIC`.").secret();
+    PROFILE_PATH = OptionEntry::new("aws.credentials.profile.path", Text,
+        "The file of profiles. For `PROFILE`.").or_else("the SDK's");
+    PROFILE_NAME = OptionEntry::new("aws.credentials.profile.name", Text,
+        "The profile. For `PROFILE`.").or_else("the SDK's");
+    ROLE_ARN = OptionEntry::new("aws.credentials.role.arn", Text,
+        "The role. For `ASSUME_ROLE` and `WEB_IDENTITY_TOKEN`, which need it.");
+    ROLE_SESSION = OptionEntry::new("aws.credentials.role.sessionName", Text,
+        "Name of the role's session. For `ASSUME_ROLE` and `WEB_IDENTITY_TOKEN`.").or("streamgate");
+    ROLE_EXTERNAL_ID = OptionEntry::new("aws.credentials.role.externalId", Text,
+        "The external id. For `ASSUME_ROLE`.").secret();
+    ROLE_PROVIDER = OptionEntry::refused("aws.credentials.role.provider",
+        "Whose credentials assume the role.").or("AUTO");
+    TOKEN_FILE = OptionEntry::new("aws.credentials.webIdentityToken.file", Text,
+        "The file of the token. For `WEB_IDENTITY_TOKEN`, which needs it.");
+    CUSTOM_CLASS = OptionEntry::refused("aws.credentials.custom.class", "A Java class, which cannot run here.");
+}
+
+/// All options of a table.
+pub const OPTIONS: OptionGroups = &[TABLE, lookup_cache::OPTIONS, BACKEND];
 
 /// Where credentials come from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -120,51 +195,27 @@ impl DynamoDbOptions {
     /// One that is missing, malformed or not supported.
     pub fn take(options: &mut OptionReader, defaults: &ConnectorDefaults) -> Result<Self> {
         let table_name = options
-            .take_alias(&["table-name", "table_name"])?
+            .take_alias(&TABLE_NAME)?
             .map(|name| name.trim().to_owned())
             .filter(|name| !name.is_empty())
             .ok_or_else(|| {
                 Error::invalid("option \"table-name\" is required").hint("Add 'table-name' = '…' to WITH.")
             })?;
         let (connection, is_embedded) = take_connection(options, defaults)?;
-        options.refuse(&[
-            ("aws.trust.all.certificates", "false"),
-            ("aws.http.protocol.version", "HTTP1_1"),
-            ("lookup.async", "true"),
-        ])?;
-        if options.take("sink.flush-buffer.size").is_some() {
-            return Err(Error::unsupported("option \"sink.flush-buffer.size\" is not supported yet"));
-        }
-        let creates_table = match options.take_non_blank("table.create") {
-            None => false,
-            Some(value) if value.eq_ignore_ascii_case("if-not-exists") => true,
-            Some(value) if value.eq_ignore_ascii_case("never") => false,
-            Some(value) => {
-                return Err(Error::invalid(format!("option \"table.create\": '{value}' is not known"))
-                    .hint("Known are 'if-not-exists' and 'never'."));
-            }
-        };
-        let sink_batch_items_max = positive(options, "sink.batch.max-size", BATCH_ITEMS_MAX)?;
-        if sink_batch_items_max > BATCH_ITEMS_MAX {
-            return Err(Error::invalid(format!(
-                "option \"sink.batch.max-size\": {sink_batch_items_max} is more than the {BATCH_ITEMS_MAX} that DynamoDB takes"
-            )));
-        }
-        let sink_requests_max = positive(options, "sink.requests.max-inflight", 50)?.min(positive(
-            options,
-            "sink.http-client.max-concurrency",
-            10_000,
-        )?);
+        options.refuse(&[&TRUST_ALL, &HTTP_VERSION, &LOOKUP_ASYNC, &FLUSH_SIZE])?;
+        let creates_table = options.take_choice_or(&TABLE_CREATE)? == "if-not-exists";
+        let sink_requests_max =
+            options.take_whole_or::<usize>(&REQUESTS)?.min(options.take_whole_or::<usize>(&CONCURRENCY)?);
         // An upper bound on how long a row may wait for others; the writer never lets one wait while it has capacity.
-        options.take_duration("sink.flush-buffer.timeout")?;
-        let sink_ttl_attribute = options.take_non_blank("sink.ttl.attribute").map(|name| name.trim().to_owned());
-        let sink_ttl = options.take_duration("sink.ttl")?;
+        options.take_duration(&FLUSH_TIMEOUT)?;
+        let sink_ttl_attribute = options.take_non_blank(&TTL_ATTRIBUTE).map(|name| name.trim().to_owned());
+        let sink_ttl = options.take_duration(&TTL)?;
         if sink_ttl.is_some() && sink_ttl_attribute.is_none() {
             return Err(Error::invalid("option \"sink.ttl\" needs \"sink.ttl.attribute\"")
                 .hint("Add 'sink.ttl.attribute' = '…', the attribute that holds the time of expiry."));
         }
         let version_attribute = take_version_attribute(options)?;
-        let sink_tombstone_ttl = options.take_duration("sink.tombstone.ttl")?;
+        let sink_tombstone_ttl = options.take_duration(&TOMBSTONE_TTL)?;
         if sink_tombstone_ttl.is_some() && (version_attribute.is_none() || sink_ttl_attribute.is_none()) {
             return Err(Error::invalid(
                 "option \"sink.tombstone.ttl\" needs 'sink.write-mode' = 'monotonic' and \"sink.ttl.attribute\"",
@@ -175,23 +226,21 @@ impl DynamoDbOptions {
             connection,
             is_embedded,
             primary_key: options
-                .take_non_blank("primary_key")
+                .take_non_blank(&PRIMARY_KEY)
                 .map(|names| names.split([',', ';']).map(|name| name.trim().to_owned()).collect())
                 .unwrap_or_default(),
             creates_table,
-            sink_batch_items_max,
+            sink_batch_items_max: options.take_whole_or(&BATCH_SIZE)?,
             sink_requests_max,
-            sink_buffered_max: positive(options, "sink.requests.max-buffered", 10_000)?,
-            sink_read_timeout: options
-                .take_duration("sink.http-client.read-timeout")?
-                .unwrap_or(Duration::from_secs(30)),
-            sink_fail_on_error: options.take_or("sink.fail-on-error", false)?,
-            sink_ignore_nulls: options.take_or("sink.ignore-nulls", false)?,
+            sink_buffered_max: options.take_whole_or(&BUFFERED)?,
+            sink_read_timeout: options.take_duration_or(&READ_TIMEOUT)?,
+            sink_fail_on_error: options.take_flag_or(&FAIL_ON_ERROR)?,
+            sink_ignore_nulls: options.take_flag_or(&IGNORE_NULLS)?,
             sink_ttl_attribute,
             sink_ttl,
             version_attribute,
             sink_tombstone_ttl,
-            lookup_retries_max: options.take_or("lookup.max-retries", 3)?,
+            lookup_retries_max: options.take_whole_or(&MAX_RETRIES)?,
             lookup_cache: CacheOptions::take(options)?,
         })
     }
@@ -199,32 +248,21 @@ impl DynamoDbOptions {
 
 /// The attribute that versions are in, if they are kept.
 fn take_version_attribute(options: &mut OptionReader) -> Result<Option<String>> {
-    let mode = options.take_non_blank("sink.write-mode").map(|mode| mode.trim().to_ascii_lowercase());
-    let attribute = options.take_non_blank("sink.version-attribute").map(|name| name.trim().to_owned());
-    match mode.as_deref() {
-        Some("monotonic") => Ok(Some(attribute.unwrap_or_else(|| "_v".to_owned()))),
-        None | Some("upsert") if attribute.is_some() => {
-            Err(Error::invalid("option \"sink.version-attribute\" needs 'sink.write-mode' = 'monotonic'"))
-        }
-        None | Some("upsert") => Ok(None),
-        Some("update") => Err(Error::unsupported("option \"sink.write-mode\" = 'update' is not supported yet")),
-        Some(other) => Err(Error::invalid(format!("option \"sink.write-mode\" cannot be '{other}'"))
-            .hint("Known values: upsert, monotonic.")),
+    let mode = options.take_choice_or(&WRITE_MODE)?;
+    let attribute = options.take_non_blank(&VERSION_ATTRIBUTE).map(|name| name.trim().to_owned());
+    if mode == "monotonic" {
+        return Ok(attribute.or_else(|| VERSION_ATTRIBUTE.default_value().map(str::to_owned)));
     }
-}
-
-fn positive(options: &mut OptionReader, name: &str, default: usize) -> Result<usize> {
-    match options.take_or(name, default)? {
-        0 => Err(Error::invalid(format!("option \"{name}\" must be at least 1"))),
-        count => Ok(count),
+    match attribute {
+        Some(_) => Err(Error::invalid("option \"sink.version-attribute\" needs 'sink.write-mode' = 'monotonic'")),
+        None => Ok(None),
     }
 }
 
 fn take_connection(options: &mut OptionReader, defaults: &ConnectorDefaults) -> Result<(Connection, bool)> {
-    let own_endpoint = options.take_non_blank("aws.endpoint").map(|endpoint| endpoint.trim().to_owned());
+    let own_endpoint = options.take_non_blank(&ENDPOINT).map(|endpoint| endpoint.trim().to_owned());
     // Java's spelling of a region, AP_SOUTHEAST_1, means the same.
-    let own_region =
-        options.take_non_blank("aws.region").map(|name| name.trim().to_ascii_lowercase().replace('_', "-"));
+    let own_region = options.take_non_blank(&REGION).map(|name| name.trim().to_ascii_lowercase().replace('_', "-"));
     let own_credentials = take_credentials(options)?;
     if let Some(endpoint) = &own_endpoint {
         defaults.places.check_url("option \"aws.endpoint\"", endpoint)?;
@@ -265,35 +303,39 @@ pub fn default_connection(defaults: &ConnectorDefaults) -> Connection {
 
 /// The table's own credentials; `None` if the options name none, or AUTO with blank keys.
 fn take_credentials(options: &mut OptionReader) -> Result<Option<CredentialsSource>> {
-    let provider = options.take_non_blank("aws.credentials.provider").unwrap_or_else(|| "AUTO".to_owned());
-    let provider = provider.trim().to_ascii_uppercase().replace('-', "_");
-    let key = options.take_non_blank("aws.credentials.basic.accesskeyid");
-    let secret = options.take_non_blank("aws.credentials.basic.secretkey");
-    let session_token = options.take_non_blank("aws.credentials.basic.sessiontoken");
-    let path = options.take_non_blank("aws.credentials.profile.path");
-    let name = options.take_non_blank("aws.credentials.profile.name");
-    let arn = options.take_non_blank("aws.credentials.role.arn");
-    let session_name = options.take_non_blank("aws.credentials.role.sessionName");
-    let external_id = options.take_non_blank("aws.credentials.role.externalId");
-    let token_file = options.take_non_blank("aws.credentials.webIdentityToken.file");
-    options.refuse(&[("aws.credentials.role.provider", "AUTO")])?;
-    if options.take_non_blank("aws.credentials.custom.class").is_some() {
+    let provider = options.take_choice_or(&PROVIDER)?;
+    let key = options.take_non_blank(&KEY_ID);
+    let secret = options.take_non_blank(&SECRET_KEY);
+    let session_token = options.take_non_blank(&SESSION_TOKEN);
+    let path = options.take_non_blank(&PROFILE_PATH);
+    let name = options.take_non_blank(&PROFILE_NAME);
+    let arn = options.take_non_blank(&ROLE_ARN);
+    let session_name = options.take_non_blank(&ROLE_SESSION);
+    let external_id = options.take_non_blank(&ROLE_EXTERNAL_ID);
+    let token_file = options.take_non_blank(&TOKEN_FILE);
+    options.refuse(&[&ROLE_PROVIDER])?;
+    if options.take_non_blank(&CUSTOM_CLASS).is_some() {
         return Err(Error::unsupported(
             "option \"aws.credentials.custom.class\" names a Java class, which cannot run here",
         )
         .hint("Use one of the providers AUTO, BASIC, ENV_VAR, PROFILE, ASSUME_ROLE, WEB_IDENTITY_TOKEN."));
     }
-    let unused = |given: &[(&str, bool)]| match given.iter().find(|(_, is_given)| *is_given) {
-        Some((name, _)) => Err(Error::invalid(format!("option \"{name}\" has no meaning with provider {provider}"))),
+    let unused = |given: &[(OptionEntry, bool)]| match given.iter().find(|(_, is_given)| *is_given) {
+        Some((option, _)) => {
+            Err(Error::invalid(format!("{} has no meaning with provider {provider}", Named::from(option))))
+        }
         None => Ok(()),
     };
-    let keys = ("aws.credentials.basic.accesskeyid", key.is_some() || secret.is_some() || session_token.is_some());
-    let profile = ("aws.credentials.profile.name", path.is_some() || name.is_some());
-    let role = ("aws.credentials.role.arn", arn.is_some() || session_name.is_some());
-    let external = ("aws.credentials.role.externalId", external_id.is_some());
-    let token = ("aws.credentials.webIdentityToken.file", token_file.is_some());
-    let need = |name: &str| Error::invalid(format!("option \"{name}\" is required with provider {provider}"));
-    Ok(match provider.as_str() {
+    let keys = (KEY_ID, key.is_some() || secret.is_some() || session_token.is_some());
+    let profile = (PROFILE_NAME, path.is_some() || name.is_some());
+    let role = (ROLE_ARN, arn.is_some() || session_name.is_some());
+    let external = (ROLE_EXTERNAL_ID, external_id.is_some());
+    let token = (TOKEN_FILE, token_file.is_some());
+    let need =
+        |option: &OptionEntry| Error::invalid(format!("{} is required with provider {provider}", Named::from(option)));
+    let session_name =
+        || session_name.clone().or_else(|| ROLE_SESSION.default_value().map(str::to_owned)).unwrap_or_default();
+    Ok(match provider {
         "AUTO" | "BASIC" => {
             unused(&[profile, role, external, token])?;
             match (key, secret) {
@@ -301,8 +343,8 @@ fn take_credentials(options: &mut OptionReader) -> Result<Option<CredentialsSour
                     Some(CredentialsSource::Static { access_key_id, secret_key, session_token })
                 }
                 (None, None) if provider == "AUTO" && session_token.is_none() => None,
-                (None, _) => return Err(need("aws.credentials.basic.accesskeyid")),
-                (_, None) => return Err(need("aws.credentials.basic.secretkey")),
+                (None, _) => return Err(need(&KEY_ID)),
+                (_, None) => return Err(need(&SECRET_KEY)),
             }
         }
         "ENV_VAR" => {
@@ -316,24 +358,19 @@ fn take_credentials(options: &mut OptionReader) -> Result<Option<CredentialsSour
         "ASSUME_ROLE" => {
             unused(&[keys, profile, token])?;
             Some(CredentialsSource::AssumeRole {
-                arn: arn.ok_or_else(|| need("aws.credentials.role.arn"))?,
-                session_name: session_name.unwrap_or_else(|| "streamgate".to_owned()),
+                arn: arn.ok_or_else(|| need(&ROLE_ARN))?,
+                session_name: session_name(),
                 external_id,
             })
         }
-        "WEB_IDENTITY_TOKEN" | "WEB_IDENTITY" => {
+        // WEB_IDENTITY_TOKEN, by either name.
+        _ => {
             unused(&[keys, profile, external])?;
             Some(CredentialsSource::WebIdentity {
-                arn: arn.ok_or_else(|| need("aws.credentials.role.arn"))?,
-                session_name: session_name.unwrap_or_else(|| "streamgate".to_owned()),
-                token_file: token_file.ok_or_else(|| need("aws.credentials.webIdentityToken.file"))?,
+                arn: arn.ok_or_else(|| need(&ROLE_ARN))?,
+                session_name: session_name(),
+                token_file: token_file.ok_or_else(|| need(&TOKEN_FILE))?,
             })
-        }
-        other => {
-            return Err(Error::unsupported(format!(
-                "option \"aws.credentials.provider\" = '{other}' is not supported"
-            ))
-            .hint("Known are AUTO, BASIC, ENV_VAR, PROFILE, ASSUME_ROLE and WEB_IDENTITY_TOKEN."));
         }
     })
 }

@@ -7,6 +7,7 @@ mod range;
 mod read;
 mod topic_creation;
 pub(in crate::connectors) mod write;
+mod writing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use rdkafka::consumer::Consumer as _;
 
-pub use options::KafkaOptions;
+pub use options::{KafkaOptions, OPTIONS, UPSERT_OPTIONS};
 use write::statement_producers::StatementProducers;
 
 use super::connector::{Advice, Connector, Table};
@@ -22,19 +23,7 @@ use super::declaration::TableDeclaration;
 use super::defaults::ConnectorDefaults;
 use crate::changelog::Changelog;
 use crate::error::{Error, ErrorKind, Result};
-use crate::options::OptionReader;
-
-/// Options whose values are secrets: kept apart from the catalog and never shown.
-pub const SECRET_OPTIONS: &[&str] = &[
-    "properties.sasl.jaas.config",
-    "properties.sasl.password",
-    "properties.ssl.key.password",
-    "properties.ssl.key.pem",
-    "properties.ssl.keystore.key",
-    "properties.ssl.keystore.password",
-    "properties.ssl.truststore.password",
-    "properties.sasl.oauthbearer.client.secret",
-];
+use crate::options::{OptionGroups, OptionReader};
 
 /// How long CREATE TABLE waits for the brokers.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -60,6 +49,10 @@ impl KafkaConnector {
 impl Connector for KafkaConnector {
     fn name(&self) -> &'static str {
         "kafka"
+    }
+
+    fn options(&self) -> OptionGroups {
+        OPTIONS
     }
 
     fn open(&self, options: &mut OptionReader, table: &TableDeclaration) -> Result<Table> {

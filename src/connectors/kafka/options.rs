@@ -8,43 +8,91 @@ use datafusion::arrow::compute::can_cast_types;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef, TimeUnit};
 
 use super::client;
-use super::range::{Bounded, Startup, take_bounded, take_startup};
+use super::range::{BOUNDED, Bounded, STARTUP, Startup, take_bounded, take_startup};
+use super::writing::{
+    BUFFER_FLUSH, PARTITIONING, Partitioner, TopicCreation, TransactionOptions, WRITING, refuse_others,
+    take_buffer_flush, take_partitioner, take_topic_creation, take_transaction,
+};
 use crate::changelog::Changelog;
 use crate::connectors::declaration::{ColumnKind, TableDeclaration};
 use crate::connectors::defaults::ConnectorDefaults;
 use crate::error::{Error, Result, SqlState};
 use crate::formats::{self, Format};
-use crate::options::{OptionReader, list, list_of, normal};
+use crate::options::OptionKind::{Duration as Time, Format as FormatName, List, Text};
+use crate::options::{OptionEntry, OptionGroups, OptionReader, list, list_of, option_entries};
 
-/// `transaction.timeout.ms` unless the table says otherwise: what a dead job's transaction may hold readers back.
-const TRANSACTION_TIMEOUT_MS: u64 = 60_000;
-
-/// Which partition a record goes to (`sink.partitioner`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Partitioner {
-    /// By the key's hash, as the Java client; without a key, any.
-    Default,
-    /// One writer, one partition.
-    Fixed,
-    /// One after the other.
-    RoundRobin,
+option_entries! {
+    /// Of both connectors.
+    COMMON:
+    TOPIC = OptionEntry::new("topic", List, "The topics. A table of several can be read only.").required();
+    TOPIC_PATTERN = OptionEntry::refused("topic-pattern", "A regular expression that topics match.");
+    SERVERS = OptionEntry::new("properties.bootstrap.servers", Text,
+        "Addresses of the cluster, `host:port`, with commas between.").or_else("the server's");
+    GROUP_ID = OptionEntry::new("properties.group.id", Text,
+        "The group whose offsets reading may begin or end with, and under which the table's jobs show how far they are.")
+        .or_else("`KafkaSource-` and the table's name, which shows nothing");
+    OFFSET_RESET = OptionEntry::choice("properties.auto.offset.reset", &["earliest", "latest", "none"],
+        "Where reading begins in a partition without an offset of the group. `none` means `earliest`.").or("earliest");
+    JAAS = OptionEntry::new("properties.sasl.jaas.config", Text,
+        "User and password as the Java client takes them, with PlainLoginModule or ScramLoginModule.").secret();
+    SASL_PASSWORD = OptionEntry::new("properties.sasl.password", Text,
+        "The password of `properties.sasl.username`.").secret();
+    KEY_PASSWORD = OptionEntry::new("properties.ssl.key.password", Text,
+        "The password of the client's key.").secret();
+    KEY_PEM = OptionEntry::new("properties.ssl.key.pem", Text,
+        "The client's key, as text.").secret();
+    KEYSTORE_KEY = OptionEntry::new("properties.ssl.keystore.key", Text,
+        "The Java client's name of `properties.ssl.key.pem`.").secret();
+    KEYSTORE_PASSWORD = OptionEntry::refused("properties.ssl.keystore.password",
+        "The password of a file on the server.").secret();
+    TRUSTSTORE_PASSWORD = OptionEntry::refused("properties.ssl.truststore.password",
+        "The password of a file on the server.").secret();
+    OAUTH_SECRET = OptionEntry::refused("properties.sasl.oauthbearer.client.secret",
+        "The secret of a client of OAuth.").secret();
+    PROPERTIES = OptionEntry::new("properties.*", Text,
+        "Any other property of the client, by librdkafka's name or the Java client's. One without an equivalent, or that \
+         would make the server use its own files or programs, is refused.");
+    DISCOVERY = OptionEntry::new("scan.topic-partition-discovery.interval", Time,
+        "How often a job looks for new partitions; 0: never.").or("5 min");
+    ERROR_HANDLING = OptionEntry::refused("error-handling.mode",
+        "What happens to bad records: the format's options say it, and the setting of the same name.").or("off");
+    SCAN_PARALLELISM = OptionEntry::refused("scan.parallelism", "Number of readers; each partition has one.");
+    KEY_PREFIX = OptionEntry::new("key.fields-prefix", Text,
+        "What the names of the key's columns begin with in the table and not in the record. Needs `EXCEPT_KEY`.");
+    FIELDS_INCLUDE = OptionEntry::choice("value.fields-include", &["ALL", "EXCEPT_KEY"],
+        "Whether the value holds the key's columns, too.").or("ALL");
 }
 
-/// How CREATE TABLE makes topics that are not there (`topic.create`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TopicCreation {
-    /// `topic.create.partitions`; absent: the cluster's default.
-    pub partitions: Option<i32>,
+option_entries! {
+    /// Of key and value of `kafka`.
+    OF_ROWS:
+    FORMAT = OptionEntry::new("format", FormatName,
+        "The value's format, whose options stand behind its name: `json.ignore-parse-errors`.")
+        .or_else("required, or `value.format`");
+    VALUE_FORMAT = OptionEntry::new("value.format", FormatName,
+        "The same, whose options stand behind `value.`: `value.json.ignore-parse-errors`.")
+        .or_else("required, or `format`");
+    KEY_FORMAT = OptionEntry::new("key.format", FormatName,
+        "The key's format, whose options stand behind `key.`. Needs `key.fields`.");
+    KEY_FIELDS = OptionEntry::new("key.fields", List, "The columns that the key holds. Needs `key.format`.");
 }
 
-/// How a job writes in transactions (`sink.delivery-guarantee` = exactly-once).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TransactionOptions {
-    /// `sink.transactional-id-prefix`: the job's id follows it.
-    pub transactional_id_prefix: String,
-    /// `properties.transaction.timeout.ms`.
-    pub timeout: Duration,
+option_entries! {
+    /// Of key and value of `upsert-kafka`.
+    OF_KEYS:
+    UPSERT_STARTUP = OptionEntry::refused("scan.startup.mode",
+        "Reading begins at the earliest record, as keys would be missing otherwise.");
+    UPSERT_VALUE_FORMAT = OptionEntry::new("value.format", FormatName,
+        "The value's format, whose options stand behind `value.`: `value.json.ignore-parse-errors`.").required();
+    UPSERT_KEY_FORMAT = OptionEntry::new("key.format", FormatName,
+        "The key's format, whose options stand behind `key.`. The key is the primary key.").required();
 }
+
+/// All options of connector `kafka`.
+pub const OPTIONS: OptionGroups = &[COMMON, OF_ROWS, STARTUP, BOUNDED, WRITING, PARTITIONING];
+
+/// All options of connector `upsert-kafka`.
+pub const UPSERT_OPTIONS: OptionGroups = &[COMMON, OF_KEYS, BOUNDED, WRITING, BUFFER_FLUSH];
 
 /// Parts of a record beside key and value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,10 +217,10 @@ impl KafkaOptions {
     pub fn take(options: &mut OptionReader, table: &TableDeclaration, defaults: &ConnectorDefaults) -> Result<Self> {
         let mut read = Self::take_common(options, table, defaults, take_startup)?;
         read.partitioner = take_partitioner(options)?;
-        read.value_format = take_format(options, "format", "value.format", "value.")?
+        read.value_format = take_format(options, Some(&FORMAT), &VALUE_FORMAT, "value.")?
             .ok_or_else(|| Error::invalid("option \"format\" is required").hint("Add 'format' = 'json' to WITH."))?;
-        read.key_format = take_format(options, "", "key.format", "key.")?;
-        let key_names = list(&options.take("key.fields").unwrap_or_default());
+        read.key_format = take_format(options, None, &KEY_FORMAT, "key.")?;
+        let key_names = list(&options.take(&KEY_FIELDS).unwrap_or_default());
         if read.key_format.is_some() == key_names.is_empty() {
             return Err(Error::invalid("options \"key.format\" and \"key.fields\" need each other"));
         }
@@ -202,18 +250,20 @@ impl KafkaOptions {
             ))
             .hint("Add PRIMARY KEY (…) NOT ENFORCED to the columns."));
         }
-        if options.take("scan.startup.mode").is_some() {
+        if options.take(&UPSERT_STARTUP).is_some() {
             return Err(Error::invalid(
                 "connector \"upsert-kafka\" has no option \"scan.startup.mode\": it reads from the earliest record, else keys were missing",
             ));
         }
         let mut read = Self::take_common(options, table, defaults, |_, _| Ok(Startup::Earliest))?;
-        let required = |name: &str| {
+        let required = |option: &OptionEntry| {
+            let name = option.name;
             Error::invalid(format!("option \"{name}\" is required")).hint(format!("Add '{name}' = 'json' to WITH."))
         };
-        read.value_format =
-            take_format(options, "", "value.format", "value.")?.ok_or_else(|| required("value.format"))?;
-        let key_format = take_format(options, "", "key.format", "key.")?.ok_or_else(|| required("key.format"))?;
+        read.value_format = take_format(options, None, &UPSERT_VALUE_FORMAT, "value.")?
+            .ok_or_else(|| required(&UPSERT_VALUE_FORMAT))?;
+        let key_format =
+            take_format(options, None, &UPSERT_KEY_FORMAT, "key.")?.ok_or_else(|| required(&UPSERT_KEY_FORMAT))?;
         check_holds_rows(&key_format, "key.format")?;
         check_holds_rows(&read.value_format, "value.format")?;
         read.key_format = Some(key_format);
@@ -229,9 +279,9 @@ impl KafkaOptions {
         options: &mut OptionReader,
         table: &TableDeclaration,
         defaults: &ConnectorDefaults,
-        take_startup: impl FnOnce(&mut OptionReader, Option<&str>) -> Result<Startup>,
+        take_startup: impl FnOnce(&mut OptionReader, &str) -> Result<Startup>,
     ) -> Result<Self> {
-        let topics = match (options.take("topic"), options.take("topic-pattern")) {
+        let topics = match (options.take(&TOPIC), options.take(&TOPIC_PATTERN)) {
             (Some(_), Some(_)) => {
                 return Err(Error::invalid("options \"topic\" and \"topic-pattern\" exclude each other"));
             }
@@ -246,12 +296,12 @@ impl KafkaOptions {
         }
         let topics: Vec<String> = topics.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
 
-        let given_servers = options.take_non_blank("properties.bootstrap.servers");
-        let given_group = options.take_non_blank("properties.group.id");
+        let given_servers = options.take_non_blank(&SERVERS);
+        let given_group = options.take_non_blank(&GROUP_ID);
         let names_group = given_group.is_some();
         let group_id = given_group.unwrap_or_else(|| format!("KafkaSource-{}", table.name));
-        let reset = options.take("properties.auto.offset.reset");
-        let mut given_properties = client::translate(options.take_prefix("properties."))?;
+        let reset = options.take_choice_or(&OFFSET_RESET)?;
+        let mut given_properties = client::translate(options.take_all(&PROPERTIES))?;
         let transaction = take_transaction(options, given_properties.remove("transaction.timeout.ms"))?;
         let (bootstrap_servers, mut properties, is_embedded) = match given_servers {
             Some(servers) => {
@@ -271,11 +321,11 @@ impl KafkaOptions {
         properties.extend(given_properties);
 
         let topic_creation = take_topic_creation(options)?;
-        let startup = take_startup(options, reset.as_deref())?;
+        let startup = take_startup(options, reset)?;
         let bounded = take_bounded(options)?;
-        let discovery_interval =
-            options.take_duration("scan.topic-partition-discovery.interval")?.unwrap_or(Duration::from_secs(300));
-        options.refuse(&[("error-handling.mode", "off"), ("scan.parallelism", ""), ("sink.parallelism", "")])?;
+        let discovery_interval = options.take_duration_or(&DISCOVERY)?;
+        options.refuse(&[&ERROR_HANDLING, &SCAN_PARALLELISM])?;
+        refuse_others(options)?;
 
         Ok(Self {
             table: table.name.clone(),
@@ -380,37 +430,6 @@ impl KafkaOptions {
     }
 }
 
-/// The delivery guarantee and what belongs to it.
-fn take_transaction(options: &mut OptionReader, timeout_ms: Option<String>) -> Result<Option<TransactionOptions>> {
-    let guarantee = options.take_alias(&["sink.delivery-guarantee", "sink.semantic"])?.map(|value| normal(&value));
-    let prefix = options.take_non_blank("sink.transactional-id-prefix");
-    match options.take("sink.transaction-naming-strategy").map(|value| normal(&value)).as_deref() {
-        // A job has one id, which it keeps, so there is nothing to choose.
-        None | Some("" | "default" | "incrementing" | "pooling") => {}
-        Some(other) => {
-            return Err(Error::invalid(format!("option \"sink.transaction-naming-strategy\" cannot be '{other}'"))
-                .hint("Known values: DEFAULT, INCREMENTING, POOLING."));
-        }
-    }
-    let timeout_ms = match &timeout_ms {
-        None => TRANSACTION_TIMEOUT_MS,
-        Some(text) => text.trim().parse().ok().filter(|ms| (1000..=i32::MAX as u64).contains(ms)).ok_or_else(|| {
-            Error::invalid(format!("option \"properties.transaction.timeout.ms\" cannot be '{text}'"))
-                .hint("It is a number of milliseconds, from 1000 on.")
-        })?,
-    };
-    match guarantee.as_deref() {
-        // `none` gets more than it asks for.
-        None | Some("at-least-once" | "none") => Ok(None),
-        Some("exactly-once") => Ok(Some(TransactionOptions {
-            transactional_id_prefix: prefix.unwrap_or_else(|| "streamgate".to_owned()),
-            timeout: Duration::from_millis(timeout_ms),
-        })),
-        Some(other) => Err(Error::invalid(format!("option \"sink.delivery-guarantee\" cannot be '{other}'"))
-            .hint("Known values: none, at-least-once, exactly-once.")),
-    }
-}
-
 /// Which columns the value holds, and how those of the key are named in it.
 struct ValueFields {
     key_prefix: String,
@@ -419,15 +438,8 @@ struct ValueFields {
 
 impl ValueFields {
     fn take(options: &mut OptionReader) -> Result<Self> {
-        let key_prefix = options.take("key.fields-prefix").unwrap_or_default();
-        let is_except_key = match options.take("value.fields-include").map(|value| normal(&value)).as_deref() {
-            None | Some("all") => false,
-            Some("except-key") => true,
-            Some(other) => {
-                return Err(Error::invalid(format!("option \"value.fields-include\" cannot be '{other}'"))
-                    .hint("Known values: ALL, EXCEPT_KEY."));
-            }
-        };
+        let key_prefix = options.take(&KEY_PREFIX).unwrap_or_default();
+        let is_except_key = options.take_choice_or(&FIELDS_INCLUDE)? == "EXCEPT_KEY";
         if !key_prefix.is_empty() && !is_except_key {
             return Err(Error::invalid(
                 "option \"key.fields-prefix\" needs 'value.fields-include' = 'EXCEPT_KEY': the value would hold the key's columns twice",
@@ -435,51 +447,6 @@ impl ValueFields {
         }
         Ok(Self { key_prefix, is_except_key })
     }
-}
-
-fn take_topic_creation(options: &mut OptionReader) -> Result<Option<TopicCreation>> {
-    let partitions: Option<i32> = options.take_parsed("topic.create.partitions")?;
-    let creates = match options.take("topic.create").map(|value| normal(&value)).as_deref() {
-        None | Some("never") => false,
-        Some("if-not-exists") => true,
-        Some(other) => {
-            return Err(Error::invalid(format!("option \"topic.create\" cannot be '{other}'"))
-                .hint("Known values: never, if-not-exists."));
-        }
-    };
-    match partitions {
-        Some(_) if !creates => {
-            Err(Error::invalid("option \"topic.create.partitions\" needs 'topic.create' = 'if-not-exists'"))
-        }
-        Some(partitions) if partitions < 1 => {
-            Err(Error::invalid(format!("option \"topic.create.partitions\" must be at least 1, not {partitions}")))
-        }
-        _ => Ok(creates.then_some(TopicCreation { partitions })),
-    }
-}
-
-fn take_partitioner(options: &mut OptionReader) -> Result<Partitioner> {
-    Ok(match options.take("sink.partitioner").map(|value| normal(&value)).as_deref() {
-        None | Some("" | "default") => Partitioner::Default,
-        Some("fixed") => Partitioner::Fixed,
-        Some("round-robin") => Partitioner::RoundRobin,
-        Some(other) => {
-            return Err(Error::unsupported(format!("option \"sink.partitioner\" = '{other}' is not supported"))
-                .hint("Known values: default, fixed, round-robin."));
-        }
-    })
-}
-
-/// Both bounds must be above 0, as in Flink. Nothing is held back for them: rows that come together are sent together.
-fn take_buffer_flush(options: &mut OptionReader) -> Result<bool> {
-    let rows_max: u64 = options.take_or("sink.buffer-flush.max-rows", 0)?;
-    let interval = options.take_duration("sink.buffer-flush.interval")?.unwrap_or_default();
-    if (rows_max > 0) != (interval > Duration::ZERO) {
-        return Err(Error::invalid(
-            "options \"sink.buffer-flush.max-rows\" and \"sink.buffer-flush.interval\" must both be greater than 0, or neither",
-        ));
-    }
-    Ok(rows_max > 0)
 }
 
 /// Keys, and values under a key, are rows: a format of changes has no place there.
@@ -522,17 +489,22 @@ fn check_metadata_type(metadata: Metadata, field: &Field) -> Result<()> {
     Err(Error::invalid(format!("column \"{}\" must have type {wanted}: it is metadata of a record", field.name())))
 }
 
+/// Opens the format that an option names; the format's own options stand behind `prefix`, but not if the option without it is given.
 fn take_format(
     options: &mut OptionReader,
-    plain: &str,
-    prefixed: &str,
+    plain: Option<&OptionEntry>,
+    prefixed: &OptionEntry,
     prefix: &str,
 ) -> Result<Option<Arc<dyn Format>>> {
-    let (name, prefix) = match (if plain.is_empty() { None } else { options.take(plain) }, options.take(prefixed)) {
-        (Some(_), Some(_)) => {
-            return Err(Error::invalid(format!("options \"{plain}\" and \"{prefixed}\" mean the same; give one")));
+    let given = plain.and_then(|plain| options.take(plain).map(|name| (plain, name)));
+    let (name, prefix) = match (given, options.take(prefixed)) {
+        (Some((plain, _)), Some(_)) => {
+            return Err(Error::invalid(format!(
+                "options \"{}\" and \"{}\" mean the same; give one",
+                plain.name, prefixed.name
+            )));
         }
-        (Some(name), None) => (name, ""),
+        (Some((_, name)), None) => (name, ""),
         (None, Some(name)) => (name, prefix),
         (None, None) => return Ok(None),
     };

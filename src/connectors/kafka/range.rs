@@ -3,7 +3,33 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
-use crate::options::{OptionReader, list, normal};
+use crate::options::OptionKind::{Number, Text};
+use crate::options::{OptionEntry, OptionReader, list, option_entries};
+
+option_entries! {
+    /// Where reading begins.
+    pub(super) STARTUP:
+    STARTUP_MODE = OptionEntry::choice("scan.startup.mode",
+        &["earliest-offset", "latest-offset", "group-offsets", "timestamp", "specific-offsets"],
+        "Where reading begins. A job that starts again goes on where its checkpoint is.").or("group-offsets");
+    STARTUP_OFFSETS = OptionEntry::new("scan.startup.specific-offsets", Text,
+        "An offset for each partition, `partition:0,offset:42;partition:1,offset:300`; others begin at the group's. \
+         For `specific-offsets`.");
+    STARTUP_MILLIS = OptionEntry::new("scan.startup.timestamp-millis", Number,
+        "Milliseconds since 1970: the first record of this time or later. For `timestamp`.");
+}
+
+option_entries! {
+    /// Where reading ends.
+    pub(super) BOUNDED:
+    BOUNDED_MODE = OptionEntry::choice("scan.bounded.mode",
+        &["unbounded", "latest-offset", "group-offsets", "timestamp", "specific-offsets"],
+        "Where reading ends. A query always ends at what is the end when it begins, at the latest.").or("unbounded");
+    BOUNDED_OFFSETS = OptionEntry::new("scan.bounded.specific-offsets", Text,
+        "An offset for each partition, before which reading ends; others are not read. For `specific-offsets`.");
+    BOUNDED_MILLIS = OptionEntry::new("scan.bounded.timestamp-millis", Number,
+        "Milliseconds since 1970: reading ends before the first record of this time or later. For `timestamp`.");
+}
 
 /// Where reading begins (`scan.startup.mode`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,11 +64,10 @@ pub enum Bounded {
     Offsets(BTreeMap<i32, i64>),
 }
 
-pub(super) fn take_startup(options: &mut OptionReader, reset: Option<&str>) -> Result<Startup> {
-    let mode = options.take("scan.startup.mode").map(|value| normal(&value));
-    let offsets = options.take("scan.startup.specific-offsets");
-    let timestamp: Option<i64> = options.take_parsed("scan.startup.timestamp-millis")?;
-    let mode = mode.as_deref().unwrap_or("group-offsets");
+pub(super) fn take_startup(options: &mut OptionReader, reset: &str) -> Result<Startup> {
+    let mode = options.take_choice_or(&STARTUP_MODE)?;
+    let offsets = options.take(&STARTUP_OFFSETS);
+    let timestamp: Option<i64> = options.take_parsed(&STARTUP_MILLIS)?;
     if offsets.is_some() && mode != "specific-offsets" {
         return Err(Error::invalid(
             "option \"scan.startup.specific-offsets\" needs 'scan.startup.mode' = 'specific-offsets'",
@@ -54,19 +79,11 @@ pub(super) fn take_startup(options: &mut OptionReader, reset: Option<&str>) -> R
     Ok(match mode {
         "earliest-offset" => Startup::Earliest,
         "latest-offset" => Startup::Latest,
-        "group-offsets" => Startup::Group {
-            else_latest: match reset.map(normal).as_deref() {
-                None | Some("earliest" | "none") => false,
-                Some("latest") => true,
-                Some(other) => {
-                    return Err(Error::invalid(format!("option \"properties.auto.offset.reset\" cannot be '{other}'")));
-                }
-            },
-        },
+        "group-offsets" => Startup::Group { else_latest: reset == "latest" },
         "timestamp" => Startup::Timestamp(timestamp.ok_or_else(|| {
             Error::invalid("'scan.startup.mode' = 'timestamp' needs option \"scan.startup.timestamp-millis\"")
         })?),
-        "specific-offsets" => Startup::Offsets(parse_offsets(
+        _ => Startup::Offsets(parse_offsets(
             "scan.startup.specific-offsets",
             &offsets.ok_or_else(|| {
                 Error::invalid(
@@ -74,18 +91,13 @@ pub(super) fn take_startup(options: &mut OptionReader, reset: Option<&str>) -> R
                 )
             })?,
         )?),
-        other => {
-            return Err(Error::invalid(format!("option \"scan.startup.mode\" cannot be '{other}'"))
-                .hint("Known values: earliest-offset, latest-offset, group-offsets, timestamp, specific-offsets."));
-        }
     })
 }
 
 pub(super) fn take_bounded(options: &mut OptionReader) -> Result<Bounded> {
-    let mode = options.take("scan.bounded.mode").map(|value| normal(&value));
-    let offsets = options.take("scan.bounded.specific-offsets");
-    let timestamp: Option<i64> = options.take_parsed("scan.bounded.timestamp-millis")?;
-    let mode = mode.as_deref().unwrap_or("unbounded");
+    let mode = options.take_choice_or(&BOUNDED_MODE)?;
+    let offsets = options.take(&BOUNDED_OFFSETS);
+    let timestamp: Option<i64> = options.take_parsed(&BOUNDED_MILLIS)?;
     if offsets.is_some() && mode != "specific-offsets" {
         return Err(Error::invalid(
             "option \"scan.bounded.specific-offsets\" needs 'scan.bounded.mode' = 'specific-offsets'",
@@ -101,7 +113,7 @@ pub(super) fn take_bounded(options: &mut OptionReader) -> Result<Bounded> {
         "timestamp" => Bounded::Timestamp(timestamp.ok_or_else(|| {
             Error::invalid("'scan.bounded.mode' = 'timestamp' needs option \"scan.bounded.timestamp-millis\"")
         })?),
-        "specific-offsets" => Bounded::Offsets(parse_offsets(
+        _ => Bounded::Offsets(parse_offsets(
             "scan.bounded.specific-offsets",
             &offsets.ok_or_else(|| {
                 Error::invalid(
@@ -109,10 +121,6 @@ pub(super) fn take_bounded(options: &mut OptionReader) -> Result<Bounded> {
                 )
             })?,
         )?),
-        other => {
-            return Err(Error::invalid(format!("option \"scan.bounded.mode\" cannot be '{other}'"))
-                .hint("Known values: unbounded, latest-offset, group-offsets, timestamp, specific-offsets."));
-        }
     })
 }
 

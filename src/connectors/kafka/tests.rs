@@ -9,7 +9,7 @@ use futures::TryStreamExt;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
-use super::options::{ColumnSource, Metadata, Partitioner};
+use super::options::{ColumnSource, Metadata};
 use super::range::{Bounded, Startup};
 use super::*;
 use crate::changelog::{ChangeBatch, RowKind};
@@ -188,8 +188,8 @@ fn options_are_read_as_in_flink() {
     .unwrap();
     assert_eq!(options.topics, ["a", "b"]);
     assert_eq!(options.startup, Startup::Offsets(BTreeMap::from([(0, 42), (1, 300)])));
-    assert_eq!((options.bounded.clone(), options.partitioner), (Bounded::Timestamp(99), Partitioner::RoundRobin));
-    assert_eq!(options.discovery_interval, None);
+    assert_eq!(options.bounded, Bounded::Timestamp(99));
+    assert_eq!((options.partitioner, options.discovery_interval), (writing::Partitioner::RoundRobin, None));
     assert_eq!(options.columns[..2], [ColumnSource::Key(0), ColumnSource::Value(0)]);
     assert_eq!(options.columns[2], ColumnSource::Metadata { metadata: Metadata::Offset, is_virtual: true });
     assert_eq!((options.key_fields[0].name().as_str(), options.value_fields.len()), ("id", 1));

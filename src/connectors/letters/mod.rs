@@ -17,12 +17,22 @@ use super::metrics::ConnectorMetrics;
 use super::scan::{Scan, ScanPartition, ScanPlan, ScanRequest};
 use crate::data_type::to_flink;
 use crate::error::{Error, Result};
-use crate::options::OptionReader;
-
-/// Options whose values are kept apart from the catalog and never shown.
-pub const SECRET_OPTIONS: &[&str] = &["cipher.shift"];
+use crate::options::OptionKind::Whole;
+use crate::options::{OptionEntry, OptionGroups, OptionReader, option_entries};
 
 const ALPHABET: u8 = 26;
+
+option_entries! {
+    /// Of the alphabet.
+    LETTERS:
+    COUNT = OptionEntry::new("count", Whole(0, ALPHABET as i64), "How many letters there are.").or("26");
+    UPPER_CASE = OptionEntry::flag("upper-case", "false", "Whether letters are capital.");
+    SHIFT = OptionEntry::new("cipher.shift", Whole(0, u8::MAX as i64),
+        "By how many places of the alphabet each letter is moved on.").or("0").secret();
+}
+
+/// All options of a table.
+pub const OPTIONS: OptionGroups = &[LETTERS];
 
 /// The connector `letters`.
 pub struct LettersConnector;
@@ -32,16 +42,17 @@ impl Connector for LettersConnector {
         "letters"
     }
 
+    fn options(&self) -> OptionGroups {
+        OPTIONS
+    }
+
     fn open(&self, options: &mut OptionReader, table: &TableDeclaration) -> Result<Table> {
         let letters = Letters {
-            count: options.take_or("count", ALPHABET)?,
-            is_upper: options.take_or("upper-case", false)?,
-            shift: options.take_or("cipher.shift", 0)?,
+            count: options.take_whole_or(&COUNT)?,
+            is_upper: options.take_flag_or(&UPPER_CASE)?,
+            shift: options.take_whole_or(&SHIFT)?,
             schema: table.schema()?,
         };
-        if letters.count > ALPHABET {
-            return Err(Error::invalid(format!("option \"count\" must be at most {ALPHABET}, not {}", letters.count)));
-        }
         for field in letters.schema.fields() {
             if !matches!(field.data_type(), DataType::Utf8 | DataType::Int32) {
                 return Err(Error::unsupported(format!(

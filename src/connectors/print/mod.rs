@@ -14,7 +14,17 @@ use super::metrics::ConnectorMetrics;
 use super::sink::{Sink, SinkContext, SinkKind, SinkWriter};
 use crate::changelog::{ChangeBatch, RowKind};
 use crate::error::{Error, Result};
-use crate::options::OptionReader;
+use crate::options::{OptionEntry, OptionGroups, OptionKind, OptionReader, option_entries};
+
+option_entries! {
+    /// All options.
+    OPTIONS:
+    IDENTIFIER = OptionEntry::new("print-identifier", OptionKind::Text, "What each line begins with, and `> `.");
+    STANDARD_ERROR = OptionEntry::flag("standard-error", "false",
+        "Whether lines go to standard error, not to standard output.");
+    PARALLELISM = OptionEntry::refused("sink.parallelism", "Number of writers.");
+    PARALLELISM_HINT = OptionEntry::refused("sink.parallelism-hint", "Number of writers.");
+}
 
 /// The connector `print`.
 pub struct PrintConnector;
@@ -24,14 +34,18 @@ impl Connector for PrintConnector {
         "print"
     }
 
+    fn options(&self) -> OptionGroups {
+        &[OPTIONS]
+    }
+
     fn open(&self, options: &mut OptionReader, table: &TableDeclaration) -> Result<Table> {
         let sink = Print {
             name: table.name.clone(),
-            identifier: options.take("print-identifier").unwrap_or_default(),
-            is_standard_error: options.take_or("standard-error", false)?,
+            identifier: options.take(&IDENTIFIER).unwrap_or_default(),
+            is_standard_error: options.take_flag_or(&STANDARD_ERROR)?,
             key: table.primary_key.iter().filter_map(|name| table.column_index(name)).collect(),
         };
-        options.refuse(&[("sink.parallelism", ""), ("sink.parallelism-hint", "")])?;
+        options.refuse(&[&PARALLELISM, &PARALLELISM_HINT])?;
         Ok(Table { sink: Some(Arc::new(sink)), ..Table::default() })
     }
 }

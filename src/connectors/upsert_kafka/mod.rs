@@ -11,7 +11,7 @@ use super::defaults::ConnectorDefaults;
 use super::kafka::write::statement_producers::StatementProducers;
 use super::kafka::{self, KafkaConnector, KafkaOptions};
 use crate::error::Result;
-use crate::options::OptionReader;
+use crate::options::{OptionGroups, OptionReader};
 
 /// The connector `upsert-kafka`.
 pub struct UpsertKafkaConnector {
@@ -36,6 +36,10 @@ impl UpsertKafkaConnector {
 impl Connector for UpsertKafkaConnector {
     fn name(&self) -> &'static str {
         "upsert-kafka"
+    }
+
+    fn options(&self) -> OptionGroups {
+        kafka::UPSERT_OPTIONS
     }
 
     fn open(&self, options: &mut OptionReader, table: &TableDeclaration) -> Result<Table> {

@@ -18,7 +18,15 @@ use crate::connectors::{
     Sink, SinkContext, SinkKind, SinkWriter, Table, TableDeclaration,
 };
 use crate::error::Result;
-use crate::options::OptionReader;
+use crate::options::{OptionEntry, OptionGroups, OptionKind, OptionReader, option_entries};
+
+option_entries! {
+    /// All options.
+    OPTIONS:
+    NAME = OptionEntry::new("name", OptionKind::Text, "Which rows.").required();
+    SECRET_KEY = OptionEntry::new("aws.credentials.basic.secretkey", OptionKind::Text, "A secret.").secret();
+    KEY_ID = OptionEntry::new("aws.credentials.basic.accesskeyid", OptionKind::Text, "A secret.").secret();
+}
 
 type Rows = Arc<Mutex<BTreeMap<String, Vec<RecordBatch>>>>;
 
@@ -38,10 +46,14 @@ impl Connector for MemoryConnector {
         "memory"
     }
 
+    fn options(&self) -> OptionGroups {
+        &[OPTIONS]
+    }
+
     fn open(&self, options: &mut OptionReader, table: &TableDeclaration) -> Result<Table> {
-        let name = options.require("name")?;
-        options.take("aws.credentials.basic.secretkey");
-        options.take("aws.credentials.basic.accesskeyid");
+        let name = options.require(&NAME)?;
+        options.take(&SECRET_KEY);
+        options.take(&KEY_ID);
         let table = Arc::new(MemoryTable { rows: self.rows.clone(), name, schema: table.schema()? });
         Ok(Table { source: None, scan: Some(table.clone()), lookup: Some(table.clone()), sink: Some(table) })
     }
