@@ -16,7 +16,7 @@ use super::{decode, report};
 use crate::error::{Error, Result, SqlState};
 use crate::pg_catalog::pg_type;
 use crate::sql::session::HELD_BYTES_MAX;
-use crate::sql::{Outcome, Prepared, StatementText};
+use crate::sql::{Outcome, Prepared, StatementText, command_of};
 use datafusion::scalar::ScalarValue;
 
 /// Statements and portals that a session may hold.
@@ -52,7 +52,9 @@ pub async fn parse(client: &mut Client<'_>, parse: Parse) -> Result<(), Failure>
             .into());
     }
     let mut statement = match texts.pop() {
-        None => Statement { prepared: None, parameter_oids: Vec::new(), offset: 0, held_bytes: 0 },
+        None => {
+            Statement { prepared: None, command: command_of(""), parameter_oids: Vec::new(), offset: 0, held_bytes: 0 }
+        }
         Some(text) => analyse(client, &text, parse.type_oids).await.map_err(|failure| match failure {
             Failure::Statement(error) => Failure::Statement(moved(error, text.offset)),
             Failure::Gone => Failure::Gone,
@@ -79,7 +81,8 @@ async fn analyse(client: &mut Client<'_>, text: &StatementText, oids: Vec<u32>) 
         })
         .collect::<Result<Vec<_>>>()?;
     let prepared = interrupts.guard(&mut client.connection, client.session.prepare(text, &types)).await?;
-    Ok(Statement { prepared: Some(prepared), parameter_oids: oids, offset: text.offset, held_bytes: 0 })
+    let command = command_of(&text.text);
+    Ok(Statement { prepared: Some(prepared), command, parameter_oids: oids, offset: text.offset, held_bytes: 0 })
 }
 
 /// An error whose position counts from the start of the message.
@@ -139,6 +142,7 @@ pub fn bind(client: &mut Client<'_>, bind: Bind) -> Result<(), Failure> {
     let held_bytes = if name.is_empty() { 0 } else { PORTAL_BYTES + ScalarValue::size_of_vec(&values) };
     let portal = Portal {
         prepared: statement.prepared.clone(),
+        command: statement.command,
         offset: statement.offset,
         formats: bind.result_column_format_codes,
         state: State::Bound(values),

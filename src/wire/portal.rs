@@ -9,6 +9,8 @@ use crate::sql::Prepared;
 pub(super) struct Statement {
     /// `None` for an empty statement.
     pub(super) prepared: Option<Prepared>,
+    /// For log lines.
+    pub(super) command: &'static str,
     /// Types that the client gave, which it wants to see again.
     pub(super) parameter_oids: Vec<u32>,
     pub(super) offset: usize,
@@ -19,6 +21,8 @@ pub(super) struct Statement {
 /// A bound statement.
 pub(super) struct Portal {
     pub(super) prepared: Option<Prepared>,
+    /// As [`Statement`]'s.
+    pub(super) command: &'static str,
     pub(super) offset: usize,
     pub(super) formats: Vec<i16>,
     pub(super) state: State,

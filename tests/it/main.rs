@@ -15,6 +15,7 @@ mod functions;
 mod jobs;
 mod kafka_jobs;
 mod limits;
+mod log;
 mod places;
 mod read_behind;
 mod recovery;

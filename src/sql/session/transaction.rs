@@ -82,7 +82,7 @@ impl Session {
         .await
         .map_err(|error| Error::internal(format!("the commit ended without an answer: {error}")))?;
         for change in committed? {
-            tracing::info!(session = self.process_id, user = self.user, "{change}");
+            tracing::info!("{change}");
         }
         if concerns_jobs {
             self.server.jobs.reconcile(&to_settle);
