@@ -5,6 +5,7 @@ use super::savepoint::Savepoint;
 use super::{Session, TransactionStatus};
 use crate::catalog::{Change, DesiredState};
 use crate::error::{Error, Result, SqlState};
+use crate::sql::planning::job_plan::PlannedJob;
 use crate::sql::session::settings::{DEFAULT_READ_ONLY, READ_ONLY};
 
 impl Session {
@@ -19,15 +20,18 @@ impl Session {
         Ok(())
     }
 
-    /// Commits the block.
-    ///
-    /// # Errors
-    /// The changes do not fit what others committed, or the disk refuses; then everything is rolled back.
-    pub async fn commit(&mut self) -> Result<()> {
+    /// Ends the block; gives its INSERTs that do not end. What it changed waits for [`Self::commit`].
+    pub fn end_block(&mut self) -> Vec<PlannedJob> {
         self.block = TransactionStatus::Idle;
         self.savepoints.clear();
-        let inserts = std::mem::take(&mut self.inserts);
-        let submitted = self.submit_inserts(inserts).await;
+        std::mem::take(&mut self.inserts)
+    }
+
+    /// Commits what the block changed, if its INSERTs could be submitted.
+    ///
+    /// # Errors
+    /// They could not, the changes do not fit what others committed, or the disk refuses; then everything is rolled back.
+    pub async fn commit(&mut self, submitted: Result<()>) -> Result<()> {
         self.settings.end_local();
         let result = match submitted {
             Ok(()) => self.commit_pending().await,
