@@ -185,5 +185,24 @@ pub fn open(format: &str, prefix: &str, options: &mut OptionReader) -> Result<Ar
     open(FormatOptions::new(options, prefix, name))
 }
 
+/// Takes the option that names a format, and opens it: `value.format` for the prefix `value.`, whose options then stand behind that
+/// prefix too, or `plain` without one. `None`: no format is named.
+///
+/// # Errors
+/// Both are there, or as [`open`].
+pub fn take(options: &mut OptionReader, plain: Option<&str>, prefix: &str) -> Result<Option<Arc<dyn Format>>> {
+    let prefixed = format!("{prefix}format");
+    let by_plain = plain.and_then(|plain| Some((plain, options.take(plain)?)));
+    let (name, prefix) = match (by_plain, options.take(&prefixed)) {
+        (Some((plain, _)), Some(_)) => {
+            return Err(Error::invalid(format!("options \"{plain}\" and \"{prefixed}\" mean the same; give one")));
+        }
+        (Some((_, name)), None) => (name, ""),
+        (None, Some(name)) => (name, prefix),
+        (None, None) => return Ok(None),
+    };
+    open(name.trim(), prefix, options).map(Some)
+}
+
 #[cfg(test)]
 mod tests;

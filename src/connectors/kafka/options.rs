@@ -169,9 +169,9 @@ impl KafkaOptions {
     pub fn take(options: &mut OptionReader, table: &TableDeclaration, defaults: &ConnectorDefaults) -> Result<Self> {
         let mut read = Self::take_common(options, table, defaults, take_startup)?;
         read.partitioner = take_partitioner(options)?;
-        read.value_format = take_format(options, "format", "value.format", "value.")?
+        read.value_format = formats::take(options, Some("format"), "value.")?
             .ok_or_else(|| Error::invalid("option \"format\" is required").hint("Add 'format' = 'json' to WITH."))?;
-        read.key_format = take_format(options, "", "key.format", "key.")?;
+        read.key_format = formats::take(options, None, "key.")?;
         let key_names = list(&options.take("key.fields").unwrap_or_default());
         if read.key_format.is_some() == key_names.is_empty() {
             return Err(Error::invalid("options \"key.format\" and \"key.fields\" need each other"));
@@ -211,9 +211,8 @@ impl KafkaOptions {
         let required = |name: &str| {
             Error::invalid(format!("option \"{name}\" is required")).hint(format!("Add '{name}' = 'json' to WITH."))
         };
-        read.value_format =
-            take_format(options, "", "value.format", "value.")?.ok_or_else(|| required("value.format"))?;
-        let key_format = take_format(options, "", "key.format", "key.")?.ok_or_else(|| required("key.format"))?;
+        read.value_format = formats::take(options, None, "value.")?.ok_or_else(|| required("value.format"))?;
+        let key_format = formats::take(options, None, "key.")?.ok_or_else(|| required("key.format"))?;
         check_holds_rows(&key_format, "key.format")?;
         check_holds_rows(&read.value_format, "value.format")?;
         read.key_format = Some(key_format);
@@ -520,21 +519,4 @@ fn check_metadata_type(metadata: Metadata, field: &Field) -> Result<()> {
         Metadata::Headers => "MAP<STRING, BYTES>",
     };
     Err(Error::invalid(format!("column \"{}\" must have type {wanted}: it is metadata of a record", field.name())))
-}
-
-fn take_format(
-    options: &mut OptionReader,
-    plain: &str,
-    prefixed: &str,
-    prefix: &str,
-) -> Result<Option<Arc<dyn Format>>> {
-    let (name, prefix) = match (if plain.is_empty() { None } else { options.take(plain) }, options.take(prefixed)) {
-        (Some(_), Some(_)) => {
-            return Err(Error::invalid(format!("options \"{plain}\" and \"{prefixed}\" mean the same; give one")));
-        }
-        (Some(name), None) => (name, ""),
-        (None, Some(name)) => (name, prefix),
-        (None, None) => return Ok(None),
-    };
-    formats::open(name.trim(), prefix, options).map(Some)
 }
