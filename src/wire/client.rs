@@ -10,7 +10,7 @@ use tracing::Span;
 
 use super::cancel::{Interrupts, RegisteredKey};
 use super::connection::{Connection, Failure};
-use super::portal::{Portal, Statement};
+use super::portal::{Parsed, Portal};
 use super::report;
 use super::shared::Shared;
 use super::spans;
@@ -26,7 +26,7 @@ pub(super) struct Client<'a> {
     /// What it drives.
     pub(super) session: Session,
     /// Parsed statements by name, `""` the unnamed.
-    pub(super) statements: HashMap<String, Statement>,
+    pub(super) statements: HashMap<String, Parsed>,
     /// Bound portals by name, `""` the unnamed.
     pub(super) portals: HashMap<String, Portal>,
     /// An error in an extended message: everything up to Sync is skipped.

@@ -6,7 +6,7 @@ use super::row_pump::RowPump;
 use crate::sql::Prepared;
 
 /// A parsed statement.
-pub(super) struct Statement {
+pub(super) struct Parsed {
     /// `None` for an empty statement.
     pub(super) prepared: Option<Prepared>,
     /// For log lines.
@@ -21,12 +21,12 @@ pub(super) struct Statement {
 /// A bound statement.
 pub(super) struct Portal {
     pub(super) prepared: Option<Prepared>,
-    /// As [`Statement`]'s.
+    /// As [`Parsed`]'s.
     pub(super) command: &'static str,
     pub(super) offset: usize,
     pub(super) formats: Vec<i16>,
     pub(super) state: State,
-    /// As [`Statement`]'s.
+    /// As [`Parsed`]'s.
     pub(super) held_bytes: usize,
 }
 
