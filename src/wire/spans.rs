@@ -10,7 +10,9 @@ use crate::sql::Session;
 pub(super) fn of_session(session: &Session, client: SocketAddr) -> Span {
     let view = session.view();
     // Of the coarsest level: with a finer one, warnings would be without it where nothing but warnings is logged.
+    // Within no other span: one that takes the place of another is made in it.
     tracing::error_span!(
+        parent: None,
         "session",
         pid = view.process_id,
         user = view.user,
