@@ -43,7 +43,7 @@ pub const EMBEDDED_REGION: &str = "us-east-1";
 
 /// Flags and environment variables of `serve` and `demo`; the help text is the documentation of both.
 #[derive(Debug, Clone, Default, Args)]
-pub struct Settings {
+pub struct Flags {
     /// TOML file with the settings below (`listen`, `data_dir`, `[kafka] bootstrap_servers`, `[aws] endpoint` …)
     #[arg(long, env = "STREAMGATE_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -215,18 +215,18 @@ impl Config {
     ///
     /// # Errors
     /// The file cannot be read, a setting is unknown or out of its range, or settings contradict each other.
-    pub fn load(settings: &Settings) -> Result<Self> {
+    pub fn load(flags: &Flags) -> Result<Self> {
         environment::check(std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()))?;
-        let file = match &settings.config {
+        let file = match &flags.config {
             Some(path) => file::read(path)?,
             None => File::default(),
         };
         let secret = std::env::var(environment::SECRET_KEY).ok();
-        Self::merge(settings, file, secret)
+        Self::merge(flags, file, secret)
     }
 
-    fn merge(settings: &Settings, file: File, secret_from_environment: Option<String>) -> Result<Self> {
-        let s = settings.clone();
+    fn merge(flags: &Flags, file: File, secret_from_environment: Option<String>) -> Result<Self> {
+        let s = flags.clone();
         let not_blank = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         let kafka = match s.kafka_bootstrap_servers.or(file.kafka.bootstrap_servers).filter(|text| !text.is_empty()) {
             Some(bootstrap_servers) => {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use streamgate::config::{Config, Settings};
+use streamgate::config::{Config, Flags};
 use streamgate::demo::{self, DemoOptions};
 use streamgate::error::{Error, Result};
 use streamgate::server::Server;
@@ -35,7 +35,7 @@ enum Command {
     /// Runs the server until it is told to end
     Serve {
         #[command(flatten)]
-        settings: Settings,
+        flags: Flags,
         /// Try the configuration and both backends, say what is wrong, and start nothing
         #[arg(long)]
         check: bool,
@@ -43,7 +43,7 @@ enum Command {
     /// Shows the whole way on embedded backends: live orders, features that change before your eyes
     Demo {
         #[command(flatten)]
-        settings: Settings,
+        flags: Flags,
         #[command(flatten)]
         options: DemoOptions,
     },
@@ -57,14 +57,12 @@ fn main() -> ExitCode {
             println!("streamgate {}", env!("CARGO_PKG_VERSION"));
             Ok(())
         }
-        Command::Serve { settings, check: true } => {
-            Config::load(&settings).and_then(|config| run(&config, streamgate::server::check(&config)))
+        Command::Serve { flags, check: true } => {
+            Config::load(&flags).and_then(|config| run(&config, streamgate::server::check(&config)))
         }
-        Command::Serve { settings, check: false } => {
-            Config::load(&settings).and_then(|config| run(&config, serve(&config)))
-        }
-        Command::Demo { settings, options } => {
-            options.config(&settings).and_then(|config| run(&config, demo::run(&config, &options)))
+        Command::Serve { flags, check: false } => Config::load(&flags).and_then(|config| run(&config, serve(&config))),
+        Command::Demo { flags, options } => {
+            options.config(&flags).and_then(|config| run(&config, demo::run(&config, &options)))
         }
     };
     match outcome {

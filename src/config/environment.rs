@@ -2,7 +2,7 @@
 
 use clap::{Args, Command};
 
-use super::Settings;
+use super::Flags;
 use crate::error::{Error, Result};
 use crate::fault;
 use crate::nearest::nearest;
@@ -19,7 +19,7 @@ pub(super) const SECRET_KEY: &str = "STREAMGATE_AWS_SECRET_ACCESS_KEY";
 /// # Errors
 /// There is one.
 pub(super) fn check(names: impl Iterator<Item = String>) -> Result<()> {
-    let command = Settings::augment_args(Command::new("streamgate"));
+    let command = Flags::augment_args(Command::new("streamgate"));
     let mut known: Vec<&str> = command.get_arguments().filter_map(|argument| argument.get_env()?.to_str()).collect();
     known.push(SECRET_KEY);
     let of_tests = |name: &String| OF_TESTS.iter().any(|prefix| name.starts_with(prefix));

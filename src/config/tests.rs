@@ -4,7 +4,7 @@ fn file(text: &str) -> File {
     file::parse(text).unwrap()
 }
 
-fn refused(settings: &Settings, text: &str) -> String {
+fn refused(settings: &Flags, text: &str) -> String {
     match file::parse(text).and_then(|file| Config::merge(settings, file, None)) {
         Ok(_) => String::new(),
         Err(error) => format!("{error}"),
@@ -13,11 +13,11 @@ fn refused(settings: &Settings, text: &str) -> String {
 
 #[test]
 fn nothing_configured_means_the_embedded_backends_on_loopback() {
-    let config = Config::merge(&Settings::default(), File::default(), None).unwrap();
+    let config = Config::merge(&Flags::default(), File::default(), None).unwrap();
     assert_eq!(config.listen.to_string(), DEFAULT_LISTEN);
     assert_eq!(config.kafka, KafkaBackend::Embedded { port: EmbeddedPort { first: 9439, more: 200 } });
     assert_eq!(config.dynamodb, DynamoDbBackend::Embedded { port: EmbeddedPort { first: 8439, more: 200 } });
-    let settings = Settings { kafka_embedded_port: Some(7), ..Settings::default() };
+    let settings = Flags { kafka_embedded_port: Some(7), ..Flags::default() };
     let config = Config::merge(&settings, File::default(), None).unwrap();
     assert_eq!(
         config.kafka,
@@ -28,7 +28,7 @@ fn nothing_configured_means_the_embedded_backends_on_loopback() {
 
 #[test]
 fn settings_go_over_the_file() {
-    let settings = Settings { kafka_bootstrap_servers: Some("flag:1".to_owned()), ..Settings::default() };
+    let settings = Flags { kafka_bootstrap_servers: Some("flag:1".to_owned()), ..Flags::default() };
     let config = Config::merge(
         &settings,
         file("max_connections = 7\n[kafka]\nbootstrap_servers = 'file:1'\n[kafka.properties]\n'sasl.username' = 'u'"),
@@ -43,8 +43,7 @@ fn settings_go_over_the_file() {
 #[test]
 fn embedded_false_refuses_and_a_region_alone_means_aws() {
     let config =
-        Config::merge(&Settings::default(), file("[kafka]\nembedded = false\n[aws]\nregion = 'eu-west-1'"), None)
-            .unwrap();
+        Config::merge(&Flags::default(), file("[kafka]\nembedded = false\n[aws]\nregion = 'eu-west-1'"), None).unwrap();
     assert_eq!(config.kafka, KafkaBackend::None);
     let region = Some("eu-west-1".to_owned());
     assert_eq!(config.dynamodb, DynamoDbBackend::Aws { endpoint: None, region, credentials: None });
@@ -73,24 +72,24 @@ fn an_error_in_the_file_has_its_place_and_what_was_meant() {
         ("aws = 3", "line 1, column 7, key aws: invalid type: integer `3`, expected a table of keys"),
         ("log_format = 'jsn'", "line 1, column 14, key log_format: unknown variant `jsn` (did you mean `json`?)"),
     ] {
-        assert_eq!(refused(&Settings::default(), text), expected);
+        assert_eq!(refused(&Flags::default(), text), expected);
     }
     // What is no TOML at all has a place too.
-    assert!(refused(&Settings::default(), "log = 'x'\nlisten").starts_with("line 2, column "));
+    assert!(refused(&Flags::default(), "log = 'x'\nlisten").starts_with("line 2, column "));
 }
 
 #[test]
 fn what_is_out_of_range_or_contradicts_is_refused() {
-    let none = Settings::default();
+    let none = Flags::default();
     assert_eq!(refused(&none, "job_threads = 0"), "job_threads must be at least 1");
     assert_eq!(refused(&none, "max_connections = 0"), "max_connections must be at least 1");
-    assert_eq!(refused(&Settings { job_threads: Some(0), ..none.clone() }, ""), "job_threads must be at least 1");
+    assert_eq!(refused(&Flags { job_threads: Some(0), ..none.clone() }, ""), "job_threads must be at least 1");
     for filter in ["debugg", "streamgate=loud", "info,,=", "inf"] {
-        let error = refused(&Settings { log: Some(filter.to_owned()), ..none.clone() }, "");
+        let error = refused(&Flags { log: Some(filter.to_owned()), ..none.clone() }, "");
         assert!(error.starts_with(&format!("log filter \"{filter}\" cannot be read: ")), "{filter}: {error}");
     }
     for filter in ["off", "info,dynoxide=error", "WARN", "streamgate::kafka=debug", "streamgate"] {
-        assert_eq!(refused(&Settings { log: Some(filter.to_owned()), ..none.clone() }, ""), "", "{filter}");
+        assert_eq!(refused(&Flags { log: Some(filter.to_owned()), ..none.clone() }, ""), "", "{filter}");
     }
     assert!(refused(&none, "[kafka.properties]\n'sasl.username' = 'u'").contains("bootstrap_servers is not set"));
     for text in ["[aws]\nendpoint = 'http://u:canary@x'", "[kafka]\nbootstrap_servers = 'u:canary@x:1'"] {
@@ -112,7 +111,7 @@ fn what_is_out_of_range_or_contradicts_is_refused() {
 #[test]
 fn listen_takes_names_and_leaves_the_port_out() {
     let listen = |text: &str| {
-        let settings = Settings { listen: Some(text.to_owned()), ..Settings::default() };
+        let settings = Flags { listen: Some(text.to_owned()), ..Flags::default() };
         Config::merge(&settings, File::default(), None).map(|config| config.listen.to_string())
     };
     assert_eq!(listen("localhost:7").unwrap(), "127.0.0.1:7");
@@ -141,13 +140,13 @@ fn unknown_variables_are_refused() {
 
 #[test]
 fn sizes_have_units_and_bounds() {
-    let config = |text: &str| Config::merge(&Settings::default(), file(text), None);
+    let config = |text: &str| Config::merge(&Flags::default(), file(text), None);
     let defaults = config("").unwrap();
     assert_eq!(defaults.max_message_bytes, 64 << 20);
     assert!(defaults.query_memory_bytes >= 64 << 20);
     let set = config("max_message_size = '1 mb'\nquery_memory = '2 gb'").unwrap();
     assert_eq!((set.max_message_bytes, set.query_memory_bytes), (1 << 20, 2 << 30));
-    let flags = Settings { query_memory: Some("128 mb".parse().unwrap()), ..Settings::default() };
+    let flags = Flags { query_memory: Some("128 mb".parse().unwrap()), ..Flags::default() };
     assert_eq!(Config::merge(&flags, file("query_memory = '2 gb'"), None).unwrap().query_memory_bytes, 128 << 20);
     for wrong in ["max_message_size = '1 kb'", "max_message_size = '1 gb'", "query_memory = '1 mb'"] {
         assert!(config(wrong).is_err(), "{wrong}");

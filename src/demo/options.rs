@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::config::{Config, DEFAULT_DATA_DIR, Settings};
+use crate::config::{Config, DEFAULT_DATA_DIR, Flags};
 use crate::error::{Error, Result};
 
 /// Orders a second, unless `--rate` says otherwise.
@@ -54,15 +54,15 @@ impl DemoOptions {
     ///
     /// # Errors
     /// The settings contradict each other, or the folder cannot be made.
-    pub fn config(&self, settings: &Settings) -> Result<Config> {
+    pub fn config(&self, flags: &Flags) -> Result<Config> {
         if self.users == 0 || self.rate == Some(0) {
             return Err(Error::invalid("--users and --rate must be 1 or more"));
         }
-        let mut settings = settings.clone();
+        let mut flags = flags.clone();
         // The server's own lines would tear the table on the terminal; what the jobs leave out, the demo says itself.
-        settings.log.get_or_insert_with(|| LOG.to_owned());
-        let mut config = Config::load(&settings)?;
-        if settings.data_dir.is_none() && config.data_dir.as_os_str() == DEFAULT_DATA_DIR {
+        flags.log.get_or_insert_with(|| LOG.to_owned());
+        let mut config = Config::load(&flags)?;
+        if flags.data_dir.is_none() && config.data_dir.as_os_str() == DEFAULT_DATA_DIR {
             config.data_dir = temporary_data_dir();
             if config.data_dir.exists() {
                 // Left by a killed demo whose process id has come round again.
@@ -71,7 +71,7 @@ impl DemoOptions {
                 })?;
             }
         }
-        if settings.listen.is_none() && TcpListener::bind(config.listen).is_err() {
+        if flags.listen.is_none() && TcpListener::bind(config.listen).is_err() {
             println!("{} is taken; the demo listens on a free port.", config.listen);
             config.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         }

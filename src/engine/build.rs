@@ -94,7 +94,7 @@ pub(super) async fn build(context: &JobContext, tables: &Tables, start: Start<'_
         if let Some(ack_tracker) = &ack_tracker {
             follow(&parts, ack_tracker, &mut running);
         }
-        let span = tracing::info_span!("task", number = running.len());
+        let span = tracing::error_span!("task", number = running.len());
         running.spawn(task::run(parts).instrument(span));
     }
     Ok(Coordinator {

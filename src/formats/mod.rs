@@ -191,5 +191,31 @@ pub fn open(format: &str, prefix: &str, options: &mut OptionReader) -> Result<Ar
     (entry.open)(FormatOptions::new(options, prefix, entry.name))
 }
 
+/// Takes the option that names a format, and opens it: of the option `prefixed` its options stand behind `prefix`, of `plain` without one.
+/// `None`: no format is named.
+///
+/// # Errors
+/// Both are there, or as [`open`].
+pub fn take(
+    options: &mut OptionReader,
+    plain: Option<&OptionEntry>,
+    prefixed: &OptionEntry,
+    prefix: &str,
+) -> Result<Option<Arc<dyn Format>>> {
+    let given = plain.and_then(|plain| options.take(plain).map(|name| (plain, name)));
+    let (name, prefix) = match (given, options.take(prefixed)) {
+        (Some((plain, _)), Some(_)) => {
+            return Err(Error::invalid(format!(
+                "options \"{}\" and \"{}\" mean the same; give one",
+                plain.name, prefixed.name
+            )));
+        }
+        (Some((_, name)), None) => (name, ""),
+        (None, Some(name)) => (name, prefix),
+        (None, None) => return Ok(None),
+    };
+    open(name.trim(), prefix, options).map(Some)
+}
+
 #[cfg(test)]
 mod tests;

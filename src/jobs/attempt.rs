@@ -35,7 +35,8 @@ pub async fn run(
     let proven = starts::proven(&metrics);
     tokio::pin!(proven);
     // A task of its own, so that a panic ends it and nothing else.
-    let span = tracing::info_span!("job", name = context.job);
+    // Of the coarsest level: whatever is logged has it.
+    let span = tracing::error_span!("job", name = context.job);
     let mut task = runtime.spawn(run::run(context, wanted).instrument(span));
     let mut is_proven = false;
     let ended = loop {

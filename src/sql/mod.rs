@@ -11,6 +11,7 @@ pub(crate) mod server;
 pub(crate) mod session;
 pub(crate) mod statements;
 
+pub(crate) use parser::command_of;
 pub(crate) use parser::splitter::StatementText;
 pub(crate) use server::SessionView;
 pub use server::{SqlServer, SystemSchema};

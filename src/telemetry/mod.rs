@@ -1,7 +1,11 @@
 //! Tracing set-up: text or JSON lines on standard error, filtered by `log` of the configuration.
 
+use std::any::Any;
 use std::io::IsTerminal;
 
+use datafusion::common::runtime::{JoinSetTracer, set_join_set_tracer};
+use futures::future::BoxFuture;
+use tracing::{Instrument, Span};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::Directive;
 
@@ -59,6 +63,23 @@ pub fn check_filter(filter: &str) -> Result<()> {
     Ok(())
 }
 
+/// Has the tasks that DataFusion starts for a statement or a job log with its spans.
+struct SameSpan;
+
+impl JoinSetTracer for SameSpan {
+    fn trace_future(&self, future: BoxFuture<'static, Box<dyn Any + Send>>) -> BoxFuture<'static, Box<dyn Any + Send>> {
+        Box::pin(future.in_current_span())
+    }
+
+    fn trace_block(
+        &self,
+        block: Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>,
+    ) -> Box<dyn FnOnce() -> Box<dyn Any + Send> + Send> {
+        let span = Span::current();
+        Box::new(move || span.in_scope(block))
+    }
+}
+
 /// Installs the global subscriber; a second call changes nothing.
 pub fn init(filter: &str, format: LogFormat) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
@@ -66,6 +87,8 @@ pub fn init(filter: &str, format: LogFormat) {
         Ok(directive) => filter.add_directive(directive),
         Err(_) => filter,
     });
+    // It may be set already, and then it is this one.
+    let _ = set_join_set_tracer(&SameSpan);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -2,15 +2,18 @@
 //! and the end of a message are told.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::response::{ReadyForQuery, TransactionStatus as WireStatus};
+use tracing::Span;
 
 use super::cancel::{Interrupts, RegisteredKey};
 use super::connection::{Connection, Failure};
-use super::portal::{Portal, Statement};
+use super::portal::{Parsed, Portal};
 use super::report;
 use super::shared::Shared;
+use super::spans;
 use super::text::Style;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::execution::query_memory::Reserved;
@@ -23,7 +26,7 @@ pub(super) struct Client<'a> {
     /// What it drives.
     pub(super) session: Session,
     /// Parsed statements by name, `""` the unnamed.
-    pub(super) statements: HashMap<String, Statement>,
+    pub(super) statements: HashMap<String, Parsed>,
     /// Bound portals by name, `""` the unnamed.
     pub(super) portals: HashMap<String, Portal>,
     /// An error in an extended message: everything up to Sync is skipped.
@@ -32,13 +35,24 @@ pub(super) struct Client<'a> {
     pub(super) large_message: Option<Reserved>,
     /// With the generation of the settings that it follows from.
     style: Option<(u64, Style)>,
+    /// Of its log lines.
+    pub(super) span: Span,
+    /// Where it calls from.
+    address: SocketAddr,
     pub(super) key: RegisteredKey,
     pub(super) shared: &'a Shared,
 }
 
 impl<'a> Client<'a> {
     /// One that has nothing by name yet.
-    pub(super) fn new(connection: Connection, session: Session, key: RegisteredKey, shared: &'a Shared) -> Self {
+    pub(super) fn new(
+        connection: Connection,
+        address: SocketAddr,
+        session: Session,
+        key: RegisteredKey,
+        shared: &'a Shared,
+    ) -> Self {
+        let span = spans::of_session(&session, address);
         Self {
             connection,
             session,
@@ -47,6 +61,8 @@ impl<'a> Client<'a> {
             skipping: false,
             large_message: None,
             style: None,
+            span,
+            address,
             key,
             shared,
         }
@@ -75,6 +91,7 @@ impl<'a> Client<'a> {
     /// # Errors
     /// The error ends the connection.
     pub(super) fn fail(&mut self, error: &Error, offset: usize) -> Result<(), Failure> {
+        tracing::debug!(sqlstate = error.sqlstate().code(), "a statement failed");
         self.session.fail();
         self.notices()?;
         if error.sqlstate() == SqlState::AdminShutdown {
@@ -110,6 +127,9 @@ impl<'a> Client<'a> {
     pub(super) fn ready(&mut self) -> Result<()> {
         self.notices()?;
         for (name, value) in self.session.take_parameter_changes() {
+            if name == "application_name" {
+                self.span = spans::of_session(&self.session, self.address);
+            }
             self.connection.send(&report::parameter_status(name, value))?;
         }
         let status = match self.session.transaction_status() {

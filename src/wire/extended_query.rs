@@ -10,13 +10,13 @@ use pgwire::messages::response::EmptyQueryResponse;
 use super::client::Client;
 use super::connection::Failure;
 use super::encode::RowFormat;
-use super::portal::{Portal, State, Statement};
+use super::portal::{Parsed, Portal, State};
 use super::row_pump::{Pumped, RowPump};
 use super::{copy_out, decode, report};
 use crate::error::{Error, Result, SqlState};
 use crate::pg_catalog::pg_type;
 use crate::sql::session::HELD_BYTES_MAX;
-use crate::sql::{Outcome, Prepared, StatementText};
+use crate::sql::{Outcome, Prepared, StatementText, command_of};
 use datafusion::scalar::ScalarValue;
 
 /// Statements and portals that a session may hold.
@@ -52,7 +52,9 @@ pub async fn parse(client: &mut Client<'_>, parse: Parse) -> Result<(), Failure>
             .into());
     }
     let mut statement = match texts.pop() {
-        None => Statement { prepared: None, parameter_oids: Vec::new(), offset: 0, held_bytes: 0 },
+        None => {
+            Parsed { prepared: None, command: command_of(""), parameter_oids: Vec::new(), offset: 0, held_bytes: 0 }
+        }
         Some(text) => analyse(client, &text, parse.type_oids).await.map_err(|failure| match failure {
             Failure::Statement(error) => Failure::Statement(moved(error, text.offset)),
             Failure::Gone => Failure::Gone,
@@ -67,7 +69,7 @@ pub async fn parse(client: &mut Client<'_>, parse: Parse) -> Result<(), Failure>
     Ok(client.connection.send(&PgWireBackendMessage::ParseComplete(ParseComplete::new()))?)
 }
 
-async fn analyse(client: &mut Client<'_>, text: &StatementText, oids: Vec<u32>) -> Result<Statement, Failure> {
+async fn analyse(client: &mut Client<'_>, text: &StatementText, oids: Vec<u32>) -> Result<Parsed, Failure> {
     let interrupts = client.interrupts();
     let types = oids
         .iter()
@@ -79,7 +81,8 @@ async fn analyse(client: &mut Client<'_>, text: &StatementText, oids: Vec<u32>) 
         })
         .collect::<Result<Vec<_>>>()?;
     let prepared = interrupts.guard(&mut client.connection, client.session.prepare(text, &types)).await?;
-    Ok(Statement { prepared: Some(prepared), parameter_oids: oids, offset: text.offset, held_bytes: 0 })
+    let command = command_of(&text.text);
+    Ok(Parsed { prepared: Some(prepared), command, parameter_oids: oids, offset: text.offset, held_bytes: 0 })
 }
 
 /// An error whose position counts from the start of the message.
@@ -139,6 +142,7 @@ pub fn bind(client: &mut Client<'_>, bind: Bind) -> Result<(), Failure> {
     let held_bytes = if name.is_empty() { 0 } else { PORTAL_BYTES + ScalarValue::size_of_vec(&values) };
     let portal = Portal {
         prepared: statement.prepared.clone(),
+        command: statement.command,
         offset: statement.offset,
         formats: bind.result_column_format_codes,
         state: State::Bound(values),
@@ -149,7 +153,7 @@ pub fn bind(client: &mut Client<'_>, bind: Bind) -> Result<(), Failure> {
     Ok(client.connection.send(&PgWireBackendMessage::BindComplete(BindComplete::new()))?)
 }
 
-fn statement_of<'a>(client: &'a Client<'_>, name: Option<&str>) -> Result<&'a Statement> {
+fn statement_of<'a>(client: &'a Client<'_>, name: Option<&str>) -> Result<&'a Parsed> {
     let name = name.unwrap_or_default();
     client.statements.get(name).ok_or_else(|| {
         Error::invalid(match name {

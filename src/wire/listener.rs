@@ -60,10 +60,10 @@ pub async fn serve(
                 }
             }
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, address)) => {
                     let place = starting.enter();
                     let shared = Arc::clone(&shared);
-                    sessions.spawn(async move { client(stream, &shared, place).await });
+                    sessions.spawn(async move { client(stream, address, &shared, place).await });
                 }
                 Err(error) => {
                     // Out of file descriptors, say: sessions that end make place again.
@@ -84,7 +84,7 @@ pub async fn serve(
     Ok(())
 }
 
-async fn client(stream: TcpStream, shared: &Shared, place: StartingPlace) {
+async fn client(stream: TcpStream, address: SocketAddr, shared: &Shared, place: StartingPlace) {
     let mut connection = Connection::new(stream);
     let opened = tokio::select! {
         opened = tokio::time::timeout(shared.options.startup_timeout, startup::open(&mut connection, shared)) => opened,
@@ -103,6 +103,6 @@ async fn client(stream: TcpStream, shared: &Shared, place: StartingPlace) {
             let _ = connection.send(&report::fatal(&error));
             let _ = tokio::time::timeout(Duration::from_secs(1), connection.flush()).await;
         }
-        Ok(Ok(Some(opened))) => super::serve::run(connection, opened, shared).await,
+        Ok(Ok(Some(opened))) => super::serve::run(connection, address, opened, shared).await,
     }
 }

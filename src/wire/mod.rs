@@ -19,6 +19,7 @@ mod row_pump;
 mod serve;
 mod shared;
 mod simple_query;
+mod spans;
 mod starting;
 mod startup;
 mod text;

@@ -6,9 +6,11 @@ use super::row_pump::RowPump;
 use crate::sql::Prepared;
 
 /// A parsed statement.
-pub(super) struct Statement {
+pub(super) struct Parsed {
     /// `None` for an empty statement.
     pub(super) prepared: Option<Prepared>,
+    /// For log lines.
+    pub(super) command: &'static str,
     /// Types that the client gave, which it wants to see again.
     pub(super) parameter_oids: Vec<u32>,
     pub(super) offset: usize,
@@ -19,10 +21,12 @@ pub(super) struct Statement {
 /// A bound statement.
 pub(super) struct Portal {
     pub(super) prepared: Option<Prepared>,
+    /// As [`Parsed`]'s.
+    pub(super) command: &'static str,
     pub(super) offset: usize,
     pub(super) formats: Vec<i16>,
     pub(super) state: State,
-    /// As [`Statement`]'s.
+    /// As [`Parsed`]'s.
     pub(super) held_bytes: usize,
 }
 

@@ -1,10 +1,12 @@
 //! The loop of one connection: frame → handler → answer. Decides only what a fault means for the connection.
 
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::FutureExt;
 use pgwire::messages::PgWireFrontendMessage as Message;
+use tracing::{Instrument, Span};
 
 use super::cancel::server_stops;
 use super::client::Client;
@@ -12,8 +14,9 @@ use super::connection::{Connection, Failure};
 use super::frame::{self, Frame, Next, Oversized, RawFrame};
 use super::shared::Shared;
 use super::startup::Opened;
-use super::{extended_query, report, simple_query};
+use super::{extended_query, report, simple_query, spans};
 use crate::error::{Error, Result, SqlState};
+use crate::sql::command_of;
 
 /// Messages larger than this leave no buffer behind.
 const LARGE_MESSAGE_BYTES: usize = 1 << 20;
@@ -21,19 +24,17 @@ const LARGE_MESSAGE_BYTES: usize = 1 << 20;
 const COPIES_OF_MESSAGE: usize = 16;
 
 /// Serves a session until its end.
-pub(super) async fn run(connection: Connection, opened: Opened, shared: &Shared) {
+pub(super) async fn run(connection: Connection, address: SocketAddr, opened: Opened, shared: &Shared) {
     let Opened { session, key, place } = opened;
-    let number = key.key.process_id;
-    let (view, application) = (session.view(), session.settings().get("application_name").unwrap_or_default());
-    tracing::info!(session = number, user = view.user, database = view.database, application, "session opened");
-    let mut client = Client::new(connection, session, key, shared);
+    let mut client = Client::new(connection, address, session, key, shared);
+    client.span.in_scope(|| tracing::info!("session opened"));
     let last = client.serve().await;
     if let Err(Failure::Statement(error)) = last {
         // The client may be gone already; then nobody misses it.
         let _ = client.connection.send(&report::fatal(&error));
     }
     let _ = tokio::time::timeout(Duration::from_secs(1), client.connection.flush()).await;
-    tracing::info!(session = number, "session ended");
+    client.span.in_scope(|| tracing::info!("session ended"));
     drop(place);
 }
 
@@ -73,10 +74,11 @@ impl Client<'_> {
                 return Ok(());
             }
             let is_large = frame.byte_count() > LARGE_MESSAGE_BYTES;
-            let handled = AssertUnwindSafe(self.handle(frame)).catch_unwind().await;
+            let span = self.span.clone();
+            let handled = AssertUnwindSafe(self.handle(frame).instrument(span)).catch_unwind().await;
             self.key.key.end();
             handled.unwrap_or_else(|_| {
-                tracing::error!("a statement ended its session by a defect");
+                self.span.in_scope(|| tracing::error!("a statement ended its session by a defect"));
                 Err(Error::internal("the session ended by a defect of the server").into())
             })?;
             if is_large {
@@ -139,16 +141,40 @@ impl Client<'_> {
             return Ok(());
         }
         let extended = frame.is_extended();
-        let handled = match frame::decode(frame) {
-            Err(error) => Err(Failure::Statement(error)),
-            Ok(Frame::FunctionCall) => Err(Error::unsupported("the function call sub-protocol is not supported")
-                .hint("Use SELECT function(…).")
-                .into()),
-            Ok(Frame::Message(message)) => self.dispatch(message).await,
+        let (span, handled) = match frame::decode(frame) {
+            Err(error) => (Span::none(), Err(Failure::Statement(error))),
+            Ok(Frame::FunctionCall) => {
+                let error = Error::unsupported("the function call sub-protocol is not supported");
+                (Span::none(), Err(error.hint("Use SELECT function(…).").into()))
+            }
+            Ok(Frame::Message(message)) => {
+                let span = self.statement_span(&message);
+                (span.clone(), self.dispatch(message).instrument(span).await)
+            }
         };
         match handled {
-            Err(Failure::Statement(error)) => self.failed(&error, extended).await,
+            Err(Failure::Statement(error)) => self.failed(&error, extended).instrument(span).await,
             other => other,
+        }
+    }
+
+    /// The span of the statement that an extended message is about. A query message may have several: each gets its own.
+    fn statement_span(&self, message: &Message) -> Span {
+        let of = |command: Option<&'static str>| match command {
+            Some(command) => spans::of_statement(|| command),
+            None => Span::none(),
+        };
+        match message {
+            Message::Parse(parse) => spans::of_statement(|| command_of(&parse.query)),
+            Message::Bind(bind) => {
+                let name = bind.statement_name.as_deref().unwrap_or_default();
+                of(self.statements.get(name).map(|statement| statement.command))
+            }
+            Message::Execute(execute) => {
+                let name = execute.name.as_deref().unwrap_or_default();
+                of(self.portals.get(name).map(|portal| portal.command))
+            }
+            _ => Span::none(),
         }
     }
 

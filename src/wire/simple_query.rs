@@ -2,13 +2,14 @@
 
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::response::EmptyQueryResponse;
+use tracing::Instrument;
 
 use super::client::Client;
 use super::connection::Failure;
 use super::encode::RowFormat;
 use super::row_pump::{Pumped, RowPump};
-use super::{copy_out, report};
-use crate::sql::{Outcome, StatementText};
+use super::{copy_out, report, spans};
+use crate::sql::{Outcome, StatementText, command_of};
 
 /// Runs a message.
 ///
@@ -21,10 +22,11 @@ pub async fn run(client: &mut Client<'_>, message: &str) -> Result<(), Failure> 
     }
     let last = statements.len().saturating_sub(1);
     for (index, statement) in statements.iter().enumerate() {
-        match run_statement(client, statement, index == last).await {
+        let span = spans::of_statement(|| command_of(&statement.text));
+        match run_statement(client, statement, index == last).instrument(span.clone()).await {
             Ok(()) => {}
             Err(Failure::Statement(error)) => {
-                client.fail(&error, statement.offset)?;
+                span.in_scope(|| client.fail(&error, statement.offset))?;
                 break;
             }
             Err(Failure::Gone) => return Err(Failure::Gone),

@@ -16,6 +16,8 @@ mod functions;
 mod jobs;
 mod kafka_jobs;
 mod limits;
+mod log;
+mod places;
 mod read_behind;
 mod recovery;
 mod scripts;

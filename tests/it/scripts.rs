@@ -60,23 +60,14 @@ impl Psql {
     }
 }
 
-#[tokio::test]
-async fn the_users_scripts_run_unchanged() {
-    if !Psql::is_there() {
-        return;
-    }
-    let backends = BackendsOfProcess::take().await;
-    let folder = TempDir::new().unwrap();
-    let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
-    let psql = Psql { port: server.port };
+/// What the scripts find when they begin: tables of DynamoDB, topics, the source table of the first file with two rows.
+async fn presuppose(backends: &BackendsOfProcess, server: &ServerProcess) {
     let dynamodb = backends.dynamodb();
     create_table(&dynamodb, "order_detail_latest_month", &[("user_id", "N"), ("order_id", "N")]).await;
     create_table(&dynamodb, "order_sum_monthly", &[("user_id", "N"), ("month", "S")]).await;
     create_table(&dynamodb, "user_features", &[("user_id", "N")]).await;
     create_table(&dynamodb, "test_table", &[("field1", "S")]).await;
     crate::conformance::kafka::create_topic(&backends.kafka(), TOPIC, 2).await;
-
-    // 1: an empty table is shown, then filled from the source table.
     server
         .execute(
             "CREATE DATABASE test_database; CREATE DATABASE test_database_source; \
@@ -87,7 +78,40 @@ async fn the_users_scripts_run_unchanged() {
         .await;
     crate::conformance::kafka::create_topic(&backends.kafka(), SOURCE_TOPIC, 1).await;
     let source = [r#"{"field1":"a","field2":"1","field3":"x"}"#, r#"{"field1":"b","field2":"2","field3":null}"#];
-    produce(&backends, SOURCE_TOPIC, &source.map(|row| (None, row.to_owned()))).await;
+    produce(backends, SOURCE_TOPIC, &source.map(|row| (None, row.to_owned()))).await;
+}
+
+/// Waits until the features are these.
+async fn until_features(backends: &BackendsOfProcess, psql: &Psql, server: &ServerProcess, expected: &[&str]) {
+    let dynamodb = backends.dynamodb();
+    let deadline = std::time::Instant::now() + JOB_PATIENCE;
+    loop {
+        let found = items(&dynamodb).await;
+        if found == expected {
+            break;
+        }
+        assert!(
+            std::time::Instant::now() < deadline,
+            "expected {expected:?}\nfound {found:?}\n{}\n{}",
+            psql.values("SHOW JOBS").await,
+            server.log()
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_users_scripts_run_unchanged() {
+    if !Psql::is_there() {
+        return;
+    }
+    let backends = BackendsOfProcess::take().await;
+    let folder = TempDir::new().unwrap();
+    let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
+    let psql = Psql { port: server.port };
+    presuppose(&backends, &server).await;
+
+    // 1: an empty table is shown, then filled from the source table.
     let (out, err) = psql.file("tests/seed/1_connector_v2.sql").await;
     assert!(out.contains("CREATE TABLE") && out.contains("(0 rows)") && out.contains("INSERT 0 2"), "{out}\n{err}");
     assert_eq!(psql.values("SELECT * FROM test_database.test_dynamodb_table ORDER BY field1").await, "a|1|x\nb|2|");
@@ -143,20 +167,7 @@ async fn the_users_scripts_run_unchanged() {
         "8|0|0|0|1|20.05|0",
         "9|1|7.7|0.7|1|7.7|0.7",
     ];
-    let deadline = std::time::Instant::now() + JOB_PATIENCE;
-    loop {
-        let found = items(&dynamodb).await;
-        if found == expected {
-            break;
-        }
-        assert!(
-            std::time::Instant::now() < deadline,
-            "expected {expected:?}\nfound {found:?}\n{}\n{}",
-            psql.values("SHOW JOBS").await,
-            server.log()
-        );
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+    until_features(&backends, &psql, &server, &expected).await;
     // The same through SQL, one Query for one key.
     assert_eq!(psql.values("SELECT total_orders_latest_year FROM user_features WHERE user_id = 7").await, "4");
     assert_eq!(

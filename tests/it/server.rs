@@ -246,9 +246,13 @@ impl ServerProcess {
 
     /// The end of its log.
     pub fn log(&self) -> String {
-        let text = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
+        let lines = self.whole_log();
         lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    /// The lines of its log.
+    pub fn whole_log(&self) -> Vec<String> {
+        fs::read_to_string(&self.log).unwrap_or_default().lines().map(str::to_owned).collect()
     }
 }
 

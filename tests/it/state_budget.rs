@@ -196,21 +196,27 @@ async fn state_beyond_the_budget_is_on_disk_and_results_are_the_same_also_after_
     assert_eq!(spilled_files(&data_dir), Vec::<String>::new());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_has_changed_ends_epochs_early_and_sources_wait_for_them() {
-    const MANY: usize = 150_000;
-    let backends = BackendsOfProcess::shared();
-    let proxy = DynamoDbProxy::start(&backends.dynamodb_endpoint, 3).await;
-    let (topic, table) = (unique("many"), unique("counts"));
-    create_topic(&backends.kafka(), &topic, 1).await;
+const MANY: usize = 150_000;
+
+/// So many records, each with a key of its own.
+async fn produce_many(backends: &BackendsOfProcess, topic: &str) {
     let producer: ThreadedProducer<DefaultProducerContext> = backends.kafka().create().unwrap();
     for number in 0..MANY {
         let record = format!(r#"{{"k":"a key that is not very short {number:06}"}}"#);
-        while producer.send(BaseRecord::<(), _>::to(&topic).payload(&record)).is_err() {
+        while producer.send(BaseRecord::<(), _>::to(topic).payload(&record)).is_err() {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     }
     tokio::task::spawn_blocking(move || producer.flush(JOB_PATIENCE)).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_changed_ends_epochs_early_and_sources_wait_for_them() {
+    let backends = BackendsOfProcess::shared();
+    let proxy = DynamoDbProxy::start(&backends.dynamodb_endpoint, 3).await;
+    let (topic, table) = (unique("many"), unique("counts"));
+    create_topic(&backends.kafka(), &topic, 1).await;
+    produce_many(&backends, &topic).await;
     let folder = TempDir::new().unwrap();
     let server = ServerProcess::start(&backends, &folder.path().join("data")).await;
     let job = |name: &str, budget: &str| {

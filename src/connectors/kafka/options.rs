@@ -217,9 +217,9 @@ impl KafkaOptions {
     pub fn take(options: &mut OptionReader, table: &TableDeclaration, defaults: &ConnectorDefaults) -> Result<Self> {
         let mut read = Self::take_common(options, table, defaults, take_startup)?;
         read.partitioner = take_partitioner(options)?;
-        read.value_format = take_format(options, Some(&FORMAT), &VALUE_FORMAT, "value.")?
+        read.value_format = formats::take(options, Some(&FORMAT), &VALUE_FORMAT, "value.")?
             .ok_or_else(|| Error::invalid("option \"format\" is required").hint("Add 'format' = 'json' to WITH."))?;
-        read.key_format = take_format(options, None, &KEY_FORMAT, "key.")?;
+        read.key_format = formats::take(options, None, &KEY_FORMAT, "key.")?;
         let key_names = list(&options.take(&KEY_FIELDS).unwrap_or_default());
         if read.key_format.is_some() == key_names.is_empty() {
             return Err(Error::invalid("options \"key.format\" and \"key.fields\" need each other"));
@@ -260,10 +260,10 @@ impl KafkaOptions {
             let name = option.name;
             Error::invalid(format!("option \"{name}\" is required")).hint(format!("Add '{name}' = 'json' to WITH."))
         };
-        read.value_format = take_format(options, None, &UPSERT_VALUE_FORMAT, "value.")?
+        read.value_format = formats::take(options, None, &UPSERT_VALUE_FORMAT, "value.")?
             .ok_or_else(|| required(&UPSERT_VALUE_FORMAT))?;
         let key_format =
-            take_format(options, None, &UPSERT_KEY_FORMAT, "key.")?.ok_or_else(|| required(&UPSERT_KEY_FORMAT))?;
+            formats::take(options, None, &UPSERT_KEY_FORMAT, "key.")?.ok_or_else(|| required(&UPSERT_KEY_FORMAT))?;
         check_holds_rows(&key_format, "key.format")?;
         check_holds_rows(&read.value_format, "value.format")?;
         read.key_format = Some(key_format);
@@ -487,26 +487,4 @@ fn check_metadata_type(metadata: Metadata, field: &Field) -> Result<()> {
         Metadata::Headers => "MAP<STRING, BYTES>",
     };
     Err(Error::invalid(format!("column \"{}\" must have type {wanted}: it is metadata of a record", field.name())))
-}
-
-/// Opens the format that an option names; the format's own options stand behind `prefix`, but not if the option without it is given.
-fn take_format(
-    options: &mut OptionReader,
-    plain: Option<&OptionEntry>,
-    prefixed: &OptionEntry,
-    prefix: &str,
-) -> Result<Option<Arc<dyn Format>>> {
-    let given = plain.and_then(|plain| options.take(plain).map(|name| (plain, name)));
-    let (name, prefix) = match (given, options.take(prefixed)) {
-        (Some((plain, _)), Some(_)) => {
-            return Err(Error::invalid(format!(
-                "options \"{}\" and \"{}\" mean the same; give one",
-                plain.name, prefixed.name
-            )));
-        }
-        (Some((_, name)), None) => (name, ""),
-        (None, Some(name)) => (name, prefix),
-        (None, None) => return Ok(None),
-    };
-    formats::open(name.trim(), prefix, options).map(Some)
 }

@@ -54,13 +54,17 @@ pub(in crate::formats) struct JsonDecoder {
 
 impl JsonDecoder {
     pub(in crate::formats) fn new(fields: &Fields, projection: &[usize], options: Options) -> Result<Self> {
+        // Of all columns: CREATE TABLE asks for none, and is to hear of those that no record could fill.
+        scalar::check_types(fields)?;
+        for field in fields {
+            Column::new(field.data_type())?;
+        }
         let mut wanted = projection.to_vec();
         // Rows with NULL in a NOT NULL column are bad rows, whichever columns a query asks for.
         wanted.extend((0..fields.len()).filter(|index| !fields[*index].is_nullable() && !projection.contains(index)));
         let mut column_of = vec![None; fields.len()];
         let mut columns = Vec::with_capacity(wanted.len());
         for index in wanted {
-            scalar::check_type(fields[index].data_type())?;
             column_of[index] = Some(columns.len());
             columns.push((fields[index].clone(), Column::new(fields[index].data_type())?));
         }

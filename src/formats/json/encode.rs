@@ -27,8 +27,8 @@ pub(in crate::formats) struct JsonEncoder {
 
 impl JsonEncoder {
     pub(in crate::formats) fn new(fields: &Fields, options: Options) -> Result<Self> {
+        scalar::check_types(fields)?;
         for field in fields {
-            scalar::check_type(field.data_type())?;
             check_encodable(field.data_type())?;
         }
         let keys = fields

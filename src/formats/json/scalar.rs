@@ -11,6 +11,7 @@ use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::Reading;
+use crate::data_type::to_flink;
 use crate::formats::columns::{Column, Values};
 use crate::formats::time_text;
 
@@ -454,8 +455,14 @@ pub(super) fn find(fields: &Fields, name: &str) -> Option<(usize, bool)> {
     fields.iter().position(|field| field.name().eq_ignore_ascii_case(name)).map(|index| (index, false))
 }
 
-/// Refuses types that JSON cannot hold.
-pub(super) fn check_type(data_type: &DataType) -> crate::error::Result<()> {
+/// Refuses columns that JSON cannot hold.
+pub(super) fn check_types(fields: &Fields) -> crate::error::Result<()> {
+    fields.iter().try_for_each(|field| {
+        check_type(field.data_type()).map_err(|error| error.context(format_args!("column \"{}\"", field.name())))
+    })
+}
+
+fn check_type(data_type: &DataType) -> crate::error::Result<()> {
     match data_type {
         DataType::Map(entries, _) => {
             let DataType::Struct(pair) = entries.data_type() else {
@@ -463,9 +470,10 @@ pub(super) fn check_type(data_type: &DataType) -> crate::error::Result<()> {
             };
             if pair[0].data_type() != &DataType::Utf8 {
                 return Err(crate::error::Error::unsupported(format!(
-                    "format \"json\" has only text as MAP keys, not {}",
-                    pair[0].data_type()
-                )));
+                    "JSON has only text as keys of a MAP, not {}",
+                    to_flink(pair[0].data_type())
+                ))
+                .hint("Declare the keys as STRING, or leave the column out."));
             }
             check_type(pair[1].data_type())
         }

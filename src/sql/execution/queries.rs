@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
+use tracing::Instrument;
 
 use crate::error::{Error, Result, SqlState};
 use crate::threads::{self, Role};
@@ -173,10 +174,12 @@ impl Queries {
         let interrupt = Arc::new(Interrupt::default());
         let alive = Arc::downgrade(&interrupt);
         let work = work(interrupt.clone());
-        let work: Work = Box::pin(async move {
+        let work = async move {
             let _ends = RaisesAtEnd(interrupt);
             work.await;
-        });
+        };
+        // Its log lines are those of the statement that it computes for.
+        let work: Work = Box::pin(work.in_current_span());
         let mut running = Running {
             shared: self.shared.clone(),
             waiting: Arc::new(Mutex::new(Some(work))),
@@ -307,7 +310,7 @@ impl Drop for Running {
         self.tasks.iter().for_each(AbortHandle::abort);
         if self.alive.strong_count() > 0 {
             let (alive, counts) = (self.alive.clone(), self.shared.counts.clone());
-            self.shared.watch.spawn(watch(alive, counts));
+            self.shared.watch.spawn(watch(alive, counts).in_current_span());
         }
     }
 }

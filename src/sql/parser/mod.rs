@@ -2,6 +2,7 @@
 //! may be. Knows nothing of what names mean.
 
 mod balance;
+mod command;
 mod cursor;
 mod dialect;
 pub mod function_declaration;
@@ -13,6 +14,7 @@ pub mod secret_options;
 pub mod splitter;
 pub mod statement_size;
 
+pub use command::command_of;
 pub use cursor::{Cursor, fold, option_list, parse_query, words};
 pub use hints::{Hints, StateTtl};
 pub use places::Places;

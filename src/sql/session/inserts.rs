@@ -1,69 +1,15 @@
-//! INSERTs of a session that are planned: run at once, or submitted as jobs. Those of a block wait for its COMMIT and become one job.
-
-use std::sync::Arc;
-
-use datafusion::arrow::array::UInt64Array;
-use datafusion::logical_expr::LogicalPlan;
-use datafusion::scalar::ScalarValue;
-use futures::StreamExt;
+//! INSERTs that do not end, as changes of the session's transaction: each a job, or kept for the COMMIT of their block.
 
 use super::{Existing, Outcome, Session, TransactionStatus};
 use crate::catalog::{Change, DesiredState, JobEntry};
 use crate::engine::checkpoint::CheckpointStore;
-use crate::error::{Error, Result};
-use crate::sql::execution::background_stream;
-use crate::sql::planning::error_map::refine;
-use crate::sql::planning::job_plan::{self, PlannedJob};
-use crate::sql::planning::planned::{SharedPlan, bound};
-use crate::threads::Deep;
+use crate::error::Result;
+use crate::sql::planning::job_plan::PlannedJob;
 
 /// The option that one job uses up.
 const SAVEPOINT_PATH: &str = "execution.savepoint.path";
 
 impl Session {
-    /// A bounded INSERT with the values of its parameters.
-    pub(in crate::sql) async fn bind_insert(
-        &mut self,
-        plan: &SharedPlan,
-        parameters: Vec<ScalarValue>,
-    ) -> Result<SharedPlan> {
-        let (plan, state) = (plan.clone(), self.state());
-        let work = move || {
-            let plan = bound(&plan, parameters)?;
-            if let LogicalPlan::Dml(dml) = &plan {
-                let optimised = state.optimize(&dml.input).map_err(|error| refine(error, None))?;
-                if crate::engine::planner::is_unbounded(&optimised)? {
-                    return Err(Error::unsupported("a job cannot have parameters").hint("Write the values out."));
-                }
-            }
-            Ok(Arc::new(Deep::new(plan)))
-        };
-        self.server.queries.compute(work).await
-    }
-
-    /// Runs a bounded INSERT; gives the number of rows.
-    pub(in crate::sql) async fn run_bounded(&mut self, plan: &SharedPlan) -> Result<u64> {
-        let plan = plan.clone();
-        let (mut state, told) = self.telling_state();
-        self.count_into(&mut state);
-        let context = self.task_context(&state);
-        let made = async move {
-            let physical = state.create_physical_plan(&plan).await.map_err(|error| refine(error, None))?;
-            Ok((physical, context, None))
-        };
-        let mut stream = background_stream::start(&self.server.queries, made).await?;
-        told.take().into_iter().for_each(|notice| self.notice(notice));
-        let mut count = 0;
-        while let Some(batch) = stream.next().await {
-            let batch = batch.map_err(|error| refine(error, None))?;
-            if let Some(counts) = batch.column(0).as_any().downcast_ref::<UInt64Array>() {
-                count += counts.iter().flatten().sum::<u64>();
-            }
-        }
-        self.tell_counts();
-        Ok(count)
-    }
-
     /// An INSERT that does not end: a job of its own, or part of the block's.
     pub(in crate::sql) fn submit_insert(&mut self, job: &PlannedJob) -> Result<Outcome> {
         if self.block == TransactionStatus::Open {
@@ -72,31 +18,6 @@ impl Session {
             self.submit(job, None, Existing::Refuse)?;
         }
         Ok(Outcome::Done { tag: "INSERT 0 0".to_owned() })
-    }
-
-    /// Plans jobs as one.
-    pub(in crate::sql) async fn join(&mut self, jobs: Vec<PlannedJob>) -> Result<PlannedJob> {
-        self.server.queries.run(|_| PlannedJob::join(jobs)).await
-    }
-
-    /// Makes jobs of the block's INSERTs.
-    pub(in crate::sql) async fn submit_inserts(&mut self, inserts: Vec<PlannedJob>) -> Result<()> {
-        let jobs = job_plan::group(inserts);
-        let mut savepoints: Vec<&String> =
-            jobs.iter().filter_map(|job| job[0].dataflow.settings.savepoint_path.as_ref()).collect();
-        let count = savepoints.len();
-        savepoints.dedup();
-        if savepoints.len() < count {
-            return Err(Error::unsupported(
-                "a savepoint is the start of one job, and the INSERTs of this block are several",
-            )
-            .hint("Submit the one that starts from the savepoint by itself."));
-        }
-        for job in jobs {
-            let job = self.join(job).await?;
-            self.submit(&job, None, Existing::Refuse)?;
-        }
-        Ok(())
     }
 
     /// Makes a planned job part of the transaction.

@@ -5,6 +5,7 @@ use super::savepoint::Savepoint;
 use super::{Session, TransactionStatus};
 use crate::catalog::{Change, DesiredState};
 use crate::error::{Error, Result, SqlState};
+use crate::sql::planning::job_plan::PlannedJob;
 use crate::sql::session::settings::{DEFAULT_READ_ONLY, READ_ONLY};
 
 impl Session {
@@ -19,16 +20,19 @@ impl Session {
         Ok(())
     }
 
-    /// Commits the block.
-    ///
-    /// # Errors
-    /// The changes do not fit what others committed, or the disk refuses; then everything is rolled back.
-    pub async fn commit(&mut self) -> Result<()> {
+    /// Ends the block; gives its INSERTs that do not end. What it changed waits for [`Self::commit`].
+    pub fn end_block(&mut self) -> Vec<PlannedJob> {
         self.block = TransactionStatus::Idle;
         self.savepoints.clear();
         self.keep_holding_cursors();
-        let inserts = std::mem::take(&mut self.inserts);
-        let submitted = self.submit_inserts(inserts).await;
+        std::mem::take(&mut self.inserts)
+    }
+
+    /// Commits what the block changed, if its INSERTs could be submitted.
+    ///
+    /// # Errors
+    /// They could not, the changes do not fit what others committed, or the disk refuses; then everything is rolled back.
+    pub async fn commit(&mut self, submitted: Result<()>) -> Result<()> {
         self.settings.end_local();
         let result = match submitted {
             Ok(()) => self.commit_pending().await,
@@ -84,7 +88,7 @@ impl Session {
         .await
         .map_err(|error| Error::internal(format!("the commit ended without an answer: {error}")))?;
         for change in committed? {
-            tracing::info!(session = self.process_id, user = self.user, "{change}");
+            tracing::info!("{change}");
         }
         if concerns_jobs {
             self.server.jobs.reconcile(&to_settle);

@@ -2,17 +2,21 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::array::UInt64Array;
 use datafusion::arrow::datatypes::DataType;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::tokenizer::Token;
+use futures::StreamExt;
 
 use super::shipped_tables::declare_missing;
 use crate::error::{Error, Result};
+use crate::sql::execution::background_stream;
 use crate::sql::parser::secret_options::mask;
 use crate::sql::parser::{Cursor, Places};
 use crate::sql::planning::error_map::refine;
 use crate::sql::planning::job_plan::{JobInsert, PlannedJob};
-use crate::sql::planning::planned::Planned;
+use crate::sql::planning::planned::{Planned, SharedPlan, bound};
 use crate::sql::planning::planner::InsertInto;
 use crate::sql::session::{Outcome, Session};
 use crate::threads::Deep;
@@ -148,11 +152,11 @@ pub async fn run(session: &mut Session, planned: &Planned, parameters: Vec<Scala
     match planned {
         Planned::Query { .. } => Err(Error::internal("a query is not an INSERT")),
         Planned::BoundedInsert { plan } => {
-            let plan = if parameters.is_empty() { plan.clone() } else { session.bind_insert(plan, parameters).await? };
+            let plan = if parameters.is_empty() { plan.clone() } else { bind(session, plan, parameters).await? };
             if let Some(collected) = session.collect(|| Planned::BoundedInsert { plan: plan.clone() }) {
                 return Ok(collected);
             }
-            let count = session.run_bounded(&plan).await?;
+            let count = run_bounded(session, &plan).await?;
             Ok(Outcome::Done { tag: format!("INSERT 0 {count}") })
         }
         Planned::Job(job) => match session.collect(|| planned.clone()) {
@@ -160,4 +164,46 @@ pub async fn run(session: &mut Session, planned: &Planned, parameters: Vec<Scala
             None => session.submit_insert(job),
         },
     }
+}
+
+/// A bounded INSERT with the values of its parameters.
+async fn bind(session: &Session, plan: &SharedPlan, parameters: Vec<ScalarValue>) -> Result<SharedPlan> {
+    let (plan, state) = (plan.clone(), session.state());
+    let work = move || {
+        let plan = bound(&plan, parameters)?;
+        if let LogicalPlan::Dml(dml) = &plan {
+            let optimised = state.optimize(&dml.input).map_err(|error| refine(error, None))?;
+            if crate::engine::planner::is_unbounded(&optimised)? {
+                return Err(Error::unsupported("a job cannot have parameters").hint("Write the values out."));
+            }
+        }
+        Ok(Arc::new(Deep::new(plan)))
+    };
+    session.server.queries.compute(work).await
+}
+
+/// Runs a bounded INSERT; gives the number of rows.
+///
+/// # Errors
+/// Whatever reading and writing may raise.
+pub async fn run_bounded(session: &mut Session, plan: &SharedPlan) -> Result<u64> {
+    let plan = plan.clone();
+    let (mut state, told) = session.telling_state();
+    session.count_into(&mut state);
+    let context = session.task_context(&state);
+    let made = async move {
+        let physical = state.create_physical_plan(&plan).await.map_err(|error| refine(error, None))?;
+        Ok((physical, context, None))
+    };
+    let mut stream = background_stream::start(&session.server.queries, made).await?;
+    told.take().into_iter().for_each(|notice| session.notice(notice));
+    let mut count = 0;
+    while let Some(batch) = stream.next().await {
+        let batch = batch.map_err(|error| refine(error, None))?;
+        if let Some(counts) = batch.column(0).as_any().downcast_ref::<UInt64Array>() {
+            count += counts.iter().flatten().sum::<u64>();
+        }
+    }
+    session.tell_counts();
+    Ok(count)
 }

@@ -1,5 +1,6 @@
 //! The statements, one file each: its struct, how it is read, what it does.
 
+mod block;
 pub mod control;
 pub mod copy;
 pub mod create_function;

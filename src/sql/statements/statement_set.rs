@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use datafusion::arrow::datatypes::SchemaRef;
 
 use super::super::session::{Existing, Outcome, Purpose, Running, Session};
+use super::block;
 use super::control::Control;
 use super::insert::{self, Insert};
 use super::outcomes::done;
@@ -157,7 +158,7 @@ pub async fn run(session: &mut Session, purpose: &Purpose, members: Vec<Planned>
         Purpose::Explain { verbose } => {
             let mut lines = Vec::new();
             if !jobs.is_empty() {
-                let job = Planned::Job(Box::new(session.join(jobs).await?));
+                let job = Planned::Job(Box::new(block::join(session, jobs).await?));
                 lines = plan_text::lines(session, &job, false, *verbose).await?;
             }
             for plan in bounded {
@@ -171,7 +172,7 @@ pub async fn run(session: &mut Session, purpose: &Purpose, members: Vec<Planned>
                 return Err(needs_unbounded());
             }
             if session.may_create_job(name, *existing)? {
-                let job = session.join(jobs).await?;
+                let job = block::join(session, jobs).await?;
                 session.submit(&job, Some(name.clone()), *existing)?;
             }
             Ok(done("CREATE JOB"))
@@ -179,12 +180,12 @@ pub async fn run(session: &mut Session, purpose: &Purpose, members: Vec<Planned>
         Purpose::Run if jobs.is_empty() => {
             let mut count = 0;
             for plan in bounded {
-                count += session.run_bounded(&plan).await?;
+                count += insert::run_bounded(session, &plan).await?;
             }
             Ok(done(format!("INSERT 0 {count}")))
         }
         Purpose::Run => {
-            let job = session.join(jobs).await?;
+            let job = block::join(session, jobs).await?;
             session.submit(&job, None, Existing::Refuse)?;
             Ok(done("INSERT 0 0"))
         }

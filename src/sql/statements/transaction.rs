@@ -4,6 +4,7 @@
 use datafusion::arrow::datatypes::SchemaRef;
 
 use super::super::session::{InSet, Outcome, Purpose, Running, Session, TransactionStatus};
+use super::block;
 use super::control::Control;
 use super::outcomes::done;
 use super::plan_text;
@@ -132,7 +133,9 @@ impl Transaction {
                     Ok(done("ROLLBACK"))
                 }
                 TransactionStatus::Open => {
-                    session.commit().await?;
+                    let inserts = session.end_block();
+                    let submitted = block::submit(session, inserts).await;
+                    session.commit(submitted).await?;
                     Ok(done("COMMIT"))
                 }
             },

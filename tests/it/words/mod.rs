@@ -1,5 +1,5 @@
 //! What is said of statements that are wrong, or ask for what is not there: `wrong.txt` has some hundred of them, each with the
-//! SQLSTATE of its answer. No answer speaks of how the server is made. And what the log says of what goes on.
+//! SQLSTATE of its answer. No answer speaks of how the server is made.
 
 use crate::server::{BackendsOfProcess, ServerProcess};
 
@@ -113,41 +113,4 @@ async fn wrong_statements_are_answered_in_words_of_sql() {
         }
     }
     assert!(wrong.is_empty(), "{} of {} answers:\n{}", wrong.len(), WRONG.lines().count(), wrong.join("\n"));
-}
-
-#[tokio::test]
-async fn the_log_has_a_line_for_each_session_definition_and_state_of_a_job() {
-    let directory = tempfile::tempdir().unwrap();
-    let server = ServerProcess::start(&BackendsOfProcess::take().await, &directory.path().join("data")).await;
-    let script = "SET application_name = 'teller'; CREATE TABLE numbers (n BIGINT) WITH ('connector' = 'datagen', \
-         'rows-per-second' = '1'); CREATE TABLE nowhere (n BIGINT) WITH ('connector' = 'blackhole'); \
-         CREATE VIEW odd AS SELECT n FROM numbers WHERE n % 2 = 1; CREATE SCHEMA side; \
-         CREATE FUNCTION twice(x BIGINT) RETURNS BIGINT LANGUAGE SQL AS 'SELECT x + x'; CREATE JOB counted AS \
-         INSERT INTO nowhere SELECT COUNT(*) FROM numbers";
-    server.execute(script).await;
-    for statement in ["PAUSE JOB counted", "RESUME JOB counted", "STOP JOB counted"] {
-        server.execute(statement).await;
-    }
-    server.execute("DROP VIEW odd; DROP JOB counted; DROP FUNCTION twice; DROP TABLE nowhere; DROP SCHEMA side").await;
-    let log = server.log();
-    for line in [
-        "session opened session=",
-        "user=\"test\"",
-        "session ended session=",
-        "CREATE TABLE streamgate.public.numbers session=",
-        "CREATE VIEW streamgate.public.odd",
-        "DROP VIEW streamgate.public.odd",
-        "CREATE JOB counted",
-        "job was STARTING and is ",
-        "and is PAUSED",
-        "and is STOPPED",
-        "DROP JOB counted",
-        "CREATE SCHEMA streamgate.side",
-        "DROP SCHEMA streamgate.side",
-        "CREATE FUNCTION streamgate.public.twice",
-        "DROP FUNCTION streamgate.public.twice",
-        "DROP TABLE streamgate.public.nowhere",
-    ] {
-        assert!(log.contains(line), "{line} is missing in\n{log}");
-    }
 }

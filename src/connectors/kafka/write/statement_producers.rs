@@ -33,19 +33,19 @@ pub(in crate::connectors) struct StatementProducers {
 }
 
 struct Kept {
-    of: Settings,
+    of: ProducerSettings,
     used: Instant,
     producer: Arc<StatementProducer>,
 }
 
 /// What makes a producer: statements of the same settings share one.
 #[derive(PartialEq, Eq)]
-struct Settings {
+struct ProducerSettings {
     bootstrap_servers: String,
     properties: BTreeMap<String, String>,
 }
 
-impl Settings {
+impl ProducerSettings {
     fn of(options: &KafkaOptions) -> Self {
         Self { bootstrap_servers: options.bootstrap_servers.clone(), properties: options.properties.clone() }
     }
@@ -57,7 +57,7 @@ impl StatementProducers {
     /// # Errors
     /// A property that librdkafka refuses.
     pub fn producer(&self, options: &KafkaOptions) -> Result<Arc<StatementProducer>> {
-        let (of, now) = (Settings::of(options), Instant::now());
+        let (of, now) = (ProducerSettings::of(options), Instant::now());
         let mut kept = self.kept.lock();
         // A client that has failed for good sends nothing any more.
         kept.retain(|kept| now.duration_since(kept.used) < IDLE_MAX && !kept.producer.has_failed());
@@ -93,7 +93,7 @@ pub(in crate::connectors) struct StatementProducer {
 }
 
 impl StatementProducer {
-    fn start(settings: &Settings) -> Result<Self> {
+    fn start(settings: &ProducerSettings) -> Result<Self> {
         let mut config = client::producer_config(&settings.bootstrap_servers, &settings.properties);
         if !settings.properties.contains_key("linger.ms") {
             // A statement waits for its records. Those of a large one gather while earlier ones are on their way.

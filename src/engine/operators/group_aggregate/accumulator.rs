@@ -69,20 +69,26 @@ pub trait Accumulator: Send {
     /// Empties a group.
     fn reset(&mut self, group: u32);
 
-    /// Names and types of the columns of [`Self::state`].
-    fn state_fields(&self) -> Vec<(&'static str, DataType)>;
+    /// Names and types of the columns of [`Self::state`]; none if everything is in [`Self::stores`].
+    fn state_fields(&self) -> Vec<(&'static str, DataType)> {
+        Vec::new()
+    }
 
     /// What is kept of groups, apart from [`Self::stores`].
     ///
     /// # Errors
     /// An internal error.
-    fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>>;
+    fn state(&self, _groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        Ok(Vec::new())
+    }
 
     /// Takes up what [`Self::state`] gave, in types that were checked.
     ///
     /// # Errors
     /// A value is damaged.
-    fn restore(&mut self, groups: &[u32], columns: &[ArrayRef]) -> Result<()>;
+    fn restore(&mut self, _groups: &[u32], _columns: &[ArrayRef]) -> Result<()> {
+        Ok(())
+    }
 
     /// Tables of single values within a group.
     fn stores(&mut self) -> Vec<&mut dyn ValueStore> {

@@ -321,18 +321,6 @@ impl Accumulator for ListAccumulator {
         self.store.reset(group);
     }
 
-    fn state_fields(&self) -> Vec<(&'static str, DataType)> {
-        Vec::new()
-    }
-
-    fn state(&self, _groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        Ok(Vec::new())
-    }
-
-    fn restore(&mut self, _groups: &[u32], _columns: &[ArrayRef]) -> Result<()> {
-        Ok(())
-    }
-
     fn stores(&mut self) -> Vec<&mut dyn ValueStore> {
         vec![&mut self.store]
     }
