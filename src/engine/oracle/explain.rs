@@ -154,6 +154,14 @@ async fn grouping_sets_are_a_projection_each() {
 }
 
 #[tokio::test]
+async fn what_comes_of_an_array_has_no_key_and_stays_in_its_task() {
+    let sql = "SELECT id, unnest(range(0, quantity)) FROM orders";
+    check(Changelog::Upsert, sql, 2, Mode::Upsert, expect![[""]]).await;
+    let sql = "SELECT user_id, SUM(n) FROM (SELECT user_id, unnest(range(0, quantity)) AS n FROM orders) AS q GROUP BY user_id";
+    check(Changelog::Append, sql, 1, Mode::Upsert, expect![[""]]).await;
+}
+
+#[tokio::test]
 async fn what_cannot_run_is_refused_with_operator_reason_and_way_out() {
     let refused = [
         ("SELECT user_id, COUNT(*) FROM orders GROUP BY user_id", Mode::Append),
@@ -162,6 +170,8 @@ async fn what_cannot_run_is_refused_with_operator_reason_and_way_out() {
         ("SELECT orders.id, refunds.amount FROM orders JOIN refunds ON orders.id = refunds.id", Mode::Upsert),
         ("SELECT id, amount FROM orders ORDER BY amount LIMIT 3", Mode::Upsert),
         ("SELECT id FROM orders INTERSECT SELECT id FROM refunds", Mode::Upsert),
+        ("SELECT unnest(unnest(make_array(make_array(id)))) FROM orders", Mode::Upsert),
+        ("SELECT unnest(named_struct('a', id, 'b', id)) FROM orders", Mode::Upsert),
     ];
     let mut texts = Vec::new();
     for (sql, mode) in refused {

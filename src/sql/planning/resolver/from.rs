@@ -129,10 +129,7 @@ impl Resolver<'_> {
             TableFactor::NestedJoin { table_with_joins, alias } => {
                 self.nested_join(table_with_joins, alias.as_ref(), outer, scope)?;
             }
-            TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } => {
-                if *with_ordinality {
-                    return Err(Error::unsupported("WITH ORDINALITY is not supported"));
-                }
+            TableFactor::UNNEST { alias, array_exprs, .. } => {
                 self.unnest(array_exprs, alias.as_mut(), outer, scope)?;
             }
             TableFactor::Function { name, args, alias, .. } => {
