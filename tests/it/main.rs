@@ -15,6 +15,7 @@ mod functions;
 mod jobs;
 mod kafka_jobs;
 mod limits;
+mod psql;
 mod read_behind;
 mod recovery;
 mod scripts;

@@ -21,7 +21,8 @@ fn an_older_file_is_read_and_without_comments_written_as_it_was() {
     assert_eq!(serde_json::to_string(&old).unwrap(), OLD);
     let mut database = old.clone();
     let function = Commented::Function { schema: "public".into(), name: "f".into() };
-    let all = [Commented::Database, Commented::Schema { schema: "public".into() }, view("v"), column("v", "b"), function];
+    let all =
+        [Commented::Database, Commented::Schema { schema: "public".into() }, view("v"), column("v", "b"), function];
     for of in &all {
         set(&mut database, of, text("said")).unwrap();
     }

@@ -169,7 +169,11 @@ pub const QUERIES: &[Query] = &[
         2,
         "SELECT DISTINCT COALESCE(kind, '?'), amount > 50 FROM orders WHERE discount IS NOT NULL OR quantity > 0",
     ),
-    query("unnest", 2, "SELECT id, n, amount FROM (SELECT id, amount, unnest(range(0, quantity)) AS n FROM orders) AS q"),
+    query(
+        "unnest",
+        2,
+        "SELECT id, n, amount FROM (SELECT id, amount, unnest(range(0, quantity)) AS n FROM orders) AS q",
+    ),
     query(
         "unnest_side_by_side",
         1,
