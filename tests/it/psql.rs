@@ -86,6 +86,22 @@ const COMMENTS: &str = "
     COMMENT ON DATABASE streamgate IS 'all that is declared';";
 
 #[tokio::test(flavor = "multi_thread")]
+async fn show_create_table_has_the_comments() {
+    let server = server().await;
+    let client = server.connect().await;
+    client.batch_execute(DECLARATIONS).await.unwrap();
+    client.batch_execute(COMMENTS).await.unwrap();
+    let mut texts = Vec::new();
+    for statement in ["SHOW CREATE TABLE t", "SHOW CREATE VIEW v"] {
+        let row = client.query_one(statement, &[]).await.unwrap();
+        texts.push(row.get::<_, String>(0));
+    }
+    assert!(texts[0].contains("`amount` DECIMAL(10, 2) COMMENT 'in yuan'"), "{texts:?}");
+    assert!(texts[0].contains(")\nCOMMENT 'what is ordered'\nWITH"), "{texts:?}");
+    assert!(texts[1].contains("\nCOMMENT 'who orders'\nAS SELECT"), "{texts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn psql_shows_comments_where_they_are_kept() {
     let server = server().await;
     let client = server.connect().await;
