@@ -9,6 +9,9 @@ use super::{FunctionEntry, TableEntry, ViewEntry};
 /// A database: schemas by name.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DatabaseEntry {
+    /// COMMENT ON DATABASE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
     /// Its schemas.
     pub schemas: BTreeMap<String, SchemaEntry>,
 }
@@ -16,7 +19,7 @@ pub struct DatabaseEntry {
 /// A schema: tables, views and functions by name. Tables and views share one name space.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SchemaEntry {
-    /// COMMENT of CREATE DATABASE/SCHEMA.
+    /// COMMENT.
     pub comment: Option<String>,
     /// Declared tables.
     pub tables: BTreeMap<String, TableEntry>,

@@ -13,4 +13,7 @@ pub struct FunctionEntry {
     pub returns: String,
     /// The body's text.
     pub body: String,
+    /// COMMENT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
 }

@@ -5,6 +5,7 @@
 
 mod catalog_store;
 mod checked_file;
+mod comment;
 pub(crate) mod database;
 pub(crate) mod directory;
 mod file_store;
@@ -15,6 +16,7 @@ mod snapshot;
 pub(crate) mod store;
 pub(crate) mod table;
 
+pub(crate) use comment::Commented;
 pub(crate) use function::FunctionEntry;
 pub(crate) use job::{DesiredState, JobEntry};
 pub(crate) use snapshot::{Change, DEFAULT_DATABASE, DEFAULT_SCHEMA, Snapshot};

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::comment::{self, Commented};
 use super::database::{DatabaseEntry, SchemaEntry};
 use super::function::FunctionEntry;
 use super::job::{DesiredState, JobEntry};
@@ -53,6 +54,8 @@ pub enum Change {
     CreateFunction { database: String, schema: String, name: String, entry: Box<FunctionEntry>, replace: bool },
     /// Removes a function.
     DropFunction { database: String, schema: String, name: String },
+    /// Sets or removes a comment.
+    Comment { database: String, of: Commented, text: Option<String> },
     /// Adds a job; refused if the name is taken.
     CreateJob { entry: Box<JobEntry> },
     /// Changes what is wanted of a job.
@@ -89,6 +92,7 @@ impl fmt::Display for Change {
                 write!(f, "CREATE FUNCTION {database}.{schema}.{name}")
             }
             Change::DropFunction { database, schema, name } => write!(f, "DROP FUNCTION {database}.{schema}.{name}"),
+            Change::Comment { database, of, .. } => write!(f, "COMMENT ON {of} of database {database}"),
             Change::CreateJob { entry } => write!(f, "CREATE JOB {}", entry.name),
             Change::SetJobState { name, desired } => write!(f, "job {name} is to be {desired:?}"),
             Change::SkipRecords { name, .. } => write!(f, "job {name} is to go over records"),
@@ -103,7 +107,7 @@ impl Snapshot {
     pub fn initial() -> Self {
         let schemas = BTreeMap::from([(DEFAULT_SCHEMA.to_owned(), SchemaEntry::default())]);
         Self {
-            databases: BTreeMap::from([(DEFAULT_DATABASE.to_owned(), DatabaseEntry { schemas })]),
+            databases: BTreeMap::from([(DEFAULT_DATABASE.to_owned(), DatabaseEntry { comment: None, schemas })]),
             jobs: BTreeMap::new(),
             dropped_jobs: BTreeMap::new(),
             next_oid: FIRST_OID,
@@ -115,17 +119,16 @@ impl Snapshot {
         self.databases.get(database)?.schemas.get(schema)
     }
 
+    fn database_mut(&mut self, database: &str) -> Result<&mut DatabaseEntry> {
+        self.databases.get_mut(database).ok_or_else(|| {
+            Error::not_found(format!("database \"{database}\" does not exist")).code(SqlState::InvalidCatalogName)
+        })
+    }
+
     fn schema_mut(&mut self, database: &str, schema: &str) -> Result<&mut SchemaEntry> {
-        self.databases
-            .get_mut(database)
-            .ok_or_else(|| {
-                Error::not_found(format!("database \"{database}\" does not exist")).code(SqlState::InvalidCatalogName)
-            })?
-            .schemas
-            .get_mut(schema)
-            .ok_or_else(|| {
-                Error::not_found(format!("schema \"{schema}\" does not exist")).code(SqlState::InvalidSchemaName)
-            })
+        self.database_mut(database)?.schemas.get_mut(schema).ok_or_else(|| {
+            Error::not_found(format!("schema \"{schema}\" does not exist")).code(SqlState::InvalidSchemaName)
+        })
     }
 
     fn job_mut(&mut self, name: &str) -> Result<&mut JobEntry> {
@@ -180,6 +183,7 @@ impl Snapshot {
                     );
                 }
             }
+            Change::Comment { database, of, text } => comment::set(self.database_mut(database)?, of, text.clone())?,
             Change::CreateJob { entry } => {
                 if self.jobs.contains_key(&entry.name) {
                     return Err(Error::invalid(format!("job \"{}\" already exists", entry.name))
@@ -206,9 +210,7 @@ impl Snapshot {
 
     /// Adds a schema, empty.
     fn create_schema(&mut self, database: &str, schema: &str, comment: Option<String>) -> Result<()> {
-        let entry = self.databases.get_mut(database).ok_or_else(|| {
-            Error::not_found(format!("database \"{database}\" does not exist")).code(SqlState::InvalidCatalogName)
-        })?;
+        let entry = self.database_mut(database)?;
         if entry.schemas.contains_key(schema) {
             return Err(Error::invalid(format!("schema \"{schema}\" already exists")).code(SqlState::DuplicateSchema));
         }
@@ -232,7 +234,7 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Adds a view; one that takes the place of another keeps its oid.
+    /// Adds a view; one that takes the place of another keeps its oid and its comments.
     fn create_view(
         &mut self,
         database: &str,
@@ -241,16 +243,21 @@ impl Snapshot {
         mut entry: ViewEntry,
         replace: bool,
     ) -> Result<()> {
-        let old = self.schema_mut(database, schema)?.views.get(name).map(|view| view.oid);
-        if !(replace && old.is_some()) {
-            self.refuse_taken_relation(database, schema, name)?;
+        match self.schema_mut(database, schema)?.views.get(name).filter(|_| replace) {
+            Some(old) => {
+                entry.oid = old.oid;
+                comment::keep_of_view(&mut entry, old);
+            }
+            None => {
+                self.refuse_taken_relation(database, schema, name)?;
+                entry.oid = self.give_oid();
+            }
         }
-        entry.oid = old.unwrap_or_else(|| self.give_oid());
         self.schema_mut(database, schema)?.views.insert(name.to_owned(), entry);
         Ok(())
     }
 
-    /// Adds a function; one that takes the place of another keeps its oid.
+    /// Adds a function; one that takes the place of another keeps its oid and its comment.
     fn create_function(
         &mut self,
         database: &str,
@@ -259,11 +266,18 @@ impl Snapshot {
         mut entry: FunctionEntry,
         replace: bool,
     ) -> Result<()> {
-        let old = self.schema_mut(database, schema)?.functions.get(name).map(|function| function.oid);
-        if old.is_some() && !replace {
-            return Err(Error::invalid(format!("function \"{name}\" already exists")).code(SqlState::DuplicateFunction));
+        match self.schema_mut(database, schema)?.functions.get(name) {
+            Some(_) if !replace => {
+                return Err(
+                    Error::invalid(format!("function \"{name}\" already exists")).code(SqlState::DuplicateFunction)
+                );
+            }
+            Some(old) => {
+                entry.oid = old.oid;
+                comment::keep_of_function(&mut entry, old);
+            }
+            None => entry.oid = self.give_oid(),
         }
-        entry.oid = old.unwrap_or_else(|| self.give_oid());
         self.schema_mut(database, schema)?.functions.insert(name.to_owned(), entry);
         Ok(())
     }

@@ -52,4 +52,7 @@ pub struct ViewEntry {
     pub columns: Vec<(String, String)>,
     /// COMMENT.
     pub comment: Option<String>,
+    /// COMMENT ON COLUMN for each column; empty if no column has one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub column_comments: Vec<Option<String>>,
 }

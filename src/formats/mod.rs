@@ -19,7 +19,7 @@ use datafusion::arrow::datatypes::Fields;
 
 use crate::changelog::{ChangeBatch, Changelog, RowKind};
 use crate::error::{Error, Result};
-use crate::options::{OptionGroups, OptionReader};
+use crate::options::{OptionEntry, OptionGroups, OptionReader};
 use options::FormatOptions;
 
 /// A way to write rows as bytes, with its options.

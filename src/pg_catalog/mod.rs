@@ -97,6 +97,7 @@ const PG_CATALOG: &[(&str, Content)] = &[
     ("pg_proc", procedures::pg_proc),
     ("pg_roles", roles::pg_roles),
     ("pg_settings", settings::pg_settings),
+    ("pg_shdescription", description::pg_shdescription),
     ("pg_stat_activity", roles::pg_stat_activity),
     ("pg_tables", classes::pg_tables),
     ("pg_tablespace", namespaces::pg_tablespace),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::DataType;
 
 use super::relation::{self, RelationShape};
-use crate::catalog::{FunctionEntry, Snapshot, TableEntry};
+use crate::catalog::{FunctionEntry, Snapshot, TableEntry, ViewEntry};
 use crate::data_type;
 use crate::functions::quoting::quote_ident;
 use crate::pg_catalog::pg_type;
@@ -21,6 +21,16 @@ pub const PG_CATALOG: u32 = 11;
 /// `public`
 pub const PUBLIC: u32 = 2200;
 const INFORMATION_SCHEMA: u32 = 13_197;
+
+/// A database.
+pub struct Database {
+    /// `pg_database.oid`
+    pub oid: u32,
+    /// Name.
+    pub name: String,
+    /// COMMENT.
+    pub comment: Option<String>,
+}
 
 /// A schema.
 pub struct Namespace {
@@ -86,12 +96,14 @@ pub struct Function {
     pub returns: u32,
     /// Text.
     pub body: String,
+    /// COMMENT.
+    pub comment: Option<String>,
 }
 
 /// One database as a session sees it.
 pub struct Model {
-    /// All databases with their oids.
-    pub databases: Vec<(u32, String)>,
+    /// All databases.
+    pub databases: Vec<Database>,
     /// The connected one.
     pub database: String,
     /// The only role's name.
@@ -154,14 +166,24 @@ fn attribute(name: &str, sql_type: &str, not_null: bool) -> Attribute {
     Attribute { name: name.to_owned(), type_oid, modifier, not_null, comment: None, computed: None }
 }
 
+fn columns_of_view(entry: &ViewEntry) -> Vec<Attribute> {
+    let comments = entry.column_comments.iter().cloned().chain(std::iter::repeat(None));
+    let columns = entry.columns.iter().zip(comments);
+    columns.map(|((name, sql_type), comment)| Attribute { comment, ..attribute(name, sql_type, false) }).collect()
+}
+
 impl Model {
     /// Reads a snapshot.
     pub fn new(snapshot: &Snapshot, view: &SessionView, others: &[Arc<dyn SystemSchema>]) -> Self {
         let mut model = Self {
             databases: snapshot
                 .databases
-                .keys()
-                .map(|name| (oid_of_name(DATABASE_RANGE, name), name.clone()))
+                .iter()
+                .map(|(name, entry)| Database {
+                    oid: oid_of_name(DATABASE_RANGE, name),
+                    name: name.clone(),
+                    comment: entry.comment.clone(),
+                })
                 .collect(),
             database: view.database.clone(),
             user: view.user.clone(),
@@ -271,7 +293,7 @@ impl Model {
                 namespace: oid,
                 name: name.clone(),
                 kind: "v",
-                columns: entry.columns.iter().map(|(name, sql_type)| attribute(name, sql_type, false)).collect(),
+                columns: columns_of_view(entry),
                 key: Vec::new(),
                 partner: 0,
                 comment: entry.comment.clone(),
@@ -355,6 +377,7 @@ impl Model {
             parameters: entry.parameters.iter().map(|(name, ty)| (name.clone(), type_of(ty))).collect(),
             returns: type_of(&entry.returns),
             body: entry.body.clone(),
+            comment: entry.comment.clone(),
         });
     }
 

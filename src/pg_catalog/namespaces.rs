@@ -14,10 +14,10 @@ pub fn pg_namespace(model: &Model, _view: &SessionView) -> Vec<Row> {
 
 /// Databases.
 pub fn pg_database(model: &Model, _view: &SessionView) -> Vec<Row> {
-    let row = |(oid, name): &(u32, String)| {
+    let row = |database: &super::model::Database| {
         Row::new()
-            .set("oid", *oid)
-            .set("datname", name.as_str())
+            .set("oid", database.oid)
+            .set("datname", database.name.as_str())
             .set("datdba", OWNER)
             .set("encoding", 6_i32)
             .set("datlocprovider", "c")

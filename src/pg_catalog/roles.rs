@@ -30,7 +30,7 @@ pub fn pg_stat_activity(model: &Model, view: &SessionView) -> Vec<Row> {
         let found = view.settings.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
         found.map_or("", |(_, value)| value.as_str()).to_owned()
     };
-    let database = model.databases.iter().find(|(_, name)| *name == model.database).map_or(0, |(oid, _)| *oid);
+    let database = model.databases.iter().find(|known| known.name == model.database).map_or(0, |known| known.oid);
     let row = Row::new()
         .set("datid", database)
         .set("datname", model.database.as_str())

@@ -51,12 +51,14 @@ fn snapshot() -> Snapshot {
         query: "SELECT user_id FROM t".into(),
         columns: vec![("user_id".into(), "INT".into())],
         comment: None,
+        column_comments: vec![Some("of the view".into())],
     };
     let function = FunctionEntry {
         oid: 16402,
         parameters: vec![("a".into(), "INT".into())],
         returns: "STRING".into(),
         body: "SELECT 1".into(),
+        comment: Some("one".into()),
     };
     let schema = SchemaEntry {
         comment: None,
@@ -65,7 +67,10 @@ fn snapshot() -> Snapshot {
         functions: [("f".to_owned(), function)].into(),
     };
     let schemas = [("public".to_owned(), schema), ("s".to_owned(), SchemaEntry::default())].into();
-    Snapshot { databases: [("streamgate".to_owned(), DatabaseEntry { schemas })].into(), ..Snapshot::default() }
+    Snapshot {
+        databases: [("streamgate".to_owned(), DatabaseEntry { comment: Some("the data".into()), schemas })].into(),
+        ..Snapshot::default()
+    }
 }
 
 fn context() -> (SessionContext, super::PgCatalog) {

@@ -9,6 +9,7 @@ use crate::engine::operators::lookup::LookupSpec;
 use crate::engine::operators::project::ProjectSpec;
 use crate::engine::operators::sink_materializer::spec::SinkMaterializerSpec;
 use crate::engine::operators::spec::OperatorSpec;
+use crate::engine::operators::unnest::UnnestSpec;
 
 /// What an operator does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,8 @@ pub enum OperatorKind {
     ChangelogNormalize(ChangelogNormalizeSpec),
     /// Makes changes by a sink's key of rows that have another one.
     SinkMaterializer(SinkMaterializerSpec),
+    /// Makes rows of the items of arrays.
+    Unnest(UnnestSpec),
 }
 
 impl OperatorKind {
@@ -38,6 +41,7 @@ impl OperatorKind {
             OperatorKind::GroupAggregate(spec) => spec,
             OperatorKind::ChangelogNormalize(spec) => spec,
             OperatorKind::SinkMaterializer(spec) => spec,
+            OperatorKind::Unnest(spec) => spec,
         }
     }
 }

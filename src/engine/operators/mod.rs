@@ -11,6 +11,7 @@ pub(crate) mod spec;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+pub mod unnest;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,6 +41,9 @@ pub struct Emitted {
     pub rows: ChangeBatch,
     /// Of side outputs.
     pub side: Vec<(usize, ChangeBatch)>,
+    /// What is left of the batch, if not all of it is taken yet: the operator is given it, once these rows have gone their way, before
+    /// anything else. So what comes of a batch need not be in memory at once.
+    pub rest: Option<ChangeBatch>,
 }
 
 impl Emitted {
@@ -51,7 +55,7 @@ impl Emitted {
 
 impl From<ChangeBatch> for Emitted {
     fn from(rows: ChangeBatch) -> Self {
-        Self { rows, side: Vec::new() }
+        Self { rows, side: Vec::new(), rest: None }
     }
 }
 

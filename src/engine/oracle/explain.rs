@@ -154,6 +154,33 @@ async fn grouping_sets_are_a_projection_each() {
 }
 
 #[tokio::test]
+async fn what_comes_of_an_array_has_no_key_and_stays_in_its_task() {
+    let sql = "SELECT id, unnest(range(0, quantity)) FROM orders";
+    // The rows of an id are several, so that the source's key is none of theirs; they are together still.
+    check(Changelog::Upsert, sql, 1, Mode::Upsert, expect![[r#"
+        Sink: target, needs changes by key (c0), at-least-once [sink-0]
+          SinkMaterializer: by [orders.id]; state: the live rows of each key [sink-materializer-0] changelog=upsert
+            Projection: orders.id, __unnest_placeholder(range(Int64(0),orders.quantity),depth=1) AS UNNEST(range(Int64(0),orders.quantity)) [project-1]
+              Unnest: range(Int64(0), orders.quantity) AS __unnest_placeholder(range(Int64(0),orders.quantity)) [unnest-0]
+                Projection: orders.id, range(Int64(0), orders.quantity) AS __unnest_placeholder(range(Int64(0),orders.quantity)) [project-0]
+                  ChangelogNormalize: by [id]; state: the last row of each key [normalize-0] changelog=retract
+                    Exchange: hash(id)
+                      Source: orders columns [id, quantity], changelog=upsert [source-0]
+        Parallelism: 2; checkpoint every 1000 ms"#]]).await;
+    let sql = "SELECT user_id, SUM(n) FROM (SELECT user_id, unnest(range(0, quantity)) AS n FROM orders) AS q GROUP BY user_id";
+    check(Changelog::Append, sql, 1, Mode::Upsert, expect![[r#"
+        Sink: target, needs changes by key (c0), at-least-once [sink-0]
+          GroupAggregate: by [q.user_id], sum(q.n); state: one row a group [aggregate-0] changelog=upsert
+            Exchange: hash(q.user_id)
+              Projection: q.user_id, q.n [project-2]
+                Projection: orders.user_id, __unnest_placeholder(range(Int64(0),orders.quantity),depth=1) AS UNNEST(range(Int64(0),orders.quantity)) AS n [project-1]
+                  Unnest: range(Int64(0), orders.quantity) AS __unnest_placeholder(range(Int64(0),orders.quantity)) [unnest-0]
+                    Projection: orders.user_id, range(Int64(0), orders.quantity) AS __unnest_placeholder(range(Int64(0),orders.quantity)) [project-0]
+                      Source: orders columns [user_id, quantity] [source-0]
+        Parallelism: 2; checkpoint every 1000 ms"#]]).await;
+}
+
+#[tokio::test]
 async fn what_cannot_run_is_refused_with_operator_reason_and_way_out() {
     let refused = [
         ("SELECT user_id, COUNT(*) FROM orders GROUP BY user_id", Mode::Append),
@@ -162,6 +189,8 @@ async fn what_cannot_run_is_refused_with_operator_reason_and_way_out() {
         ("SELECT orders.id, refunds.amount FROM orders JOIN refunds ON orders.id = refunds.id", Mode::Upsert),
         ("SELECT id, amount FROM orders ORDER BY amount LIMIT 3", Mode::Upsert),
         ("SELECT id FROM orders INTERSECT SELECT id FROM refunds", Mode::Upsert),
+        ("SELECT unnest(unnest(make_array(make_array(id)))) FROM orders", Mode::Upsert),
+        ("SELECT unnest(named_struct('a', id, 'b', id)) FROM orders", Mode::Upsert),
     ];
     let mut texts = Vec::new();
     for (sql, mode) in refused {
@@ -187,5 +216,11 @@ async fn what_cannot_run_is_refused_with_operator_reason_and_way_out() {
           hint: Remove it, or bound the source.
         SELECT id FROM orders INTERSECT SELECT id FROM refunds
           operator Join cannot run in a job: joins keep state of a kind that jobs cannot yet
-          hint: Use a lookup function over a keyed table."#]].assert_eq(&texts.join("\n"));
+          hint: Use a lookup function over a keyed table.
+        SELECT unnest(unnest(make_array(make_array(id)))) FROM orders
+          operator Unnest cannot run in a job: it takes arrays within arrays apart in one step
+          hint: Use CROSS JOIN UNNEST (a) AS t (b) CROSS JOIN UNNEST (b) AS u (c).
+        SELECT unnest(named_struct('a', id, 'b', id)) FROM orders
+          operator Unnest cannot run in a job: it makes columns of the fields of a row
+          hint: Name the fields: SELECT item.field."#]].assert_eq(&texts.join("\n"));
 }

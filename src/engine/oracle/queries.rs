@@ -169,5 +169,42 @@ pub const QUERIES: &[Query] = &[
         2,
         "SELECT DISTINCT COALESCE(kind, '?'), amount > 50 FROM orders WHERE discount IS NOT NULL OR quantity > 0",
     ),
+    query(
+        "unnest",
+        2,
+        "SELECT id, n, amount FROM (SELECT id, amount, unnest(range(0, quantity)) AS n FROM orders) AS q",
+    ),
+    query(
+        "unnest_side_by_side",
+        1,
+        "SELECT id, unnest(range(0, quantity)), unnest(make_array(kind, 'x')), user_id FROM orders WHERE quantity <> 3",
+    ),
+    query(
+        "filter_of_unnest",
+        2,
+        "SELECT user_id, n, id FROM (SELECT id, user_id, unnest(range(0, quantity)) AS n FROM orders) AS q WHERE n > 1",
+    ),
+    query(
+        "group_of_unnest",
+        1,
+        "SELECT n, COUNT(*), SUM(amount), MAX(id) FROM (SELECT id, amount, unnest(range(0, quantity)) AS n FROM orders) AS q \
+         GROUP BY n",
+    ),
+    query(
+        "group_by_column_beside_unnest",
+        1,
+        "SELECT user_id, SUM(n), COUNT(*) FROM (SELECT user_id, unnest(range(0, quantity)) AS n FROM orders) AS q GROUP BY user_id",
+    ),
+    query(
+        "unnest_of_group",
+        2,
+        "SELECT user_id, unnest(range(0, n % 7)), total FROM (SELECT user_id, COUNT(*) AS n, SUM(amount) AS total FROM orders \
+         GROUP BY user_id) AS q",
+    ),
+    query(
+        "unnest_of_unnest",
+        1,
+        "SELECT n, unnest(range(0, n)), id FROM (SELECT id, unnest(range(0, quantity)) AS n FROM orders) AS q",
+    ),
     query("count_only", 1, "SELECT user_id, COUNT(*) FROM refunds GROUP BY user_id"),
 ];

@@ -90,6 +90,14 @@ impl Fragment {
         self.aggregate = None;
         self.transient |= self.batch_dependent;
     }
+
+    /// Several rows, or none, become of one: it has no key any longer, and what holds for rows that a filter drops holds here, too.
+    pub fn follow_unnest(&mut self, arrays: &[usize]) {
+        self.key = None;
+        self.distribution =
+            self.distribution.take().filter(|columns| !columns.iter().any(|column| arrays.contains(column)));
+        self.follow_filter();
+    }
 }
 
 fn unalias(expression: &Expr) -> &Expr {

@@ -8,6 +8,7 @@ mod lookups;
 mod shared_sources;
 mod sinks;
 mod sources;
+mod unnest;
 
 use std::sync::Arc;
 
@@ -181,6 +182,7 @@ impl Planner<'_> {
                 }
                 Ok(Fragment::union(inputs, union.schema.as_ref().clone()))
             }
+            LogicalPlan::Unnest(unnest) => self.plan_unnest(unnest),
             LogicalPlan::Aggregate(aggregate) => self.plan_aggregate(aggregate),
             LogicalPlan::Distinct(datafusion::logical_expr::Distinct::All(input)) => self.plan_distinct(input),
             other => Err(refuse(other)),
@@ -259,7 +261,7 @@ fn refuse(plan: &LogicalPlan) -> Error {
         }
         _ => (
             "it is not supported in jobs yet",
-            "Use filter, projection, lookup functions, UNION ALL, GROUP BY and DISTINCT.",
+            "Use filter, projection, lookup functions, UNNEST, UNION ALL, GROUP BY and DISTINCT.",
         ),
     };
     Error::unsupported(format!("operator {name} cannot run in a job: {reason}")).hint(way_out)

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use super::nodes::{Nodes, Work};
 use super::readers::ReadBatch;
 use crate::changelog::ChangeBatch;
+use crate::engine::operators::Emitted;
 use crate::error::{Error, ErrorKind, Result};
 
 impl Nodes {
@@ -56,17 +57,21 @@ impl Nodes {
         };
         let mut queue: VecDeque<_> = locals(self, place).into_iter().map(|local| (local, batch.clone())).collect();
         while let Some((entry, batch)) = queue.pop_front() {
-            let given = match &mut self.all[entry.place].work {
-                Work::Operator(operator) if operator.keeps_nothing() => {
-                    operator.process(entry.input, batch).await?.rows
-                }
+            let Emitted { rows: given, rest, .. } = match &mut self.all[entry.place].work {
+                Work::Operator(operator) if operator.keeps_nothing() => operator.process(entry.input, batch).await?,
                 Work::Sink(sink) => {
                     sink.check(&batch)?;
                     continue;
                 }
                 Work::Operator(_) | Work::Source(_) => continue,
             };
-            queue.extend(locals(self, entry.place).into_iter().map(|local| (local, given.clone())));
+            // As in `enter`: what comes of a part goes all the way before the next part.
+            if let Some(rest) = rest {
+                queue.push_front((entry, rest));
+            }
+            for local in locals(self, entry.place) {
+                queue.push_front((local, given.clone()));
+            }
         }
         Ok(())
     }

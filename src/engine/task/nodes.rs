@@ -142,7 +142,7 @@ impl Nodes {
             if batch.is_empty() {
                 continue;
             }
-            let emitted = match &self.all[entry.place].work {
+            let mut emitted: Emitted = match &self.all[entry.place].work {
                 Work::Source(_) => batch.into(),
                 Work::Operator(_) => match self.apply(entry, batch).await? {
                     Applied::Gives(emitted) => emitted,
@@ -158,6 +158,9 @@ impl Nodes {
                     continue;
                 }
             };
+            if let Some(rest) = emitted.rest.take() {
+                queue.push_front((entry, rest));
+            }
             for (entry, rows) in self.send(entry.place, emitted).await?.into_iter().rev() {
                 self.count_in(entry, &rows);
                 queue.push_front((entry, rows));

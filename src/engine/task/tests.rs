@@ -68,7 +68,7 @@ impl Operator for Alarms {
                 _ => self.processing.push(time),
             }
         }
-        Ok(Emitted { rows: rows(&[]), side: vec![(0, rows(&late))] })
+        Ok(Emitted { rows: rows(&[]), side: vec![(0, rows(&late))], rest: None })
     }
 
     fn watermark(&mut self, time: i64) -> Result<Emitted> {

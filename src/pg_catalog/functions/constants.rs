@@ -68,7 +68,6 @@ pub(super) const ENTRIES: &[Entry<Body>] = &[
     nothing("pg_get_statisticsobjdef_columns", &["oid → text"]),
     nothing("pg_get_partkeydef", &["oid → text"]),
     nothing("pg_get_partition_constraintdef", &["oid → text"]),
-    nothing("shobj_description", &["oid, name → text"]),
     nothing("inet_client_addr", &["→ text"]),
     nothing("inet_server_addr", &["→ text"]),
     nil("pg_relation_size", &["oid → bigint"]),

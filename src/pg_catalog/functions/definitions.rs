@@ -95,7 +95,7 @@ pub(super) const ENTRIES: &[Entry<Body>] = &[
     entry(
         "obj_description",
         &["oid → text", "oid, name → text"],
-        "The comment of a relation or a schema, or what a function does.",
+        "The comment of a relation, a schema or a function; of a function of the server, what it does.",
         |context, values| {
             let model = context.model();
             let Some(oid) = oid(values, 0) else { return some_text(None::<String>) };
@@ -104,9 +104,16 @@ pub(super) const ENTRIES: &[Entry<Body>] = &[
             }
             let relation = model.relation(oid).and_then(|relation| relation.comment.clone());
             let namespace = model.namespaces.iter().find(|namespace| namespace.oid == oid);
-            some_text(relation.or_else(|| namespace.and_then(|namespace| namespace.comment.clone())))
+            let function = model.function(oid).and_then(|function| function.comment.clone());
+            let namespace = namespace.and_then(|namespace| namespace.comment.clone());
+            some_text(relation.or(namespace).or(function))
         },
     ),
+    entry("shobj_description", &["oid, name → text"], "The comment of a database.", |context, values| {
+        let model = context.model();
+        let database = model.databases.iter().find(|database| Some(database.oid) == oid(values, 0));
+        some_text(database.and_then(|database| database.comment.clone()))
+    }),
     entry("col_description", &["oid, integer → text"], "The comment of a column.", |context, values| {
         let model = context.model();
         let column = number(values, 1).and_then(|number| usize::try_from(number - 1).ok());

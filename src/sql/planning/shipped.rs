@@ -33,7 +33,7 @@ fn read(script: &str) -> Result<(String, FunctionEntry)> {
     let mut cursor = Cursor::new(script.trim_end().trim_end_matches(';'))?;
     let FunctionDeclaration { name, parameters, returns, body, .. } = FunctionDeclaration::parse(&mut cursor)?;
     cursor.end()?;
-    Ok((name.last().map(fold).unwrap_or_default(), FunctionEntry { oid: 0, parameters, returns, body }))
+    Ok((name.last().map(fold).unwrap_or_default(), FunctionEntry { oid: 0, parameters, returns, body, comment: None }))
 }
 
 /// The functions, by name.

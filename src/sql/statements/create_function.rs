@@ -56,6 +56,7 @@ impl CreateFunction {
             parameters: declaration.parameters.clone(),
             returns: declaration.returns.clone(),
             body: declaration.body.clone(),
+            comment: None,
         };
         let (called, schema, planned) = (name.clone(), target.schema.clone(), entry.clone());
         session

@@ -85,7 +85,13 @@ impl CreateView {
                 (name, data_type::to_flink(field.data_type()))
             })
             .collect();
-        let entry = Box::new(ViewEntry { oid: 0, query: self.query.clone(), columns, comment: self.comment.clone() });
+        let entry = Box::new(ViewEntry {
+            oid: 0,
+            query: self.query.clone(),
+            columns,
+            comment: self.comment.clone(),
+            column_comments: Vec::new(),
+        });
         session.change(Change::CreateView {
             database: target.database,
             schema: target.schema,

@@ -19,7 +19,7 @@ pub struct Describe {
 
 /// Its columns.
 pub fn schema() -> SchemaRef {
-    text_schema(&["name", "type", "null", "key", "extras", "watermark"])
+    text_schema(&["name", "type", "null", "key", "extras", "watermark", "comment"])
 }
 
 impl Describe {
@@ -51,16 +51,17 @@ impl Describe {
         let rows = if let Some(entry) = entry.or_else(|| schema?.tables.get(&found.name)) {
             describe_table(entry)
         } else if let Some(view) = schema.and_then(|schema| schema.views.get(&found.name)) {
-            let row = |(name, sql_type): &(String, String)| {
-                vec![Some(name.clone()), Some(sql_type.clone()), Some("TRUE".to_owned()), None, None, None]
+            let row = |(place, (name, sql_type)): (usize, &(String, String))| {
+                let comment = view.column_comments.get(place).cloned().flatten();
+                vec![Some(name.clone()), Some(sql_type.clone()), Some("TRUE".to_owned()), None, None, None, comment]
             };
-            view.columns.iter().map(row).collect()
+            view.columns.iter().enumerate().map(row).collect()
         } else {
             let provider = session.planner(false)?.provider(&found, &[])?;
             let row = |field: &std::sync::Arc<datafusion::arrow::datatypes::Field>| {
                 let null = if field.is_nullable() { "TRUE" } else { "FALSE" };
                 let sql_type = crate::data_type::to_flink(field.data_type());
-                vec![Some(field.name().clone()), Some(sql_type), Some(null.to_owned()), None, None, None]
+                vec![Some(field.name().clone()), Some(sql_type), Some(null.to_owned()), None, None, None, None]
             };
             provider.schema().fields().iter().map(row).collect()
         };
@@ -100,7 +101,8 @@ fn describe_table(entry: &TableEntry) -> Vec<Vec<Option<String>>> {
             .find(|watermark| watermark.column == column.name)
             .map(|watermark| watermark.expression.clone());
         let null = if nullable { "TRUE" } else { "FALSE" };
-        vec![Some(column.name.clone()), Some(column.sql_type.clone()), Some(null.to_owned()), key, extras, watermark]
+        let (name, sql_type) = (Some(column.name.clone()), Some(column.sql_type.clone()));
+        vec![name, sql_type, Some(null.to_owned()), key, extras, watermark, column.comment.clone()]
     };
     entry.columns.iter().map(row).collect()
 }

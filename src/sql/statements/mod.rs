@@ -1,6 +1,7 @@
 //! The statements, one file each: its struct, how it is read, what it does.
 
 mod block;
+pub mod comment;
 pub mod control;
 pub mod copy;
 pub mod create_function;
@@ -98,6 +99,7 @@ impl Statement {
             "CREATE" => Self::parse_create(cursor)?,
             "DROP" if cursor.peek_words(&["DROP", "JOB"]) => control(job_control::JobControl::parse(cursor)?),
             "DROP" => control(drop_object::DropObject::parse(cursor)?),
+            "COMMENT" => control(comment::Comment::parse(cursor)?),
             "USE" => control(use_schema::UseSchema::parse(cursor)?),
             "STOP" | "PAUSE" | "RESUME" => control(job_control::JobControl::parse(cursor)?),
             "DESCRIBE" | "DESC" if cursor.peek_words(&[&keyword, "JOB"]) => {

@@ -16,7 +16,6 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["ALTER"], "ALTER is not supported yet; drop the object and create it again"),
     (&["GRANT"], "GRANT is not supported yet: there are no roles"),
     (&["REVOKE"], "REVOKE is not supported yet: there are no roles"),
-    (&["COMMENT"], "COMMENT ON is not supported; write COMMENT '…' in CREATE TABLE"),
     (&["ANALYZE"], "ANALYZE is not supported: there are no statistics to gather"),
     (&["VACUUM"], "VACUUM is not supported: there is nothing to clean"),
     (&["LOCK"], "LOCK is not supported"),

@@ -1,6 +1,8 @@
-//! What psql shows of what is there.
+//! What psql shows of what is declared.
 
-use super::*;
+#![allow(clippy::unwrap_used)] // clippy allows it in functions marked as tests only
+
+use super::{Server, server};
 
 const DECLARATIONS: &str = "
     CREATE SCHEMA s COMMENT 'another';
@@ -33,37 +35,79 @@ fn psql(server: &Server, command: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&text).lines().map(str::trim_end).collect::<Vec<_>>().join("\n"))
 }
 
+/// What psql prints for commands, each behind its name.
+fn shown(server: &Server, commands: &[&str]) -> Option<String> {
+    let shown = commands.iter().map(|command| Some(format!("{command}\n{}\n\n", psql(server, command)?)));
+    shown.collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn psql_describes_what_is_there() {
     let server = server().await;
     let client = server.connect().await;
     client.batch_execute(DECLARATIONS).await.unwrap();
-    let mut all = String::new();
-    for command in [
-        r"\d",
-        r"\dt",
-        r"\dn",
-        r"\dn+",
-        r"\dv",
-        r"\df",
-        r"\du",
-        r"\d t",
-        r"\d+ t",
-        r"\d v",
-        r"\d+ v",
-        r"\di",
-        r"\d t_pkey",
-        r"\l",
-        r"\z",
-        r"\sf f",
-        r"\sv v",
-        r"\dx",
-        r"\dT",
-        r"\d nowhere",
-        r"\dt pg_catalog.pg_c*",
-    ] {
-        let Some(output) = psql(&server, command) else { return };
-        all.push_str(&format!("{command}\n{output}\n\n"));
+    let shown = shown(
+        &server,
+        &[
+            r"\d",
+            r"\dt",
+            r"\dn",
+            r"\dn+",
+            r"\dv",
+            r"\df",
+            r"\du",
+            r"\d t",
+            r"\d+ t",
+            r"\d v",
+            r"\d+ v",
+            r"\di",
+            r"\d t_pkey",
+            r"\l",
+            r"\z",
+            r"\sf f",
+            r"\sv v",
+            r"\dx",
+            r"\dT",
+            r"\d nowhere",
+            r"\dt pg_catalog.pg_c*",
+        ],
+    );
+    let Some(shown) = shown else { return };
+    expect_test::expect_file!["../../clients/psql_15.out"].assert_eq(&shown);
+}
+
+const COMMENTS: &str = "
+    COMMENT ON TABLE t IS 'what is ordered';
+    COMMENT ON COLUMN t.amount IS 'in yuan';
+    COMMENT ON VIEW v IS 'who orders';
+    COMMENT ON COLUMN v.user_id IS 'somebody';
+    COMMENT ON FUNCTION f(INT) IS 'one more';
+    COMMENT ON SCHEMA s IS NULL;
+    COMMENT ON DATABASE streamgate IS 'all that is declared';";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn show_create_table_has_the_comments() {
+    let server = server().await;
+    let client = server.connect().await;
+    client.batch_execute(DECLARATIONS).await.unwrap();
+    client.batch_execute(COMMENTS).await.unwrap();
+    let mut texts = Vec::new();
+    for statement in ["SHOW CREATE TABLE t", "SHOW CREATE VIEW v"] {
+        let row = client.query_one(statement, &[]).await.unwrap();
+        texts.push(row.get::<_, String>(0));
     }
-    expect_test::expect_file!["../../clients/psql_15.out"].assert_eq(&all);
+    assert!(texts[0].contains("`amount` DECIMAL(10, 2) COMMENT 'in yuan'"), "{texts:?}");
+    assert!(texts[0].contains(")\nCOMMENT 'what is ordered'\nWITH"), "{texts:?}");
+    assert!(texts[1].contains("\nCOMMENT 'who orders'\nAS SELECT"), "{texts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn psql_shows_comments_where_they_are_kept() {
+    let server = server().await;
+    let client = server.connect().await;
+    client.batch_execute(DECLARATIONS).await.unwrap();
+    client.batch_execute(COMMENTS).await.unwrap();
+    let commands = [r"\d+ t", r"\d+ v", r"\dt+", r"\dv+", r"\df+ f", r"\dn+", r"\l+"];
+    let Some(shown) = shown(&server, &commands) else { return };
+    expect_test::expect_file!["../../clients/psql_15_comments.out"].assert_eq(&shown);
 }

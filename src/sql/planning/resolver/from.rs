@@ -84,6 +84,7 @@ impl Resolver<'_> {
         if !matches!(factor, TableFactor::Table { args: None, .. } | TableFactor::NestedJoin { .. }) {
             self.count(Size::default(), Span::empty())?;
         }
+        plain_unnest(factor);
         match factor {
             TableFactor::Table {
                 name,
@@ -129,11 +130,11 @@ impl Resolver<'_> {
             TableFactor::NestedJoin { table_with_joins, alias } => {
                 self.nested_join(table_with_joins, alias.as_ref(), outer, scope)?;
             }
-            TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } => {
-                if *with_ordinality {
-                    return Err(Error::unsupported("WITH ORDINALITY is not supported"));
-                }
+            TableFactor::UNNEST { alias, array_exprs, .. } => {
                 self.unnest(array_exprs, alias.as_mut(), outer, scope)?;
+            }
+            TableFactor::Function { with_ordinality: true, .. } => {
+                return Err(Error::unsupported("WITH ORDINALITY is supported of UNNEST only"));
             }
             TableFactor::Function { name, args, alias, .. } => {
                 for arg in args {
@@ -314,6 +315,25 @@ impl Resolver<'_> {
         self.size.nested = self.size.nested.max(self.within + of.nested);
         self.size.depth = self.size.depth.max(of.depth + 1);
         self.size.check().map_err(|error| self.place(error, span))
+    }
+}
+
+/// `LATERAL unnest(…)` is read as a call of a function like any other; it is what UNNEST is without LATERAL.
+fn plain_unnest(factor: &mut TableFactor) {
+    let TableFactor::Function { name, args, with_ordinality, alias, .. } = factor else { return };
+    let is_unnest = matches!(&name.0[..], [part] if part.as_ident().is_some_and(|name| fold(name) == "unnest"));
+    let arrays = args.iter().map(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(array)) => Some(array.clone()),
+        _ => None,
+    });
+    if let Some(array_exprs) = arrays.collect::<Option<Vec<Expr>>>().filter(|_| is_unnest) {
+        *factor = TableFactor::UNNEST {
+            alias: alias.take(),
+            array_exprs,
+            with_offset: false,
+            with_offset_alias: None,
+            with_ordinality: *with_ordinality,
+        };
     }
 }
 

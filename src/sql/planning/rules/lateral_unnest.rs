@@ -3,12 +3,9 @@
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, ScalarValue, UnnestOptions};
+use datafusion::common::{Column, NullHandling, ScalarValue, UnnestOptions};
 use datafusion::error::Result;
-use datafusion::functions_nested::expr_fn::cardinality;
-use datafusion::logical_expr::{
-    Expr, ExprSchemable, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Projection, Unnest, lit, when,
-};
+use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Projection, Unnest};
 use datafusion::optimizer::AnalyzerRule;
 
 use crate::error::Error;
@@ -104,22 +101,14 @@ fn joined(join: &Join, parts: Parts<'_>) -> Result<LogicalPlan> {
     if keeps && (filter.is_some() || !join.on.is_empty()) {
         return Err(unsupported("LEFT JOIN UNNEST of a column with a condition"));
     }
-    if keeps && parts.arrays.expr.len() > 1 {
-        return Err(unsupported("LEFT JOIN UNNEST of several columns"));
-    }
     let left: Vec<Expr> = join.left.schema().columns().into_iter().map(Expr::Column).collect();
-    let schema = join.left.schema();
     let arrays = parts.arrays.expr.iter().map(|array| {
         let (_, name) = array.qualified_name();
-        let array = inner(array.clone().unalias())?;
-        if !keeps {
-            return Ok(array.alias(name));
-        }
-        let none = lit(ScalarValue::try_from(&array.get_type(schema.as_ref())?)?);
-        Ok(when(cardinality(array.clone()).eq(lit(0_u64)), none).otherwise(array)?.alias(name))
+        Ok(inner(array.clone().unalias())?.alias(name))
     });
     let with_arrays: Vec<Expr> = left.iter().cloned().map(Ok).chain(arrays).collect::<Result<_>>()?;
-    let options = UnnestOptions::new().with_preserve_nulls(keeps);
+    let handling = if keeps { NullHandling::PreserveAndExpandEmpty } else { NullHandling::Drop };
+    let options = UnnestOptions::new().with_null_handling(handling);
     let arrays: Vec<Column> =
         parts.rows.exec_columns.iter().map(|column| Column::new_unqualified(&column.name)).collect();
     let rows = LogicalPlanBuilder::from(join.left.as_ref().clone())
