@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::SendableRecordBatchStream;
 
 use super::Session;
+use super::held::HELD_BYTES_MAX;
 use crate::error::{Error, Result, SqlState};
 pub use rows::Motion;
 use rows::{CursorRows, Slot};
@@ -79,7 +80,7 @@ impl Session {
         self.cursors.declared += 1;
         let cursor = Cursor {
             schema,
-            slot: CursorRows::slot(stream, kind.scrolls),
+            slot: CursorRows::slot(stream, kind.scrolls.then_some(HELD_BYTES_MAX)),
             holds: kind.holds,
             is_of_block: self.is_in_block(),
             number: self.cursors.declared,

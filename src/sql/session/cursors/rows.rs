@@ -13,7 +13,6 @@ use futures::{StreamExt, stream};
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result, SqlState};
-use crate::sql::session::held::HELD_BYTES_MAX;
 
 /// Where a cursor's rows are while nobody takes any.
 pub(super) type Slot = Arc<Mutex<Option<CursorRows>>>;
@@ -44,14 +43,15 @@ pub(super) struct CursorRows {
     is_ended: bool,
     /// The row on which the cursor stands, from 1; 0 is before the first one.
     position: u64,
-    scrolls: bool,
+    /// Of one that scrolls: the bytes of rows that it may keep. One without goes forward only.
+    kept_bytes_max: Option<usize>,
     kept_bytes: usize,
     failure: Option<Error>,
 }
 
 impl CursorRows {
-    /// Before the first row.
-    pub(super) fn slot(stream: SendableRecordBatchStream, scrolls: bool) -> Slot {
+    /// Before the first row. With `kept_bytes_max` it scrolls.
+    pub(super) fn slot(stream: SendableRecordBatchStream, kept_bytes_max: Option<usize>) -> Slot {
         Arc::new(Mutex::new(Some(Self {
             stream,
             batches: Vec::new(),
@@ -59,7 +59,7 @@ impl CursorRows {
             read: 0,
             is_ended: false,
             position: 0,
-            scrolls,
+            kept_bytes_max,
             kept_bytes: 0,
             failure: None,
         })))
@@ -73,7 +73,7 @@ impl CursorRows {
         let taken = Taken { rows: Some(self), slot: slot.clone() };
         let Some(rows) = taken.rows.as_ref() else { return Err(Error::internal("a cursor without rows")) };
         let steps = steps(motion, rows.position);
-        if !rows.scrolls && steps.as_ref().is_none_or(Steps::goes_back) {
+        if rows.kept_bytes_max.is_none() && steps.as_ref().is_none_or(Steps::goes_back) {
             return Err(Error::invalid("cursor can only scan forward")
                 .code(SqlState::ObjectNotInPrerequisiteState)
                 .hint("Declare it with SCROLL option to enable backward scan."));
@@ -145,12 +145,12 @@ impl CursorRows {
             }
         };
         let rows = batch.num_rows() as u64;
-        if self.scrolls {
+        if let Some(most) = self.kept_bytes_max {
             self.kept_bytes += batch.get_array_memory_size();
-            if self.kept_bytes > HELD_BYTES_MAX {
+            if self.kept_bytes > most {
                 let error = Error::invalid(format!(
                     "the rows that a SCROLL cursor keeps would hold more than {} MiB",
-                    HELD_BYTES_MAX >> 20
+                    most >> 20
                 ))
                 .code(SqlState::ConfigurationLimitExceeded)
                 .hint("Declare it with NO SCROLL, or narrow the query.");
@@ -292,7 +292,10 @@ mod tests {
         let batches = [vec![1, 2, 3], vec![], vec![4, 5, 6], vec![7]].map(|numbers| {
             Ok(RecordBatch::try_new(schema.clone(), vec![Arc::new(Int64Array::from(numbers))]).unwrap())
         });
-        CursorRows::slot(Box::pin(RecordBatchStreamAdapter::new(schema, stream::iter(batches))), scrolls)
+        CursorRows::slot(
+            Box::pin(RecordBatchStreamAdapter::new(schema, stream::iter(batches))),
+            scrolls.then_some(1 << 20),
+        )
     }
 
     fn taken(slot: &Slot, motion: Motion) -> Result<Vec<i64>> {
