@@ -91,7 +91,7 @@ impl<'a> Writer<'a> {
 
     fn head(&self, out: &mut BytesMut) -> Result<()> {
         let (delimiter, header) = match self.copy {
-            CopyFormat::Binary => return message(out, |out| Ok(out.put_slice(BINARY_HEAD))),
+            CopyFormat::Binary => return bytes(out, BINARY_HEAD),
             CopyFormat::Text(text) => (text.delimiter, text.header),
             CopyFormat::Csv(csv) => (csv.delimiter, csv.header),
         };
@@ -149,10 +149,18 @@ impl<'a> Writer<'a> {
 
     fn end(&self, out: &mut BytesMut) -> Result<()> {
         match self.copy {
-            CopyFormat::Binary => message(out, |out| Ok(out.put_slice(BINARY_END))),
+            CopyFormat::Binary => bytes(out, BINARY_END),
             CopyFormat::Text(_) | CopyFormat::Csv(_) => Ok(()),
         }
     }
+}
+
+/// A CopyData message of these bytes.
+fn bytes(out: &mut BytesMut, bytes: &[u8]) -> Result<()> {
+    message(out, |out| {
+        out.put_slice(bytes);
+        Ok(())
+    })
 }
 
 /// A CopyData message; what was begun of one that fails is taken back.
