@@ -1,4 +1,4 @@
-//! The cursors of a session (DECLARE … CURSOR): which there are, and when they end. Their rows are in `rows`.
+//! The cursors of a session (DECLARE … CURSOR): which there are, and which end when. Their rows are in `rows`. Knows no session.
 
 mod rows;
 
@@ -7,14 +7,9 @@ use std::collections::BTreeMap;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::SendableRecordBatchStream;
 
-use super::Session;
-use super::held::HELD_BYTES_MAX;
 use crate::error::{Error, Result, SqlState};
 pub use rows::Motion;
 use rows::{CursorRows, Slot};
-
-/// A cursor with its running query: operators, a task, a channel.
-const CURSOR_BYTES: usize = 16 << 10;
 
 /// What DECLARE says of a cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,59 +42,44 @@ impl Cursors {
     pub(super) fn declared(&self) -> u64 {
         self.declared
     }
-}
 
-impl Session {
-    /// Whether a cursor may be declared.
+    /// Whether a name is free.
     ///
     /// # Errors
-    /// The name is taken (42P03); outside of a block without HOLD (25P01).
-    pub fn check_new_cursor(&self, name: &str, kind: CursorKind) -> Result<()> {
-        if !kind.holds {
-            self.require_block("DECLARE CURSOR")?;
-        }
-        if self.cursors.named.contains_key(name) {
+    /// It is taken (42P03).
+    pub(super) fn check_free(&self, name: &str) -> Result<()> {
+        if self.named.contains_key(name) {
             return Err(Error::invalid(format!("cursor \"{name}\" already exists")).code(SqlState::DuplicateCursor));
         }
         Ok(())
     }
 
-    /// Keeps a running query as a cursor.
-    ///
-    /// # Errors
-    /// As [`Self::check_new_cursor`]; the session holds too much (53400).
-    pub fn add_cursor(
+    /// Keeps a running query under a name that is free. `is_of_block`: a block is open. With `kept_bytes_max` it scrolls, and keeps so many
+    /// bytes of rows at most.
+    pub(super) fn add(
         &mut self,
         name: String,
-        kind: CursorKind,
-        schema: SchemaRef,
+        (holds, is_of_block): (bool, bool),
+        kept_bytes_max: Option<usize>,
         stream: SendableRecordBatchStream,
-    ) -> Result<()> {
-        self.check_new_cursor(&name, kind)?;
-        self.hold_bytes(CURSOR_BYTES)?;
-        self.cursors.declared += 1;
-        let cursor = Cursor {
-            schema,
-            slot: CursorRows::slot(stream, kind.scrolls.then_some(HELD_BYTES_MAX)),
-            holds: kind.holds,
-            is_of_block: self.is_in_block(),
-            number: self.cursors.declared,
-        };
-        self.cursors.named.insert(name, cursor);
-        Ok(())
+        schema: SchemaRef,
+    ) {
+        self.declared += 1;
+        let slot = CursorRows::slot(stream, kept_bytes_max);
+        self.named.insert(name, Cursor { schema, slot, holds, is_of_block, number: self.declared });
     }
 
     /// The columns of a cursor, if there is one of that name.
-    pub fn cursor_schema(&self, name: &str) -> Option<SchemaRef> {
-        self.cursors.named.get(name).map(|cursor| cursor.schema.clone())
+    pub(super) fn schema(&self, name: &str) -> Option<SchemaRef> {
+        self.named.get(name).map(|cursor| cursor.schema.clone())
     }
 
     /// The rows of a motion, as they come. The cursor stands behind those that were taken, also if the stream is dropped before its end.
     ///
     /// # Errors
     /// There is no such cursor (34000), somebody else reads it (55006), it goes forward only (55000).
-    pub fn move_cursor(&mut self, name: &str, motion: Motion) -> Result<(SchemaRef, SendableRecordBatchStream)> {
-        let cursor = self.cursors.named.get(name).ok_or_else(|| no_cursor(name))?;
+    pub(super) fn moved(&self, name: &str, motion: Motion) -> Result<(SchemaRef, SendableRecordBatchStream)> {
+        let cursor = self.named.get(name).ok_or_else(|| no_cursor(name))?;
         let rows = cursor.slot.lock().take().ok_or_else(|| {
             Error::invalid(format!("cursor \"{name}\" is being read by another portal")).code(SqlState::ObjectInUse)
         })?;
@@ -110,39 +90,37 @@ impl Session {
     ///
     /// # Errors
     /// There is none of that name (34000).
-    pub fn close_cursor(&mut self, name: &str) -> Result<()> {
-        self.cursors.named.remove(name).ok_or_else(|| no_cursor(name))?;
-        self.release_bytes(CURSOR_BYTES);
-        Ok(())
+    pub(super) fn close(&mut self, name: &str) -> Result<()> {
+        self.named.remove(name).map(drop).ok_or_else(|| no_cursor(name))
     }
 
-    /// Closes the cursors that `ends` tells, by whether they hold, whether they are of the open block, and their number.
-    fn close_cursors(&mut self, ends: impl Fn(bool, bool, u64) -> bool) {
-        let before = self.cursors.named.len();
-        self.cursors.named.retain(|_, cursor| !ends(cursor.holds, cursor.is_of_block, cursor.number));
-        let closed = before - self.cursors.named.len();
-        self.release_bytes(closed * CURSOR_BYTES);
+    /// Closes the cursors that end now; gives their number.
+    fn end(&mut self, ends: impl Fn(&Cursor) -> bool) -> usize {
+        let before = self.named.len();
+        self.named.retain(|_, cursor| !ends(cursor));
+        before - self.named.len()
     }
 
-    /// Closes all.
-    pub fn close_all_cursors(&mut self) {
-        self.close_cursors(|_, _, _| true);
+    /// Closes all; gives their number.
+    pub(super) fn close_all(&mut self) -> usize {
+        self.end(|_| true)
     }
 
-    /// The block was committed: what holds stays.
-    pub(super) fn keep_holding_cursors(&mut self) {
-        self.close_cursors(|holds, _, _| !holds);
-        self.cursors.named.values_mut().for_each(|cursor| cursor.is_of_block = false);
+    /// The block was committed: what holds stays. Gives the number of the others.
+    pub(super) fn commit(&mut self) -> usize {
+        let ended = self.end(|cursor| !cursor.holds);
+        self.named.values_mut().for_each(|cursor| cursor.is_of_block = false);
+        ended
     }
 
-    /// The block was rolled back: what held before it stays.
-    pub(super) fn roll_back_cursors(&mut self) {
-        self.close_cursors(|holds, is_of_block, _| !holds || is_of_block);
+    /// The block was rolled back: what held before it stays. Gives the number of the others.
+    pub(super) fn roll_back(&mut self) -> usize {
+        self.end(|cursor| !cursor.holds || cursor.is_of_block)
     }
 
-    /// ROLLBACK TO: those declared since are gone.
-    pub(super) fn roll_back_cursors_to(&mut self, declared: u64) {
-        self.close_cursors(|_, _, number| number > declared);
+    /// ROLLBACK TO: those declared since end; gives their number.
+    pub(super) fn roll_back_to(&mut self, declared: u64) -> usize {
+        self.end(|cursor| cursor.number > declared)
     }
 }
 

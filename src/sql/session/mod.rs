@@ -2,6 +2,7 @@
 //! know (`runner` reads and runs them).
 
 mod answer;
+mod cursor_control;
 mod cursors;
 mod existing_jobs;
 mod held;

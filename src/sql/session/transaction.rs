@@ -24,7 +24,7 @@ impl Session {
     pub fn end_block(&mut self) -> Vec<PlannedJob> {
         self.block = TransactionStatus::Idle;
         self.savepoints.clear();
-        self.keep_holding_cursors();
+        self.commit_cursors();
         std::mem::take(&mut self.inserts)
     }
 
