@@ -3,6 +3,7 @@
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::SendableRecordBatchStream;
 
+use super::cursors::Declared;
 use super::held::HELD_BYTES_MAX;
 use super::{CursorKind, Motion, Session};
 use crate::error::Result;
@@ -35,8 +36,15 @@ impl Session {
     ) -> Result<()> {
         self.check_new_cursor(&name, kind)?;
         self.hold_bytes(CURSOR_BYTES)?;
-        let kept_bytes_max = kind.scrolls.then_some(HELD_BYTES_MAX);
-        self.cursors.add(name, (kind.holds, self.is_in_block()), kept_bytes_max, stream, schema);
+        let declared = Declared {
+            kind,
+            is_of_block: self.is_in_block(),
+            kept_bytes_max: HELD_BYTES_MAX,
+            schema,
+            stream,
+            counts: self.counts.clone(),
+        };
+        self.cursors.add(name, declared);
         Ok(())
     }
 
@@ -50,7 +58,10 @@ impl Session {
     /// # Errors
     /// There is no such cursor (34000), somebody else reads it (55006), it goes forward only (55000).
     pub fn move_cursor(&mut self, name: &str, motion: Motion) -> Result<(SchemaRef, SendableRecordBatchStream)> {
-        self.cursors.moved(name, motion)
+        let moved = self.cursors.moved(name, motion)?;
+        // What was left out for its rows is told with them, whatever ran in between.
+        self.counts = self.cursors.counts(name);
+        Ok(moved)
     }
 
     /// Closes a cursor.

@@ -3,10 +3,12 @@
 mod rows;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::SendableRecordBatchStream;
 
+use crate::connectors::StatementCounts;
 use crate::error::{Error, Result, SqlState};
 pub use rows::Motion;
 use rows::{CursorRows, Slot};
@@ -20,12 +22,26 @@ pub struct CursorKind {
     pub holds: bool,
 }
 
+/// A cursor as it is declared.
+pub(super) struct Declared {
+    pub kind: CursorKind,
+    /// A block is open.
+    pub is_of_block: bool,
+    /// Bytes of rows that it may keep, if it scrolls.
+    pub kept_bytes_max: usize,
+    pub schema: SchemaRef,
+    pub stream: SendableRecordBatchStream,
+    /// What its tables leave out, which each FETCH tells.
+    pub counts: Option<Arc<StatementCounts>>,
+}
+
 struct Cursor {
     schema: SchemaRef,
     slot: Slot,
     holds: bool,
     /// Declared by the block that is open: its rollback ends the cursor.
     is_of_block: bool,
+    counts: Option<Arc<StatementCounts>>,
     /// Counts the cursors of the session.
     number: u64,
 }
@@ -54,24 +70,23 @@ impl Cursors {
         Ok(())
     }
 
-    /// Keeps a running query under a name that is free. `is_of_block`: a block is open. With `kept_bytes_max` it scrolls, and keeps so many
-    /// bytes of rows at most.
-    pub(super) fn add(
-        &mut self,
-        name: String,
-        (holds, is_of_block): (bool, bool),
-        kept_bytes_max: Option<usize>,
-        stream: SendableRecordBatchStream,
-        schema: SchemaRef,
-    ) {
+    /// Keeps a running query under a name that is free.
+    pub(super) fn add(&mut self, name: String, declared: Declared) {
         self.declared += 1;
-        let slot = CursorRows::slot(stream, kept_bytes_max);
-        self.named.insert(name, Cursor { schema, slot, holds, is_of_block, number: self.declared });
+        let Declared { kind, is_of_block, kept_bytes_max, schema, stream, counts } = declared;
+        let slot = CursorRows::slot(stream, kind.scrolls.then_some(kept_bytes_max));
+        let cursor = Cursor { schema, slot, holds: kind.holds, is_of_block, counts, number: self.declared };
+        self.named.insert(name, cursor);
     }
 
     /// The columns of a cursor, if there is one of that name.
     pub(super) fn schema(&self, name: &str) -> Option<SchemaRef> {
         self.named.get(name).map(|cursor| cursor.schema.clone())
+    }
+
+    /// What the tables of a cursor leave out.
+    pub(super) fn counts(&self, name: &str) -> Option<Arc<StatementCounts>> {
+        self.named.get(name).and_then(|cursor| cursor.counts.clone())
     }
 
     /// The rows of a motion, as they come. The cursor stands behind those that were taken, also if the stream is dropped before its end.

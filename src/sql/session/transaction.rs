@@ -24,7 +24,6 @@ impl Session {
     pub fn end_block(&mut self) -> Vec<PlannedJob> {
         self.block = TransactionStatus::Idle;
         self.savepoints.clear();
-        self.commit_cursors();
         std::mem::take(&mut self.inserts)
     }
 
@@ -42,6 +41,10 @@ impl Session {
                 Err(error)
             }
         };
+        match &result {
+            Ok(()) => self.commit_cursors(),
+            Err(_) => self.roll_back_cursors(),
+        }
         if let (Err(_), Some(before)) = (&result, self.settings_before.take()) {
             self.settings.restore(&before);
         }

@@ -351,4 +351,8 @@ async fn what_becomes_null_and_what_has_no_key_is_counted_and_told() {
     // A query tells it too.
     let told = world.told("SELECT count(amount) FROM bounded").await;
     assert!(told.iter().any(|notice| notice.starts_with("7 values of table")), "{told:?}");
+    // So does a cursor, whatever runs between its statements.
+    let cursor = "BEGIN; DECLARE c CURSOR FOR SELECT count(amount) FROM bounded; SELECT count(*) FROM bounded LIMIT 0; FETCH c; COMMIT";
+    let told = world.told(cursor).await;
+    assert!(told.iter().any(|notice| notice.starts_with("7 values of table")), "{told:?}");
 }
