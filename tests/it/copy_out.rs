@@ -94,6 +94,9 @@ async fn what_cannot_be_copied_is_refused() {
     ] {
         assert_eq!(refused(&client, statement).await, code, "{statement}");
     }
+    let misplaced = copied(&client, "COPY  nosuch TO STDOUT").await.unwrap_err();
+    let position = misplaced.as_db_error().unwrap().position().cloned();
+    assert_eq!(position, Some(tokio_postgres::error::ErrorPosition::Original(7)));
     // In the middle of the rows.
     let failing = "COPY (SELECT 1 / (value - 20000) FROM generate_series(1, 30000)) TO STDOUT";
     assert_eq!(refused(&client, failing).await, "22012");

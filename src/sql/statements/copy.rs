@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::scalar::ScalarValue;
+use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::Statement;
@@ -37,19 +38,11 @@ impl Copy {
             cursor.expect(&Token::RParen)?;
             (query, cursor.hints.clone())
         } else {
-            let from = cursor.position();
-            cursor.name()?;
-            let table = cursor.slice(from, cursor.last_end());
-            let begin = cursor.position();
-            let columns = if matches!(cursor.peek(), Token::LParen) {
-                cursor.idents()?;
-                cursor.slice(begin, cursor.last_end())
-            } else {
-                String::new()
-            };
-            let columns = columns.trim().trim_start_matches('(').trim_end_matches(')').to_owned();
-            let columns = if columns.is_empty() { "*" } else { columns.as_str() };
-            parse_query(&format!("SELECT {columns} FROM {table}"))?
+            let table = cursor.name()?;
+            let columns = if matches!(cursor.peek(), Token::LParen) { cursor.idents()? } else { Vec::new() };
+            let (mut query, hints) = parse_query("SELECT * FROM t")?;
+            read_from(&mut query, table, columns);
+            (query, hints)
         };
         if !is_query && cursor.peek_words(&["FROM"]) {
             return Err(Error::unsupported("COPY … FROM is not supported yet").at(position).hint("Use INSERT."));
@@ -78,6 +71,18 @@ impl Copy {
             );
         }
         Ok(Outcome::CopyOut { stream, format: self.format.clone() })
+    }
+}
+
+/// Has a query read these columns of a table, or all. The names know where they stand in the statement.
+fn read_from(query: &mut ast::Query, table: Vec<ast::Ident>, columns: Vec<ast::Ident>) {
+    let ast::SetExpr::Select(select) = query.body.as_mut() else { return };
+    if let Some(ast::TableWithJoins { relation: ast::TableFactor::Table { name, .. }, .. }) = select.from.first_mut() {
+        *name = ast::ObjectName::from(table);
+    }
+    if !columns.is_empty() {
+        let column = |name| ast::SelectItem::UnnamedExpr(ast::Expr::Identifier(name));
+        select.projection = columns.into_iter().map(column).collect();
     }
 }
 

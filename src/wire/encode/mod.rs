@@ -127,7 +127,7 @@ impl RowFormat {
             )));
         }
         let columns = batch.columns().iter().map(Column::new).collect::<Result<Vec<_>>>()?;
-        Ok(Rows { columns, format: self.clone(), next: 0, count: batch.num_rows() })
+        Ok(Rows { columns, format: self.clone(), next: 0, count: batch.num_rows(), text: BytesMut::new() })
     }
 }
 
@@ -138,6 +138,8 @@ pub struct Rows {
     format: RowFormat,
     next: usize,
     count: usize,
+    /// Of one value, for those who take texts.
+    text: BytesMut,
 }
 
 impl Rows {
@@ -175,15 +177,14 @@ impl Rows {
     /// # Errors
     /// A value that cannot be shown.
     pub fn next_texts(&mut self, mut each: impl FnMut(usize, Option<&[u8]>)) -> Result<()> {
-        let mut text = BytesMut::new();
         for (index, (column, format)) in self.columns.iter().zip(self.format.columns.iter()).enumerate() {
             if column.is_null(self.next) {
                 each(index, None);
                 continue;
             }
-            text.clear();
-            write_text(column, format, self.next, self.format.style, &mut text)?;
-            each(index, Some(&text));
+            self.text.clear();
+            write_text(column, format, self.next, self.format.style, &mut self.text)?;
+            each(index, Some(&self.text));
         }
         self.next += 1;
         Ok(())
