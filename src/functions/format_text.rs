@@ -12,7 +12,7 @@ use datafusion::logical_expr::{ScalarUDF, Volatility};
 
 use super::entry::{Entry, Maker};
 use super::quoting::{quote_ident, quote_literal};
-use super::{ColumnFunction, no_such_call};
+use super::{ColumnFunction, no_such_call, sizes};
 use crate::error::{Error, Result, SqlState};
 
 /// What the registry knows of it.
@@ -33,7 +33,9 @@ const WIDTH_MAX: usize = 65_536;
 
 /// The function.
 fn format_text() -> Arc<ScalarUDF> {
-    ColumnFunction::udf(NAME, Volatility::Stable, coerce, DataType::Utf8, evaluate)
+    ColumnFunction::large(NAME, Volatility::Stable, coerce, DataType::Utf8, evaluate, |sizes| {
+        sizes::formatted(sizes, WIDTH_MAX)
+    })
 }
 
 fn coerce(arguments: &[DataType]) -> DataFusionResult<Vec<DataType>> {

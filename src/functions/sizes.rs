@@ -187,6 +187,20 @@ pub(super) fn joined(sizes: &Sizes) -> usize {
     sum(sizes).saturating_add(sizes.sum(|row| separators.len(row).saturating_mul(between)))
 }
 
+/// format(pattern, value, …): each `%` may take the longest value in quotes, and fill up to the largest number of the pattern. `width_max`:
+/// what a width may be that is a value.
+pub(super) fn formatted(sizes: &Sizes, width_max: usize) -> usize {
+    let patterns = sizes.texts(0);
+    let values: Vec<Texts> = (1..sizes.arguments.len()).map(|index| sizes.texts(index)).collect();
+    sizes.sum(|row| {
+        let pattern = patterns.value(row).unwrap_or_default();
+        let numbers = pattern.split(|char: char| !char.is_ascii_digit()).filter_map(|digits| digits.parse().ok());
+        let width = if pattern.contains('*') { width_max } else { numbers.max().unwrap_or(0).min(width_max) };
+        let longest = values.iter().map(|value| value.len(row)).max().unwrap_or(0).saturating_mul(2).saturating_add(3);
+        pattern.len().saturating_add(pattern.matches('%').count().saturating_mul(longest.max(width)))
+    })
+}
+
 /// array_repeat(element, count)
 pub(super) fn array_repeat(sizes: &Sizes) -> usize {
     let (width, counts) = (sizes.width(0), sizes.count(1));

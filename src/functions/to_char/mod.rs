@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Offset, TimeZone};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringArray};
-use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
     DataType, Decimal256Type, Float32Type, Float64Type, IntervalMonthDayNanoType, TimeUnit, TimestampMicrosecondType,
 };
@@ -118,11 +117,7 @@ impl<'a> Writer<'a> {
                 let numbers = values.as_primitive::<Decimal256Type>().iter();
                 Self::Numbers(numbers.map(|number| number.map(numeric::print)).collect())
             }
-            other => {
-                let text =
-                    cast(values, &DataType::Utf8).map_err(|_| Error::internal(format!("to_char got {other}")))?;
-                Self::Numbers(text.as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect())
-            }
+            other => return Err(Error::internal(format!("to_char got {other}")).into()),
         })
     }
 

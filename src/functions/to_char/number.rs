@@ -74,75 +74,38 @@ pub(super) fn parse(pattern: &str) -> Result<Pattern> {
     let (mut in_fraction, mut after_shift) = (false, false);
     while let Some(char) = rest.chars().next() {
         let upper = |length: usize| rest.get(..length).map(str::to_ascii_uppercase).unwrap_or_default();
-        let (pair, four) = (upper(2), upper(4));
-        let taken = match (four.as_str(), pair.as_str(), char.to_ascii_uppercase()) {
-            ("EEEE", ..) => {
-                read.exponent = true;
-                4
+        if upper(4) == "EEEE" {
+            read.exponent = true;
+            rest = &rest[4..];
+            continue;
+        }
+        if read.two_letters(&upper(2), char)? {
+            rest = &rest[2..];
+            continue;
+        }
+        rest = &rest[char.len_utf8()..];
+        match char.to_ascii_uppercase() {
+            'S' if read.before + read.behind == 0 => read.set_sign(Sign::Shown)?,
+            'S' => read.sign_part(SignPart::Both)?,
+            '9' | '0' => read.digit(char, in_fraction, after_shift)?,
+            '.' | 'D' if in_fraction || after_shift => {
+                return Err(wrong("more than one decimal point, or one beside V"));
             }
-            (_, "FM", _) => {
-                read.fill = false;
-                2
-            }
-            (_, "MI", _) => read.sign_part(SignPart::Minus)?,
-            (_, "PL", _) => read.sign_part(SignPart::Plus)?,
-            (_, "SG", _) => read.sign_part(SignPart::Both)?,
-            (_, "PR", _) => {
-                read.set_sign(Sign::Brackets)?;
-                2
-            }
-            (_, "RN", _) => {
-                read.roman = Some(char == 'R');
-                2
-            }
-            (_, "TH", _) => {
-                read.parts.push(Part::Ordinal(char == 'T'));
-                2
-            }
-            (_, _, 'S') if read.before + read.behind == 0 => {
-                read.set_sign(Sign::Shown)?;
-                1
-            }
-            (_, _, 'S') => read.sign_part(SignPart::Both).map(|_| 1)?,
-            (_, _, '9' | '0') => {
-                read.digit(char, in_fraction, after_shift)?;
-                1
-            }
-            (_, _, '.' | 'D') => {
-                if in_fraction || after_shift {
-                    return Err(wrong("more than one decimal point, or one beside V"));
-                }
+            '.' | 'D' => {
                 in_fraction = true;
                 read.parts.push(Part::Point);
-                1
             }
-            (_, _, ',' | 'G') => {
-                read.parts.push(Part::Group);
-                1
+            ',' | 'G' => read.parts.push(Part::Group),
+            'V' if in_fraction || after_shift => return Err(wrong("V beside a decimal point")),
+            'V' => after_shift = true,
+            'L' => read.parts.push(Part::Currency),
+            '"' => {
+                let (quoted, after) = rest.split_once('"').unwrap_or((rest, ""));
+                read.parts.extend(quoted.chars().map(Part::Literal));
+                rest = after;
             }
-            (_, _, 'V') => {
-                if in_fraction || after_shift {
-                    return Err(wrong("V beside a decimal point"));
-                }
-                after_shift = true;
-                1
-            }
-            (_, _, 'L') => {
-                read.parts.push(Part::Currency);
-                1
-            }
-            (_, _, '"') => {
-                let quoted = &rest[1..];
-                let end = quoted.find('"').unwrap_or(quoted.len());
-                read.parts.extend(quoted[..end].chars().map(Part::Literal));
-                (end + 2).min(rest.len())
-            }
-            _ => {
-                read.parts.push(Part::Literal(char));
-                char.len_utf8()
-            }
-        };
-        rest = &rest[taken..];
+            _ => read.parts.push(Part::Literal(char)),
+        }
     }
     read.check()
 }
@@ -152,6 +115,21 @@ fn wrong(what: &str) -> Error {
 }
 
 impl Pattern {
+    /// Takes a part of two letters, given in capitals; whether it is one. `first`: as it was written.
+    fn two_letters(&mut self, letters: &str, first: char) -> Result<bool> {
+        match letters {
+            "FM" => self.fill = false,
+            "MI" => self.sign_part(SignPart::Minus)?,
+            "PL" => self.sign_part(SignPart::Plus)?,
+            "SG" => self.sign_part(SignPart::Both)?,
+            "PR" => self.set_sign(Sign::Brackets)?,
+            "RN" => self.roman = Some(first == 'R'),
+            "TH" => self.parts.push(Part::Ordinal(first == 'T')),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
     fn digit(&mut self, char: char, in_fraction: bool, after_shift: bool) -> Result<()> {
         if self.before + self.behind >= DIGITS_MAX {
             return Err(wrong("too many digits"));
@@ -180,14 +158,13 @@ impl Pattern {
         Ok(())
     }
 
-    /// Two letters of the pattern.
-    fn sign_part(&mut self, part: SignPart) -> Result<usize> {
+    fn sign_part(&mut self, part: SignPart) -> Result<()> {
         if !matches!(self.sign, Sign::Blank | Sign::Parts) {
             return Err(wrong("more than one of S, PL, MI, SG and PR"));
         }
         self.sign = Sign::Parts;
         self.parts.push(Part::Sign(part));
-        Ok(2)
+        Ok(())
     }
 
     fn check(self) -> Result<Self> {
