@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // clippy allows it in functions marked as tests only
 
 use super::{Server, server};
+use crate::scripts::Psql;
 
 const DECLARATIONS: &str = "
     CREATE SCHEMA s COMMENT 'another';
@@ -13,6 +14,9 @@ const DECLARATIONS: &str = "
 
 /// What psql prints; `None` where it is not installed.
 fn psql(server: &Server, command: &str) -> Option<String> {
+    if !Psql::is_there() {
+        return None;
+    }
     let output = std::process::Command::new("psql")
         .args([
             "-X",
