@@ -1,6 +1,7 @@
 //! Type names of Flink and Postgres, to Arrow and back. Knows no values.
 //! `FLOAT` is Flink's (four bytes). A NUMERIC without precision is (10, 0) in declarations and unconstrained in queries.
 
+mod named_text;
 mod printed;
 
 use std::borrow::Cow;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 
 use crate::error::{Error, Result, SqlState};
+pub use named_text::{NamedText, TYPE_KEY};
 pub use printed::{to_flink, to_postgres};
 
 /// Precision of a numeric without type modifier, see [`unconstrained_numeric`].
@@ -365,6 +367,7 @@ impl TypeReader<'_> {
                 self.length()?;
                 DataType::Utf8
             }
+            "UUID" | "JSON" | "JSONB" => DataType::Utf8,
             "BINARY" | "VARBINARY" | "BYTES" | "BYTEA" => {
                 self.length()?;
                 DataType::Binary

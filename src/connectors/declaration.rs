@@ -7,7 +7,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
-use crate::data_type;
+use crate::data_type::{self, NamedText};
 use crate::error::Result;
 use crate::options::OptionValue;
 
@@ -81,7 +81,13 @@ impl TableDeclaration {
         let fields = self
             .columns
             .iter()
-            .map(|column| Ok(Field::new(&column.name, data_type::parse(&column.sql_type)?, column.nullable)))
+            .map(|column| {
+                let field = Field::new(&column.name, data_type::parse(&column.sql_type)?, column.nullable);
+                Ok(match NamedText::of_words(&column.sql_type) {
+                    Some(named) => named.mark(field),
+                    None => field,
+                })
+            })
             .collect::<Result<Vec<_>>>()?;
         Ok(Arc::new(Schema::new(fields)))
     }

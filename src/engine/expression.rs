@@ -134,7 +134,7 @@ pub fn positional_schema(input: &Schema) -> Result<DFSchema> {
         .fields()
         .iter()
         .enumerate()
-        .map(|(index, field)| Field::new(positional_name(index), field.data_type().clone(), field.is_nullable()))
+        .map(|(index, field)| field.as_ref().clone().with_name(positional_name(index)))
         .collect();
     Ok(DFSchema::try_from(Schema::new(fields))?)
 }
@@ -163,7 +163,10 @@ pub fn output_schema(expressions: &[Arc<dyn PhysicalExpr>], input: &Schema) -> R
     let fields = expressions
         .iter()
         .enumerate()
-        .map(|(index, expression)| Ok(Field::new(positional_name(index), expression.data_type(input)?, true)))
+        .map(|(index, expression)| {
+            let field = expression.return_field(input)?.as_ref().clone();
+            Ok(field.with_name(positional_name(index)).with_nullable(true))
+        })
         .collect::<Result<Vec<_>>>()?;
     Ok(Arc::new(Schema::new(fields)))
 }

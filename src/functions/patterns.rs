@@ -132,7 +132,7 @@ pub fn regexp_replace() -> Arc<ScalarUDF> {
     )
 }
 
-fn texts(
+pub(super) fn texts(
     name: &str,
     arguments: &[DataType],
     count: std::ops::RangeInclusive<usize>,
@@ -147,18 +147,18 @@ fn texts(
     Ok(vec![DataType::Utf8; arguments.len()])
 }
 
-fn value(texts: &StringArray, row: usize) -> Option<&str> {
+pub(super) fn value(texts: &StringArray, row: usize) -> Option<&str> {
     texts.is_valid(row).then(|| texts.value(row))
 }
 
 /// The pattern of the row before: most often it is the same in every row.
 #[derive(Default)]
-struct Known {
+pub(super) struct Known {
     last: Option<(String, String, Regex)>,
 }
 
 impl Known {
-    fn get(
+    pub(super) fn get(
         &mut self,
         pattern: &str,
         options: &str,
@@ -292,7 +292,7 @@ fn of_brackets(rest: &mut Peekable<Chars<'_>>, escape: Option<char>, regex: &mut
 }
 
 /// Postgres' regular expression with its flags.
-fn with_flags(pattern: &str, flags: &str) -> Result<Regex, Error> {
+pub(super) fn with_flags(pattern: &str, flags: &str) -> Result<Regex, Error> {
     let text = if flags.contains('q') { Cow::Owned(regex::escape(pattern)) } else { Cow::Borrowed(pattern) };
     let mut builder = RegexBuilder::new(&text);
     builder.dot_matches_new_line(true);

@@ -13,9 +13,9 @@ use super::shout;
 use super::{
     age, array_edit, as_written, at_time_zone, bounded, by_place, coalesce, coercion, concat_ws, date_bin, date_format,
     date_trunc, datetime_input, decimal_divide, decimal_multiply, flink_math, float_key, format_text, instant_plus,
-    integers, interval_input, interval_math, intervals, nulls, numeric, of_engine, operator_chain, order_key, patterns,
-    quoting, round, rounding, seconds, split_index, substring, text_input, text_length, text_number, time,
-    timestamp_precision, to_char, to_timestamp, value_text,
+    integers, interval_input, interval_math, intervals, json, nulls, numeric, of_engine, operator_chain, order_key,
+    parse_ident, patterns, quoting, regexp_rows, round, rounding, seconds, sleep, split_index, substring, text_input,
+    text_length, text_number, time, timestamp_precision, to_char, to_timestamp, value_text,
 };
 use crate::clock::Clock;
 
@@ -51,17 +51,25 @@ const FAMILIES: &[&[Entry]] = &[
     interval_input::ENTRIES,
     interval_math::ENTRIES,
     intervals::ENTRIES,
+    json::access::ENTRIES,
+    json::build::ENTRIES,
+    json::edit::ENTRIES,
+    json::input::ENTRIES,
+    json::items::ENTRIES,
     nulls::ENTRIES,
     numeric::ENTRIES,
     operator_chain::ENTRIES,
     order_key::ENTRIES,
+    parse_ident::ENTRIES,
     patterns::ENTRIES,
     quoting::ENTRIES,
+    regexp_rows::ENTRIES,
     round::ENTRIES,
     rounding::ENTRIES,
     seconds::ENTRIES,
     #[cfg(test)]
     shout::ENTRIES,
+    sleep::ENTRIES,
     split_index::ENTRIES,
     substring::ENTRIES,
     text_input::ENTRIES,

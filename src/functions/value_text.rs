@@ -53,7 +53,27 @@ pub fn is_ours(data_type: &DataType) -> bool {
     )
 }
 
-fn texts(array: &ArrayRef, zone: &str) -> Result<StringArray> {
+/// The values of an array as documents: numbers and booleans as they are, others in quotes.
+///
+/// # Errors
+/// Arrow's.
+pub(super) fn documents(array: &ArrayRef, zone: &str) -> Result<StringArray> {
+    let written = Written::new(array, zone)?;
+    let documents = (0..array.len()).map(|row| {
+        (!written.is_null(row)).then(|| {
+            let mut document = String::new();
+            written.document(row, &mut document);
+            document
+        })
+    });
+    Ok(documents.collect())
+}
+
+/// The values of an array as results show them.
+///
+/// # Errors
+/// Arrow's.
+pub(super) fn texts(array: &ArrayRef, zone: &str) -> Result<StringArray> {
     let written = Written::new(array, zone)?;
     let texts = (0..array.len()).map(|row| {
         (!written.is_null(row)).then(|| {

@@ -28,6 +28,8 @@ use crate::sql::SessionView;
 pub struct Context {
     source: Arc<Source>,
     view: Arc<SessionView>,
+    /// Of the arguments of the call.
+    fields: Vec<FieldRef>,
 }
 
 impl Context {
@@ -96,8 +98,13 @@ impl ScalarUDFImpl for CatalogFunction {
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let context = Context {
+            source: self.context.source.clone(),
+            view: self.context.view.clone(),
+            fields: arguments.arg_fields.clone(),
+        };
         let value_of = |values: &[ScalarValue]| {
-            let value = (self.body)(&self.context, values)?;
+            let value = (self.body)(&context, values)?;
             if value.data_type() == self.returns { Ok(value) } else { value.cast_to(&self.returns) }
         };
         let all_scalar = arguments.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
@@ -169,7 +176,7 @@ pub fn find(name: &str, source: &Arc<Source>, view: &Arc<SessionView>) -> Option
     let entry = ENTRIES.find(name)?;
     let (returns, special) = type_of(entry.calls().next()?.returns);
     let signature = Signature::one_of(vec![TypeSignature::VariadicAny, TypeSignature::Nullary], entry.volatility);
-    let context = Context { source: Arc::clone(source), view: Arc::clone(view) };
+    let context = Context { source: Arc::clone(source), view: Arc::clone(view), fields: Vec::new() };
     let function = CatalogFunction { name: entry.name, signature, returns, special, context, body: entry.maker };
     Some(Arc::new(ScalarUDF::from(function)))
 }

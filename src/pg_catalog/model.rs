@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::DataType;
 
 use super::relation::{self, RelationShape};
 use crate::catalog::{FunctionEntry, Snapshot, TableEntry, ViewEntry};
-use crate::data_type;
+use crate::data_type::{self, NamedText};
 use crate::functions::quoting::quote_ident;
 use crate::pg_catalog::pg_type;
 use crate::sql::SessionView;
@@ -150,6 +150,9 @@ pub fn declared_type(sql_type: &str) -> (u32, i32) {
         if upper.starts_with("CHAR") {
             return (1042, length + 4);
         }
+    }
+    if let Some(named) = NamedText::of_words(sql_type) {
+        return (pg_type::of_named(named).oid, -1);
     }
     let Ok(arrow) = data_type::parse(sql_type) else { return (pg_type::TEXT, -1) };
     let pg = pg_type::of(&arrow);

@@ -5,8 +5,8 @@
 
 use datafusion::arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 
-/// Key of a field's metadata that names its Postgres type.
-pub const TYPE_KEY: &str = "pg_type";
+use crate::data_type::NamedText;
+pub use crate::data_type::TYPE_KEY;
 
 /// Precision and scale of our numeric without modifier.
 const NUMERIC_FREE: (u8, i8) = (76, 38);
@@ -22,6 +22,10 @@ pub struct PgType {
     pub modifier: i32,
 }
 
+/// Oid of uuid.
+pub const UUID: u32 = 2950;
+/// Oid of jsonb.
+pub const JSONB: u32 = 3802;
 /// Oid of text, also of what has no type.
 pub const TEXT: u32 = 25;
 
@@ -74,6 +78,12 @@ pub fn of_field(field: &Field) -> PgType {
         Some((oid, size, _)) => PgType { oid, size, modifier: -1 },
         None => of(field.data_type()),
     }
+}
+
+/// The type of texts of a certain form.
+pub fn of_named(named: NamedText) -> PgType {
+    let (oid, size, _) = by_name(named.name()).unwrap_or((TEXT, -1, 1009));
+    PgType { oid, size, modifier: -1 }
 }
 
 /// The Postgres type in which values of an Arrow type leave.

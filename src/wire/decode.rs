@@ -13,13 +13,24 @@ use super::encode::{EPOCH_DAYS, EPOCH_MICROSECONDS};
 use super::text::{Zone, microseconds_of};
 use crate::data_type::to_postgres;
 use crate::error::{Error, Result, SqlState};
+use crate::pg_catalog::pg_type;
 
-/// Decodes a parameter; `None` is NULL.
+/// Decodes a parameter; `None` is NULL. `oid`: the type that the client takes it for.
 ///
 /// # Errors
 /// 22P02 for text that is no value of the type, 22P03 for a wrong binary form, 22021 for text that is not UTF-8.
-pub fn parameter(bytes: Option<&[u8]>, binary: bool, data_type: &DataType, zone: Zone) -> Result<ScalarValue> {
+pub fn parameter(
+    bytes: Option<&[u8]>,
+    binary: bool,
+    data_type: &DataType,
+    oid: u32,
+    zone: Zone,
+) -> Result<ScalarValue> {
     let Some(bytes) = bytes else { return Ok(ScalarValue::try_from(data_type)?) };
+    if binary && oid == pg_type::UUID {
+        let uuid = uuid::Uuid::from_bytes(fixed(bytes, data_type)?);
+        return convert(ScalarValue::Utf8(Some(uuid.to_string())), data_type);
+    }
     let value = if binary { from_binary(bytes, data_type)? } else { from_text(utf8(bytes)?, data_type, zone)? };
     convert(value, data_type)
 }
@@ -238,7 +249,7 @@ fn from_text(text: &str, data_type: &DataType, zone: Zone) -> Result<ScalarValue
             })?;
             let elements = elements
                 .iter()
-                .map(|element| parameter(element.as_deref().map(str::as_bytes), false, field.data_type(), zone))
+                .map(|element| parameter(element.as_deref().map(str::as_bytes), false, field.data_type(), 0, zone))
                 .collect::<Result<Vec<_>>>()?;
             list(&elements, field.data_type())?
         }

@@ -112,6 +112,7 @@ pub fn bind(client: &mut Client<'_>, bind: Bind) -> Result<(), Failure> {
     let zone = client.style().zone;
     let statement = statement_of(client, bind.statement_name.as_deref())?;
     let types = statement.prepared.as_ref().map_or(&[][..], |prepared| &prepared.parameter_types);
+    let oids = statement.oids();
     if bind.parameters.len() != types.len() {
         return Err(Error::invalid(format!(
             "bind message supplies {} parameters, but prepared statement \"{}\" requires {}",
@@ -124,7 +125,7 @@ pub fn bind(client: &mut Client<'_>, bind: Bind) -> Result<(), Failure> {
     }
     let formats = &bind.parameter_format_codes;
     let mut values = Vec::with_capacity(types.len());
-    for (index, (bytes, data_type)) in bind.parameters.iter().zip(types).enumerate() {
+    for (index, (bytes, (data_type, oid))) in bind.parameters.iter().zip(types.iter().zip(&oids)).enumerate() {
         let binary = match formats.get(index).or_else(|| formats.first().filter(|_| formats.len() == 1)) {
             None | Some(0) => false,
             Some(1) => true,
@@ -135,7 +136,7 @@ pub fn bind(client: &mut Client<'_>, bind: Bind) -> Result<(), Failure> {
             }
         };
         values.push(
-            decode::parameter(bytes.as_deref(), binary, data_type, zone)
+            decode::parameter(bytes.as_deref(), binary, data_type, *oid, zone)
                 .map_err(|error| error.context(format!("parameter ${}", index + 1)))?,
         );
     }
@@ -177,12 +178,7 @@ pub fn describe(client: &mut Client<'_>, describe: &Describe) -> Result<(), Fail
     let (prepared, formats) = if describe.target_type == b'S' {
         let statement = statement_of(client, Some(name))?;
         let prepared = statement.prepared.clone();
-        let types = prepared.as_ref().map_or(&[][..], |prepared| &prepared.parameter_types);
-        let oids = types.iter().enumerate().map(|(index, data_type)| {
-            let declared = statement.parameter_oids.get(index).copied().filter(|oid| !matches!(oid, 0 | 705));
-            declared.unwrap_or_else(|| pg_type::of(data_type).oid)
-        });
-        let oids = oids.collect();
+        let oids = statement.oids();
         client.connection.send(&PgWireBackendMessage::ParameterDescription(ParameterDescription::new(oids)))?;
         (prepared, Vec::new())
     } else {

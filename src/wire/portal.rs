@@ -3,6 +3,8 @@
 use datafusion::scalar::ScalarValue;
 
 use super::row_pump::RowPump;
+use crate::data_type::NamedText;
+use crate::pg_catalog::pg_type;
 use crate::sql::Prepared;
 
 /// A parsed statement.
@@ -16,6 +18,22 @@ pub(super) struct Parsed {
     pub(super) offset: usize,
     /// What the session keeps account of; the unnamed one is as large as one message.
     pub(super) held_bytes: usize,
+}
+
+impl Parsed {
+    /// The types of its parameters as ParameterDescription says them: as the client gave them, else as they were found out.
+    pub(super) fn oids(&self) -> Vec<u32> {
+        let Some(prepared) = &self.prepared else { return Vec::new() };
+        let known = prepared.parameter_types.iter().zip(&prepared.named_parameters).enumerate();
+        let oid = |(index, (data_type, named)): (usize, (_, &Option<NamedText>))| {
+            let declared = self.parameter_oids.get(index).copied().filter(|oid| !matches!(oid, 0 | 705));
+            declared.unwrap_or_else(|| match named {
+                Some(named) => pg_type::of_named(*named).oid,
+                None => pg_type::of(data_type).oid,
+            })
+        };
+        known.map(oid).collect()
+    }
 }
 
 /// A bound statement.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 
-use crate::data_type::{TypeLength, second_digits};
+use crate::data_type::{NamedText, TypeLength, second_digits};
 use crate::functions::nested::is_nested;
 
 /// Key of a cast's field that has a length: Arrow's text types have none.
@@ -52,6 +52,9 @@ pub(crate) fn field_of(data_type: DataType, text: &str) -> Field {
     }
     if data_type == DataType::Binary && text.eq_ignore_ascii_case("BYTEA") {
         return as_bytea(Field::new("", data_type, true));
+    }
+    if let Some(named) = NamedText::of_words(text).filter(|_| data_type == DataType::Utf8) {
+        return named.field("");
     }
     let length = TypeLength::of(text).filter(|_| data_type == DataType::Utf8);
     let digits = second_digits(text).filter(|_| second_unit(&data_type).is_some());

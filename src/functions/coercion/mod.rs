@@ -16,5 +16,10 @@ pub(crate) use rewrite::{Numerics, by_place, rewrite_all};
 
 /// The planners that come before DataFusion's.
 pub(crate) fn planners() -> Vec<Arc<dyn ExprPlanner>> {
-    vec![Arc::new(arithmetic::Arithmetic), Arc::new(super::aggregates::Aggregates), Arc::new(super::seconds::Extract)]
+    vec![
+        Arc::new(super::json::Documents),
+        Arc::new(arithmetic::Arithmetic),
+        Arc::new(super::aggregates::Aggregates),
+        Arc::new(super::seconds::Extract),
+    ]
 }

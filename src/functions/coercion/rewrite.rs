@@ -17,11 +17,11 @@ use super::exact::of_decimals;
 use super::fields::{BYTEA_KEY, WRITTEN_KEY, second_unit, take_digits, take_length};
 use super::floats::{MAKING_NAN, of_float};
 use super::zones::{INSTANT_ZONE, at_zone, in_zone, is_instant};
-use crate::data_type::{TypeLength, is_unconstrained_numeric, list_of, to_postgres};
+use crate::data_type::{NamedText, TypeLength, is_unconstrained_numeric, list_of, to_postgres};
 use crate::error::{Error, SqlState};
 use crate::functions::nested::{fits, is_nested};
 use crate::functions::{
-    as_written, datetime_input, decimals, float_key, instant_plus, integers, interval_input, intervals, numeric,
+    as_written, datetime_input, decimals, float_key, instant_plus, integers, interval_input, intervals, json, numeric,
     text_input, text_length, text_number, time, timestamp_precision, value_text,
 };
 
@@ -139,6 +139,9 @@ fn rewrite(expr: Expr, schema: &DFSchema, zone: &Arc<str>) -> Result<Transformed
         let text = rewrite(plain, schema, zone)?.data;
         return Ok(Transformed::yes(text_length::call(text, length)));
     }
+    if let Some(named) = of_named_text(&expr, schema)? {
+        return Ok(Transformed::yes(named));
+    }
     if let Some(rounded) = rounded(&expr, schema, zone)? {
         return Ok(Transformed::yes(rounded));
     }
@@ -152,6 +155,41 @@ fn rewrite(expr: Expr, schema: &DFSchema, zone: &Arc<str>) -> Result<Transformed
         Expr::TryCast(_) => of_try_cast(expr, schema, zone),
         _ => of_cast(expr, schema, zone),
     }
+}
+
+/// A cast to a uuid or a document, or of one to a text.
+fn of_named_text(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
+    let (inner, field, is_try) = match expr {
+        Expr::Cast(cast) => (&cast.expr, &cast.field, false),
+        Expr::TryCast(cast) => (&cast.expr, &cast.field, true),
+        _ => return Ok(None),
+    };
+    if !field.data_type().is_string() {
+        return Ok(None);
+    }
+    let Ok((_, source)) = inner.to_field(schema) else { return Ok(None) };
+    let (from, to) = (NamedText::of(&source), NamedText::of(field));
+    let Some(to) = to else {
+        return Ok(from.map(|_| json::cast_to_text(inner.as_ref().clone())));
+    };
+    if from == Some(to) {
+        return Ok(Some(inner.as_ref().clone()));
+    }
+    if is_try {
+        return Err(Error::unsupported(format!("TRY_CAST to {} is not supported yet", to.name())).into());
+    }
+    let is_text = source.data_type().is_string() || source.data_type().is_null();
+    let is_from_other = from.is_some_and(|from| from.is_document() != to.is_document());
+    if !is_text || is_from_other {
+        let from = from.map_or_else(|| to_postgres(source.data_type()), |from| from.name().to_owned());
+        let message = format!("cannot cast type {from} to {}", to.name());
+        return Err(Error::invalid(message).code(SqlState::CannotCoerce).into());
+    }
+    let text = match source.data_type() {
+        DataType::Null => cast(inner.as_ref().clone(), DataType::Utf8),
+        _ => inner.as_ref().clone(),
+    };
+    Ok(Some(json::cast_to(text, to)))
 }
 
 /// A cast to a text or bytes of a certain length: that length, and the cast without it.
@@ -173,6 +211,9 @@ fn of_call(expr: Expr, schema: &DFSchema, zone: &Arc<str>) -> Result<Transformed
     }
     if let Some(texts) = of_items(call, schema)? {
         return Ok(Transformed::yes(texts));
+    }
+    if let Some(marked) = json::with_marked_documents(call, schema) {
+        return Ok(Transformed::yes(marked));
     }
     if MAKING_NAN.contains(&call.func.name()) && call.func.name() != float_key::VALUE {
         return Ok(of_float(expr, schema));

@@ -91,9 +91,8 @@ pub(super) const ENTRIES: &[Entry<Body>] = &[
             Ok(ScalarValue::Boolean(Some(visible)))
         },
     ),
-    entry("pg_typeof", &["any → text"], "The type of a value.", |_, values| {
-        let oid = values.first().map(|value| pg_type::of(&value.data_type()).oid);
-        some_text(oid.map(|oid| types::formatted(oid, None)))
+    entry("pg_typeof", &["any → text"], "The type of a value.", |context, _| {
+        some_text(context.fields.first().map(|field| types::formatted(pg_type::of_field(field).oid, None)))
     }),
 ];
 

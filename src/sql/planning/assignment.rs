@@ -8,15 +8,18 @@ use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::logical_expr::expr::Cast;
 use datafusion::logical_expr::{Expr, LogicalPlan, cast};
 
-use crate::data_type;
+use crate::data_type::{self, NamedText};
 use crate::error::{Error, Result, SqlState};
 use crate::functions::coercion::{by_place, with_digits};
+use crate::functions::json;
 use crate::functions::nested::is_nested;
 use crate::functions::text_input;
 
 /// A column of the query of an INSERT.
 pub struct Source {
     data_type: DataType,
+    /// What the text is, if it is more than one.
+    named: Option<NamedText>,
     /// A text whose type is not written: it takes the column's.
     is_untyped: bool,
 }
@@ -34,8 +37,13 @@ pub fn sources(
         Err(_) if !plan.get_parameter_names()?.is_empty() => plan.clone(),
         analysed => analysed?,
     };
-    let types = analysed.schema().fields().iter().map(|field| field.data_type().clone());
-    Ok(types.enumerate().map(|(at, data_type)| Source { data_type, is_untyped: is_untyped(plan, at) }).collect())
+    let fields = analysed.schema().fields().iter().enumerate();
+    let source = |(at, field): (usize, &Arc<Field>)| Source {
+        data_type: field.data_type().clone(),
+        named: NamedText::of(field),
+        is_untyped: is_untyped(plan, at),
+    };
+    Ok(fields.map(source).collect())
 }
 
 fn is_untyped(plan: &LogicalPlan, at: usize) -> bool {
@@ -71,6 +79,9 @@ fn unalias(expr: &Expr) -> &Expr {
 /// # Errors
 /// 42804: the types do not fit.
 pub fn assign(expr: Expr, from: &Source, field: &Field, digits: Option<u8>) -> Result<Expr> {
+    if let Some(named) = NamedText::of(field) {
+        return assign_named(expr, from, field, named);
+    }
     let (from, is_untyped, to) = (&from.data_type, from.is_untyped, field.data_type());
     if from == to && digits.is_none() {
         return Ok(expr);
@@ -96,6 +107,23 @@ pub fn assign(expr: Expr, from: &Source, field: &Field, digits: Option<u8>) -> R
         return Ok(Expr::Cast(Cast::new_from_field(Box::new(expr), Arc::new(to))));
     }
     Ok(cast(expr, to.clone()))
+}
+
+/// The value for a column of a uuid or of documents.
+fn assign_named(expr: Expr, from: &Source, field: &Field, to: NamedText) -> Result<Expr> {
+    let is_document = from.named.is_some_and(NamedText::is_document) && to.is_document();
+    if from.named == Some(to) {
+        return Ok(expr);
+    }
+    if is_document || from.data_type.is_null() || (from.is_untyped && is_text(&from.data_type)) {
+        return Ok(json::cast_to(cast(expr, DataType::Utf8), to));
+    }
+    let found = from.named.map_or_else(|| data_type::to_postgres(&from.data_type), |named| named.name().to_owned());
+    let column = field.name();
+    let message = format!("column \"{column}\" is of type {} but expression is of type {found}", to.name());
+    Err(Error::invalid(message)
+        .code(SqlState::DatatypeMismatch)
+        .hint("You will need to rewrite or cast the expression."))
 }
 
 fn is_text(data_type: &DataType) -> bool {

@@ -22,6 +22,7 @@ pub mod query_planner;
 pub mod resolver;
 pub mod result_names;
 pub mod row_comparisons;
+pub mod row_functions;
 pub mod rules;
 pub mod shipped;
 pub mod state_ttl_hint;

@@ -12,6 +12,8 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::{cast_names, field_access};
+use crate::data_type::NamedText;
+use crate::functions::json::collected_as;
 use crate::functions::registry::of_tree;
 use crate::sql::parser::fold;
 
@@ -123,8 +125,11 @@ pub fn column_name(expr: &Expr) -> String {
         Expr::Function(function) if is_array_of_query(function) => "array".to_owned(),
         Expr::Function(function) => {
             let name = function.name.0.last().and_then(|part| part.as_ident()).map_or_else(String::new, fold);
-            // What the server wrote in place of an operator has no name.
-            if of_tree(&name).is_some() { UNNAMED_COLUMN.to_owned() } else { name }
+            match of_tree(&name) {
+                // What the server wrote in place of an operator has no name.
+                Some(internal) => collected_as(internal).unwrap_or(UNNAMED_COLUMN).to_owned(),
+                None => name,
+            }
         }
         Expr::Nested(expr) | Expr::Collate { expr, .. } => column_name(expr),
         Expr::Cast { expr, data_type, .. } if has_weak_name(expr) => type_name(data_type),
@@ -188,7 +193,11 @@ fn has_weak_name(expr: &Expr) -> bool {
 }
 
 fn type_name(data_type: &SqlType) -> String {
-    crate::data_type::parse_in_query(&data_type.to_string())
+    let text = data_type.to_string();
+    if let Some(named) = NamedText::of_words(&text) {
+        return named.name().to_owned();
+    }
+    crate::data_type::parse_in_query(&text)
         .map_or_else(|_| data_type.to_string().to_lowercase(), |known| short_type_name(&known))
 }
 

@@ -14,13 +14,13 @@ use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, Relati
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlanBuilder, cast, lit, when};
 use datafusion::sql::sqlparser::ast::{Expr as Written, TableAlias, TableFactor};
 
+use super::row_functions::ORDINALITY;
+use crate::data_type::NamedText;
 use crate::error::Error;
+use crate::functions::json;
 
 /// What counts from 1 to a number.
 const SERIES: &str = "generate_series";
-
-/// The column of WITH ORDINALITY, as in Postgres.
-const ORDINALITY: &str = "ordinality";
 
 /// Plans UNNEST.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ struct Argument {
     array: Expr,
     /// The fields of its items, if these are rows.
     fields: Option<Fields>,
+    /// What its items are, if they are more than texts.
+    named: Option<NamedText>,
 }
 
 impl Argument {
@@ -42,11 +44,11 @@ impl Argument {
                     DataType::Struct(fields) => Some(fields.clone()),
                     _ => None,
                 };
-                Some(Self { array, fields })
+                Some(Self { array, fields, named: NamedText::of(&item) })
             }
             DataType::Map(entries, _) => match entries.data_type() {
                 DataType::Struct(fields) => {
-                    Some(Self { array: map_entries_udf().call(vec![array]), fields: Some(fields.clone()) })
+                    Some(Self { array: map_entries_udf().call(vec![array]), fields: Some(fields.clone()), named: None })
                 }
                 _ => None,
             },
@@ -109,7 +111,12 @@ fn columns_of(item: Column, argument: &Argument, alias: Option<&TableAlias>) -> 
             .collect(),
         None => {
             let name = alias.map_or("unnest", |alias| alias.name.value.as_str());
-            vec![(Expr::Column(item), name.to_owned())]
+            let item = Expr::Column(item);
+            let item = match argument.named {
+                Some(named) => json::marked(item, named),
+                None => item,
+            };
+            vec![(item, name.to_owned())]
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A statement is read and planned by `prepare`, and run by `execute`. The plan made by `prepare` is good for the first execution;
 //! later ones plan again when the catalog, the settings or the time may have changed.
 
+mod parameters;
 mod prepare;
 mod prepared;
 

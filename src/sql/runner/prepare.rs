@@ -1,15 +1,13 @@
 //! Reading and planning statements, on the threads of queries: what a statement costs there holds up nobody else, and ends with a
 //! cancel or a time-out. Only what is small for sure is done where the client is answered.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{Expr, LogicalPlan};
 
+use super::parameters::Parameters;
 use crate::error::Result;
 use crate::sql::parser::Places;
 use crate::sql::parser::splitter::{self, StatementText};
@@ -30,7 +28,7 @@ use crate::threads::Deep;
 /// What planning gives.
 struct Analysed {
     planned: Planned,
-    parameter_types: Vec<DataType>,
+    parameters: Parameters,
     /// Columns of a query.
     result: Option<SchemaRef>,
     /// Whether the plan is good for one execution only.
@@ -63,15 +61,14 @@ impl Session {
                     // Its columns would have to be described with the statement.
                     *constant = None;
                 }
-                Some(Analysed { result: None, once: true, ..analysed })
+                let result = analysed.result.take().filter(|_| statement.gives_rows());
+                Some(Analysed { result, once: true, ..analysed })
             }
             _ => None,
         };
-        let (planned, parameter_types, result) = match analysed {
-            Some(Analysed { planned, parameter_types, result, once }) => {
-                (Some((planned, once)), parameter_types, result)
-            }
-            None => (None, given.iter().map(|given| given.clone().unwrap_or(DataType::Utf8)).collect(), None),
+        let (planned, parameters, result) = match analysed {
+            Some(Analysed { planned, parameters, result, once }) => (Some((planned, once)), parameters, result),
+            None => (None, Parameters::given(given), None),
         };
         let result = match &**statement {
             Statement::Prepared(PreparedControl::Execute { name, .. }) => {
@@ -89,7 +86,8 @@ impl Session {
             used: AtomicBool::new(false),
         });
         let inner = PreparedInner { text: text.clone(), statement, given_types: given.to_vec(), plan };
-        Ok(Prepared { parameter_types, result, inner: Arc::new(inner) })
+        let Parameters { types: parameter_types, named: named_parameters } = parameters;
+        Ok(Prepared { parameter_types, named_parameters, result, inner: Arc::new(inner) })
     }
 
     /// Reads a statement.
@@ -127,16 +125,14 @@ impl Session {
         given: &[Option<DataType>],
     ) -> Result<Analysed> {
         let planned = inserts::plan(self, insert, given, text).await?;
-        let parameter_types = match &planned {
-            Planned::Query { .. } | Planned::Job(_) => {
-                given.iter().map(|given| given.clone().unwrap_or(DataType::Utf8)).collect()
-            }
+        let parameters = match &planned {
+            Planned::Query { .. } | Planned::Job(_) => Parameters::given(given),
             Planned::BoundedInsert { plan } => {
                 let (plan, given) = (plan.clone(), given.to_vec());
-                self.server().queries.compute(move || parameter_types(&plan, &given)).await?
+                self.server().queries.compute(move || Parameters::of(&plan, &given)).await?
             }
         };
-        Ok(Analysed { planned, parameter_types, result: None, once: true })
+        Ok(Analysed { planned, parameters, result: None, once: true })
     }
 
     /// An INSERT with parameters; `None` if it has none after all.
@@ -153,9 +149,9 @@ impl Session {
                 return Ok(None);
             }
             let plan = planned.dml()?;
-            let parameter_types = parameter_types(&plan, &given)?;
+            let parameters = Parameters::of(&plan, &given)?;
             let planned = Planned::BoundedInsert { plan: planner.share(plan) };
-            Ok(Some(Analysed { planned, parameter_types, result: None, once: true }))
+            Ok(Some(Analysed { planned, parameters, result: None, once: true }))
         })
         .await
     }
@@ -169,7 +165,7 @@ fn analyse_query(
     state: &SessionState,
 ) -> Result<Analysed> {
     let (plan, names) = planner.plan_query(&query.query, &query.hints, Some(&Places::new(text)), given)?;
-    let parameter_types = parameter_types(&plan, given)?;
+    let parameters = Parameters::of(&plan, given)?;
     let analysed = state
         .analyzer()
         .execute_and_check(plan.clone(), state.config_options(), |_, _| {})
@@ -178,45 +174,5 @@ fn analyse_query(
     let constant = statement_size::is_trivial(text).then(|| ConstantRow::of(&analysed)).flatten();
     let once = planner.uses_time.load(Ordering::Relaxed);
     let planned = Planned::Query { plan: planner.share(plan), names, constant };
-    Ok(Analysed { planned, parameter_types, result: Some(result), once })
-}
-
-/// Types of `$1 …`: the client's, else inferred, else text.
-fn parameter_types(plan: &LogicalPlan, given: &[Option<DataType>]) -> Result<Vec<DataType>> {
-    let mut inferred = plan.get_parameter_types().map_err(|error| refine(error, None))?;
-    // What a parameter is cast to is its type.
-    plan.apply_with_subqueries(|plan| {
-        plan.apply_expressions(|expr| {
-            expr.apply(|expr| {
-                if let Expr::Cast(cast) = expr
-                    && let Expr::Placeholder(placeholder) = cast.expr.as_ref()
-                {
-                    inferred
-                        .entry(placeholder.id.clone())
-                        .and_modify(|known| {
-                            known.get_or_insert_with(|| cast.field.data_type().clone());
-                        })
-                        .or_insert_with(|| Some(cast.field.data_type().clone()));
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
-        })
-    })
-    .map_err(|error| refine(error, None))?;
-    let numbers: HashMap<usize, Option<DataType>> = inferred
-        .into_iter()
-        .filter_map(|(name, data_type)| Some((name.strip_prefix('$')?.parse().ok()?, data_type)))
-        .collect();
-    let count = numbers.keys().copied().max().unwrap_or(0).max(given.len());
-    Ok((1..=count)
-        .map(|number| {
-            given
-                .get(number - 1)
-                .cloned()
-                .flatten()
-                .or_else(|| numbers.get(&number).cloned().flatten())
-                .filter(|data_type| !data_type.is_null())
-                .unwrap_or(DataType::Utf8)
-        })
-        .collect())
+    Ok(Analysed { planned, parameters, result: Some(result), once })
 }

@@ -242,7 +242,7 @@ impl Session {
             database: self.database.clone(),
             process_id: self.process_id,
             search_path: self.settings.search_path(&self.user),
-            settings: self.settings.all().into_iter().map(|(name, value, _)| (name, value)).collect(),
+            settings: self.settings.values(),
         }
     }
 

@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 
 use super::{InSet, Outcome, Session};
 use crate::catalog::Snapshot;
+use crate::data_type::NamedText;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::splitter::StatementText;
 use crate::sql::planning::planned::Planned;
@@ -44,6 +45,8 @@ pub trait Runnable: Send + Sync {
 pub struct Prepared {
     /// Types of `$1 …`.
     pub parameter_types: Vec<DataType>,
+    /// For each of them what it is, if it is more than a text.
+    pub named_parameters: Vec<Option<NamedText>>,
     /// Columns of the result; `None` for statements without rows.
     pub result: Option<SchemaRef>,
     pub(in crate::sql) inner: Arc<PreparedInner>,

@@ -28,6 +28,7 @@ pub mod refused;
 pub mod reset;
 pub mod resume_skip;
 pub mod set;
+pub mod set_config;
 pub mod shipped_tables;
 pub mod show;
 pub mod show_create_table;
@@ -93,7 +94,7 @@ impl Statement {
         };
         let keyword = if first.quote_style.is_none() { first.value.to_ascii_uppercase() } else { String::new() };
         Ok(match keyword.as_str() {
-            "SELECT" | "WITH" | "VALUES" | "TABLE" => Self::Query(Arc::new(query::Query::parse(cursor)?)),
+            "SELECT" | "WITH" | "VALUES" | "TABLE" => set_config::SetConfig::of(query::Query::parse(cursor)?)?,
             "INSERT" => Self::Insert(Arc::new(insert::Insert::parse(cursor)?)),
             "EXPLAIN" => explain::Explain::parse(cursor)?,
             "CREATE" => Self::parse_create(cursor)?,

@@ -14,6 +14,11 @@ pub trait OverQuery: Debug + Send + Sync {
     /// The query.
     fn query(&self) -> &Arc<Query>;
 
+    /// Whether the rows of the query are its result.
+    fn gives_rows(&self) -> bool {
+        false
+    }
+
     /// Runs it.
     ///
     /// # Errors

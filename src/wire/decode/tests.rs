@@ -8,11 +8,11 @@ use crate::wire::text::Zone;
 
 fn text(value: &str, data_type: &DataType) -> Result<ScalarValue, &'static str> {
     let zone = Zone::parse("Asia/Shanghai");
-    parameter(Some(value.as_bytes()), false, data_type, zone).map_err(|error| error.sqlstate().code())
+    parameter(Some(value.as_bytes()), false, data_type, 0, zone).map_err(|error| error.sqlstate().code())
 }
 
 fn binary(bytes: &[u8], data_type: &DataType) -> Result<ScalarValue, &'static str> {
-    parameter(Some(bytes), true, data_type, Zone::Fixed(0)).map_err(|error| error.sqlstate().code())
+    parameter(Some(bytes), true, data_type, 0, Zone::Fixed(0)).map_err(|error| error.sqlstate().code())
 }
 
 fn micros(zone: Option<&str>) -> DataType {
@@ -83,5 +83,5 @@ fn wrong_binaries_are_22p03() {
     assert_eq!(binary(b"\xff", &DataType::Utf8), Err("22021"));
     let list = DataType::List(Field::new_list_field(DataType::Int32, true).into());
     assert_eq!(binary(&[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 23, 0x7f, 0, 0, 1, 0, 0, 0, 1], &list), Err("22P03"));
-    assert_eq!(parameter(None, true, &DataType::Int32, Zone::Fixed(0)).unwrap(), ScalarValue::Int32(None));
+    assert_eq!(parameter(None, true, &DataType::Int32, 0, Zone::Fixed(0)).unwrap(), ScalarValue::Int32(None));
 }

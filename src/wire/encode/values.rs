@@ -143,13 +143,26 @@ impl Column {
                 out.put_u8(1);
                 self.json(row, style, out)?;
             }
-            Column::Null | Column::Utf8(_) | Column::LargeUtf8(_) | Column::Utf8View(_) => {
-                if oid == 3802 {
-                    out.put_u8(1);
+            Column::Null | Column::Utf8(_) | Column::LargeUtf8(_) | Column::Utf8View(_) => match oid {
+                pg_type::UUID => self.uuid(row, style, out)?,
+                _ => {
+                    if oid == pg_type::JSONB {
+                        out.put_u8(1);
+                    }
+                    self.text(row, style, out)?;
                 }
-                self.text(row, style, out)?;
-            }
+            },
         }
+        Ok(())
+    }
+
+    /// The 16 bytes of a uuid.
+    fn uuid(&self, row: usize, style: Style, out: &mut BytesMut) -> Result<()> {
+        let mut text = BytesMut::new();
+        self.text(row, style, &mut text)?;
+        let read = uuid::Uuid::try_parse_ascii(&text);
+        let value = read.map_err(|error| Error::invalid("a uuid cannot be read").caused_by(error))?;
+        out.put_slice(value.as_bytes());
         Ok(())
     }
 

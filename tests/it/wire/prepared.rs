@@ -82,3 +82,28 @@ async fn a_prepared_statement_reads_the_clock_each_time_also_through_a_view() {
         assert!(second > first, "{query}: {first}, {second}");
     }
 }
+
+#[tokio::test]
+async fn uuids_and_documents_are_described_and_go_both_ways_as_drivers_send_them() {
+    let server = server().await;
+    let client = server.connect().await;
+    let sql = "select $1::uuid as u, $2::jsonb as b, $3::json as j, $2::jsonb -> 'a' as a, u2 = $4 as same \
+               from (values ('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid)) t (u2)";
+    let statement = client.prepare(sql).await.unwrap();
+    let types = |types: Vec<&tokio_postgres::types::Type>| -> Vec<String> {
+        types.into_iter().map(|of| of.name().to_owned()).collect()
+    };
+    assert_eq!(types(statement.params().iter().collect()), ["uuid", "jsonb", "json", "uuid"]);
+    let columns = statement.columns().iter().map(tokio_postgres::Column::type_).collect();
+    assert_eq!(types(columns), ["uuid", "jsonb", "json", "jsonb", "bool"]);
+    let id = uuid::Uuid::parse_str("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11").unwrap();
+    let document = serde_json::json!({"a": [1, "x"], "b": null});
+    let row = client.query_one(&statement, &[&id, &document, &document, &id]).await.unwrap();
+    assert_eq!(row.get::<_, uuid::Uuid>("u"), id);
+    assert_eq!(row.get::<_, serde_json::Value>("b"), document);
+    assert_eq!(row.get::<_, serde_json::Value>("j"), document);
+    assert_eq!(row.get::<_, serde_json::Value>("a"), document["a"]);
+    assert!(row.get::<_, bool>("same"));
+    let random: uuid::Uuid = client.query_one("select gen_random_uuid()", &[]).await.unwrap().get(0);
+    assert_eq!(random.get_version_num(), 4);
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use datafusion::datasource::provider_as_source;
@@ -15,7 +15,7 @@ use super::{Planner, sql_type};
 use crate::catalog::TableEntry;
 use crate::connectors::table_provider::ConnectorTable;
 use crate::connectors::{ColumnKind, TableDeclaration};
-use crate::data_type;
+use crate::data_type::{self, NamedText};
 use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::{self, Hints, Places};
 use crate::sql::planning::assignment;
@@ -91,9 +91,9 @@ impl Planner {
         let declaration = table.declaration().clone();
         let chosen = self.insert_columns(insert, entry, &declaration)?;
         let schema = table.schema();
-        let types: Vec<DataType> = chosen.iter().map(|index| schema.field(*index).data_type().clone()).collect();
+        let fields: Vec<&Field> = chosen.iter().map(|index| schema.field(*index)).collect();
         let mut source = insert.source.clone();
-        type_values(&mut source, &types);
+        type_values(&mut source, &fields);
         let (plan, _) = self.plan_query(&source, &insert.hints, Some(places), parameter_types)?;
         let columns = plan.schema().columns();
         if columns.len() != chosen.len() {
@@ -191,13 +191,19 @@ impl Planner {
 }
 
 /// Each value of an INSERT … VALUES is assigned for itself: one row's type says nothing of another's.
-fn type_values(query: &mut ast::Query, types: &[DataType]) {
+fn type_values(query: &mut ast::Query, fields: &[&Field]) {
     let ast::SetExpr::Values(values) = query.body.as_mut() else { return };
     for row in &mut values.rows {
-        for (expr, data_type) in row.content.iter_mut().zip(types) {
-            // A text whose type is not written is one of bytes as PostgreSQL reads them.
-            let is_bytea = *data_type == DataType::Binary && is_text_literal(expr);
-            let known = if is_bytea { Some(ast::DataType::Bytea) } else { sql_type(data_type) };
+        for (expr, field) in row.content.iter_mut().zip(fields) {
+            let data_type = field.data_type();
+            let known = match NamedText::of(field) {
+                Some(named) if is_untyped(expr) => Some(word(named.name())),
+                // What is typed must be of that type.
+                Some(_) => None,
+                // A text whose type is not written is one of bytes as PostgreSQL reads them.
+                None if *data_type == DataType::Binary && is_text_literal(expr) => Some(ast::DataType::Bytea),
+                None => sql_type(data_type),
+            };
             if let Some(data_type) = known {
                 let value = std::mem::replace(expr, placeholder(0, None));
                 *expr = ast::Expr::Cast {
@@ -210,6 +216,16 @@ fn type_values(query: &mut ast::Query, types: &[DataType]) {
             }
         }
     }
+}
+
+/// A type by its name.
+fn word(name: &str) -> ast::DataType {
+    ast::DataType::Custom(ast::ObjectName::from(vec![ast::Ident::new(name)]), Vec::new())
+}
+
+fn is_untyped(expr: &ast::Expr) -> bool {
+    let is_plain = |value: &ast::Value| matches!(value, ast::Value::Null | ast::Value::Placeholder(_));
+    is_text_literal(expr) || matches!(expr, ast::Expr::Value(ast::ValueWithSpan { value, .. }) if is_plain(value))
 }
 
 fn is_text_literal(expr: &ast::Expr) -> bool {

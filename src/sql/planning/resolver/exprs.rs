@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::scope::Scope;
 use super::written::{call, placeholder};
-use super::{Resolver, any, calendar, intervals, operators};
+use super::{Resolver, age, any, calendar, collected, intervals, operators};
 use crate::error::{Error, Result};
 use crate::functions::at_time_zone;
 use crate::sql::planning::{field_access, literals};
@@ -61,6 +61,8 @@ impl VisitorMut for Exprs<'_, '_> {
             self.error = Some(error);
             return ControlFlow::Break(());
         }
+        age::write_out(expr);
+        collected::write_out(expr);
         // Before an interval is written out.
         calendar::mark(expr);
         any::write_out(expr);

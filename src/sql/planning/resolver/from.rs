@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::sql::parser::fold;
 use crate::sql::planning::names::pick;
 use crate::sql::planning::plan_size::Size;
+use crate::sql::planning::row_functions;
 
 impl Resolver<'_> {
     pub(super) fn table_with_joins(
@@ -84,7 +85,7 @@ impl Resolver<'_> {
         if !matches!(factor, TableFactor::Table { args: None, .. } | TableFactor::NestedJoin { .. }) {
             self.count(Size::default(), Span::empty())?;
         }
-        plain_unnest(factor);
+        row_functions::write_as_unnest(factor);
         match factor {
             TableFactor::Table {
                 name,
@@ -315,25 +316,6 @@ impl Resolver<'_> {
         self.size.nested = self.size.nested.max(self.within + of.nested);
         self.size.depth = self.size.depth.max(of.depth + 1);
         self.size.check().map_err(|error| self.place(error, span))
-    }
-}
-
-/// `LATERAL unnest(…)` is read as a call of a function like any other; it is what UNNEST is without LATERAL.
-fn plain_unnest(factor: &mut TableFactor) {
-    let TableFactor::Function { name, args, with_ordinality, alias, .. } = factor else { return };
-    let is_unnest = matches!(&name.0[..], [part] if part.as_ident().is_some_and(|name| fold(name) == "unnest"));
-    let arrays = args.iter().map(|arg| match arg {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(array)) => Some(array.clone()),
-        _ => None,
-    });
-    if let Some(array_exprs) = arrays.collect::<Option<Vec<Expr>>>().filter(|_| is_unnest) {
-        *factor = TableFactor::UNNEST {
-            alias: alias.take(),
-            array_exprs,
-            with_offset: false,
-            with_offset_alias: None,
-            with_ordinality: *with_ordinality,
-        };
     }
 }
 

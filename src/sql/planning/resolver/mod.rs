@@ -1,9 +1,12 @@
 //! Rewrites a query's tree so that every name is the exact name of what it means: relations (with their OPTIONS hints), columns
 //! without regard to case, parameters of a function's body. DataFusion then matches names literally.
 
+mod age;
 mod any;
 mod calendar;
+mod collected;
 mod columns;
+mod documents;
 mod doubles;
 mod exprs;
 mod from;
@@ -296,6 +299,7 @@ impl<'p> Resolver<'p> {
                 Ok((output, None))
             }
             SetExpr::Values(values) => {
+                documents::of_values(&mut values.rows);
                 doubles::of_values(&mut values.rows);
                 moments::of_values(&mut values.rows);
                 let mut width = 0;

@@ -127,6 +127,11 @@ fn listed(mut exprs: Vec<Expr>) -> Option<Vec<Expr>> {
 /// Rewrites an operator whose operands are resolved.
 pub(super) fn after(expr: &mut Expr) {
     match expr {
+        Expr::UnaryOp { op: op @ (UnaryOperator::PGSquareRoot | UnaryOperator::PGCubeRoot), expr: of } => {
+            let name = if *op == UnaryOperator::PGSquareRoot { "sqrt" } else { "cbrt" };
+            let of = take(of);
+            *expr = call(name, vec![of]);
+        }
         Expr::AnyOp { left, compare_op, right, .. } if !is_query(right) => {
             let (left, right) = (take(left), take(right));
             *expr = match opposite(compare_op) {

@@ -1,6 +1,7 @@
 //! A session's settings: Postgres' names that drivers set and Flink's that scripts set, with types, defaults and scope.
 //! What has no effect yet is taken at its default only; nothing is silently ignored.
 
+mod custom;
 mod definitions;
 #[cfg(test)]
 mod reference;
@@ -12,6 +13,7 @@ use crate::engine::dataflow::JobSettings;
 use crate::error::Result;
 use crate::options::parse_memory_size;
 use crate::options::setting::{milliseconds, normalize};
+use custom::Custom;
 use definitions::{ALIASES, DEFINITIONS, Definition, definition, find};
 
 /// Whether transactions only read unless they say otherwise.
@@ -29,6 +31,7 @@ pub struct Settings {
     before_local: BTreeMap<&'static str, Option<String>>,
     /// Names whose value the client has not been told.
     unreported: Option<std::collections::BTreeSet<&'static str>>,
+    custom: Custom,
     /// Counts changes, so that cached plans know when they are stale.
     pub generation: u64,
 }
@@ -39,6 +42,12 @@ impl Settings {
     /// # Errors
     /// The setting is unknown (42704), cannot be changed (55P02), or does not take the value (22023).
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        if find(name).is_none()
+            && let Some(set) = self.custom.set(name, value)
+        {
+            self.generation += 1;
+            return set;
+        }
         let definition = definition(name)?;
         if value.contains("://") {
             crate::places::refuse_userinfo(&format!("setting \"{}\"", definition.name), value)?;
@@ -91,6 +100,10 @@ impl Settings {
     /// # Errors
     /// The setting is unknown.
     pub fn reset(&mut self, name: &str) -> Result<()> {
+        if find(name).is_none() && self.custom.reset(name) {
+            self.generation += 1;
+            return Ok(());
+        }
         let definition = definition(name)?;
         self.put(definition, self.initial.get(definition.name).cloned());
         Ok(())
@@ -98,6 +111,7 @@ impl Settings {
 
     /// Goes back to the defaults.
     pub fn reset_all(&mut self) {
+        self.generation += u64::from(self.custom.reset_all());
         for definition in DEFINITIONS.iter() {
             self.put(definition, self.initial.get(definition.name).cloned());
         }
@@ -108,6 +122,9 @@ impl Settings {
     /// # Errors
     /// The setting is unknown.
     pub fn begin_local(&mut self, name: &str) -> Result<()> {
+        if find(name).is_none() && self.custom.begin_local(name) {
+            return Ok(());
+        }
         let definition = definition(name)?;
         let before = self.values.get(definition.name).cloned();
         self.before_local.entry(definition.name).or_insert(before);
@@ -116,6 +133,7 @@ impl Settings {
 
     /// Ends the effect of SET LOCAL.
     pub fn end_local(&mut self) {
+        self.generation += u64::from(self.custom.end_local());
         for (name, value) in std::mem::take(&mut self.before_local) {
             if let Some(definition) = find(name) {
                 self.put(definition, value);
@@ -126,6 +144,7 @@ impl Settings {
     /// Goes back to the values of another moment (ROLLBACK).
     pub fn restore(&mut self, before: &Settings) {
         self.before_local.clear();
+        self.generation += u64::from(self.custom.restore(&before.custom));
         for definition in DEFINITIONS.iter() {
             self.put(definition, before.values.get(definition.name).cloned());
         }
@@ -140,7 +159,10 @@ impl Settings {
     /// # Errors
     /// The setting is unknown.
     pub fn get(&self, name: &str) -> Result<String> {
-        Ok(self.current(definition(name)?))
+        match self.custom.get(name) {
+            Some(value) if find(name).is_none() => Ok(value.clone()),
+            _ => Ok(self.current(definition(name)?)),
+        }
     }
 
     /// The name as SHOW writes it over its column.
@@ -159,6 +181,12 @@ impl Settings {
             .iter()
             .map(|definition| (definition.name.to_owned(), self.current(definition), definition.description))
             .collect()
+    }
+
+    /// All names and values, also those of applications.
+    pub fn values(&self) -> Vec<(String, String)> {
+        let ours = DEFINITIONS.iter().map(|definition| (definition.name.to_owned(), self.current(definition)));
+        ours.chain(self.custom.all().map(|(name, value)| (name.clone(), value.clone()))).collect()
     }
 
     /// The reported settings that changed since the last call; all of them at first.
