@@ -77,6 +77,8 @@ states! {
     InvalidTextRepresentation = "22P02",
     /// Bytes that are not a value of their type.
     InvalidBinaryRepresentation = "22P03",
+    /// A line of COPY … FROM that cannot be read.
+    BadCopyFileFormat = "22P04",
     /// A character that texts cannot have.
     UntranslatableCharacter = "22P05",
     /// NULL for a column that takes none.

@@ -1,4 +1,4 @@
-//! How COPY writes rows: the format and its options, as they are read from the statement. Knows no rows.
+//! How COPY writes and reads rows: the format and its options, as they are read from the statement. Knows no rows.
 //! https://www.postgresql.org/docs/16/sql-copy.html
 
 use datafusion::sql::sqlparser::tokenizer::Token;
@@ -54,9 +54,36 @@ pub enum ForceQuote {
     All,
 }
 
+/// How COPY … FROM reads rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyInput {
+    /// The format.
+    pub format: CopyFormat,
+    /// Whether the header must have the names of the columns.
+    pub header_matches: bool,
+    /// Columns of csv in which no text without quotes is NULL.
+    pub force_not_null: ForceQuote,
+    /// Columns of csv in which a text in quotes is NULL, too, if it is what stands for it.
+    pub force_null: ForceQuote,
+}
+
+impl ForceQuote {
+    /// Whether a column is one of them.
+    pub fn has(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Columns(columns) => columns.iter().any(|column| column == name),
+        }
+    }
+}
+
 /// The options as they are written, before they are put together.
 #[derive(Default)]
 struct Written {
+    is_input: bool,
+    header_matches: bool,
+    force_not_null: Option<ForceQuote>,
+    force_null: Option<ForceQuote>,
     format: Option<String>,
     delimiter: Option<String>,
     null: Option<String>,
@@ -72,8 +99,40 @@ impl CopyFormat {
     /// # Errors
     /// A syntax error; an unknown option or one that does not fit the format (22023, 0A000).
     pub fn parse(cursor: &mut Cursor) -> Result<Self> {
+        Written::read(cursor, false)?.checked()
+    }
+}
+
+impl CopyInput {
+    /// Reads the options behind COPY … FROM STDIN, in either form.
+    ///
+    /// # Errors
+    /// As [`CopyFormat::parse`].
+    pub fn parse(cursor: &mut Cursor) -> Result<Self> {
+        let mut written = Written::read(cursor, true)?;
+        let none = || ForceQuote::Columns(Vec::new());
+        let header_matches = written.header_matches;
+        let (force_not_null, force_null) = (written.force_not_null.take(), written.force_null.take());
+        let of_csv = force_not_null.is_some() || force_null.is_some();
+        let format = written.checked()?;
+        if of_csv && !matches!(format, CopyFormat::Csv(_)) {
+            return Err(
+                Error::unsupported("COPY FORCE_NOT_NULL and FORCE_NULL require CSV mode").hint("Add FORMAT csv.")
+            );
+        }
+        Ok(Self {
+            format,
+            header_matches,
+            force_not_null: force_not_null.unwrap_or_else(none),
+            force_null: force_null.unwrap_or_else(none),
+        })
+    }
+}
+
+impl Written {
+    fn read(cursor: &mut Cursor, is_input: bool) -> Result<Self> {
         cursor.word("WITH");
-        let mut written = Written::default();
+        let mut written = Written { is_input, ..Written::default() };
         if cursor.token(&Token::LParen) {
             loop {
                 written.option(cursor)?;
@@ -87,7 +146,7 @@ impl CopyFormat {
                 written.old_option(cursor)?;
             }
         }
-        written.checked()
+        Ok(written)
     }
 }
 
@@ -103,10 +162,22 @@ impl Written {
             "format" => self.format = Some(cursor.ident_or_string()?.to_lowercase()),
             "delimiter" => self.delimiter = Some(cursor.string()?),
             "null" => self.null = Some(cursor.string()?),
+            "header" if self.is_input && cursor.peek_words(&["MATCH"]) => {
+                cursor.take();
+                (self.header, self.header_matches) = (true, true);
+            }
             "header" => self.header = boolean(cursor)?,
             "quote" => self.quote = Some(cursor.string()?),
             "escape" => self.escape = Some(cursor.string()?),
+            "force_quote" if self.is_input => {
+                return Err(invalid("COPY FORCE_QUOTE cannot be used with COPY FROM").at(position));
+            }
             "force_quote" => self.force_quote = Some(force_quote(cursor)?),
+            "force_not_null" if self.is_input => self.force_not_null = Some(force_quote(cursor)?),
+            "force_null" if self.is_input => self.force_null = Some(force_quote(cursor)?),
+            "freeze" | "default" | "on_error" | "log_verbosity" if self.is_input => {
+                return Err(Error::unsupported(format!("COPY {name} is not supported")).at(position));
+            }
             "encoding" => utf8(&cursor.ident_or_string()?)?,
             "force_not_null" | "force_null" | "freeze" | "default" | "on_error" | "log_verbosity" => {
                 return Err(invalid(format!("COPY {name} only available using COPY FROM")).at(position));
@@ -140,7 +211,11 @@ impl Written {
         } else if cursor.word("ESCAPE") {
             cursor.word("AS");
             self.escape = Some(cursor.string()?);
-        } else if cursor.words(&["FORCE", "QUOTE"]) {
+        } else if self.is_input && cursor.words(&["FORCE", "NOT", "NULL"]) {
+            self.force_not_null = Some(force_quote(cursor)?);
+        } else if self.is_input && cursor.words(&["FORCE", "NULL"]) {
+            self.force_null = Some(force_quote(cursor)?);
+        } else if !self.is_input && cursor.words(&["FORCE", "QUOTE"]) {
             self.force_quote = Some(force_quote(cursor)?);
         } else if cursor.word("ENCODING") {
             utf8(&cursor.string()?)?;

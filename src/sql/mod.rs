@@ -2,6 +2,7 @@
 //! Knows the catalog, the jobs and DataFusion; knows nothing of the wire protocol.
 
 pub(crate) mod copy_format;
+pub(crate) mod copy_rows;
 pub(crate) mod execution;
 pub(crate) mod job_relations;
 pub(crate) mod parser;
