@@ -38,6 +38,13 @@ pub fn sources(
     Ok(types.enumerate().map(|(at, data_type)| Source { data_type, is_untyped: is_untyped(plan, at) }).collect())
 }
 
+impl Source {
+    /// A value of an expression that stands for itself.
+    pub fn of(expr: &Expr, data_type: DataType) -> Self {
+        Self { data_type, is_untyped: matches!(unalias(expr), Expr::Literal(..)) }
+    }
+}
+
 fn is_untyped(plan: &LogicalPlan, at: usize) -> bool {
     match plan {
         LogicalPlan::Projection(projection) => match projection.expr.get(at).map(unalias) {

@@ -16,8 +16,8 @@ use crate::sql::parser::splitter::{self, StatementText};
 use crate::sql::parser::statement_size;
 use crate::sql::planning::constant_row::ConstantRow;
 use crate::sql::planning::error_map::refine;
-use crate::sql::planning::planned::Planned;
-use crate::sql::planning::planner::Planner;
+use crate::sql::planning::planned::{LocalWrite, Planned};
+use crate::sql::planning::planner::{ChangeRows, Planner};
 use crate::sql::planning::result_names::rename;
 use crate::sql::session::{CachedPlan, Prepared, PreparedInner, Session};
 use crate::sql::statements::explain::Explained;
@@ -50,10 +50,12 @@ impl Session {
                 }
             }
             Statement::Insert(insert) => Some(self.analyse_insert(insert, &text.text, given).await?),
+            Statement::Change(change) => Some(self.analyse_change(change, &text.text, given).await?),
             Statement::Explain(explain) => {
                 let analysed = match &explain.explained {
                     Explained::Query(query) => self.analyse_query(query, &text.text, given).await?,
                     Explained::Insert(insert) => self.analyse_insert(insert, &text.text, given).await?,
+                    Explained::Change(change) => self.analyse_change(change, &text.text, given).await?,
                 };
                 Some(Analysed { result: None, once: true, ..analysed })
             }
@@ -133,10 +135,27 @@ impl Session {
             }
             Planned::BoundedInsert { plan } => {
                 let (plan, given) = (plan.clone(), given.to_vec());
-                self.server().queries.compute(move || parameter_types(&plan, &given)).await?
+                self.server().queries.compute(move || parameter_types(&[&plan], &given)).await?
+            }
+            Planned::LocalWrite(write) => {
+                let (write, given) = (write.clone(), given.to_vec());
+                return self.server().queries.compute(move || analysed_write(write, &given)).await;
             }
         };
         Ok(Analysed { planned, parameter_types, result: None, once: true })
+    }
+
+    async fn analyse_change(
+        &mut self,
+        change: &Arc<ChangeRows>,
+        text: &str,
+        given: &[Option<DataType>],
+    ) -> Result<Analysed> {
+        let (change, given, text) = (change.clone(), given.to_vec(), text.to_owned());
+        let work = move |planner: Planner| {
+            analysed_write(Arc::new(planner.plan_change(&change, &given, &Places::new(&text))?), &given)
+        };
+        self.plan(false, work).await
     }
 
     /// An INSERT with parameters; `None` if it has none after all.
@@ -148,14 +167,23 @@ impl Session {
     ) -> Result<Option<Analysed>> {
         let (insert, given, text) = (insert.clone(), given.to_vec(), text.to_owned());
         self.plan(false, move |planner| {
-            let planned = planner.plan_insert(&insert.into, &given, &Places::new(&text))?;
-            if planned.plan.get_parameter_names()?.is_empty() {
+            let places = Places::new(&text);
+            let planned = planner.plan_insert(&insert.into, &given, &places)?;
+            if planned.plan.get_parameter_names()?.is_empty() && !planned.is_local() {
                 return Ok(None);
             }
-            let plan = planned.dml()?;
-            let parameter_types = parameter_types(&plan, &given)?;
-            let planned = Planned::BoundedInsert { plan: planner.share(plan) };
-            Ok(Some(Analysed { planned, parameter_types, result: None, once: true }))
+            let planned = inserts::bounded(&planner, &insert, planned, &given, &places)?;
+            match &planned {
+                Planned::LocalWrite(write) => {
+                    let analysed = analysed_write(write.clone(), &given)?;
+                    Ok((!analysed.parameter_types.is_empty()).then_some(analysed))
+                }
+                Planned::BoundedInsert { plan } => {
+                    let parameter_types = parameter_types(&[plan], &given)?;
+                    Ok(Some(Analysed { planned, parameter_types, result: None, once: true }))
+                }
+                _ => Ok(None),
+            }
         })
         .await
     }
@@ -169,7 +197,7 @@ fn analyse_query(
     state: &SessionState,
 ) -> Result<Analysed> {
     let (plan, names) = planner.plan_query(&query.query, &query.hints, Some(&Places::new(text)), given)?;
-    let parameter_types = parameter_types(&plan, given)?;
+    let parameter_types = parameter_types(&[&plan], given)?;
     let analysed = state
         .analyzer()
         .execute_and_check(plan.clone(), state.config_options(), |_, _| {})
@@ -181,8 +209,42 @@ fn analyse_query(
     Ok(Analysed { planned, parameter_types, result: Some(result), once })
 }
 
+fn analysed_write(write: Arc<LocalWrite>, given: &[Option<DataType>]) -> Result<Analysed> {
+    let plans: Vec<&LogicalPlan> = write.plans().into_iter().map(|plan| &***plan).collect();
+    let parameter_types = parameter_types(&plans, given)?;
+    let result = write.returning.as_ref().map(|returning| returning.schema.clone());
+    Ok(Analysed { planned: Planned::LocalWrite(write), parameter_types, result, once: true })
+}
+
 /// Types of `$1 …`: the client's, else inferred, else text.
-fn parameter_types(plan: &LogicalPlan, given: &[Option<DataType>]) -> Result<Vec<DataType>> {
+fn parameter_types(plans: &[&LogicalPlan], given: &[Option<DataType>]) -> Result<Vec<DataType>> {
+    let mut inferred = HashMap::new();
+    for plan in plans {
+        for (name, data_type) in inferred_types(plan)? {
+            let known = inferred.entry(name).or_insert(None);
+            *known = known.take().or(data_type);
+        }
+    }
+    let numbers: HashMap<usize, Option<DataType>> = inferred
+        .into_iter()
+        .filter_map(|(name, data_type)| Some((name.strip_prefix('$')?.parse().ok()?, data_type)))
+        .collect();
+    let count = numbers.keys().copied().max().unwrap_or(0).max(given.len());
+    Ok((1..=count)
+        .map(|number| {
+            given
+                .get(number - 1)
+                .cloned()
+                .flatten()
+                .or_else(|| numbers.get(&number).cloned().flatten())
+                .filter(|data_type| !data_type.is_null())
+                .unwrap_or(DataType::Utf8)
+        })
+        .collect())
+}
+
+/// Types of a plan's parameters by their names, where it tells them.
+fn inferred_types(plan: &LogicalPlan) -> Result<HashMap<String, Option<DataType>>> {
     let mut inferred = plan.get_parameter_types().map_err(|error| refine(error, None))?;
     // What a parameter is cast to is its type.
     plan.apply_with_subqueries(|plan| {
@@ -203,20 +265,5 @@ fn parameter_types(plan: &LogicalPlan, given: &[Option<DataType>]) -> Result<Vec
         })
     })
     .map_err(|error| refine(error, None))?;
-    let numbers: HashMap<usize, Option<DataType>> = inferred
-        .into_iter()
-        .filter_map(|(name, data_type)| Some((name.strip_prefix('$')?.parse().ok()?, data_type)))
-        .collect();
-    let count = numbers.keys().copied().max().unwrap_or(0).max(given.len());
-    Ok((1..=count)
-        .map(|number| {
-            given
-                .get(number - 1)
-                .cloned()
-                .flatten()
-                .or_else(|| numbers.get(&number).cloned().flatten())
-                .filter(|data_type| !data_type.is_null())
-                .unwrap_or(DataType::Utf8)
-        })
-        .collect())
+    Ok(inferred)
 }
