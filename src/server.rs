@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::catalog::{Catalog, DEFAULT_DATABASE};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, DynamoDbBackend, EMBEDDED_REGION, KafkaBackend};
+use crate::connectors::local::LocalStore;
 use crate::connectors::{ConnectorDefaults, Registry};
 use crate::embedded::{DynamoDbOptions, EmbeddedDynamoDb, KafkaBroker, KafkaBrokerOptions};
 use crate::error::{Error, Result, SqlState};
@@ -67,7 +68,8 @@ impl Server {
             blocking(move || Catalog::open(&folder)).await?
         };
         let (defaults, kafka, dynamodb) = open_backends(config, &clock).await?;
-        let connectors = Registry::new(&defaults);
+        let rows = open_rows(config, &catalog).await?;
+        let connectors = Registry::with_rows(&defaults, rows);
         if matches!(config.kafka, KafkaBackend::Cluster { .. }) {
             crate::connectors::kafka::check_properties(&defaults)?;
         }
@@ -235,6 +237,19 @@ fn defaults_of(config: &Config, clock: Arc<dyn Clock>) -> Result<ConnectorDefaul
         defaults.aws_credentials = credentials.clone();
     }
     Ok(defaults)
+}
+
+/// The rows of local tables, without those of tables that are not there any more.
+async fn open_rows(config: &Config, catalog: &Catalog) -> Result<Arc<LocalStore>> {
+    let (path, catalog) = (config.data_dir.join("local").join("rows.redb"), catalog.clone());
+    let open = move || {
+        let rows = LocalStore::open(path)?;
+        let snapshot = catalog.snapshot();
+        let known = snapshot.local_tables();
+        rows.keep_only(&|table| known.contains(table))?;
+        Ok(rows)
+    };
+    blocking(open).await
 }
 
 async fn open_backends(

@@ -1,6 +1,6 @@
 //! What the catalog holds at one moment, and the changes that make the next moment of it. Knows no files and no secrets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -117,6 +117,13 @@ impl Snapshot {
     /// A schema.
     pub fn schema(&self, database: &str, schema: &str) -> Option<&SchemaEntry> {
         self.databases.get(database)?.schemas.get(schema)
+    }
+
+    /// Ids under which rows of local tables are stored.
+    pub fn local_tables(&self) -> BTreeSet<&str> {
+        let schemas = self.databases.values().flat_map(|database| database.schemas.values());
+        let tables = schemas.flat_map(|schema| schema.tables.values());
+        tables.filter_map(|table| Some(table.declaration.local.as_ref()?.id.as_str())).collect()
     }
 
     fn database_mut(&mut self, database: &str) -> Result<&mut DatabaseEntry> {

@@ -104,6 +104,19 @@ impl Catalog {
     /// # Errors
     /// A change that does not fit; then none is applied.
     pub fn commit(&self, changes: &[Change]) -> Result<Arc<Snapshot>> {
+        self.commit_with(changes, |_| Ok(()))
+    }
+
+    /// As [`Self::commit`], after what `before` does, which is told what the catalog will be: rows that are part of the transaction are
+    /// written when it is known that the changes fit.
+    ///
+    /// # Errors
+    /// As [`Self::commit`], and what `before` gives; then no change is applied.
+    pub fn commit_with(
+        &self,
+        changes: &[Change],
+        before: impl FnOnce(&Snapshot) -> Result<()>,
+    ) -> Result<Arc<Snapshot>> {
         let mut store = self.store.lock();
         self.directory.check()?;
         let mut next = self.snapshot().as_ref().clone();
@@ -130,6 +143,7 @@ impl Catalog {
                 secrets.unstage(&reference);
             }
         }
+        before(&next)?;
         store.keep(&next, changes)?;
         let next = Arc::new(next);
         *self.state.write() = next.clone();

@@ -17,6 +17,18 @@ pub struct TableEntry {
     pub watermarks: Vec<Watermark>,
     /// COMMENT of the table.
     pub comment: Option<String>,
+    /// CHECK constraints.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
+}
+
+/// A CHECK constraint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// Its name.
+    pub name: String,
+    /// Expression text.
+    pub expression: String,
 }
 
 /// A column as it was declared.
@@ -28,6 +40,9 @@ pub struct TableColumn {
     pub sql_type: String,
     /// Expression text of `name AS expression`.
     pub computed: Option<String>,
+    /// Expression text of DEFAULT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
     /// COMMENT.
     pub comment: Option<String>,
 }

@@ -39,6 +39,35 @@ pub struct ColumnDeclaration {
     pub kind: ColumnKind,
 }
 
+/// What the declaration of a table says that the server itself keeps.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalDeclaration {
+    /// Under which its rows are stored; never given again.
+    pub id: String,
+    /// The table's name, for messages about its rows.
+    pub relation: String,
+    /// Whether its rows are in the memory of the session that declared it.
+    #[serde(default)]
+    pub is_temporary: bool,
+    /// Name of the constraint PRIMARY KEY.
+    pub key_name: String,
+    /// UNIQUE constraints.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unique: Vec<UniqueDeclaration>,
+    /// Names of the columns that number the rows (SERIAL, GENERATED … AS IDENTITY).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub numbered: Vec<String>,
+}
+
+/// A UNIQUE constraint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UniqueDeclaration {
+    /// Its name.
+    pub name: String,
+    /// Names of its columns.
+    pub columns: Vec<String>,
+}
+
 /// A declared table, resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableDeclaration {
@@ -52,6 +81,9 @@ pub struct TableDeclaration {
     pub partitioned_by: Vec<String>,
     /// Options of WITH, overlaid by `/*+ OPTIONS(…) */` where a hint was given.
     pub options: BTreeMap<String, OptionValue>,
+    /// What the server keeps of it, if it keeps its rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<LocalDeclaration>,
 }
 
 /// A table's name as most people write it: without the database and the schema that are always there.

@@ -13,6 +13,7 @@ pub mod enumerator;
 pub mod kafka;
 #[cfg(test)]
 pub mod letters;
+pub mod local;
 pub mod log_identity;
 mod lookup;
 pub mod lookup_cache;
@@ -33,7 +34,9 @@ pub mod upsert_kafka;
 
 pub use bad_rows::{BadRows, LeftOut};
 pub use connector::{Advice, Connector, Table};
-pub use declaration::{ColumnDeclaration, ColumnKind, TableDeclaration, short_table_name};
+pub use declaration::{
+    ColumnDeclaration, ColumnKind, LocalDeclaration, TableDeclaration, UniqueDeclaration, short_table_name,
+};
 pub use defaults::ConnectorDefaults;
 pub use enumerator::{Awaited, Discovery, FixedSplits, FoundSplit, Restored, SplitEnumerator};
 pub use log_identity::{Continuity, LogIdentity, SplitLog};

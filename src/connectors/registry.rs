@@ -7,7 +7,7 @@ use super::declaration::TableDeclaration;
 use super::defaults::ConnectorDefaults;
 #[cfg(test)]
 use super::letters;
-use super::{blackhole, datagen, dynamodb, kafka, print, upsert_kafka};
+use super::{blackhole, datagen, dynamodb, kafka, local, print, upsert_kafka};
 use crate::error::{Error, Result};
 use crate::options::{OptionGroups, OptionReader};
 
@@ -32,11 +32,17 @@ pub fn is_secret_option(name: &str) -> bool {
 pub struct Registry {
     connectors: Vec<Arc<dyn Connector>>,
     defaults: ConnectorDefaults,
+    local: Arc<local::LocalStore>,
 }
 
 impl Registry {
-    /// All connectors of this build.
+    /// All connectors of this build. Rows of local tables are in memory.
     pub fn new(defaults: &ConnectorDefaults) -> Self {
+        Self::with_rows(defaults, local::LocalStore::in_memory())
+    }
+
+    /// All connectors of this build, with the rows of local tables there.
+    pub fn with_rows(defaults: &ConnectorDefaults, rows: Arc<local::LocalStore>) -> Self {
         let kafka = kafka::KafkaConnector::new(defaults.clone());
         let upsert_kafka = upsert_kafka::UpsertKafkaConnector::new(defaults.clone()).beside(&kafka);
         Self {
@@ -49,13 +55,20 @@ impl Registry {
                 Arc::new(datagen::DatagenConnector),
                 Arc::new(print::PrintConnector),
                 Arc::new(blackhole::BlackholeConnector),
+                Arc::new(local::LocalConnector::new(Arc::clone(&rows))),
             ],
+            local: rows,
         }
     }
 
     /// What tables are given that name no backend.
     pub fn defaults(&self) -> &ConnectorDefaults {
         &self.defaults
+    }
+
+    /// Where the rows of local tables are.
+    pub fn local(&self) -> &Arc<local::LocalStore> {
+        &self.local
     }
 
     /// All of them, in the order of the reference page.

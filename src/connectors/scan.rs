@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::prelude::SessionConfig;
 
 use super::metrics::ConnectorMetrics;
 use crate::error::Result;
@@ -41,6 +42,11 @@ pub trait ScanPartition: Send + Sync {
 pub trait Scan: Send + Sync {
     /// For each filter, whether the scan applies it exactly, inexactly or not at all. May not do I/O.
     fn pushdown(&self, filters: &[&Expr]) -> Vec<TableProviderFilterPushDown>;
+
+    /// The scan as a session sees the table, which its configuration says. Absent: it is the same for all.
+    fn of_session(&self, _config: &SessionConfig) -> Option<Arc<dyn Scan>> {
+        None
+    }
 
     /// Plans the read; may ask the outside system (end offsets are pinned here, keys described).
     async fn plan(&self, request: ScanRequest) -> Result<ScanPlan>;

@@ -24,6 +24,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, EmptyRecordBatchStream, ExecutionPlan, Partitioning, PlanProperties,
 };
+use datafusion::prelude::SessionConfig;
 use futures::StreamExt;
 use parking_lot::Mutex;
 
@@ -82,17 +83,18 @@ impl ConnectorTable {
         (provider as &dyn Any).downcast_ref()
     }
 
-    async fn plan_scan(&self, request: ScanRequest, told: Option<Arc<ScanNotices>>) -> Result<ScanExec> {
-        let scan = self.table.scan.as_ref().ok_or_else(|| {
+    async fn plan_scan(&self, request: ScanRequest, config: &SessionConfig) -> Result<ScanExec> {
+        let scan = self.table.scan.clone().ok_or_else(|| {
             Error::unsupported(format!(
                 "table \"{}\" cannot be read: connector \"{}\" has no bounded scan",
                 self.declaration.name,
                 self.declaration.connector().unwrap_or_default()
             ))
         })?;
+        let scan = scan.of_session(config).unwrap_or(scan);
         let schema = Arc::new(self.schema.project(&request.projection)?);
         let mut plan = scan.plan(request).await?;
-        if let Some(told) = told {
+        if let Some(told) = config.get_extension::<ScanNotices>() {
             told.add(std::mem::take(&mut plan.notices));
         }
         if plan.partitions.is_empty() {
@@ -142,8 +144,7 @@ impl TableProvider for ConnectorTable {
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let projection = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
         let request = ScanRequest { projection, filters: filters.to_vec(), limit };
-        let told = state.config().get_extension::<ScanNotices>();
-        Ok(Arc::new(self.plan_scan(request, told).await?))
+        Ok(Arc::new(self.plan_scan(request, state.config()).await?))
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {

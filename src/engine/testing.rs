@@ -39,6 +39,7 @@ pub fn declare(name: &str, columns: &str, keys: usize) -> TableDeclaration {
         })
         .collect();
     TableDeclaration {
+        local: None,
         name: name.to_owned(),
         primary_key: columns.iter().take(keys).map(|column| column.name.clone()).collect(),
         columns,

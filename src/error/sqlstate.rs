@@ -83,6 +83,10 @@ states! {
     UntranslatableCharacter = "22P05",
     /// NULL for a column that takes none.
     NotNullViolation = "23502",
+    /// Values that another row has already.
+    UniqueViolation = "23505",
+    /// A row that a CHECK constraint does not admit.
+    CheckViolation = "23514",
     /// Not within a transaction.
     ActiveSqlTransaction = "25001",
     /// Not within a transaction that only reads.
@@ -191,6 +195,8 @@ states! {
     ObjectInUse = "55006",
     /// A setting that cannot be changed.
     CantChangeRuntimeParam = "55P02",
+    /// Another transaction has it.
+    LockNotAvailable = "55P03",
     /// The statement was cancelled, or took too long.
     QueryCanceled = "57014",
     /// The server stops.

@@ -1,6 +1,6 @@
 //! pg_class, pg_attribute, pg_tables, pg_views.
 
-use super::model::{Model, OWNER, Relation};
+use super::model::{DEFAULT_RANGE, Model, OWNER, Relation, oid_of_name};
 use super::relation::Row;
 use super::types;
 use crate::sql::SessionView;
@@ -9,6 +9,8 @@ use crate::sql::SessionView;
 pub fn pg_class(model: &Model, _view: &SessionView) -> Vec<Row> {
     let row = |relation: &Relation| {
         let columns = i16::try_from(relation.columns.len()).unwrap_or(i16::MAX);
+        let checks = relation.constraints.iter().filter(|constraint| constraint.kind == "c").count();
+        let checks = i16::try_from(checks).unwrap_or(i16::MAX);
         Row::new()
             .set("oid", relation.oid)
             .set("relname", relation.name.as_str())
@@ -36,7 +38,7 @@ pub fn pg_class(model: &Model, _view: &SessionView) -> Vec<Row> {
             .set("relpersistence", "p")
             .set("relkind", relation.kind)
             .set("relnatts", columns)
-            .set("relchecks", 0_i16)
+            .set("relchecks", checks)
             .set("relreplident", if relation.kind == "r" { "d" } else { "n" })
     };
     model.relations.iter().map(row).collect()
@@ -62,12 +64,33 @@ pub fn pg_attribute(model: &Model, _view: &SessionView) -> Vec<Row> {
                     .set("attbyval", shape.is_some_and(|shape| shape.by_value))
                     .set("attalign", shape.map_or("i", |shape| shape.align.as_str()).to_owned())
                     .set("attstorage", shape.map_or("x", |shape| shape.storage.as_str()).to_owned())
-                    .all(&["attcompression", "attidentity", "attgenerated"], "")
+                    .all(&["attcompression", "attgenerated"], "")
+                    .set("attidentity", if column.is_numbered { "d" } else { "" })
                     .set("attnotnull", column.not_null)
-                    .all(&["atthasdef", "atthasmissing", "attisdropped"], false)
+                    .set("atthasdef", column.default.is_some())
+                    .all(&["atthasmissing", "attisdropped"], false)
                     .set("attislocal", true)
                     .set("attinhcount", 0_i32)
                     .set("attcollation", shape.map_or(0, |shape| shape.collation)),
+            );
+        }
+    }
+    rows
+}
+
+/// Defaults of columns.
+pub fn pg_attrdef(model: &Model, _view: &SessionView) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for relation in &model.relations {
+        for (number, column) in (1_i16..).zip(&relation.columns) {
+            let Some(default) = &column.default else { continue };
+            let name = format!("{}.{number}", relation.oid);
+            rows.push(
+                Row::new()
+                    .set("oid", oid_of_name(DEFAULT_RANGE, &name))
+                    .set("adrelid", relation.oid)
+                    .set("adnum", number)
+                    .set("adbin", default.as_str()),
             );
         }
     }

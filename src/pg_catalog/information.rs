@@ -88,12 +88,15 @@ fn column_row(model: &Model, relation: &Relation, number: i32, column: &Attribut
         .set("table_name", relation.name.as_str())
         .set("column_name", column.name.as_str())
         .set("ordinal_position", number)
+        .set("column_default", column.default.clone())
         .set("is_nullable", if column.not_null { "NO" } else { "YES" })
         .set("data_type", data_type)
         .set("udt_schema", "pg_catalog")
         .set("udt_name", base.map_or_else(|| "text".to_owned(), |base| base.name.clone()))
         .set("dtd_identifier", number.to_string())
-        .all(&["is_self_referencing", "is_identity", "identity_cycle"], "NO")
+        .all(&["is_self_referencing", "identity_cycle"], "NO")
+        .set("is_identity", if column.is_numbered { "YES" } else { "NO" })
+        .set("identity_generation", column.is_numbered.then(|| "BY DEFAULT".to_owned()))
         .set("is_generated", if column.computed.is_some() { "ALWAYS" } else { "NEVER" })
         .set("generation_expression", column.computed.clone())
         .set("is_updatable", if relation.kind == "r" && !relation.is_system { "YES" } else { "NO" });
@@ -134,17 +137,17 @@ fn constraint(model: &Model, table: &Relation) -> Row {
     Row::new()
         .all(&["constraint_catalog", "table_catalog"], model.database.as_str())
         .all(&["constraint_schema", "table_schema"], schema_of(model, table))
-        .set("constraint_name", format!("{}_pkey", table.name))
+        .set("constraint_name", table.key_name.as_str())
         .set("table_name", table.name.as_str())
 }
 
-/// Primary keys; declared, not enforced.
+/// Primary keys; those of tables with a connector are declared, not enforced.
 pub fn table_constraints(model: &Model, _view: &SessionView) -> Vec<Row> {
-    let row = |table| {
+    let row = |table: &Relation| {
         constraint(model, table)
             .set("constraint_type", "PRIMARY KEY")
             .all(&["is_deferrable", "initially_deferred"], "NO")
-            .set("enforced", "NO")
+            .set("enforced", if table.is_enforced { "YES" } else { "NO" })
     };
     keyed(model).map(row).collect()
 }

@@ -1,4 +1,5 @@
-//! pg_index, pg_constraint, pg_indexes: primary keys. They are declared, not enforced; tools only need to know the columns.
+//! pg_index, pg_constraint, pg_indexes: primary keys, and what else holds for tables that the server keeps. Keys of other tables are
+//! declared, not enforced; tools only need to know the columns.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::scalar::ScalarValue;
@@ -35,24 +36,38 @@ pub fn pg_index(model: &Model, _view: &SessionView) -> Vec<Row> {
     keyed(model).map(row).collect()
 }
 
-/// Primary keys.
+/// Primary keys, UNIQUE and CHECK.
 pub fn pg_constraint(model: &Model, _view: &SessionView) -> Vec<Row> {
     let row = |table: &Relation| {
         Row::new()
             .set("oid", constraint_oid(table.oid))
-            .set("conname", format!("{}_pkey", table.name))
-            .set("connamespace", table.namespace)
+            .set("conname", table.key_name.as_str())
             .set("contype", "p")
+            .set("conindid", table.partner)
+            .set("conkey", numbers(&table.key))
+    };
+    let of_table = |table: &Relation, row: Row| {
+        row.set("connamespace", table.namespace)
             .all(&["condeferrable", "condeferred"], false)
             .all(&["convalidated", "conislocal", "connoinherit"], true)
             .set("conrelid", table.oid)
-            .set("conindid", table.partner)
             .all(&["contypid", "conparentid", "confrelid"], 0_u32)
             .all(&["confupdtype", "confdeltype", "confmatchtype"], " ")
             .set("coninhcount", 0_i32)
-            .set("conkey", numbers(&table.key))
     };
-    keyed(model).map(row).collect()
+    let mut rows: Vec<Row> = keyed(model).map(|table| of_table(table, row(table))).collect();
+    for table in &model.relations {
+        for constraint in &table.constraints {
+            let row = Row::new()
+                .set("oid", constraint.oid)
+                .set("conname", constraint.name.as_str())
+                .set("contype", constraint.kind)
+                .set("conindid", 0_u32)
+                .set("conkey", numbers(&constraint.columns));
+            rows.push(of_table(table, row));
+        }
+    }
+    rows
 }
 
 /// Indexes for people.
@@ -61,7 +76,7 @@ pub fn pg_indexes(model: &Model, _view: &SessionView) -> Vec<Row> {
         Row::new()
             .set("schemaname", model.namespace_name(table.namespace).to_owned())
             .set("tablename", table.name.as_str())
-            .set("indexname", format!("{}_pkey", table.name))
+            .set("indexname", table.key_name.as_str())
             .set("indexdef", index_definition(model, table, false))
     };
     keyed(model).map(row).collect()
@@ -85,7 +100,7 @@ pub fn index_definition(model: &Model, table: &Relation, pretty: bool) -> String
     };
     format!(
         "CREATE UNIQUE INDEX {} ON {name} USING btree ({})",
-        quote_ident(&format!("{}_pkey", table.name)),
+        quote_ident(&table.key_name),
         key_columns(table).join(", ")
     )
 }

@@ -84,6 +84,7 @@ type Content = fn(&Model, &SessionView) -> Vec<Row>;
 /// Relations of `pg_catalog` that have rows.
 const PG_CATALOG: &[(&str, Content)] = &[
     ("pg_am", types::pg_am),
+    ("pg_attrdef", classes::pg_attrdef),
     ("pg_attribute", classes::pg_attribute),
     ("pg_authid", roles::pg_authid),
     ("pg_class", classes::pg_class),

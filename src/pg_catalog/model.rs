@@ -56,6 +56,24 @@ pub struct Attribute {
     pub comment: Option<String>,
     /// Expression of a computed column.
     pub computed: Option<String>,
+    /// Expression of DEFAULT.
+    pub default: Option<String>,
+    /// Whether it numbers the rows.
+    pub is_numbered: bool,
+}
+
+/// A constraint that holds beside the key.
+pub struct Constraint {
+    /// `pg_constraint.oid`
+    pub oid: u32,
+    /// Name.
+    pub name: String,
+    /// `u` or `c`.
+    pub kind: &'static str,
+    /// Numbers of its columns; of a CHECK constraint none are known.
+    pub columns: Vec<i16>,
+    /// As it would be written.
+    pub definition: String,
 }
 
 /// A table, view or index.
@@ -72,6 +90,12 @@ pub struct Relation {
     pub columns: Vec<Attribute>,
     /// Numbers of the key's columns.
     pub key: Vec<i16>,
+    /// Name of the key's constraint.
+    pub key_name: String,
+    /// Whether the key is held to.
+    pub is_enforced: bool,
+    /// UNIQUE and CHECK.
+    pub constraints: Vec<Constraint>,
     /// For an index its table, for a table its index.
     pub partner: u32,
     /// COMMENT.
@@ -129,6 +153,8 @@ const DATABASE_RANGE: u32 = 0x3000_0000;
 const INDEX_RANGE: u32 = 0x4000_0000;
 const CONSTRAINT_RANGE: u32 = 0x5000_0000;
 const SYSTEM_RANGE: u32 = 0x6000_0000;
+/// Of defaults of columns.
+pub const DEFAULT_RANGE: u32 = 0x1000_0000;
 const FUNCTION_RANGE: u32 = 0x7000_0000;
 
 /// Oid of a table's primary key constraint.
@@ -166,13 +192,50 @@ pub fn declared_type(sql_type: &str) -> (u32, i32) {
 
 fn attribute(name: &str, sql_type: &str, not_null: bool) -> Attribute {
     let (type_oid, modifier) = declared_type(sql_type);
-    Attribute { name: name.to_owned(), type_oid, modifier, not_null, comment: None, computed: None }
+    Attribute {
+        name: name.to_owned(),
+        type_oid,
+        modifier,
+        not_null,
+        comment: None,
+        computed: None,
+        default: None,
+        is_numbered: false,
+    }
 }
 
 fn columns_of_view(entry: &ViewEntry) -> Vec<Attribute> {
     let comments = entry.column_comments.iter().cloned().chain(std::iter::repeat(None));
     let columns = entry.columns.iter().zip(comments);
     columns.map(|((name, sql_type), comment)| Attribute { comment, ..attribute(name, sql_type, false) }).collect()
+}
+
+/// UNIQUE and CHECK constraints of a table that the server keeps.
+fn constraints(entry: &TableEntry, columns: &[Attribute]) -> Vec<Constraint> {
+    let Some(local) = &entry.declaration.local else { return Vec::new() };
+    let oid = |name: &str| oid_of_name(CONSTRAINT_RANGE, &format!("{}.{name}", local.id));
+    let unique = local.unique.iter().map(|unique| Constraint {
+        oid: oid(&unique.name),
+        name: unique.name.clone(),
+        kind: "u",
+        columns: unique
+            .columns
+            .iter()
+            .filter_map(|name| i16::try_from(columns.iter().position(|column| column.name == *name)? + 1).ok())
+            .collect(),
+        definition: format!(
+            "UNIQUE ({})",
+            unique.columns.iter().map(|name| quote_ident(name)).collect::<Vec<_>>().join(", ")
+        ),
+    });
+    let checks = entry.checks.iter().map(|check| Constraint {
+        oid: oid(&check.name),
+        name: check.name.clone(),
+        kind: "c",
+        columns: Vec::new(),
+        definition: format!("CHECK ({})", check.expression),
+    });
+    unique.chain(checks).collect()
 }
 
 impl Model {
@@ -228,6 +291,8 @@ impl Model {
                 not_null: false,
                 comment: None,
                 computed: None,
+                default: None,
+                is_numbered: false,
             });
             self.relations.push(Relation {
                 oid: shape.oid,
@@ -236,6 +301,9 @@ impl Model {
                 kind: if shape.kind == "v" { "v" } else { "r" },
                 columns: columns.collect(),
                 key: Vec::new(),
+                key_name: String::new(),
+                is_enforced: false,
+                constraints: Vec::new(),
                 partner: 0,
                 comment: None,
                 query: None,
@@ -259,6 +327,8 @@ impl Model {
                     not_null: false,
                     comment: None,
                     computed: None,
+                    default: None,
+                    is_numbered: false,
                 }
             });
             let columns = columns.collect();
@@ -270,6 +340,9 @@ impl Model {
                 kind: "r",
                 columns,
                 key: Vec::new(),
+                key_name: String::new(),
+                is_enforced: false,
+                constraints: Vec::new(),
                 partner: 0,
                 comment: None,
                 query: None,
@@ -298,6 +371,9 @@ impl Model {
                 kind: "v",
                 columns: columns_of_view(entry),
                 key: Vec::new(),
+                key_name: String::new(),
+                is_enforced: false,
+                constraints: Vec::new(),
                 partner: 0,
                 comment: entry.comment.clone(),
                 query: Some(entry.query.clone()),
@@ -325,6 +401,8 @@ impl Model {
                 Attribute {
                     comment: column.comment.clone(),
                     computed: column.computed.clone(),
+                    default: column.default.clone(),
+                    is_numbered: declared.local.iter().any(|local| local.numbered.contains(&column.name)),
                     ..attribute(&column.name, &column.sql_type, !nullable || is_key(&column.name))
                 }
             })
@@ -334,19 +412,34 @@ impl Model {
             i16::try_from(place + 1).ok()
         };
         let key: Vec<i16> = declared.primary_key.iter().filter_map(number).collect();
+        let key_name = match &declared.local {
+            Some(local) => local.key_name.clone(),
+            None => format!("{name}_pkey"),
+        };
+        let constraints = constraints(entry, &columns);
         let index_oid = INDEX_RANGE | (entry.oid & 0x0fff_ffff);
         if !key.is_empty() {
             let of_key = |number: &i16| {
                 let column = columns.get(usize::try_from(number - 1).ok()?)?;
-                Some(Attribute { comment: None, computed: None, name: column.name.clone(), ..*column })
+                Some(Attribute {
+                    comment: None,
+                    computed: None,
+                    default: None,
+                    is_numbered: false,
+                    name: column.name.clone(),
+                    ..*column
+                })
             };
             self.relations.push(Relation {
                 oid: index_oid,
                 namespace,
-                name: format!("{name}_pkey"),
+                name: key_name.clone(),
                 kind: "i",
                 columns: key.iter().filter_map(of_key).collect(),
                 key: key.clone(),
+                key_name: String::new(),
+                is_enforced: false,
+                constraints: Vec::new(),
                 partner: entry.oid,
                 comment: None,
                 query: None,
@@ -361,6 +454,9 @@ impl Model {
             columns,
             partner: if key.is_empty() { 0 } else { index_oid },
             key,
+            key_name,
+            is_enforced: declared.local.is_some(),
+            constraints,
             comment: entry.comment.clone(),
             query: None,
             is_system: false,

@@ -31,11 +31,14 @@ fn snapshot() -> Snapshot {
         name: name.into(),
         sql_type: sql_type.into(),
         computed: None,
+        default: None,
         comment: (name == "at").then(|| "下单时间".into()),
     });
     let table = TableEntry {
+        checks: Vec::new(),
         oid: 16400,
         declaration: TableDeclaration {
+            local: None,
             name: "streamgate.public.t".into(),
             columns: physical.into(),
             primary_key: vec!["user_id".into(), "order_id".into()],

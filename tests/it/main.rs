@@ -16,6 +16,7 @@ mod functions;
 mod jobs;
 mod kafka_jobs;
 mod limits;
+mod local_tables;
 mod log;
 mod places;
 mod read_behind;

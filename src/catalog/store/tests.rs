@@ -18,8 +18,10 @@ fn table(options: &[(&str, OptionValue)]) -> Box<TableEntry> {
         kind: ColumnKind::Physical,
     };
     Box::new(TableEntry {
+        checks: Vec::new(),
         oid: 0,
         declaration: TableDeclaration {
+            local: None,
             name: "streamgate.public.t".to_owned(),
             columns: vec![column],
             primary_key: Vec::new(),

@@ -11,6 +11,7 @@ use crate::options::OptionValue;
 
 fn open(columns: &[(&str, &str)], options: &[(&str, &str)]) -> Result<Table> {
     let declaration = TableDeclaration {
+        local: None,
         name: "db.public.t".to_owned(),
         columns: columns
             .iter()

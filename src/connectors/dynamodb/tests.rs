@@ -178,6 +178,7 @@ fn declare(columns: &[(&str, &str)], key: &[&str], options: &[(&str, &str)]) -> 
     ]);
     all.extend(options.iter().map(|(name, value)| ((*name).to_owned(), OptionValue::Plain((*value).to_owned()))));
     TableDeclaration {
+        local: None,
         name: "db.public.orders".into(),
         columns: columns
             .iter()

@@ -35,6 +35,7 @@ pub(super) const COLUMNS: &[(&str, &str)] = &[("id", "INT"), ("name", "STRING")]
 
 fn declaration(columns: &[(&str, &str)], options: &[(&str, &str)]) -> TableDeclaration {
     TableDeclaration {
+        local: None,
         name: "db.public.orders".to_owned(),
         columns: columns
             .iter()

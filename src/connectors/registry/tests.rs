@@ -32,6 +32,7 @@ fn table(connector: &str, columns: &[(&str, &str)], options: &str) -> TableDecla
     let pairs = options.split_whitespace().filter_map(|pair| pair.split_once('='));
     let options = pairs.chain([("connector", connector)]);
     TableDeclaration {
+        local: None,
         name: "t".to_owned(),
         columns: columns
             .iter()

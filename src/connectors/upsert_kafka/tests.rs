@@ -44,6 +44,7 @@ fn declaration(servers: &str, options: &[(&str, &str)]) -> TableDeclaration {
     };
     let all = [("topic", "users"), ("properties.bootstrap.servers", servers)];
     TableDeclaration {
+        local: None,
         name: "db.public.users".to_owned(),
         columns: vec![column("id", "INT", false), column("name", "STRING", true)],
         primary_key: vec!["id".to_owned()],

@@ -58,7 +58,6 @@ pub(super) const ENTRIES: &[Entry<Body>] = &[
     no("pg_is_other_temp_schema", &["oid → boolean"]),
     no("pg_column_is_updatable", &["oid, integer, boolean → boolean"]),
     no("row_security_active", &["oid → boolean"]),
-    nothing("pg_get_expr", &["text, oid → text"]),
     nothing("pg_get_ruledef", &["oid → text"]),
     nothing("pg_get_triggerdef", &["oid → text"]),
     nothing("pg_get_function_sqlbody", &["oid → text"]),

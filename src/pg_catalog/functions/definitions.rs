@@ -46,9 +46,16 @@ pub(super) const ENTRIES: &[Entry<Body>] = &[
             let of_oid = |relation: &&Relation| Some(model::constraint_oid(relation.oid)) == oid(values, 0);
             let table =
                 model.relations.iter().filter(|relation| relation.kind == "r" && relation.partner != 0).find(of_oid);
-            some_text(table.map(|table| format!("PRIMARY KEY ({})", keys::key_columns(table).join(", "))))
+            let of_key = table.map(|table| format!("PRIMARY KEY ({})", keys::key_columns(table).join(", ")));
+            let others = model.relations.iter().flat_map(|relation| &relation.constraints);
+            let other = others.filter(|other| Some(other.oid) == oid(values, 0)).map(|other| other.definition.clone());
+            some_text(of_key.or(other.last()))
         },
     ),
+    entry("pg_get_expr", &["text, oid → text"], "The expression of a default.", |_, values| {
+        // It is stored as it is written.
+        some_text(argument(values, 0))
+    }),
     entry(
         "pg_get_viewdef",
         &["oid → text", "oid, boolean → text", "text → text"],

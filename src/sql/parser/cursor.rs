@@ -5,6 +5,7 @@
 //! sqlparser would drop them as comments.
 
 use datafusion::sql::sqlparser::ast::{self, Ident};
+use datafusion::sql::sqlparser::dialect::{Dialect, Precedence};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Whitespace};
 
@@ -254,6 +255,27 @@ impl<'a> Cursor<'a> {
         let from = self.position();
         effort::bounded(self.tokens, || self.parser.parse_expr()).map_err(|error| self.of_parser(&error))?;
         Ok(self.slice(from, self.last_end()))
+    }
+
+    /// As [`Self::expression`], up to NOT NULL and other clauses of a column.
+    ///
+    /// # Errors
+    /// A syntax error.
+    pub fn column_expression(&mut self) -> Result<String> {
+        let from = self.position();
+        let precedence = DIALECT.prec_value(Precedence::Is);
+        let read = effort::bounded(self.tokens, || self.parser.parse_subexpr(precedence));
+        read.map_err(|error| self.of_parser(&error))?;
+        Ok(self.slice(from, self.last_end()))
+    }
+
+    /// Reads a list as that of a SELECT with sqlparser.
+    ///
+    /// # Errors
+    /// A syntax error.
+    pub fn select_list(&mut self) -> Result<Vec<ast::SelectItem>> {
+        let read = effort::bounded(self.tokens, || self.parser.parse_projection());
+        read.map_err(|error| self.of_parser(&error))
     }
 
     /// Reads a query with sqlparser.

@@ -46,6 +46,17 @@ pub fn sources(
     Ok(fields.map(source).collect())
 }
 
+impl Source {
+    /// A value of an expression that stands for itself.
+    pub fn of(expr: &Expr, field: &Field) -> Self {
+        Self {
+            data_type: field.data_type().clone(),
+            named: NamedText::of(field),
+            is_untyped: matches!(unalias(expr), Expr::Literal(..)),
+        }
+    }
+}
+
 fn is_untyped(plan: &LogicalPlan, at: usize) -> bool {
     match plan {
         LogicalPlan::Projection(projection) => match projection.expr.get(at).map(unalias) {

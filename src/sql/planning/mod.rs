@@ -7,6 +7,7 @@ mod cast_names;
 pub(crate) mod constant_row;
 pub mod error_map;
 mod field_access;
+pub mod given_rows;
 mod hinted_relations;
 mod integer_literals;
 mod internal_calls;

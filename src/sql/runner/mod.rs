@@ -131,16 +131,25 @@ impl Runnable for Deep<Statement> {
     }
 
     fn needs_plan(&self) -> bool {
-        matches!(**self, Statement::Query(_) | Statement::Insert(_) | Statement::Explain(_) | Statement::OverQuery(_))
+        matches!(
+            **self,
+            Statement::Query(_)
+                | Statement::Insert(_)
+                | Statement::Change(_)
+                | Statement::Explain(_)
+                | Statement::OverQuery(_)
+        )
     }
 
     fn execute<'a>(&'a self, session: &'a mut Session) -> Running<'a> {
         Box::pin(async move {
             match &**self {
                 Statement::Empty => Ok(Outcome::Empty),
-                Statement::Query(_) | Statement::Insert(_) | Statement::Explain(_) | Statement::OverQuery(_) => {
-                    Err(Error::internal("a query runs through its plan"))
-                }
+                Statement::Query(_)
+                | Statement::Insert(_)
+                | Statement::Change(_)
+                | Statement::Explain(_)
+                | Statement::OverQuery(_) => Err(Error::internal("a query runs through its plan")),
                 Statement::Control(control) => control.run(session).await,
                 Statement::Prepared(statement) => prepared::execute(statement, session).await,
             }
@@ -159,7 +168,9 @@ impl Runnable for Deep<Statement> {
                 (Statement::Explain(explain), _) => explain.execute(session, planned).await,
                 (Statement::OverQuery(statement), _) => statement.run(session, planned, parameters).await,
                 (_, Planned::Query { .. }) => query::run(session, planned, result, parameters).await,
-                (_, Planned::BoundedInsert { .. } | Planned::Job(_)) => insert::run(session, planned, parameters).await,
+                (_, Planned::BoundedInsert { .. } | Planned::Job(_) | Planned::LocalWrite(_)) => {
+                    insert::run(session, planned, parameters).await
+                }
             }
         })
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
 
 use super::parameters::Parameters;
 use crate::error::Result;
@@ -14,8 +15,8 @@ use crate::sql::parser::splitter::{self, StatementText};
 use crate::sql::parser::statement_size;
 use crate::sql::planning::constant_row::ConstantRow;
 use crate::sql::planning::error_map::refine;
-use crate::sql::planning::planned::Planned;
-use crate::sql::planning::planner::Planner;
+use crate::sql::planning::planned::{LocalWrite, Planned};
+use crate::sql::planning::planner::{ChangeRows, Planner};
 use crate::sql::planning::result_names::rename;
 use crate::sql::session::{CachedPlan, Prepared, PreparedInner, Session};
 use crate::sql::statements::explain::Explained;
@@ -48,10 +49,12 @@ impl Session {
                 }
             }
             Statement::Insert(insert) => Some(self.analyse_insert(insert, &text.text, given).await?),
+            Statement::Change(change) => Some(self.analyse_change(change, &text.text, given).await?),
             Statement::Explain(explain) => {
                 let analysed = match &explain.explained {
                     Explained::Query(query) => self.analyse_query(query, &text.text, given).await?,
                     Explained::Insert(insert) => self.analyse_insert(insert, &text.text, given).await?,
+                    Explained::Change(change) => self.analyse_change(change, &text.text, given).await?,
                 };
                 Some(Analysed { result: None, once: true, ..analysed })
             }
@@ -129,10 +132,27 @@ impl Session {
             Planned::Query { .. } | Planned::Job(_) => Parameters::given(given),
             Planned::BoundedInsert { plan } => {
                 let (plan, given) = (plan.clone(), given.to_vec());
-                self.server().queries.compute(move || Parameters::of(&plan, &given)).await?
+                self.server().queries.compute(move || Parameters::of(&[&plan], &given)).await?
+            }
+            Planned::LocalWrite(write) => {
+                let (write, given) = (write.clone(), given.to_vec());
+                return self.server().queries.compute(move || analysed_write(write, &given)).await;
             }
         };
         Ok(Analysed { planned, parameters, result: None, once: true })
+    }
+
+    async fn analyse_change(
+        &mut self,
+        change: &Arc<ChangeRows>,
+        text: &str,
+        given: &[Option<DataType>],
+    ) -> Result<Analysed> {
+        let (change, given, text) = (change.clone(), given.to_vec(), text.to_owned());
+        let work = move |planner: Planner| {
+            analysed_write(Arc::new(planner.plan_change(&change, &given, &Places::new(&text))?), &given)
+        };
+        self.plan(false, work).await
     }
 
     /// An INSERT with parameters; `None` if it has none after all.
@@ -144,14 +164,23 @@ impl Session {
     ) -> Result<Option<Analysed>> {
         let (insert, given, text) = (insert.clone(), given.to_vec(), text.to_owned());
         self.plan(false, move |planner| {
-            let planned = planner.plan_insert(&insert.into, &given, &Places::new(&text))?;
-            if planned.plan.get_parameter_names()?.is_empty() {
+            let places = Places::new(&text);
+            let planned = planner.plan_insert(&insert.into, &given, &places)?;
+            if planned.plan.get_parameter_names()?.is_empty() && !planned.is_local() {
                 return Ok(None);
             }
-            let plan = planned.dml()?;
-            let parameters = Parameters::of(&plan, &given)?;
-            let planned = Planned::BoundedInsert { plan: planner.share(plan) };
-            Ok(Some(Analysed { planned, parameters, result: None, once: true }))
+            let planned = inserts::bounded(&planner, &insert, planned, &given, &places)?;
+            match &planned {
+                Planned::LocalWrite(write) => {
+                    let analysed = analysed_write(write.clone(), &given)?;
+                    Ok((!analysed.parameters.types.is_empty()).then_some(analysed))
+                }
+                Planned::BoundedInsert { plan } => {
+                    let parameters = Parameters::of(&[plan], &given)?;
+                    Ok(Some(Analysed { planned, parameters, result: None, once: true }))
+                }
+                _ => Ok(None),
+            }
         })
         .await
     }
@@ -165,7 +194,7 @@ fn analyse_query(
     state: &SessionState,
 ) -> Result<Analysed> {
     let (plan, names) = planner.plan_query(&query.query, &query.hints, Some(&Places::new(text)), given)?;
-    let parameters = Parameters::of(&plan, given)?;
+    let parameters = Parameters::of(&[&plan], given)?;
     let analysed = state
         .analyzer()
         .execute_and_check(plan.clone(), state.config_options(), |_, _| {})
@@ -175,4 +204,11 @@ fn analyse_query(
     let once = planner.uses_time.load(Ordering::Relaxed);
     let planned = Planned::Query { plan: planner.share(plan), names, constant };
     Ok(Analysed { planned, parameters, result: Some(result), once })
+}
+
+fn analysed_write(write: Arc<LocalWrite>, given: &[Option<DataType>]) -> Result<Analysed> {
+    let plans: Vec<&LogicalPlan> = write.plans().into_iter().map(|plan| &***plan).collect();
+    let parameters = Parameters::of(&plans, given)?;
+    let result = write.returning.as_ref().map(|returning| returning.schema.clone());
+    Ok(Analysed { planned: Planned::LocalWrite(write), parameters, result, once: true })
 }

@@ -55,6 +55,9 @@ impl Prepared {
         let text = self.inner.text.text.len();
         let plan = match self.inner.plan.as_ref().map(|cached| &cached.planned) {
             Some(Planned::Query { plan, .. } | Planned::BoundedInsert { plan }) => with_deep_stack(|| of_plan(plan)),
+            Some(Planned::LocalWrite(write)) => {
+                with_deep_stack(|| write.plans().into_iter().map(|plan| of_plan(plan)).sum())
+            }
             Some(Planned::Job(_)) => text * JOB_BYTES_OF_TEXT,
             None => 0,
         };

@@ -7,6 +7,7 @@ mod cursors;
 mod existing_jobs;
 mod held;
 mod inserts;
+mod local_rows;
 mod open_set;
 mod prepared;
 mod savepoint;
@@ -22,12 +23,13 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
 
 use crate::catalog::{Change, DEFAULT_DATABASE, Snapshot, TableEntry};
+use crate::connectors::local::SessionRows;
 use crate::connectors::table_provider::ScanNotices;
 use crate::connectors::{LengthEnforcer, StatementCounts};
 use crate::error::{Error, Result, SqlState};
 use crate::functions::memory::ValueLimit;
 use crate::options::OptionValue;
-use crate::sql::execution::query_memory;
+use crate::sql::execution::query_memory::{self, Reserved};
 use crate::sql::planning::job_plan::PlannedJob;
 use crate::sql::planning::names::{Names, TEMPORARY_SCHEMA, Target};
 use crate::sql::planning::planner::Planner;
@@ -94,6 +96,10 @@ pub struct Session {
     settings_before: Option<Box<Settings>>,
     /// Jobs to wait for after the commit.
     to_settle: Vec<String>,
+    /// What it has of local tables.
+    rows: SessionRows,
+    /// Memory for what of that is not on disk.
+    rows_memory: Option<Reserved>,
 }
 
 impl Session {
@@ -122,6 +128,7 @@ impl Session {
         for (name, value) in &options.settings {
             settings.set_initial(name, value)?;
         }
+        let rows = SessionRows::new(Arc::clone(server.connectors.local()));
         Ok(Self {
             server,
             user: options.user,
@@ -144,6 +151,8 @@ impl Session {
             overlay: None,
             settings_before: None,
             to_settle: Vec::new(),
+            rows,
+            rows_memory: None,
         })
     }
 
@@ -178,6 +187,7 @@ impl Session {
         }
         if failed {
             self.drop_pending(0);
+            self.roll_back_rows();
             self.to_settle.clear();
             return Ok(());
         }
@@ -296,6 +306,7 @@ impl Session {
         let mut state = self.derived_now().state.as_ref().clone();
         let told = Arc::<ScanNotices>::default();
         state.config_mut().set_extension(Arc::clone(&told));
+        state.config_mut().set_extension(self.rows.view());
         (state, told)
     }
 
@@ -438,6 +449,9 @@ impl Session {
 
     /// Adds a temporary table.
     pub fn add_temporary(&mut self, name: String, entry: TableEntry) {
+        if let Some(local) = &entry.declaration.local {
+            self.rows.add_temporary(local.id.clone());
+        }
         Arc::make_mut(&mut self.temporary).insert(name, entry);
         self.settings.generation += 1;
     }
@@ -446,6 +460,9 @@ impl Session {
     pub fn drop_temporary(&mut self, name: &str) -> bool {
         let Some(entry) = Arc::make_mut(&mut self.temporary).remove(name) else { return false };
         self.server.catalog.discard_secrets(&secrets_of(&entry));
+        if let Some(local) = &entry.declaration.local {
+            self.rows.drop_temporary(&local.id);
+        }
         self.settings.generation += 1;
         true
     }

@@ -2,7 +2,7 @@
 
 use super::open_set::OpenSet;
 use super::savepoint::Savepoint;
-use super::{Session, TransactionStatus};
+use super::{Session, TransactionStatus, local_rows};
 use crate::catalog::{Change, DesiredState};
 use crate::error::{Error, Result, SqlState};
 use crate::sql::planning::job_plan::PlannedJob;
@@ -38,6 +38,7 @@ impl Session {
             Err(error) => {
                 self.to_settle.clear();
                 self.drop_pending(0);
+                self.roll_back_rows();
                 Err(error)
             }
         };
@@ -61,6 +62,7 @@ impl Session {
         self.inserts.clear();
         self.to_settle.clear();
         self.drop_pending(0);
+        self.roll_back_rows();
         if let Some(before) = self.settings_before.take() {
             self.settings.restore(&before);
         }
@@ -74,15 +76,17 @@ impl Session {
 
     pub(super) async fn commit_pending(&mut self) -> Result<()> {
         let to_settle = std::mem::take(&mut self.to_settle);
-        if self.pending.is_empty() {
+        let (rows, temporary) = self.take_rows();
+        if self.pending.is_empty() && rows.is_nothing() {
+            self.rows_are_committed(temporary);
             return Ok(());
         }
         let changes = std::mem::take(&mut self.pending);
         self.overlay = None;
         let concerns_jobs = changes.iter().any(Change::is_about_jobs);
         let catalog = self.server.catalog.clone();
-        let committed = tokio::task::spawn_blocking(move || match catalog.commit(&changes) {
-            Ok(_) => Ok(changes),
+        let committed = tokio::task::spawn_blocking(move || match local_rows::commit(&catalog, &changes, rows) {
+            Ok(()) => Ok(changes),
             Err(error) => {
                 catalog.discard(&changes);
                 Err(error)
@@ -93,6 +97,7 @@ impl Session {
         for change in committed? {
             tracing::info!("{change}");
         }
+        self.rows_are_committed(temporary);
         if concerns_jobs {
             self.server.jobs.reconcile(&to_settle);
             for name in to_settle {
@@ -142,6 +147,7 @@ impl Session {
             changes: self.pending.len(),
             inserts: self.inserts.len(),
             set: self.set.as_ref().map(OpenSet::len),
+            rows: self.rows.changes(),
             cursors: self.cursors.declared(),
         });
         Ok(())
@@ -173,6 +179,7 @@ impl Session {
         self.require_block("ROLLBACK TO SAVEPOINT")?;
         let index = self.savepoint_index(name)?;
         let Savepoint { changes, inserts, set, cursors, .. } = self.savepoints[index];
+        self.rows.restore(self.savepoints[index].rows.clone());
         self.roll_back_cursors_to(cursors);
         self.savepoints.truncate(index + 1);
         self.drop_pending(changes);

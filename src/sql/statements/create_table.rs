@@ -8,9 +8,11 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::super::session::{Outcome, Running, Session};
 use super::control::Control;
+use super::local_clauses::LocalClauses;
 use super::outcomes::done;
-use crate::catalog::table::{TableColumn, Watermark};
+use crate::catalog::table::{Check, TableColumn, Watermark};
 use crate::catalog::{Change, TableEntry};
+use crate::connectors::local;
 use crate::connectors::{Advice, ColumnDeclaration, ColumnKind, TableDeclaration};
 use crate::data_type;
 use crate::error::{Error, Result, SqlState};
@@ -33,6 +35,7 @@ struct DeclaredColumn {
     sql_type: String,
     nullable: bool,
     kind: DeclaredKind,
+    default: Option<String>,
     comment: Option<String>,
 }
 
@@ -48,6 +51,8 @@ pub struct CreateTable {
     comment: Option<String>,
     partitioned_by: Vec<Ident>,
     options: Vec<(String, String)>,
+    /// What only a table without a connector can have.
+    local: LocalClauses,
     /// Where each name of a clause stands, for errors.
     places: BTreeMap<String, usize>,
 }
@@ -76,6 +81,7 @@ impl CreateTable {
             comment: None,
             partitioned_by: Vec::new(),
             options: Vec::new(),
+            local: LocalClauses::default(),
             places: BTreeMap::new(),
         };
         if cursor.peek_words(&["AS"]) || cursor.peek_words(&["LIKE"]) {
@@ -138,14 +144,15 @@ impl CreateTable {
             self.watermarks.push((column, expression));
             return Ok(());
         }
-        if cursor.word("CONSTRAINT") {
-            cursor.ident()?;
-        }
+        let constraint = if cursor.word("CONSTRAINT") { Some(cursor.ident()?) } else { None };
         if cursor.words(&["PRIMARY", "KEY"]) {
             let key = cursor.idents()?;
-            return self.set_primary_key(cursor, key, position);
+            return self.set_primary_key(cursor, key, constraint.as_ref(), position);
         }
-        for refused in [&["UNIQUE"][..], &["CHECK"], &["FOREIGN", "KEY"], &["EXCLUDE"], &["LIKE"], &["PERIOD", "FOR"]] {
+        if self.local.of_table(cursor, constraint.as_ref())? {
+            return Ok(());
+        }
+        for refused in [&["FOREIGN", "KEY"][..], &["EXCLUDE"], &["LIKE"], &["PERIOD", "FOR"]] {
             let is_constraint = cursor.peek_words(refused)
                 && (refused.len() > 1
                     || matches!(cursor.peek_nth(1), Token::LParen)
@@ -165,12 +172,16 @@ impl CreateTable {
             sql_type: String::new(),
             nullable: true,
             kind: DeclaredKind::Physical,
+            default: None,
             comment: None,
         };
         if cursor.word("AS") {
             column.kind = DeclaredKind::Computed(cursor.expression()?);
         } else {
-            column.sql_type = cursor.data_type()?;
+            match self.local.serial(cursor, &column.name) {
+                Some(sql_type) => (column.sql_type, column.nullable) = (sql_type.to_owned(), false),
+                None => column.sql_type = cursor.data_type()?,
+            }
             self.column_clauses(cursor, &mut column)?;
         }
         if cursor.word("COMMENT") {
@@ -181,6 +192,7 @@ impl CreateTable {
     }
 
     fn column_clauses(&mut self, cursor: &mut Cursor, column: &mut DeclaredColumn) -> Result<()> {
+        let mut constraint = None;
         loop {
             let position = cursor.position();
             if cursor.words(&["NOT", "NULL"]) {
@@ -190,12 +202,26 @@ impl CreateTable {
                 let key = if cursor.word("FROM") { cursor.string()? } else { column.name.clone() };
                 column.kind = DeclaredKind::Metadata { key, is_virtual: cursor.word("VIRTUAL") };
             } else if cursor.word("CONSTRAINT") {
-                cursor.ident()?;
+                constraint = Some(cursor.ident()?);
             } else if cursor.words(&["PRIMARY", "KEY"]) {
                 let key = vec![Ident::with_quote('"', &column.name)];
-                self.set_primary_key(cursor, key, position)?;
+                self.set_primary_key(cursor, key, constraint.take().as_ref(), position)?;
+            } else if cursor.word("DEFAULT") {
+                self.local.has_default(position);
+                if column.default.is_some() {
+                    return Err(Error::invalid(format!(
+                        "multiple default values specified for column \"{}\"",
+                        column.name
+                    ))
+                    .code(SqlState::SyntaxError)
+                    .at(position));
+                }
+                column.default = Some(cursor.column_expression()?);
+            } else if self.local.of_column(cursor, constraint.take().as_ref(), &column.name)? {
+            } else if self.local.identity(cursor, &column.name)? {
+                column.nullable = false;
             } else {
-                for refused in ["DEFAULT", "UNIQUE", "CHECK", "REFERENCES", "GENERATED", "COLLATE"] {
+                for refused in ["REFERENCES", "COLLATE"] {
                     if cursor.peek_words(&[refused]) {
                         return Err(Error::unsupported(format!("{refused} of a column is not supported")).at(position));
                     }
@@ -205,12 +231,18 @@ impl CreateTable {
         }
     }
 
-    fn set_primary_key(&mut self, cursor: &mut Cursor, key: Vec<Ident>, position: usize) -> Result<()> {
-        if !cursor.words(&["NOT", "ENFORCED"]) {
-            return Err(Error::unsupported("PRIMARY KEY is declared only, not checked")
-                .hint("Write PRIMARY KEY (…) NOT ENFORCED.")
-                .at(position));
+    fn set_primary_key(
+        &mut self,
+        cursor: &mut Cursor,
+        key: Vec<Ident>,
+        name: Option<&Ident>,
+        position: usize,
+    ) -> Result<()> {
+        let is_declared_only = cursor.words(&["NOT", "ENFORCED"]);
+        if !is_declared_only {
+            cursor.word("ENFORCED");
         }
+        self.local.has_key(name, is_declared_only, position);
         if self.primary_key.is_some() {
             return Err(Error::invalid("multiple primary keys for one table are not allowed")
                 .code(SqlState::InvalidTableDefinition)
@@ -291,7 +323,7 @@ impl CreateTable {
             })
             .collect();
         let partitioned_by = self.key_names(&self.partitioned_by, "PARTITIONED BY")?;
-        Ok(TableDeclaration { name, columns, primary_key, partitioned_by, options })
+        Ok(TableDeclaration { name, columns, primary_key, partitioned_by, options, local: None })
     }
 
     /// Declares the table.
@@ -350,6 +382,39 @@ impl CreateTable {
         })
     }
 
+    /// Makes a table without a connector one that the server keeps; gives its CHECK constraints. Of others it refuses what only such a
+    /// table can have.
+    fn keep(&self, declaration: &mut TableDeclaration, relation: &str) -> Result<Vec<Check>> {
+        if declaration.connector().is_some_and(|connector| !connector.eq_ignore_ascii_case(local::NAME)) {
+            self.local.refuse()?;
+            return Ok(Vec::new());
+        }
+        if let Some((name, _)) = self.options.iter().find(|(name, _)| name != "connector") {
+            return Err(Error::invalid(format!("unknown option \"{name}\": a table without a connector has none"))
+                .hint("Add 'connector' = '…' to WITH, or leave WITH out: the server then keeps the rows."));
+        }
+        if let Some(computed) = self.columns.iter().find(|column| matches!(column.kind, DeclaredKind::Computed(_))) {
+            return Err(Error::unsupported("a computed column of a table without a connector is not supported")
+                .hint("Compute it in a view.")
+                .at(computed.position));
+        }
+        if let Some((column, _)) = self.watermarks.first() {
+            let error = Error::unsupported("WATERMARK of a table without a connector is not supported");
+            return Err(error.at(self.places.get(&column.value).copied().unwrap_or(1)));
+        }
+        let find = |names: &[Ident]| self.key_names(names, "UNIQUE");
+        let (kept, checks) = self.local.declaration(relation, self.temporary, &find)?;
+        declaration.local = Some(kept);
+        declaration.options.insert("connector".to_owned(), OptionValue::Plain(local::NAME.to_owned()));
+        for column in &mut declaration.columns {
+            // Of Postgres, not of Flink, whose NUMERIC has no digits behind the point.
+            if ["NUMERIC", "DECIMAL", "DEC"].contains(&column.sql_type.to_ascii_uppercase().as_str()) {
+                column.sql_type = data_type::to_flink(&data_type::unconstrained_numeric());
+            }
+        }
+        Ok(checks)
+    }
+
     async fn declare(
         &self,
         session: &mut Session,
@@ -371,16 +436,13 @@ impl CreateTable {
             };
             options.insert(name.clone(), value);
         }
-        let declaration = self.declaration(target.to_string(), options)?;
+        let mut declaration = self.declaration(target.to_string(), options)?;
+        let checks = self.keep(&mut declaration, &target.name)?;
         let resolve = |reference: &str| server.catalog.secret(reference);
         server.connectors.open(&declaration, &resolve, true)?;
-        let mut entry = TableEntry {
-            oid: 0,
-            declaration,
-            columns: Vec::new(),
-            watermarks: Vec::new(),
-            comment: self.comment.clone(),
-        };
+        let comment = self.comment.clone();
+        let mut entry =
+            TableEntry { oid: 0, declaration, columns: Vec::new(), watermarks: Vec::new(), comment, checks };
         for column in &self.columns {
             let (sql_type, computed) = match &column.kind {
                 DeclaredKind::Computed(expression) => {
@@ -393,12 +455,16 @@ impl CreateTable {
                         })?;
                     (data_type::to_flink(&data_type), Some(expression.clone()))
                 }
-                _ => (column.sql_type.clone(), None),
+                _ => {
+                    let declared = entry.declaration.columns.iter().find(|known| known.name == column.name);
+                    (declared.map_or_else(|| column.sql_type.clone(), |known| known.sql_type.clone()), None)
+                }
             };
             entry.columns.push(TableColumn {
                 name: column.name.clone(),
                 sql_type,
                 computed,
+                default: column.default.clone(),
                 comment: column.comment.clone(),
             });
         }
@@ -419,6 +485,10 @@ impl CreateTable {
         }
         let checked = entry.clone();
         session.plan(true, move |planner| planner.check_watermarks(&checked)).await?;
+        if entry.declaration.local.is_some() {
+            let checked = entry.clone();
+            session.plan(false, move |planner| planner.check_local_table(&checked)).await?;
+        }
         let mut reader = OptionReader::new(&entry.declaration.options, &resolve)?;
         let advice = server.connectors.connector(&entry.declaration)?.create(&mut reader, &entry.declaration).await?;
         for advice in advice {

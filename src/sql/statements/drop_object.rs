@@ -1,4 +1,5 @@
-//! DROP TABLE, VIEW, FUNCTION, DATABASE and SCHEMA: forgets declarations, never the data, and no running job notices.
+//! DROP TABLE, VIEW, FUNCTION, DATABASE and SCHEMA: forgets declarations, never the data outside, and no running job notices. Rows that
+//! the server itself keeps go with their table.
 
 use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Token;
@@ -7,7 +8,7 @@ use super::super::session::{Outcome, Running, Session};
 use super::control::Control;
 use super::outcomes::done;
 use super::refused;
-use crate::catalog::Change;
+use crate::catalog::{Change, Snapshot, TableEntry};
 use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::{Cursor, fold};
 use crate::sql::planning::shipped;
@@ -76,7 +77,7 @@ impl DropObject {
     ///
     /// # Errors
     /// One does not exist, or is of another kind.
-    pub fn execute(&self, session: &mut Session) -> Result<Outcome> {
+    pub async fn execute(&self, session: &mut Session) -> Result<Outcome> {
         for name in &self.names {
             match self.change(session, name) {
                 Ok(Some(change)) => {
@@ -90,6 +91,9 @@ impl DropObject {
                             session.tell_jobs_that_use(|table| table.starts_with(&dropped))?;
                         }
                         _ => {}
+                    }
+                    if takes_rows(&change, session.snapshot()?.as_ref()) {
+                        session.lock_rows().await?;
                     }
                     session.change(change)?;
                 }
@@ -185,12 +189,26 @@ impl DropObject {
     }
 }
 
+/// Whether rows go with what is dropped: then nobody else may be changing them.
+fn takes_rows(change: &Change, snapshot: &Snapshot) -> bool {
+    let keeps_rows = |table: &TableEntry| table.declaration.local.is_some();
+    match change {
+        Change::DropTable { database, schema, name } => {
+            snapshot.schema(database, schema).and_then(|schema| schema.tables.get(name)).is_some_and(keeps_rows)
+        }
+        Change::DropSchema { database, schema, cascade: true } => {
+            snapshot.schema(database, schema).is_some_and(|schema| schema.tables.values().any(keeps_rows))
+        }
+        _ => false,
+    }
+}
+
 impl Control for DropObject {
     fn writes(&self) -> Option<&'static str> {
         Some("DROP")
     }
 
     fn run<'a>(&'a self, session: &'a mut Session) -> Running<'a> {
-        Box::pin(std::future::ready(self.execute(session)))
+        Box::pin(self.execute(session))
     }
 }

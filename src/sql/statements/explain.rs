@@ -7,10 +7,11 @@ use super::explain_job::ExplainJob;
 use super::insert::Insert;
 use super::query::Query;
 use super::statement_set::StatementSet;
-use super::{Statement, plan_text};
+use super::{Statement, delete, plan_text, update};
 use crate::error::{Error, Result};
 use crate::sql::parser::Cursor;
 use crate::sql::planning::planned::Planned;
+use crate::sql::planning::planner::ChangeRows;
 
 /// What is explained.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub enum Explained {
     Query(Arc<Query>),
     /// An INSERT.
     Insert(Arc<Insert>),
+    /// UPDATE, DELETE
+    Change(Arc<ChangeRows>),
 }
 
 /// EXPLAIN [PLAN FOR | ANALYZE | VERBOSE]
@@ -83,6 +86,10 @@ impl Explain {
         }
         let explained = if cursor.peek_words(&["INSERT"]) {
             Explained::Insert(Arc::new(Insert::parse(cursor)?))
+        } else if cursor.peek_words(&["UPDATE"]) {
+            Explained::Change(Arc::new(update::parse(cursor)?))
+        } else if cursor.peek_words(&["DELETE"]) {
+            Explained::Change(Arc::new(delete::parse(cursor)?))
         } else {
             Explained::Query(Arc::new(Query::parse(cursor)?))
         };

@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use futures::StreamExt;
 
 use super::shipped_tables::declare_missing;
+use super::{local_write, row_clauses};
 use crate::error::{Error, Result};
 use crate::sql::execution::background_stream;
 use crate::sql::parser::secret_options::mask;
@@ -17,7 +18,7 @@ use crate::sql::parser::{Cursor, Places};
 use crate::sql::planning::error_map::refine;
 use crate::sql::planning::job_plan::{JobInsert, PlannedJob};
 use crate::sql::planning::planned::{Planned, SharedPlan, bound};
-use crate::sql::planning::planner::InsertInto;
+use crate::sql::planning::planner::{InsertInto, InsertPlan, Planner};
 use crate::sql::session::{Outcome, Session};
 use crate::threads::Deep;
 
@@ -56,9 +57,7 @@ impl Insert {
         if cursor.peek_words(&["PARTITION"]) {
             return Err(Error::unsupported("INSERT INTO … PARTITION is not supported").at(cursor.position()));
         }
-        if cursor.peek_words(&["AS"]) {
-            return Err(Error::unsupported("an alias of the table of INSERT is not supported").at(cursor.position()));
-        }
+        let alias = if cursor.word("AS") { Some(cursor.ident()?) } else { None };
         let mut columns = Vec::new();
         let is_query = ["SELECT", "WITH", "VALUES", "TABLE"]
             .iter()
@@ -74,22 +73,16 @@ impl Insert {
             }
             cursor.expect(&Token::RParen)?;
         }
-        if cursor.peek_words(&["DEFAULT", "VALUES"]) {
-            return Err(Error::unsupported("INSERT … DEFAULT VALUES is not supported").at(cursor.position()));
-        }
-        let source = cursor.query()?;
-        for refused in [&["ON", "CONFLICT"][..], &["RETURNING"]] {
-            if cursor.peek_words(refused) {
-                return Err(Error::unsupported(format!("{} is not supported", refused.join(" ")))
-                    .at(cursor.position())
-                    .hint("A table with a key is written by key: the last row of a key stands."));
-            }
-        }
+        let source = if cursor.words(&["DEFAULT", "VALUES"]) { None } else { Some(cursor.query()?) };
+        let conflict = row_clauses::on_conflict(cursor)?;
+        let at = cursor.position();
+        let returning = row_clauses::returning(cursor)?.map(|items| (items, at));
         // A hint may stand after the last token.
         let to = cursor.position();
         let text = mask(cursor.slice(from, to).trim_end());
         let hints = cursor.hints.between(from, to);
-        Ok(Self { into: InsertInto { table, position, options, columns, source, hints }, text })
+        let into = InsertInto { table, position, alias, options, columns, source, hints, conflict, returning };
+        Ok(Self { into, text })
     }
 }
 
@@ -126,22 +119,51 @@ async fn plan_once(
         let planned = planner.plan_insert(&insert.into, &given, &places)?;
         let optimised = state.optimize(&planned.plan).map_err(|error| refine(error, Some(&places)))?;
         if !crate::engine::planner::is_unbounded(&optimised)? {
-            return Ok(Planned::BoundedInsert { plan: planner.share(planned.dml()?) });
+            return bounded(&planner, &insert, planned, &given, &places);
         }
         let planned =
             if planner.is_good_for_jobs() { planned } else { volatile.plan_insert(&insert.into, &given, &places)? };
+        refuse_in_job(&planned)?;
         let query = server.optimize_for_jobs(&planned.plan, &state).map_err(|error| refine(error, Some(&places)))?;
         let query = Arc::new(Deep::new(query));
         let insert = JobInsert {
             query,
+            columns: planned.columns(),
             sink: planned.table,
-            columns: planned.columns,
             table: planned.target.name,
             text: insert.text.clone(),
         };
         Ok(Planned::Job(Box::new(PlannedJob::plan(vec![insert], settings, pipeline_name).await?)))
     };
     session.server.queries.run(|_| work).await
+}
+
+/// The plan of an INSERT that ends by itself.
+///
+/// # Errors
+/// As planning.
+pub fn bounded(
+    planner: &Planner,
+    insert: &Insert,
+    planned: InsertPlan,
+    given: &[Option<DataType>],
+    places: &Places,
+) -> Result<Planned> {
+    if planned.is_local() {
+        return Ok(Planned::LocalWrite(Arc::new(planner.plan_local_insert(&insert.into, planned, given, places)?)));
+    }
+    Ok(Planned::BoundedInsert { plan: planner.share(planned.dml()?) })
+}
+
+fn refuse_in_job(planned: &InsertPlan) -> Result<()> {
+    if planned.is_local() {
+        return Err(Error::unsupported(format!(
+            "a job cannot write table \"{}\", whose rows the server keeps",
+            planned.target.name
+        ))
+        .hint("Write to a table with a connector, or INSERT from bounded tables."));
+    }
+    Ok(())
 }
 
 /// Runs a planned INSERT, or adds it to the statement set that is open.
@@ -151,6 +173,7 @@ async fn plan_once(
 pub async fn run(session: &mut Session, planned: &Planned, parameters: Vec<ScalarValue>) -> Result<Outcome> {
     match planned {
         Planned::Query { .. } => Err(Error::internal("a query is not an INSERT")),
+        Planned::LocalWrite(write) => local_write::run(session, write, parameters).await,
         Planned::BoundedInsert { plan } => {
             let plan = if parameters.is_empty() { plan.clone() } else { bind(session, plan, parameters).await? };
             if let Some(collected) = session.collect(|| Planned::BoundedInsert { plan: plan.clone() }) {

@@ -10,15 +10,19 @@ pub mod create_schema;
 pub mod create_table;
 pub mod create_view;
 pub mod declare;
+pub mod delete;
 pub mod describe;
 pub mod discard;
 pub mod drop_object;
 pub mod explain;
 pub mod explain_job;
 pub mod fetch;
+mod fitted_values;
 pub mod insert;
 pub mod job_control;
 mod job_text;
+pub mod local_clauses;
+pub mod local_write;
 mod outcomes;
 pub mod over_query;
 mod plan_text;
@@ -27,6 +31,7 @@ pub mod query;
 pub mod refused;
 pub mod reset;
 pub mod resume_skip;
+mod row_clauses;
 pub mod set;
 pub mod set_config;
 pub mod shipped_tables;
@@ -36,6 +41,8 @@ pub mod show_jobs;
 pub mod show_setting;
 pub mod statement_set;
 pub mod transaction;
+pub mod truncate;
+pub mod update;
 pub mod use_schema;
 
 use std::sync::Arc;
@@ -46,6 +53,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use super::session::{InSet, Purpose, Session};
 use crate::error::Result;
 use crate::sql::parser::Cursor;
+use crate::sql::planning::planner::ChangeRows;
 pub use control::Control;
 pub(super) use outcomes::done;
 pub use over_query::OverQuery;
@@ -70,6 +78,8 @@ pub enum Statement {
     Query(Arc<query::Query>),
     /// INSERT INTO … SELECT
     Insert(Arc<insert::Insert>),
+    /// UPDATE, DELETE
+    Change(Arc<ChangeRows>),
     /// EXPLAIN
     Explain(explain::Explain),
     /// One that does something with the rows of a query.
@@ -96,6 +106,9 @@ impl Statement {
         Ok(match keyword.as_str() {
             "SELECT" | "WITH" | "VALUES" | "TABLE" => set_config::SetConfig::of(query::Query::parse(cursor)?)?,
             "INSERT" => Self::Insert(Arc::new(insert::Insert::parse(cursor)?)),
+            "UPDATE" => Self::Change(Arc::new(update::parse(cursor)?)),
+            "DELETE" => Self::Change(Arc::new(delete::parse(cursor)?)),
+            "TRUNCATE" => control(truncate::Truncate::parse(cursor)?),
             "EXPLAIN" => explain::Explain::parse(cursor)?,
             "CREATE" => Self::parse_create(cursor)?,
             "DROP" if cursor.peek_words(&["DROP", "JOB"]) => control(job_control::JobControl::parse(cursor)?),
@@ -161,7 +174,12 @@ impl Statement {
         match self {
             Self::Control(control) => control.result(session),
             Self::Explain(_) => Some(plan_text::schema()),
-            Self::Empty | Self::Query(_) | Self::Insert(_) | Self::OverQuery(_) | Self::Prepared(_) => None,
+            Self::Empty
+            | Self::Query(_)
+            | Self::Insert(_)
+            | Self::Change(_)
+            | Self::OverQuery(_)
+            | Self::Prepared(_) => None,
         }
     }
 
@@ -170,6 +188,7 @@ impl Statement {
         match self {
             Self::Control(control) => control.writes(),
             Self::Insert(_) => Some("INSERT"),
+            Self::Change(change) => Some(if change.assignments.is_some() { "UPDATE" } else { "DELETE" }),
             Self::Empty | Self::Query(_) | Self::Explain(_) | Self::OverQuery(_) | Self::Prepared(_) => None,
         }
     }
@@ -179,7 +198,9 @@ impl Statement {
         match self {
             Self::Control(control) => control.in_set(),
             Self::Insert(_) | Self::Empty => InSet::Member,
-            Self::Query(_) | Self::Explain(_) | Self::OverQuery(_) | Self::Prepared(_) => InSet::Refused,
+            Self::Query(_) | Self::Change(_) | Self::Explain(_) | Self::OverQuery(_) | Self::Prepared(_) => {
+                InSet::Refused
+            }
         }
     }
 
@@ -188,7 +209,12 @@ impl Statement {
         match self {
             Self::Control(control) => control.ends_block(),
             Self::Empty => true,
-            Self::Query(_) | Self::Insert(_) | Self::Explain(_) | Self::OverQuery(_) | Self::Prepared(_) => false,
+            Self::Query(_)
+            | Self::Insert(_)
+            | Self::Change(_)
+            | Self::Explain(_)
+            | Self::OverQuery(_)
+            | Self::Prepared(_) => false,
         }
     }
 }

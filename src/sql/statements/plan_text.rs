@@ -45,6 +45,16 @@ pub async fn lines(session: &Session, planned: &Planned, analyze: bool, verbose:
                 |interrupt| async move { lines_of_query(&plan, &state, context, &interrupt, analyze, verbose).await };
             lines = session.server().queries.run(work).await?;
         }
+        Planned::LocalWrite(write) => {
+            if analyze {
+                return Err(Error::unsupported(format!("EXPLAIN ANALYZE of {} is not supported", write.kind.verb()))
+                    .hint("EXPLAIN shows how its rows are found."));
+            }
+            let planned = Planned::Query { plan: write.rows.clone(), names: None, constant: None };
+            lines.push(format!("{} on {}", write.kind.verb(), write.table.relation));
+            let of_rows = Box::pin(self::lines(session, &planned, false, verbose)).await?;
+            lines.extend(of_rows.into_iter().map(|line| format!("  {line}")));
+        }
         Planned::Job(job) => {
             if analyze {
                 return Err(Error::unsupported("EXPLAIN ANALYZE of a job is not supported")

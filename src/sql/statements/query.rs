@@ -1,5 +1,7 @@
 //! SELECT, VALUES, WITH …: a bounded read whose rows are streamed.
 
+use std::sync::Arc;
+
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::execution::SendableRecordBatchStream;
@@ -13,7 +15,8 @@ use crate::sql::execution::background_stream;
 use crate::sql::execution::query_memory::frugal;
 use crate::sql::parser::{Cursor, Hints};
 use crate::sql::planning::error_map::refine;
-use crate::sql::planning::planned::{Planned, bound};
+use crate::sql::planning::given_rows::GivenRows;
+use crate::sql::planning::planned::{Planned, SharedPlan, bound};
 use crate::sql::planning::result_names::rename;
 use crate::sql::session::{Outcome, Session};
 
@@ -56,26 +59,46 @@ pub async fn run(
             Ok(Outcome::Rows { verb: "SELECT", schema, stream })
         }
         Planned::Query { plan, names, constant: None } => {
-            let plan = plan.clone();
-            let (mut state, told) = session.telling_state();
-            session.count_into(&mut state);
-            let context = session.task_context(&state);
-            let made = async move {
-                let plan = bound(&plan, parameters)?;
-                let physical = state.create_physical_plan(&plan).await.map_err(|error| refine(error, None))?;
-                let again = frugal::plan_again(&physical, &plan, &state, &context);
-                Ok((physical, context, again))
-            };
-            let stream = background_stream::start(&session.server.queries, made).await?;
-            told.take().into_iter().for_each(|notice| session.notice(notice));
+            let stream = open(session, plan, parameters, None).await?;
             let schema = rename(&stream.schema(), names.as_deref());
             Ok(Outcome::Rows { verb: "SELECT", schema: schema.clone(), stream: renamed(stream, schema) })
         }
-        Planned::BoundedInsert { .. } | Planned::Job(_) => Err(Error::internal("an INSERT is not a query")),
+        Planned::BoundedInsert { .. } | Planned::Job(_) | Planned::LocalWrite(_) => {
+            Err(Error::internal("a change of rows is not a query"))
+        }
     }
 }
 
-fn renamed(stream: SendableRecordBatchStream, schema: SchemaRef) -> SendableRecordBatchStream {
+/// Starts a query, over given rows if it reads such; gives its rows.
+///
+/// # Errors
+/// Whatever the query may raise before its first row.
+pub async fn open(
+    session: &mut Session,
+    plan: &SharedPlan,
+    parameters: Vec<ScalarValue>,
+    given: Option<GivenRows>,
+) -> Result<SendableRecordBatchStream> {
+    let plan = plan.clone();
+    let (mut state, told) = session.telling_state();
+    session.count_into(&mut state);
+    if let Some(given) = given {
+        state.config_mut().set_extension(Arc::new(given));
+    }
+    let context = session.task_context(&state);
+    let made = async move {
+        let plan = bound(&plan, parameters)?;
+        let physical = state.create_physical_plan(&plan).await.map_err(|error| refine(error, None))?;
+        let again = frugal::plan_again(&physical, &plan, &state, &context);
+        Ok((physical, context, again))
+    };
+    let stream = background_stream::start(&session.server.queries, made).await?;
+    told.take().into_iter().for_each(|notice| session.notice(notice));
+    Ok(stream)
+}
+
+/// Rows under other names of their columns.
+pub fn renamed(stream: SendableRecordBatchStream, schema: SchemaRef) -> SendableRecordBatchStream {
     if stream.schema() == schema {
         return stream;
     }

@@ -143,6 +143,13 @@ pub async fn run(session: &mut Session, purpose: &Purpose, members: Vec<Planned>
         match member {
             Planned::Job(job) => jobs.push(*job),
             Planned::BoundedInsert { plan } => bounded.push(plan),
+            Planned::LocalWrite(write) => {
+                return Err(Error::unsupported(format!(
+                    "table \"{}\", whose rows the server keeps, cannot be written in a statement set",
+                    write.target.name
+                ))
+                .hint("Write it by an INSERT of its own, in BEGIN … COMMIT if need be."));
+            }
             Planned::Query { .. } => return Err(Error::internal("a query in a statement set")),
         }
     }

@@ -44,6 +44,7 @@ impl Job {
         all.extend(options);
         let plain = |(name, value): (&str, &str)| (name.to_owned(), OptionValue::Plain(value.to_owned()));
         let declaration = TableDeclaration {
+            local: None,
             name: "db.public.out".to_owned(),
             columns: vec![ColumnDeclaration {
                 name: "id".to_owned(),

@@ -11,6 +11,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::ast::Ident;
 
+use super::defaults::{default_text, is_default};
+use super::row_changes::OnConflict;
 use super::{Planner, sql_type};
 use crate::catalog::TableEntry;
 use crate::connectors::table_provider::ConnectorTable;
@@ -30,14 +32,20 @@ pub struct InsertInto {
     pub table: Vec<Ident>,
     /// Where its name stands.
     pub position: usize,
+    /// By which RETURNING and ON CONFLICT call it.
+    pub alias: Option<Ident>,
     /// OPTIONS hint of the table.
     pub options: Vec<(String, String)>,
     /// The columns that the query gives, if listed.
     pub columns: Vec<(Ident, usize)>,
-    /// The query.
-    pub source: Box<ast::Query>,
+    /// The query; absent: DEFAULT VALUES.
+    pub source: Option<Box<ast::Query>>,
     /// Hints of the query's tables.
     pub hints: Hints,
+    /// ON CONFLICT.
+    pub conflict: Option<OnConflict>,
+    /// RETURNING, and where it stands.
+    pub returning: Option<(Vec<ast::SelectItem>, usize)>,
 }
 
 /// A planned INSERT.
@@ -48,8 +56,10 @@ pub struct InsertPlan {
     pub table: Arc<ConnectorTable>,
     /// What its name means.
     pub target: Target,
-    /// Columns that the statement lists, in the table's order; absent: it lists none.
-    pub columns: Option<Vec<usize>>,
+    /// Columns that the statement gives, in the table's order.
+    given: Vec<usize>,
+    /// Whether it lists them.
+    lists_columns: bool,
 }
 
 impl InsertPlan {
@@ -61,6 +71,21 @@ impl InsertPlan {
         let source = provider_as_source(self.table as Arc<dyn TableProvider>);
         let name = self.target.name.as_str();
         Ok(LogicalPlanBuilder::insert_into(self.plan, name, source, InsertOp::Append)?.build()?)
+    }
+
+    /// Columns that the statement lists, in the table's order; absent: it lists none.
+    pub fn columns(&self) -> Option<Vec<usize>> {
+        self.lists_columns.then(|| self.given.clone())
+    }
+
+    /// Columns that the statement gives, in the table's order.
+    pub fn given(&self) -> &[usize] {
+        &self.given
+    }
+
+    /// Whether the server keeps the rows.
+    pub fn is_local(&self) -> bool {
+        self.table.declaration().local.is_some()
     }
 }
 
@@ -88,15 +113,85 @@ impl Planner {
         let table = self
             .connector_table(entry, &insert.options)
             .map_err(|error| if error.position().is_some() { error } else { error.at(insert.position) })?;
+        if entry.declaration.local.is_none() {
+            insert.refuse_what_is_local()?;
+        }
         let declaration = table.declaration().clone();
-        let chosen = self.insert_columns(insert, entry, &declaration)?;
+        let mut chosen = match insert.source {
+            Some(_) => self.insert_columns(insert, entry, &declaration)?,
+            None => Vec::new(),
+        };
+        let mut source = insert.source.clone();
+        if let (Some(source), Some(local)) = (&mut source, &declaration.local) {
+            let is_numbered = |index: usize| local.numbered.contains(&declaration.columns[index].name);
+            leave_out_numbers(source, &mut chosen, &is_numbered).map_err(|error| error.at(insert.position))?;
+        }
+        let plan = match &source {
+            Some(source) => self.insert_source(source, insert, entry, &table, &chosen, parameter_types, places)?,
+            None => LogicalPlanBuilder::empty(true).build()?,
+        };
+        let columns = plan.schema().columns();
+        chosen.truncate(columns.len());
+        let sources =
+            assignment::sources(&plan, |plan| self.analyze(plan)).map_err(|error| refine(error, Some(places)))?;
+        let mut exprs = Vec::new();
+        for (index, field) in table.schema().fields().iter().enumerate() {
+            let expr = match chosen.iter().position(|chosen| *chosen == index) {
+                Some(at) => {
+                    let declared = declaration.columns.iter().find(|column| column.name == *field.name());
+                    let digits = declared.and_then(|column| data_type::second_digits(&column.sql_type));
+                    assignment::assign(Expr::Column(columns[at].clone()), &sources[at], field, digits)?
+                }
+                None => self.absent_column(entry, field, &target).map_err(|error| error.at(insert.position))?,
+            };
+            exprs.push(expr.alias(field.name()));
+        }
+        let plan = LogicalPlanBuilder::from(plan).project(exprs)?.build().map_err(|error| refine(error, None))?;
+        let mut given = chosen;
+        given.sort_unstable();
+        Ok(InsertPlan { plan, table, target, given, lists_columns: !insert.columns.is_empty() })
+    }
+
+    /// What a column gets that an INSERT does not give.
+    fn absent_column(&self, entry: &TableEntry, field: &Field, target: &Target) -> Result<Expr> {
+        if entry.declaration.local.is_some() {
+            return self.default_of(entry, field);
+        }
+        if !field.is_nullable() {
+            return Err(Error::invalid(format!(
+                "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
+                field.name(),
+                target.name
+            ))
+            .code(SqlState::NotNullViolation));
+        }
+        Ok(lit(ScalarValue::try_from(field.data_type())?))
+    }
+
+    /// The query of an INSERT, which gives the chosen columns.
+    #[expect(clippy::too_many_arguments, reason = "all that the caller has found out")]
+    fn insert_source(
+        &self,
+        source: &ast::Query,
+        insert: &InsertInto,
+        entry: &TableEntry,
+        table: &ConnectorTable,
+        chosen: &[usize],
+        parameter_types: &[Option<DataType>],
+        places: &Places,
+    ) -> Result<LogicalPlan> {
         let schema = table.schema();
         let fields: Vec<&Field> = chosen.iter().map(|index| schema.field(*index)).collect();
-        let mut source = insert.source.clone();
+        let mut source = source.clone();
+        if entry.declaration.local.is_some() {
+            write_defaults(&mut source, entry, &fields)?;
+        }
         type_values(&mut source, &fields);
         let (plan, _) = self.plan_query(&source, &insert.hints, Some(places), parameter_types)?;
         let columns = plan.schema().columns();
-        if columns.len() != chosen.len() {
+        // As in Postgres, the columns at the end get their defaults where the statement lists none.
+        let may_be_fewer = entry.declaration.local.is_some() && insert.columns.is_empty();
+        if columns.len() > chosen.len() || columns.len() < chosen.len() && !may_be_fewer {
             let more = columns.len() > chosen.len();
             let message = if more {
                 "INSERT has more expressions than target columns"
@@ -109,36 +204,7 @@ impl Planner {
                 .hint("List the columns: INSERT INTO t (a, b) SELECT …")
                 .at(insert.position));
         }
-        let sources =
-            assignment::sources(&plan, |plan| self.analyze(plan)).map_err(|error| refine(error, Some(places)))?;
-        let mut exprs = Vec::new();
-        for (index, field) in schema.fields().iter().enumerate() {
-            let expr = match chosen.iter().position(|chosen| *chosen == index) {
-                Some(at) => {
-                    let declared = declaration.columns.iter().find(|column| column.name == *field.name());
-                    let digits = declared.and_then(|column| data_type::second_digits(&column.sql_type));
-                    assignment::assign(Expr::Column(columns[at].clone()), &sources[at], field, digits)?
-                }
-                None if !field.is_nullable() => {
-                    return Err(Error::invalid(format!(
-                        "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
-                        field.name(),
-                        target.name
-                    ))
-                    .code(SqlState::NotNullViolation)
-                    .at(insert.position));
-                }
-                None => lit(ScalarValue::try_from(field.data_type())?),
-            };
-            exprs.push(expr.alias(field.name()));
-        }
-        let plan = LogicalPlanBuilder::from(plan).project(exprs)?.build().map_err(|error| refine(error, None))?;
-        let columns = (!insert.columns.is_empty()).then(|| {
-            let mut listed = chosen;
-            listed.sort_unstable();
-            listed
-        });
-        Ok(InsertPlan { plan, table, target, columns })
+        Ok(plan)
     }
 
     fn insert_columns(
@@ -190,6 +256,62 @@ impl Planner {
     }
 }
 
+impl InsertInto {
+    /// Refuses the clauses that only a table takes whose rows the server keeps.
+    fn refuse_what_is_local(&self) -> Result<()> {
+        let (what, position) = match (&self.source, &self.conflict, &self.returning, &self.alias) {
+            (None, ..) => ("INSERT … DEFAULT VALUES", self.position),
+            (_, Some(conflict), ..) => ("ON CONFLICT", conflict.position),
+            (_, _, Some((_, position)), _) => ("RETURNING", *position),
+            (.., Some(_)) => ("an alias of the table of INSERT", self.position),
+            _ => return Ok(()),
+        };
+        Err(Error::unsupported(format!("{what} is not supported"))
+            .at(position)
+            .hint("A table with a key is written by key: the last row of a key stands."))
+    }
+}
+
+/// DEFAULT in place of the number of a row is what it gets without being listed.
+fn leave_out_numbers(
+    query: &mut ast::Query,
+    chosen: &mut Vec<usize>,
+    is_numbered: &dyn Fn(usize) -> bool,
+) -> Result<()> {
+    let ast::SetExpr::Values(values) = query.body.as_mut() else { return Ok(()) };
+    for at in (0..chosen.len()).rev().filter(|at| is_numbered(chosen[*at])).collect::<Vec<_>>() {
+        let says_default = |row: &ast::Parens<Vec<ast::Expr>>| row.content.get(at).is_some_and(is_default);
+        let count = values.rows.iter().filter(|row| says_default(row)).count();
+        if count == 0 {
+            continue;
+        }
+        if count < values.rows.len() {
+            return Err(Error::unsupported(
+                "DEFAULT for the numbers of some rows and values for others is not supported",
+            )
+            .hint("Write two INSERTs."));
+        }
+        for row in &mut values.rows {
+            row.content.remove(at);
+        }
+        chosen.remove(at);
+    }
+    Ok(())
+}
+
+/// DEFAULT in place of a value is the column's default.
+fn write_defaults(query: &mut ast::Query, entry: &TableEntry, fields: &[&Field]) -> Result<()> {
+    let ast::SetExpr::Values(values) = query.body.as_mut() else { return Ok(()) };
+    for row in &mut values.rows {
+        for (expr, field) in row.content.iter_mut().zip(fields) {
+            if is_default(expr) {
+                *expr = default_text(entry, field)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Each value of an INSERT … VALUES is assigned for itself: one row's type says nothing of another's.
 fn type_values(query: &mut ast::Query, fields: &[&Field]) {
     let ast::SetExpr::Values(values) = query.body.as_mut() else { return };
@@ -201,7 +323,7 @@ fn type_values(query: &mut ast::Query, fields: &[&Field]) {
                 // What is typed must be of that type.
                 Some(_) => None,
                 // A text whose type is not written is one of bytes as PostgreSQL reads them.
-                None if *data_type == DataType::Binary && is_text_literal(expr) => Some(ast::DataType::Bytea),
+                None if *data_type == DataType::Binary && is_text_or_null(expr) => Some(ast::DataType::Bytea),
                 None => sql_type(data_type),
             };
             if let Some(data_type) = known {
@@ -224,14 +346,17 @@ fn word(name: &str) -> ast::DataType {
 }
 
 fn is_untyped(expr: &ast::Expr) -> bool {
-    let is_plain = |value: &ast::Value| matches!(value, ast::Value::Null | ast::Value::Placeholder(_));
-    is_text_literal(expr) || matches!(expr, ast::Expr::Value(ast::ValueWithSpan { value, .. }) if is_plain(value))
+    let is_placeholder = matches!(expr, ast::Expr::Value(ast::ValueWithSpan { value: ast::Value::Placeholder(_), .. }));
+    is_placeholder || is_text_or_null(expr)
 }
 
-fn is_text_literal(expr: &ast::Expr) -> bool {
+fn is_text_or_null(expr: &ast::Expr) -> bool {
     let ast::Expr::Value(ast::ValueWithSpan { value, .. }) = expr else { return false };
     matches!(
         value,
-        ast::Value::SingleQuotedString(_) | ast::Value::EscapedStringLiteral(_) | ast::Value::DollarQuotedString(_)
+        ast::Value::Null
+            | ast::Value::SingleQuotedString(_)
+            | ast::Value::EscapedStringLiteral(_)
+            | ast::Value::DollarQuotedString(_)
     )
 }

@@ -1,8 +1,11 @@
 //! Plans queries for one statement: what names mean now, which provider stands behind them, DataFusion's planner over it.
 //! A planner for jobs takes the volatile time functions, so that nothing of the clock is folded into a stored plan.
 
+mod defaults;
 mod functions;
 mod insert;
+mod local_write;
+mod row_changes;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -10,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::catalog::TableProvider;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DFSchema, ScalarValue, TableReference};
 use datafusion::datasource::provider_as_source;
@@ -44,7 +48,8 @@ use crate::sql::parser::{self, Cursor, Hints, Places};
 use crate::sql::server::{SessionView, SqlServer};
 use crate::threads::Deep;
 
-pub use self::insert::InsertInto;
+pub use self::insert::{InsertInto, InsertPlan};
+pub use self::row_changes::{Assignment, ChangeRows, ConflictTarget, OnConflict};
 
 /// How deep views and functions may refer to each other.
 const DEPTH_MAX: usize = 24;
@@ -69,6 +74,8 @@ pub struct Planner {
     sizes: Mutex<HashMap<(String, String), Size>>,
     failed: Mutex<Option<Error>>,
     hinted: Arc<HintedRelations>,
+    /// The relation that the next plan changes, and what it is read through where it is named first.
+    changed: Mutex<Option<(Target, Arc<dyn TableProvider>)>>,
     relation_planners: Vec<Arc<dyn RelationPlanner>>,
     /// Bytes of views and functions that were read for the plan.
     read: Arc<AtomicUsize>,
@@ -109,6 +116,7 @@ impl Planner {
                 .chain(state.relation_planners().iter().cloned())
                 .collect(),
             hinted,
+            changed: Mutex::default(),
             state,
             read: Arc::default(),
             uses_time: Arc::default(),
@@ -295,7 +303,14 @@ impl Relations for Planner {
     }
 
     fn register(&self, target: &Target, options: &[(String, String)]) -> Result<Registered> {
-        self.register_relation(target, options)
+        let changed = self.changed.lock().take_if(|(changed, _)| changed == target);
+        match changed {
+            Some((_, provider)) => {
+                let mark = self.hinted.add(provider_as_source(Arc::clone(&provider)));
+                Ok(Registered { provider, mark: Some(mark) })
+            }
+            None => self.register_relation(target, options),
+        }
     }
 
     fn size_of(&self, schema: &str, name: &str) -> Size {

@@ -177,7 +177,7 @@ impl Planner {
         Ok(expression)
     }
 
-    fn expression(&self, text: &str, schema: &SchemaRef, df_schema: &DFSchema) -> Result<Expr> {
+    pub(super) fn expression(&self, text: &str, schema: &SchemaRef, df_schema: &DFSchema) -> Result<Expr> {
         let mut cursor = Cursor::new(text)?;
         let mut expr = cursor.expr()?;
         cursor.end()?;

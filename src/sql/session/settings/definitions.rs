@@ -86,7 +86,7 @@ static OF_SESSIONS: &[Definition] = &[
     pg("lc_monetary", Kind::Text, "C", "Without effect."),
     pg("lc_numeric", Kind::Text, "C", "Without effect."),
     pg("lc_time", Kind::Text, "C", "Without effect."),
-    pg("lock_timeout", Kind::Milliseconds, "0", "There are no locks to wait for."),
+    pg("lock_timeout", Kind::Milliseconds, "0", "Ends statements that wait longer to change rows of local tables."),
     pg("max_identifier_length", Kind::ReadOnly, "63", "Longest identifier in the catalog's views."),
     pg("max_parallel_workers_per_gather", Kind::Integer(0, 1024), "2", "Without effect."),
     pg("pipeline.name", Kind::Text, "", "Name of the next job."),
