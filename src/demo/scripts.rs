@@ -98,7 +98,7 @@ async fn execute(session: &mut Session, statement: &crate::sql::StatementText) -
         }
         Outcome::Done { tag } => Ok(tag),
         Outcome::Empty => Ok(String::new()),
-        Outcome::CopyOut { .. } => Err(Error::unsupported("COPY is for clients")),
+        Outcome::CopyIn(_) | Outcome::CopyOut { .. } => Err(Error::unsupported("COPY is for clients")),
     }
 }
 

@@ -9,6 +9,18 @@ use datafusion::error::DataFusionError;
 
 use super::{Error, ErrorKind};
 
+/// The outermost error of our own within another: what it says of the place is not known to what caused it.
+fn own(error: &DataFusionError) -> Option<&Error> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(own) = error.downcast_ref::<Error>() {
+            return Some(own);
+        }
+        next = error.source();
+    }
+    None
+}
+
 impl From<DataFusionError> for Error {
     /// Finds our own error inside, else sorts DataFusion's by variant.
     fn from(error: DataFusionError) -> Self {
@@ -23,6 +35,11 @@ impl From<ArrowError> for Error {
 }
 
 impl Error {
+    /// Whether an error of DataFusion's has one of our own in it.
+    pub(crate) fn is_within(error: &DataFusionError) -> bool {
+        own(error).is_some()
+    }
+
     /// An error of DataFusion or Arrow that came while an expression was evaluated over rows. What they have no variant of
     /// their own for is then the values' fault; our own errors keep their kind.
     pub fn of_evaluation(error: DataFusionError) -> Self {
@@ -32,12 +49,10 @@ impl Error {
     /// Finds our own error inside, else sorts DataFusion's by variant. `unknown`: the kind of an error of execution that says
     /// nothing of itself.
     fn classify(error: DataFusionError, unknown: ErrorKind) -> Self {
-        if let DataFusionError::External(inner) = error.find_root()
-            && let Some(own) = inner.downcast_ref::<Error>()
-        {
-            return own.clone();
+        match own(&error) {
+            Some(own) => own.clone(),
+            None => Self::told(&error, unknown).caused_by(error),
         }
-        Self::told(&error, unknown).caused_by(error)
     }
 
     /// What an error of DataFusion's own is told as.

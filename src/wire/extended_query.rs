@@ -12,7 +12,7 @@ use super::connection::Failure;
 use super::encode::RowFormat;
 use super::portal::{Parsed, Portal, State};
 use super::row_pump::{Pumped, RowPump};
-use super::{copy_out, decode, report};
+use super::{copy_in, copy_out, decode, report};
 use crate::error::{Error, Result, SqlState};
 use crate::pg_catalog::pg_type;
 use crate::sql::session::HELD_BYTES_MAX;
@@ -243,6 +243,11 @@ async fn advance(client: &mut Client<'_>, portal: &mut Portal, limit: Option<u64
                     return Err(Error::stale_plan().into());
                 }
                 portal.state = State::Running { verb, pump: Box::new(RowPump::new(stream, format)), sent: 0 };
+            }
+            Outcome::CopyIn(copy) => {
+                let count = copy_in::run(client, &interrupts, copy).await?;
+                client.notices()?;
+                return Ok(client.connection.send(&report::complete(report::rows_tag("COPY", count)))?);
             }
             Outcome::CopyOut { stream, format } => {
                 let style = client.style();

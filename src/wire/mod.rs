@@ -7,6 +7,7 @@
 mod cancel;
 mod client;
 mod connection;
+mod copy_in;
 mod copy_out;
 mod decode;
 mod encode;

@@ -8,7 +8,7 @@ use super::client::Client;
 use super::connection::Failure;
 use super::encode::RowFormat;
 use super::row_pump::{Pumped, RowPump};
-use super::{copy_out, report, spans};
+use super::{copy_in, copy_out, report, spans};
 use crate::sql::{Outcome, StatementText, command_of};
 
 /// Runs a message.
@@ -47,6 +47,10 @@ async fn run_statement(client: &mut Client<'_>, statement: &StatementText, last:
     let answer = match outcome {
         Outcome::Empty => PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new()),
         Outcome::Done { tag } => report::complete(tag),
+        Outcome::CopyIn(copy) => {
+            let count = copy_in::run(client, &interrupts, copy).await?;
+            report::complete(report::rows_tag("COPY", count))
+        }
         Outcome::CopyOut { stream, format } => {
             let style = client.style();
             let count = copy_out::run(&mut client.connection, &interrupts, stream, &format, style).await?;

@@ -6,6 +6,7 @@ mod backends;
 mod bad_rows;
 mod configuration;
 mod conformance;
+mod copy_in;
 mod copy_out;
 mod demo;
 mod event_time;

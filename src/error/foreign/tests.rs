@@ -83,3 +83,13 @@ fn what_a_library_said_is_kept_behind_what_is_told() {
     assert_eq!((back.kind(), back.sqlstate().code()), (ErrorKind::Denied, "42501"));
     assert!(std::error::Error::source(&back).is_none(), "{own}");
 }
+
+#[test]
+fn what_was_said_of_the_place_is_kept_on_the_way_through_the_engine() {
+    let arrow = ArrowError::CastError("Cannot cast string 'x' to value of Int32 type".to_owned());
+    let cause = Error::of_evaluation(DataFusionError::from(arrow));
+    let told = cause.clone().context("line 2, column id");
+    assert!(told.message().starts_with("line 2, column id: "));
+    let through = DataFusionError::from(told.clone()).context("a stream");
+    assert_eq!(Error::from(through).message(), told.message());
+}

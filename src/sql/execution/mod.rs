@@ -2,6 +2,7 @@
 //! sessions and names.
 
 pub mod background_stream;
+pub mod copy_source;
 pub mod interruptible;
 pub mod queries;
 pub mod query_memory;

@@ -14,6 +14,8 @@ pub fn refine(error: DataFusionError, places: Option<&Places>) -> Error {
         places.map(|places| places.position(start))
     });
     let translated = match error.find_root() {
+        // It says more than what caused it.
+        _ if Error::is_within(&error) => Error::from(error),
         DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
             SchemaError::AmbiguousReference { field } => {
                 Error::invalid(format!("column reference \"{}\" is ambiguous", field.name))

@@ -123,7 +123,7 @@ async fn execute(
 async fn lines(prepared: Prepared, outcome: Outcome) -> Result<Vec<String>> {
     match outcome {
         Outcome::Empty => Ok(vec!["(empty)".to_owned()]),
-        Outcome::CopyOut { .. } => Ok(vec!["(copy)".to_owned()]),
+        Outcome::CopyIn(_) | Outcome::CopyOut { .. } => Ok(vec!["(copy)".to_owned()]),
         Outcome::Done { tag } => Ok(vec![tag]),
         Outcome::Rows { schema, mut stream, .. } => {
             let told = prepared.result.expect("rows have columns");

@@ -1,9 +1,13 @@
 //! What a session answers to a statement: its outcome, what else there is to tell, and where the transaction stands.
 
+use std::sync::Arc;
+
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::SendableRecordBatchStream;
 
 use crate::sql::copy_format::CopyFormat;
+use crate::sql::execution::copy_source::Pieces;
+use crate::sql::planning::planned::Planned;
 
 /// `I`, `T` or `E` of ReadyForQuery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +42,16 @@ pub struct Notice {
     pub hint: Option<String>,
 }
 
+/// Rows that the client sends.
+pub struct CopyIn {
+    /// How many columns they have.
+    pub columns: usize,
+    /// Where their bytes go; dropped behind the last.
+    pub pieces: Pieces,
+    /// What is done with them.
+    pub planned: Arc<Planned>,
+}
+
 /// What execution gives.
 pub enum Outcome {
     /// Rows, then the tag: `SELECT`, `SHOW`, `EXPLAIN`, … to which the wire layer adds the count where Postgres does (`SELECT n`).
@@ -56,6 +70,8 @@ pub enum Outcome {
         /// How they are written.
         format: CopyFormat,
     },
+    /// Rows that the client sends now. What it sends goes to `pieces`, while [`Session::copy_in`](super::Session::copy_in) writes them.
+    CopyIn(CopyIn),
     /// Done, with the whole tag: `CREATE TABLE`, `INSERT 0 5`, `BEGIN`.
     Done {
         /// Command tag.

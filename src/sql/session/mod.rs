@@ -34,7 +34,7 @@ use crate::sql::planning::job_plan::PlannedJob;
 use crate::sql::planning::names::{Names, TEMPORARY_SCHEMA, Target};
 use crate::sql::planning::planner::Planner;
 use crate::sql::server::{SessionView, SqlServer};
-pub use answer::{Notice, Outcome, Severity, TransactionStatus};
+pub use answer::{CopyIn, Notice, Outcome, Severity, TransactionStatus};
 use cursors::Cursors;
 pub use cursors::{CursorKind, Motion};
 pub use held::HELD_BYTES_MAX;

@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::Statement;
+use super::copy_from::CopyFrom;
 use super::over_query::OverQuery;
 use super::query::{self, Query};
 use crate::error::{Error, Result, SqlState};
@@ -24,12 +25,11 @@ pub struct Copy {
 }
 
 impl Copy {
-    /// Reads the statement.
+    /// Reads the statement, or COPY … FROM.
     ///
     /// # Errors
-    /// A syntax error; COPY FROM, and files and programs of the server (0A000).
+    /// A syntax error; files and programs of the server (0A000).
     pub fn parse(cursor: &mut Cursor) -> Result<Statement> {
-        let position = cursor.position();
         cursor.expect_word("COPY")?;
         let is_query = matches!(cursor.peek(), Token::LParen);
         let (query, hints) = if is_query {
@@ -38,15 +38,16 @@ impl Copy {
             cursor.expect(&Token::RParen)?;
             (query, cursor.hints.clone())
         } else {
+            let at = cursor.position();
             let table = cursor.name()?;
             let columns = if matches!(cursor.peek(), Token::LParen) { cursor.idents()? } else { Vec::new() };
+            if cursor.peek_words(&["FROM"]) {
+                return Ok(Statement::Control(Arc::new(CopyFrom::parse(cursor, table, columns, at)?)));
+            }
             let (mut query, hints) = parse_query("SELECT * FROM t")?;
             read_from(&mut query, table, columns);
             (query, hints)
         };
-        if !is_query && cursor.peek_words(&["FROM"]) {
-            return Err(Error::unsupported("COPY … FROM is not supported yet").at(position).hint("Use INSERT."));
-        }
         cursor.expect_word("TO")?;
         if !cursor.word("STDOUT") {
             return Err(Error::unsupported("COPY to a file or a program of the server is not supported")

@@ -81,7 +81,8 @@ impl Insert {
         let to = cursor.position();
         let text = mask(cursor.slice(from, to).trim_end());
         let hints = cursor.hints.between(from, to);
-        let into = InsertInto { table, position, alias, options, columns, source, hints, conflict, returning };
+        let into =
+            InsertInto { table, position, alias, options, columns, source, rows: None, hints, conflict, returning };
         Ok(Self { into, text })
     }
 }

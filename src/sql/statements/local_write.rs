@@ -51,15 +51,19 @@ pub async fn run(session: &mut Session, write: &Arc<LocalWrite>, parameters: Vec
         ))
         .hint("Write it by an INSERT of its own, in BEGIN … COMMIT if need be."));
     }
-    let_in(session, &write.target, &write.table).await?;
     let mut running = Writing { session, write, parameters, memory: Vec::new() };
-    let rows = running.query(&write.rows, None).await?;
-    let changed = match &write.kind {
-        WriteKind::Insert { numbered, conflict } => running.insert(rows, numbered, conflict.as_ref()).await?,
-        WriteKind::Update => running.update(rows).await?,
-        WriteKind::Delete => running.delete(rows).await?,
-    };
+    let changed = running.change().await?;
     running.answer(changed).await
+}
+
+/// Runs a planned change of rows that gives none; gives their number.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_counted(session: &mut Session, write: &Arc<LocalWrite>) -> Result<u64> {
+    let mut running = Writing { session, write, parameters: Vec::new(), memory: Vec::new() };
+    let changed = running.change().await?;
+    Ok(u64::try_from(changed.num_rows()).unwrap_or(u64::MAX))
 }
 
 /// A change that runs.
@@ -72,6 +76,18 @@ struct Writing<'a> {
 }
 
 impl Writing<'_> {
+    /// Changes the rows; gives them as they are now, or were.
+    async fn change(&mut self) -> Result<RecordBatch> {
+        let write = self.write;
+        let_in(self.session, &write.target, &write.table).await?;
+        let rows = self.query(&write.rows, None).await?;
+        match &write.kind {
+            WriteKind::Insert { numbered, conflict } => self.insert(rows, numbered, conflict.as_ref()).await,
+            WriteKind::Update => self.update(rows).await,
+            WriteKind::Delete => self.delete(rows).await,
+        }
+    }
+
     /// The rows of a query, in one batch.
     async fn query(&mut self, plan: &SharedPlan, given: Option<RecordBatch>) -> Result<RecordBatch> {
         let most = self.session.settings().query_memory_bytes();

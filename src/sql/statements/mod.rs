@@ -4,6 +4,7 @@ mod block;
 pub mod comment;
 pub mod control;
 pub mod copy;
+pub mod copy_from;
 pub mod create_function;
 pub mod create_job;
 pub mod create_schema;

@@ -40,6 +40,8 @@ pub struct InsertInto {
     pub columns: Vec<(Ident, usize)>,
     /// The query; absent: DEFAULT VALUES.
     pub source: Option<Box<ast::Query>>,
+    /// In place of a query: rows of the columns as [`Planner::insert_fields`] gives them.
+    pub rows: Option<Arc<dyn TableProvider>>,
     /// Hints of the query's tables.
     pub hints: Hints,
     /// ON CONFLICT.
@@ -100,35 +102,24 @@ impl Planner {
         parameter_types: &[Option<DataType>],
         places: &Places,
     ) -> Result<InsertPlan> {
-        let written = insert.table.iter().map(parser::fold).collect::<Vec<_>>().join(".");
-        let target = self
-            .names
-            .find_relation(&insert.table)?
-            .ok_or_else(|| self.names.missing_relation(&insert.table).at(insert.position))?;
-        let Some(entry) = self.entry(&target) else {
-            return Err(Error::invalid(format!("cannot insert into \"{written}\": it is not a declared table"))
-                .code(SqlState::WrongObjectType)
-                .at(insert.position));
-        };
-        let table = self
-            .connector_table(entry, &insert.options)
-            .map_err(|error| if error.position().is_some() { error } else { error.at(insert.position) })?;
+        let (target, entry, table) = self.insert_target(insert)?;
         if entry.declaration.local.is_none() {
             insert.refuse_what_is_local()?;
         }
         let declaration = table.declaration().clone();
-        let mut chosen = match insert.source {
-            Some(_) => self.insert_columns(insert, entry, &declaration)?,
-            None => Vec::new(),
+        let mut chosen = match (&insert.source, &insert.rows) {
+            (None, None) => Vec::new(),
+            _ => self.insert_columns(insert, entry, &declaration)?,
         };
         let mut source = insert.source.clone();
         if let (Some(source), Some(local)) = (&mut source, &declaration.local) {
             let is_numbered = |index: usize| local.numbered.contains(&declaration.columns[index].name);
             leave_out_numbers(source, &mut chosen, &is_numbered).map_err(|error| error.at(insert.position))?;
         }
-        let plan = match &source {
-            Some(source) => self.insert_source(source, insert, entry, &table, &chosen, parameter_types, places)?,
-            None => LogicalPlanBuilder::empty(true).build()?,
+        let plan = match (&source, &insert.rows) {
+            (Some(source), _) => self.insert_source(source, insert, entry, &table, &chosen, parameter_types, places)?,
+            (None, Some(rows)) => LogicalPlanBuilder::scan("copy", provider_as_source(rows.clone()), None)?.build()?,
+            (None, None) => LogicalPlanBuilder::empty(true).build()?,
         };
         let columns = plan.schema().columns();
         chosen.truncate(columns.len());
@@ -150,6 +141,34 @@ impl Planner {
         let mut given = chosen;
         given.sort_unstable();
         Ok(InsertPlan { plan, table, target, given, lists_columns: !insert.columns.is_empty() })
+    }
+
+    /// The table of an INSERT.
+    fn insert_target(&self, insert: &InsertInto) -> Result<(Target, &TableEntry, Arc<ConnectorTable>)> {
+        let written = insert.table.iter().map(parser::fold).collect::<Vec<_>>().join(".");
+        let target = self
+            .names
+            .find_relation(&insert.table)?
+            .ok_or_else(|| self.names.missing_relation(&insert.table).at(insert.position))?;
+        let Some(entry) = self.entry(&target) else {
+            return Err(Error::invalid(format!("cannot insert into \"{written}\": it is not a declared table"))
+                .code(SqlState::WrongObjectType)
+                .at(insert.position));
+        };
+        let table = self
+            .connector_table(entry, &insert.options)
+            .map_err(|error| if error.position().is_some() { error } else { error.at(insert.position) })?;
+        Ok((target, entry, table))
+    }
+
+    /// The columns that an INSERT gives, in its order.
+    ///
+    /// # Errors
+    /// The table or its columns do not exist.
+    pub fn insert_fields(&self, insert: &InsertInto) -> Result<Vec<Field>> {
+        let (_, entry, table) = self.insert_target(insert)?;
+        let chosen = self.insert_columns(insert, entry, table.declaration())?;
+        Ok(chosen.iter().map(|index| table.schema().field(*index).clone()).collect())
     }
 
     /// What a column gets that an INSERT does not give.
@@ -259,8 +278,9 @@ impl Planner {
 impl InsertInto {
     /// Refuses the clauses that only a table takes whose rows the server keeps.
     fn refuse_what_is_local(&self) -> Result<()> {
-        let (what, position) = match (&self.source, &self.conflict, &self.returning, &self.alias) {
-            (None, ..) => ("INSERT … DEFAULT VALUES", self.position),
+        let gives_defaults = self.source.is_none() && self.rows.is_none();
+        let (what, position) = match (gives_defaults, &self.conflict, &self.returning, &self.alias) {
+            (true, ..) => ("INSERT … DEFAULT VALUES", self.position),
             (_, Some(conflict), ..) => ("ON CONFLICT", conflict.position),
             (_, _, Some((_, position)), _) => ("RETURNING", *position),
             (.., Some(_)) => ("an alias of the table of INSERT", self.position),
