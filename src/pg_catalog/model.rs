@@ -189,7 +189,16 @@ pub fn declared_type(sql_type: &str) -> (u32, i32) {
 
 fn attribute(name: &str, sql_type: &str, not_null: bool) -> Attribute {
     let (type_oid, modifier) = declared_type(sql_type);
-    Attribute { name: name.to_owned(), type_oid, modifier, not_null, comment: None, computed: None, default: None, is_numbered: false }
+    Attribute {
+        name: name.to_owned(),
+        type_oid,
+        modifier,
+        not_null,
+        comment: None,
+        computed: None,
+        default: None,
+        is_numbered: false,
+    }
 }
 
 fn columns_of_view(entry: &ViewEntry) -> Vec<Attribute> {
@@ -409,7 +418,14 @@ impl Model {
         if !key.is_empty() {
             let of_key = |number: &i16| {
                 let column = columns.get(usize::try_from(number - 1).ok()?)?;
-                Some(Attribute { comment: None, computed: None, default: None, is_numbered: false, name: column.name.clone(), ..*column })
+                Some(Attribute {
+                    comment: None,
+                    computed: None,
+                    default: None,
+                    is_numbered: false,
+                    name: column.name.clone(),
+                    ..*column
+                })
             };
             self.relations.push(Relation {
                 oid: index_oid,

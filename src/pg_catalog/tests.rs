@@ -31,7 +31,7 @@ fn snapshot() -> Snapshot {
         name: name.into(),
         sql_type: sql_type.into(),
         computed: None,
-            default: None,
+        default: None,
         comment: (name == "at").then(|| "下单时间".into()),
     });
     let table = TableEntry {

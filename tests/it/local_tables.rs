@@ -85,7 +85,8 @@ async fn parameters_stand_in_every_change() {
     let (_backends, server) = server(&folder).await;
     let client = server.connect().await;
     client.batch_execute("CREATE TABLE t (a INT PRIMARY KEY, b TEXT, n BIGINT)").await.unwrap();
-    let insert = client.prepare("INSERT INTO t (a, b, n) VALUES ($1, $2, $3) RETURNING a + 1 AS next, b").await.unwrap();
+    let insert =
+        client.prepare("INSERT INTO t (a, b, n) VALUES ($1, $2, $3) RETURNING a + 1 AS next, b").await.unwrap();
     assert_eq!(insert.params().iter().map(|param| param.name()).collect::<Vec<_>>(), ["int4", "text", "int8"]);
     assert_eq!(insert.columns().iter().map(|column| column.name()).collect::<Vec<_>>(), ["next", "b"]);
     for (a, b, n) in [(1, "one", 10_i64), (2, "two", 20), (3, "three", 30)] {
@@ -96,7 +97,10 @@ async fn parameters_stand_in_every_change() {
     assert_eq!(error.code(), Some(&SqlState::UNIQUE_VIOLATION));
     assert_eq!(error.as_db_error().unwrap().detail(), Some("Key (a)=(1) already exists."));
 
-    assert_eq!(client.execute("UPDATE t SET b = $1, n = n + $2 WHERE a >= $3", &[&"new", &5_i64, &2]).await.unwrap(), 2);
+    assert_eq!(
+        client.execute("UPDATE t SET b = $1, n = n + $2 WHERE a >= $3", &[&"new", &5_i64, &2]).await.unwrap(),
+        2
+    );
     let upsert = "INSERT INTO t VALUES ($1, $2, $3) ON CONFLICT (a) DO UPDATE SET n = t.n + excluded.n + $4";
     assert_eq!(client.execute(upsert, &[&3, &"x", &100_i64, &1_i64]).await.unwrap(), 1);
     let rows = client.query("DELETE FROM t WHERE a = $1 OR n > $2 RETURNING n", &[&1, &100_i64]).await.unwrap();

@@ -47,12 +47,24 @@ pub fn put(array: &dyn Array, row: usize, key: &mut Vec<u8>) -> Result<()> {
         DataType::Float32 => {
             let value = array.as_primitive::<datafusion::arrow::datatypes::Float32Type>().value(row);
             // What is equal has one form: there are two zeros, and many that are no number.
-            let value = if value == 0.0 { 0.0 } else if value.is_nan() { f32::NAN } else { value };
+            let value = if value == 0.0 {
+                0.0
+            } else if value.is_nan() {
+                f32::NAN
+            } else {
+                value
+            };
             put_float(&value.to_be_bytes(), key);
         }
         DataType::Float64 => {
             let value = array.as_primitive::<datafusion::arrow::datatypes::Float64Type>().value(row);
-            let value = if value == 0.0 { 0.0 } else if value.is_nan() { f64::NAN } else { value };
+            let value = if value == 0.0 {
+                0.0
+            } else if value.is_nan() {
+                f64::NAN
+            } else {
+                value
+            };
             put_float(&value.to_be_bytes(), key);
         }
         other => {

@@ -223,7 +223,8 @@ impl Column {
 
     fn finish(mut self, form: Form, data_type: &DataType) -> Result<ArrayRef> {
         let rows = self.valid.len();
-        let data = ArrayData::builder(data_type.clone()).len(rows).null_bit_buffer(Some(self.valid.finish().into_inner()));
+        let data =
+            ArrayData::builder(data_type.clone()).len(rows).null_bit_buffer(Some(self.valid.finish().into_inner()));
         let data = match form {
             Form::Boolean => data.add_buffer(self.bits.finish().into_inner()),
             Form::Fixed(_) => data.add_buffer(self.values.into()),

@@ -64,7 +64,8 @@ impl Scan for LocalScan {
             None => "key",
         });
         let description = format!("rows, projection [{}]", names.collect::<Vec<_>>().join(", "));
-        let part = LocalPart { table: Arc::clone(&self.table), view, projection: request.projection, limit: request.limit };
+        let part =
+            LocalPart { table: Arc::clone(&self.table), view, projection: request.projection, limit: request.limit };
         Ok(ScanPlan { partitions: vec![Arc::new(part)], description, notices: Vec::new() })
     }
 }
@@ -88,7 +89,9 @@ impl ScanPartition for LocalPart {
         stream.spawn_blocking(move || {
             let rows = view.table(&table.id)?;
             // Nobody listens any more: that is no error.
-            read(&table, &rows, &projection, &schema, (batch_rows, limit), &mut |batch| sender.blocking_send(Ok(batch)).is_ok())?;
+            read(&table, &rows, &projection, &schema, (batch_rows, limit), &mut |batch| {
+                sender.blocking_send(Ok(batch)).is_ok()
+            })?;
             Ok(())
         });
         Ok(stream.build())

@@ -59,20 +59,27 @@ impl LocalTable {
     /// It is none of a local table, or has what one cannot have.
     pub fn of(table: &TableDeclaration) -> Result<Self> {
         let local = table.local.as_ref().ok_or_else(|| {
-            Error::unsupported(format!("table \"{}\" is declared for connector \"local\" without a place for its rows", table.name))
+            Error::unsupported(format!(
+                "table \"{}\" is declared for connector \"local\" without a place for its rows",
+                table.name
+            ))
         })?;
         if !table.partitioned_by.is_empty() {
             return Err(Error::unsupported("PARTITIONED BY of a local table is not supported"));
         }
         let stored = table.columns.iter().take_while(|column| column.name != ROW_KEY).count();
         if let Some(column) = table.columns[..stored].iter().find(|column| column.kind != ColumnKind::Physical) {
-            return Err(Error::unsupported(format!("METADATA column \"{}\" of a local table is not supported", column.name)));
+            return Err(Error::unsupported(format!(
+                "METADATA column \"{}\" of a local table is not supported",
+                column.name
+            )));
         }
         let schema = table.schema()?;
         let schema = SchemaRef::new(schema.project(&(0..stored).collect::<Vec<_>>())?);
         let index = |name: &String| {
             table.column_index(name).ok_or_else(|| {
-                Error::not_found(format!("column \"{name}\" named in key does not exist")).code(SqlState::UndefinedColumn)
+                Error::not_found(format!("column \"{name}\" named in key does not exist"))
+                    .code(SqlState::UndefinedColumn)
             })
         };
         let mut keys = Vec::new();
@@ -88,7 +95,8 @@ impl LocalTable {
                 key::check_type(field.name(), field.data_type())?;
             }
             let space = u8::try_from(space).ok().filter(|space| usize::from(*space) <= UNIQUE_MAX);
-            let space = space.ok_or_else(|| Error::unsupported(format!("a table has {UNIQUE_MAX} UNIQUE constraints at most")))?;
+            let space = space
+                .ok_or_else(|| Error::unsupported(format!("a table has {UNIQUE_MAX} UNIQUE constraints at most")))?;
             keys.push(UniqueKey { name: name.clone(), columns, space });
         }
         let numbered = local.numbered.iter().map(index).collect::<Result<Vec<_>>>()?;

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use redb::backends::InMemoryBackend;
-use redb::{Builder, Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, TableError, TableHandle};
+use redb::{
+    Builder, Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, TableError, TableHandle,
+};
 
 use super::changes::TableChanges;
 use crate::error::{Error, Result, SqlState};
@@ -163,7 +165,9 @@ pub fn failed(error: impl Into<redb::Error>) -> Error {
     let error = error.into();
     let text = format!("the rows of local tables: {error}");
     match &error {
-        redb::Error::Corrupted(_) | redb::Error::UpgradeRequired(_) => Error::corrupt(text).code(SqlState::DataCorrupted),
+        redb::Error::Corrupted(_) | redb::Error::UpgradeRequired(_) => {
+            Error::corrupt(text).code(SqlState::DataCorrupted)
+        }
         redb::Error::Io(io) if io.kind() == std::io::ErrorKind::StorageFull => {
             Error::unavailable(text).code(SqlState::DiskFull)
         }

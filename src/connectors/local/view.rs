@@ -110,9 +110,7 @@ impl TableView {
         match &self.base {
             Base::Empty => Ok(None),
             Base::Memory(rows) => Ok(rows.get(key).cloned()),
-            Base::Stored(table) => {
-                Ok(table.get_owned(key).map_err(failed)?.map(|value| value.value().to_vec()))
-            }
+            Base::Stored(table) => Ok(table.get_owned(key).map_err(failed)?.map(|value| value.value().to_vec())),
         }
     }
 

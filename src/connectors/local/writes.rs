@@ -29,8 +29,7 @@ pub enum Verdict {
 /// 23502.
 pub fn check_nulls(table: &LocalTable, rows: &RecordBatch) -> Result<()> {
     let required = table.schema.fields().iter().enumerate().filter(|(_, field)| !field.is_nullable());
-    let required: Vec<usize> =
-        required.map(|(at, _)| at).filter(|at| rows.column(*at).null_count() > 0).collect();
+    let required: Vec<usize> = required.map(|(at, _)| at).filter(|at| rows.column(*at).null_count() > 0).collect();
     if required.is_empty() {
         return Ok(());
     }
@@ -50,12 +49,9 @@ pub fn check_nulls(table: &LocalTable, rows: &RecordBatch) -> Result<()> {
 
 /// The error of a row for which a CHECK constraint is false.
 pub fn check_failed(table: &LocalTable, constraint: &str, rows: &RecordBatch, row: usize) -> Error {
-    Error::invalid(format!(
-        "new row for relation \"{}\" violates check constraint \"{constraint}\"",
-        table.relation
-    ))
-    .code(SqlState::CheckViolation)
-    .detail(failing_row(rows, row))
+    Error::invalid(format!("new row for relation \"{}\" violates check constraint \"{constraint}\"", table.relation))
+        .code(SqlState::CheckViolation)
+        .detail(failing_row(rows, row))
 }
 
 /// The key of the row that has these values; absent: none has them.
@@ -75,7 +71,10 @@ fn duplicate(table: &LocalTable, key: &UniqueKey, rows: &RecordBatch, row: usize
 pub fn next_of_counter(view: &TableView, column: Option<usize>) -> Result<u64> {
     let stored = view.get(&counter(column))?;
     let number = stored.as_deref().map(|bytes| <[u8; 8]>::try_from(bytes).map(u64::from_be_bytes));
-    number.transpose().map_err(|_| Error::corrupt("a counter of a local table cannot be read")).map(|next| next.unwrap_or(1))
+    number
+        .transpose()
+        .map_err(|_| Error::corrupt("a counter of a local table cannot be read"))
+        .map(|next| next.unwrap_or(1))
 }
 
 /// Sets a counter's next value.
@@ -114,7 +113,14 @@ fn primary_key(table: &LocalTable, key: &UniqueKey, rows: &RecordBatch, row: usi
 }
 
 /// Stores a row under its key; `is_new`: no row may be there.
-fn put(table: &LocalTable, view: &mut TableView, key: &Bytes, rows: &RecordBatch, row: usize, is_new: bool) -> Result<()> {
+fn put(
+    table: &LocalTable,
+    view: &mut TableView,
+    key: &Bytes,
+    rows: &RecordBatch,
+    row: usize,
+    is_new: bool,
+) -> Result<()> {
     if let Some(primary_key) = table.primary_key().filter(|_| is_new)
         && view.get(key)?.is_some()
     {

@@ -56,12 +56,14 @@ impl Session {
     fn hold_rows(&mut self) -> Result<()> {
         let (bytes, most) = (self.rows.bytes(), self.settings.query_memory_bytes());
         if bytes > most {
-            return Err(Error::invalid("out of memory: the rows that this session keeps in memory are more than \"query.memory.limit\"")
-                .code(SqlState::OutOfMemory)
-                .hint("COMMIT changes of local tables in parts."));
+            return Err(Error::invalid(
+                "out of memory: the rows that this session keeps in memory are more than \"query.memory.limit\"",
+            )
+            .code(SqlState::OutOfMemory)
+            .hint("COMMIT changes of local tables in parts."));
         }
         self.rows_memory = None;
-        self.rows_memory = Some(self.server.memory.reserve(bytes)?);
+        self.rows_memory = Some(self.server.memory.reserve("a change of rows", bytes)?);
         Ok(())
     }
 
@@ -88,7 +90,7 @@ impl Session {
         let bytes = self.rows.bytes();
         if bytes > 0 {
             // Rows that were let in before stay, whatever others have taken since.
-            self.rows_memory = self.server.memory.reserve(bytes).ok();
+            self.rows_memory = self.server.memory.reserve("a change of rows", bytes).ok();
         }
     }
 }

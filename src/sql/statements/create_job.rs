@@ -61,7 +61,9 @@ impl CreateJob {
         if session.may_create_job(&self.name, self.existing)? {
             match insert::plan(session, &self.insert, &[], &self.text).await? {
                 Planned::Job(job) => session.submit(&job, Some(self.name.clone()), self.existing)?,
-                Planned::BoundedInsert { .. } | Planned::Query { .. } | Planned::LocalWrite(_) => return Err(needs_unbounded()),
+                Planned::BoundedInsert { .. } | Planned::Query { .. } | Planned::LocalWrite(_) => {
+                    return Err(needs_unbounded());
+                }
             }
         }
         Ok(done("CREATE JOB"))

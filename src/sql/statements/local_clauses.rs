@@ -100,8 +100,10 @@ impl LocalClauses {
         let position = cursor.position();
         if !cursor.words(&["GENERATED", "BY", "DEFAULT", "AS", "IDENTITY"]) {
             if cursor.peek_words(&["GENERATED"]) {
-                return Err(Error::unsupported("GENERATED of a column is not supported but for BY DEFAULT AS IDENTITY")
-                    .at(position));
+                return Err(Error::unsupported(
+                    "GENERATED of a column is not supported but for BY DEFAULT AS IDENTITY",
+                )
+                .at(position));
             }
             return Ok(false);
         }
@@ -151,7 +153,7 @@ impl LocalClauses {
         }
     }
 
-    /// What is stored of them. `key`: the columns of PRIMARY KEY.
+    /// What is stored of them. `find` gives the columns that a list names.
     ///
     /// # Errors
     /// 0A000: the key is said not to be enforced; 42710: two constraints have one name.
@@ -171,8 +173,10 @@ impl LocalClauses {
             if let Some(given) = given {
                 let given = fold(given);
                 if taken.contains(&given) {
-                    return Err(Error::invalid(format!("constraint \"{given}\" for relation \"{relation}\" already exists"))
-                        .code(SqlState::DuplicateObject));
+                    return Err(Error::invalid(format!(
+                        "constraint \"{given}\" for relation \"{relation}\" already exists"
+                    ))
+                    .code(SqlState::DuplicateObject));
                 }
                 taken.push(given.clone());
                 return Ok(given);
@@ -187,17 +191,24 @@ impl LocalClauses {
         let mut unique = Vec::new();
         for (given, columns) in &self.unique {
             let columns = find(columns)?;
-            unique.push(UniqueDeclaration { name: name(given, format!("{relation}_{}_key", columns.join("_")))?, columns });
+            unique.push(UniqueDeclaration {
+                name: name(given, format!("{relation}_{}_key", columns.join("_")))?,
+                columns,
+            });
         }
         let mut checks = Vec::new();
         for (given, column, expression) in &self.checks {
             let column = column.as_ref().map_or_else(String::new, |column| format!("{column}_"));
-            checks.push(Check { name: name(given, format!("{relation}_{column}check"))?, expression: expression.clone() });
+            checks.push(Check {
+                name: name(given, format!("{relation}_{column}check"))?,
+                expression: expression.clone(),
+            });
         }
         let id = uuid::Uuid::new_v4();
         let id = if is_temporary { format!("{TEMPORARY}{id}") } else { id.to_string() };
         let relation = relation.to_owned();
-        let declaration = LocalDeclaration { id, relation, is_temporary, key_name, unique, numbered: self.numbered.clone() };
+        let declaration =
+            LocalDeclaration { id, relation, is_temporary, key_name, unique, numbered: self.numbered.clone() };
         Ok((declaration, checks))
     }
 }

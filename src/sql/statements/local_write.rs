@@ -83,11 +83,13 @@ impl Writing<'_> {
             let more = batch.get_array_memory_size();
             bytes += more;
             if bytes > most {
-                return Err(Error::invalid("out of memory: the rows of one statement are more than \"query.memory.limit\"")
-                    .code(SqlState::OutOfMemory)
-                    .hint("Write them in parts."));
+                return Err(Error::invalid(
+                    "out of memory: the rows of one statement are more than \"query.memory.limit\"",
+                )
+                .code(SqlState::OutOfMemory)
+                .hint("Write them in parts."));
             }
-            self.memory.push(self.session.server().memory.reserve(more)?);
+            self.memory.push(self.session.server().memory.reserve("a change of rows", more)?);
             batches.push(batch);
         }
         Ok(concat_batches(&schema, &batches)?)
@@ -145,9 +147,9 @@ impl Writing<'_> {
             return Ok(rows);
         };
         let (proposed, arbiters, updates) = (rows.clone(), conflict.arbiters.clone(), conflict.update.is_some());
-        let verdicts = self.session.change_rows(&table, move |table, view| {
-            local::arbitrate(table, view, &proposed, &arbiters, updates)
-        });
+        let verdicts = self
+            .session
+            .change_rows(&table, move |table, view| local::arbitrate(table, view, &proposed, &arbiters, updates));
         let verdicts = verdicts.await?;
         let at = |wanted: fn(&Verdict) -> bool| {
             let found = verdicts.iter().enumerate().filter(move |(_, verdict)| wanted(verdict));
@@ -183,9 +185,9 @@ impl Writing<'_> {
             })
             .unzip();
         let of_keys = keys.clone();
-        let there = self.session.change_rows(&table, move |table, view| {
-            local::rows_of(table, view, of_keys.iter().map(Vec::as_slice))
-        });
+        let there = self
+            .session
+            .change_rows(&table, move |table, view| local::rows_of(table, view, of_keys.iter().map(Vec::as_slice)));
         let there = there.await?;
         let proposed = take_record_batch(rows, &UInt64Array::from(places.clone()))?;
         let mut columns = there.columns().to_vec();

@@ -28,7 +28,9 @@ fn what_was_committed_is_there_when_the_file_is_opened_again() {
     let store = LocalStore::open(path.clone()).unwrap();
     assert_eq!(rows(&store, "t"), "nothing was ever written");
     assert!(!path.exists());
-    store.commit(&of(&[("t", changes(&[("b", Some("2")), ("a", Some("1"))])), ("u", changes(&[("c", Some("3"))]))])).unwrap();
+    store
+        .commit(&of(&[("t", changes(&[("b", Some("2")), ("a", Some("1"))])), ("u", changes(&[("c", Some("3"))]))]))
+        .unwrap();
     store.commit(&of(&[("t", changes(&[("b", None), ("d", Some("4"))]))])).unwrap();
     drop(store);
     let store = LocalStore::open(path).unwrap();

@@ -287,8 +287,10 @@ fn leave_out_numbers(
             continue;
         }
         if count < values.rows.len() {
-            return Err(Error::unsupported("DEFAULT for the numbers of some rows and values for others is not supported")
-                .hint("Write two INSERTs."));
+            return Err(Error::unsupported(
+                "DEFAULT for the numbers of some rows and values for others is not supported",
+            )
+            .hint("Write two INSERTs."));
         }
         for row in &mut values.rows {
             row.content.remove(at);

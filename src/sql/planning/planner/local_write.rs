@@ -151,13 +151,8 @@ impl Planner {
         let kind = if change.assignments.is_some() { WriteKind::Update } else { WriteKind::Delete };
         let found = self.changed_table(&change.table, kind.verb());
         let (target, entry, table) = found.map_err(|error| error.at(change.position))?;
-        let said = Said {
-            table: &change.table,
-            alias: change.alias.as_ref(),
-            hints: &change.hints,
-            places,
-            parameter_types,
-        };
+        let said =
+            Said { table: &change.table, alias: change.alias.as_ref(), hints: &change.hints, places, parameter_types };
         // The key of each row is one more column, of the first table alone: others of that name have none.
         let mut declaration = entry.declaration.clone();
         declaration.columns.push(ColumnDeclaration {
@@ -189,10 +184,8 @@ impl Planner {
         for assignment in assignments {
             let found = pick(&assignment.column.value, names.iter().copied());
             let at = found.and_then(|found| names.iter().position(|name| *name == found)).ok_or_else(|| {
-                let message = format!(
-                    "column \"{}\" of relation \"{}\" does not exist",
-                    assignment.column.value, table.relation
-                );
+                let message =
+                    format!("column \"{}\" of relation \"{}\" does not exist", assignment.column.value, table.relation);
                 Error::not_found(message).code(SqlState::UndefinedColumn).at(assignment.position)
             })?;
             if seen.contains(&at) {
@@ -259,7 +252,7 @@ impl Planner {
             name_excluded(tree);
         }
         selection.iter_mut().for_each(name_excluded);
-        let provider = GivenTable::new(Arc::new(Schema::new(given)));
+        let provider = GivenTable::provider(Arc::new(Schema::new(given)));
         let (plan, _) = self.plan_over(target, provider, said, items, selection)?;
         let update = Some(self.share(self.assigned(plan, 1, entry, table, said.places)?));
         Ok(Conflict { arbiters, update })
@@ -276,12 +269,13 @@ impl Planner {
         returning: Option<&Vec<ast::SelectItem>>,
         said: &Said<'_>,
     ) -> Result<LocalWrite> {
-        let given = || GivenTable::new(Arc::clone(&table.schema));
+        let given = || GivenTable::provider(Arc::clone(&table.schema));
         let checks = match kind {
             WriteKind::Delete => None,
             _ if entry.checks.is_empty() => None,
             _ => {
-                let items = entry.checks.iter().map(|check| Ok(item(Cursor::new(&check.expression)?.expr()?, &check.name)));
+                let items =
+                    entry.checks.iter().map(|check| Ok(item(Cursor::new(&check.expression)?.expr()?, &check.name)));
                 let items = items.collect::<Result<Vec<_>>>()?;
                 let hints = Hints::default();
                 let said = Said { alias: None, hints: &hints, ..*said };
@@ -328,7 +322,8 @@ fn arbiters(table: &LocalTable, conflict: &OnConflict) -> Result<Vec<usize>> {
                 let names = table.schema.fields().iter().map(|field| field.name());
                 let found = pick(&ident.value, names).and_then(|name| table.schema.index_of(name).ok());
                 wanted.push(found.ok_or_else(|| {
-                    Error::not_found(format!("column \"{}\" does not exist", ident.value)).code(SqlState::UndefinedColumn)
+                    Error::not_found(format!("column \"{}\" does not exist", ident.value))
+                        .code(SqlState::UndefinedColumn)
                 })?);
             }
             let of = |columns: &[usize]| {
@@ -361,7 +356,8 @@ fn name_excluded(tree: &mut impl ast::VisitMut) {
             && let [relation, name] = parts.as_slice()
             && parser::fold(relation) == EXCLUDED
         {
-            *expr = ast::Expr::Identifier(Ident { value: excluded(&name.value), quote_style: Some('"'), span: name.span });
+            *expr =
+                ast::Expr::Identifier(Ident { value: excluded(&name.value), quote_style: Some('"'), span: name.span });
         }
         ControlFlow::Continue(())
     });
@@ -377,16 +373,11 @@ fn item(expr: ast::Expr, alias: &str) -> ast::SelectItem {
 
 /// A literal or a parameter is of its column's type.
 fn typed(expr: ast::Expr, data_type: &DataType) -> ast::Expr {
-    let is_parameter =
-        matches!(&expr, ast::Expr::Value(ast::ValueWithSpan { value: ast::Value::Placeholder(_), .. }));
+    let is_parameter = matches!(&expr, ast::Expr::Value(ast::ValueWithSpan { value: ast::Value::Placeholder(_), .. }));
     match sql_type(data_type).filter(|_| is_parameter) {
-        Some(data_type) => ast::Expr::Cast {
-            kind: ast::CastKind::Cast,
-            expr: Box::new(expr),
-            data_type,
-            array: false,
-            format: None,
-        },
+        Some(data_type) => {
+            ast::Expr::Cast { kind: ast::CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
+        }
         None => expr,
     }
 }
