@@ -571,6 +571,16 @@ fn single_row(query: &mut Query) {
     if let [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] = &mut select.projection[..] {
         *expr = call("max", take(expr));
         query.order_by = None;
+        select.selection.iter_mut().for_each(without_flag);
+    }
+}
+
+/// A column without a default has no row in pg_attrdef, whether or not `atthasdef` is asked for beside it.
+fn without_flag(expr: &mut Expr) {
+    let Expr::BinaryOp { left, op: BinaryOperator::And, right } = expr else { return };
+    let is_flag = |expr: &Expr| name_of(expr).is_some_and(|name| name.value.eq_ignore_ascii_case("atthasdef"));
+    if is_flag(right) {
+        *expr = take(left);
     }
 }
 

@@ -209,14 +209,14 @@ async fn describing_a_table_shows_columns_and_its_key() {
             WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.atthasdef), a.attnotnull
          FROM pg_catalog.pg_attribute a WHERE a.attrelid = '16400' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
         expect![[r#"
-            +----------+-------------------------------------+------+------------+
-            | attname  | format_type(a.atttypid,a.atttypmod) | NULL | attnotnull |
-            +----------+-------------------------------------+------+------------+
-            | user_id  | integer                             |      | true       |
-            | order_id | bigint                              |      | true       |
-            | Name     | character varying(20)               |      | false      |
-            | at       | timestamp(3) without time zone      |      | false      |
-            +----------+-------------------------------------+------+------------+"#]],
+            +----------+-------------------------------------+---------------------------------------------------+------------+
+            | attname  | format_type(a.atttypid,a.atttypmod) | max(pg_get_expr(d.adbin,d.adrelid,Boolean(true))) | attnotnull |
+            +----------+-------------------------------------+---------------------------------------------------+------------+
+            | user_id  | integer                             |                                                   | true       |
+            | order_id | bigint                              |                                                   | true       |
+            | Name     | character varying(20)               |                                                   | false      |
+            | at       | timestamp(3) without time zone      |                                                   | false      |
+            +----------+-------------------------------------+---------------------------------------------------+------------+"#]],
     )
     .await;
     check(

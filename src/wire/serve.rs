@@ -46,7 +46,7 @@ impl Client<'_> {
             let frame = match frame::split(&mut self.connection.input, self.shared.options.max_message_bytes)? {
                 Next::Incomplete(missing) => {
                     if missing > LARGE_MESSAGE_BYTES && self.large_message.is_none() {
-                        match self.shared.sql.memory.reserve(missing * COPIES_OF_MESSAGE) {
+                        match self.shared.sql.memory.reserve("a message", missing * COPIES_OF_MESSAGE) {
                             Ok(reserved) => self.large_message = Some(reserved),
                             Err(error) => {
                                 if let Some(message) = frame::give_up(&mut self.connection.input) {

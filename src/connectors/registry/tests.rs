@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::connectors::declaration::{ColumnDeclaration, ColumnKind};
+use crate::connectors::declaration::{ColumnDeclaration, ColumnKind, LocalDeclaration};
 use crate::formats::{self, FORMATS};
 use crate::options::{Named, OptionDefault, OptionEntry, OptionKind, OptionValue, option_entries, parse_duration};
 
@@ -66,6 +66,10 @@ fn tables(connector: &str) -> Vec<TableDeclaration> {
                 &[("n", "INT"), ("d", "DOUBLE"), ("s", "STRING"), ("t", "TIMESTAMP(3)"), ("r", "INT")],
                 sequence,
             )]
+        }
+        "local" => {
+            let local = Some(LocalDeclaration { id: "1".to_owned(), ..LocalDeclaration::default() });
+            vec![TableDeclaration { local, ..table(&[("s", "STRING")], "") }]
         }
         _ => vec![table(&[("s", "STRING")], "")],
     }

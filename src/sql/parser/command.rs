@@ -8,6 +8,9 @@ const UNKNOWN: &str = "unknown";
 const COMMANDS: &[&str] = &[
     "SELECT",
     "INSERT",
+    "UPDATE",
+    "DELETE",
+    "TRUNCATE",
     "WITH",
     "VALUES",
     "TABLE",

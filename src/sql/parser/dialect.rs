@@ -40,6 +40,11 @@ impl Dialect for StreamgateDialect {
     fn is_reserved_for_identifier(&self, kw: Keyword) -> bool {
         POSTGRES.is_reserved_for_identifier(kw)
     }
+    fn is_column_alias(&self, word: &Keyword, parser: &mut Parser) -> bool {
+        // Of INSERT INTO t SELECT 1 ON CONFLICT …
+        let is_conflict = *word == Keyword::ON && parser.peek_keyword(Keyword::CONFLICT);
+        !is_conflict && POSTGRES.is_column_alias(word, parser)
+    }
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<ast::Expr, ParserError>> {
         effort::spend();
         flink_expressions::parse(parser)

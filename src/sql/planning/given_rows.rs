@@ -22,7 +22,7 @@ pub struct GivenTable(SchemaRef);
 
 impl GivenTable {
     /// With these columns.
-    pub fn new(schema: SchemaRef) -> Arc<dyn TableProvider> {
+    pub fn provider(schema: SchemaRef) -> Arc<dyn TableProvider> {
         Arc::new(Self(schema))
     }
 }

@@ -11,7 +11,7 @@ use super::control::Control;
 use super::local_clauses::LocalClauses;
 use super::outcomes::done;
 use crate::catalog::table::{Check, TableColumn, Watermark};
-use crate::catalog::{Change, TableEntry};
+use crate::catalog::{Catalog, Change, TableEntry};
 use crate::connectors::local;
 use crate::connectors::{Advice, ColumnDeclaration, ColumnKind, TableDeclaration};
 use crate::data_type;
@@ -393,6 +393,11 @@ impl CreateTable {
             return Err(Error::invalid(format!("unknown option \"{name}\": a table without a connector has none"))
                 .hint("Add 'connector' = '…' to WITH, or leave WITH out: the server then keeps the rows."));
         }
+        if let Some(column) = self.columns.iter().find(|column| column.name == local::ROW_KEY) {
+            return Err(Error::invalid(format!("column name \"{}\" is the server's", column.name))
+                .code(SqlState::ReservedName)
+                .at(column.position));
+        }
         if let Some(computed) = self.columns.iter().find(|column| matches!(column.kind, DeclaredKind::Computed(_))) {
             return Err(Error::unsupported("a computed column of a table without a connector is not supported")
                 .hint("Compute it in a view.")
@@ -415,20 +420,15 @@ impl CreateTable {
         Ok(checks)
     }
 
-    async fn declare(
-        &self,
-        session: &mut Session,
-        target: &crate::sql::planning::names::Target,
-        staged: &mut Vec<String>,
-    ) -> Result<TableEntry> {
-        let server = session.server().clone();
+    /// The options of WITH as they are stored: secrets by reference, which are `staged`.
+    fn stored_options(&self, catalog: &Catalog, staged: &mut Vec<String>) -> Result<BTreeMap<String, OptionValue>> {
         let mut options = BTreeMap::new();
         for (name, value) in &self.options {
             if value.contains("://") {
                 places::refuse_userinfo(&format!("option \"{name}\""), value)?;
             }
             let value = if is_secret(name) && !value.trim().is_empty() {
-                let reference = server.catalog.stage_secret(value)?;
+                let reference = catalog.stage_secret(value)?;
                 staged.push(reference.clone());
                 OptionValue::Secret(reference)
             } else {
@@ -436,6 +436,17 @@ impl CreateTable {
             };
             options.insert(name.clone(), value);
         }
+        Ok(options)
+    }
+
+    async fn declare(
+        &self,
+        session: &mut Session,
+        target: &crate::sql::planning::names::Target,
+        staged: &mut Vec<String>,
+    ) -> Result<TableEntry> {
+        let server = session.server().clone();
+        let options = self.stored_options(&server.catalog, staged)?;
         let mut declaration = self.declaration(target.to_string(), options)?;
         let checks = self.keep(&mut declaration, &target.name)?;
         let resolve = |reference: &str| server.catalog.secret(reference);

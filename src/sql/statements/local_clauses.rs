@@ -153,7 +153,7 @@ impl LocalClauses {
         }
     }
 
-    /// What is stored of them. `key`: the columns of PRIMARY KEY.
+    /// What is stored of them. `find` gives the columns that a list names.
     ///
     /// # Errors
     /// 0A000: the key is said not to be enforced; 42710: two constraints have one name.

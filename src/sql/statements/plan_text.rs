@@ -39,7 +39,8 @@ pub async fn lines(session: &Session, planned: &Planned, analyze: bool, verbose:
     let mut lines = Vec::new();
     match planned {
         Planned::Query { plan, .. } | Planned::BoundedInsert { plan, .. } => {
-            let (plan, state) = (plan.clone(), session.state());
+            // With what the session's transaction has changed.
+            let (plan, (state, _)) = (plan.clone(), session.telling_state());
             let context = session.task_context(&state);
             let work =
                 |interrupt| async move { lines_of_query(&plan, &state, context, &interrupt, analyze, verbose).await };

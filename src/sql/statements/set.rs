@@ -69,7 +69,7 @@ impl Set {
         }
         if cursor.words(&["CONSTRAINTS", "ALL"]) {
             cursor.rest();
-            return Ok(fixed("role", None, local)); // constraints are declared only: deferred or not is the same
+            return Ok(fixed("role", None, local)); // no constraint can be deferred
         }
         let name = match cursor.peek() {
             Token::SingleQuotedString(_) => cursor.string()?,

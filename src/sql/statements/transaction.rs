@@ -1,5 +1,6 @@
 //! BEGIN, COMMIT, ROLLBACK and savepoints: DDL and jobs of a block take effect together at COMMIT, where its INSERTs that do not
-//! end become one job. Rows written by bounded INSERTs do not take part: they go to outside systems at once.
+//! end become one job. Rows that the server keeps take part; those that bounded INSERTs write elsewhere do not: they go to outside
+//! systems at once.
 
 use datafusion::arrow::datatypes::SchemaRef;
 

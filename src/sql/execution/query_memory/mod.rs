@@ -64,13 +64,13 @@ impl QueryMemory {
         Arc::new(RuntimeEnv { memory_pool: Arc::new(pool), disk_manager: Arc::clone(&self.disk), ..base.clone() })
     }
 
-    /// Memory for something else of a session than its operators.
+    /// Memory for something else of a session than its operators; `who` stands in the error: `a message`.
     ///
     /// # Errors
     /// 53200: the server has no more.
-    pub fn reserve(&self, bytes: usize) -> Result<Reserved, Error> {
+    pub fn reserve(&self, who: &str, bytes: usize) -> Result<Reserved, Error> {
         if !self.server.take(bytes) {
-            return Err(Error::from(self.server.exhausted("a message", bytes)));
+            return Err(Error::from(self.server.exhausted(who, bytes)));
         }
         Ok(Reserved { server: Arc::clone(&self.server), bytes })
     }

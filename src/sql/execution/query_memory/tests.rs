@@ -20,9 +20,9 @@ fn a_statement_draws_on_its_own_pool_and_on_the_servers() {
     // What was refused by the server is not held back in the statement.
     assert_eq!((second.memory_pool.reserved(), memory.used()), (0, 600));
     other.try_grow(400).unwrap();
-    assert!(memory.reserve(1).is_err());
+    assert!(memory.reserve("a message", 1).is_err());
     drop(one);
-    let held = memory.reserve(600).unwrap();
+    let held = memory.reserve("a message", 600).unwrap();
     assert_eq!(memory.used(), 1000);
     drop((held, other));
     assert_eq!(memory.used(), 0);

@@ -252,7 +252,7 @@ impl Planner {
             name_excluded(tree);
         }
         selection.iter_mut().for_each(name_excluded);
-        let provider = GivenTable::new(Arc::new(Schema::new(given)));
+        let provider = GivenTable::provider(Arc::new(Schema::new(given)));
         let (plan, _) = self.plan_over(target, provider, said, items, selection)?;
         let update = Some(self.share(self.assigned(plan, 1, entry, table, said.places)?));
         Ok(Conflict { arbiters, update })
@@ -269,7 +269,7 @@ impl Planner {
         returning: Option<&Vec<ast::SelectItem>>,
         said: &Said<'_>,
     ) -> Result<LocalWrite> {
-        let given = || GivenTable::new(Arc::clone(&table.schema));
+        let given = || GivenTable::provider(Arc::clone(&table.schema));
         let checks = match kind {
             WriteKind::Delete => None,
             _ if entry.checks.is_empty() => None,

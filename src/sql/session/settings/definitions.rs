@@ -60,7 +60,7 @@ static OF_SESSIONS: &[Definition] = &[
     reported("DateStyle", Kind::Text, "ISO, MDY", "How dates are printed; only ISO is."),
     pg("default_table_access_method", Kind::DefaultOnly, "heap", "Without meaning here."),
     pg("default_tablespace", Kind::DefaultOnly, "", "Without meaning here."),
-    pg("default_transaction_deferrable", Kind::Bool, "off", "Without effect: DDL alone is transactional."),
+    pg("default_transaction_deferrable", Kind::Bool, "off", "Without effect: nothing is deferred."),
     pg("default_transaction_isolation", ISOLATION, "read committed", "Isolation of new transactions."),
     reported("default_transaction_read_only", Kind::Bool, "off", "Whether transactions only read."),
     pg("escape_string_warning", Kind::Bool, "on", "Without effect."),
