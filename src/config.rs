@@ -10,13 +10,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::access::{Access, Method};
 use crate::error::{Error, Result};
 use crate::places::{self, Places};
+use crate::scram::Password;
 use crate::telemetry::{self, LogFormat};
 use file::File;
 pub use memory_size::MemorySize;
 
-/// Where clients connect: loopback only until there are logins.
+/// Where clients connect.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:5439";
 /// Catalog, checkpoints and embedded backends, below the working directory.
 pub const DEFAULT_DATA_DIR: &str = "streamgate-data";
@@ -68,6 +70,10 @@ pub struct Flags {
     /// Memory of all queries together; one has query.memory.limit of it [default: half of the machine's]
     #[arg(long, env = "STREAMGATE_QUERY_MEMORY", value_name = "SIZE")]
     pub query_memory: Option<MemorySize>,
+    /// How clients on this machine prove who they are: scram (by a password) or trust; [[access]] of the file says it for all
+    /// [default: trust as long as there are no roles, then scram]
+    #[arg(long, env = "STREAMGATE_AUTH")]
+    pub auth: Option<Method>,
     /// Threads for jobs [default: number of cores]
     #[arg(long, env = "STREAMGATE_JOB_THREADS")]
     pub job_threads: Option<usize>,
@@ -114,6 +120,15 @@ pub struct Flags {
     pub aws_secret_access_key: Option<String>,
 }
 
+/// The role that is made where there is none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FirstSuperuser {
+    /// STREAMGATE_SUPERUSER
+    pub name: Option<String>,
+    /// STREAMGATE_SUPERUSER_PASSWORD
+    pub password: Option<Password>,
+}
+
 /// What the server runs with.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -137,6 +152,10 @@ pub struct Config {
     pub hold_jobs: bool,
     /// Whether a copied data directory becomes this server's own.
     pub adopt_data_dir: bool,
+    /// What clients must do to come in.
+    pub access: Access,
+    /// The role that is made where there is none.
+    pub superuser: FirstSuperuser,
     /// Default Kafka.
     pub kafka: KafkaBackend,
     /// Default DynamoDB.
@@ -222,7 +241,13 @@ impl Config {
             None => File::default(),
         };
         let secret = std::env::var(environment::SECRET_KEY).ok();
-        Self::merge(flags, file, secret)
+        let given = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+        let mut config = Self::merge(flags, file, secret)?;
+        config.superuser = FirstSuperuser {
+            name: given(environment::SUPERUSER),
+            password: given(environment::SUPERUSER_PASSWORD).map(Password::new),
+        };
+        Ok(config)
     }
 
     fn merge(flags: &Flags, file: File, secret_from_environment: Option<String>) -> Result<Self> {
@@ -293,6 +318,8 @@ impl Config {
             hold_jobs: s.hold_jobs.or(file.hold_jobs).unwrap_or(false),
             max_message_bytes: usize::try_from(message).unwrap_or(usize::MAX),
             query_memory_bytes: usize::try_from(query_memory).unwrap_or(usize::MAX),
+            access: Access::new(s.auth.or(file.auth), file.access)?,
+            superuser: FirstSuperuser::default(),
             kafka,
             dynamodb,
             places,

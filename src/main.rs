@@ -40,6 +40,14 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Makes the superuser who lets others in, or gives it a new password; the server must not run
+    Init {
+        #[command(flatten)]
+        flags: Flags,
+        /// Its name; the password is asked for, or comes from STREAMGATE_SUPERUSER_PASSWORD
+        #[arg(long, value_name = "NAME")]
+        superuser: String,
+    },
     /// Shows the whole way on embedded backends: live orders, features that change before your eyes
     Demo {
         #[command(flatten)]
@@ -61,6 +69,9 @@ fn main() -> ExitCode {
             Config::load(&flags).and_then(|config| run(&config, streamgate::server::check(&config)))
         }
         Command::Serve { flags, check: false } => Config::load(&flags).and_then(|config| run(&config, serve(&config))),
+        Command::Init { flags, superuser } => {
+            Config::load(&flags).and_then(|config| run(&config, streamgate::server::init(&config, superuser)))
+        }
         Command::Demo { flags, options } => {
             options.config(&flags).and_then(|config| run(&config, demo::run(&config, &options)))
         }

@@ -2,6 +2,7 @@
 
 mod backends;
 mod check;
+mod superuser;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::threads::{self, Role};
 use crate::{pg_catalog, wire};
 use backends::Backend;
 pub use check::check;
+pub use superuser::init;
 
 /// How long jobs may take for their last checkpoint when the server ends; with the rest it stays below 10 s.
 const JOBS_STOP_MAX: Duration = Duration::from_secs(7);
@@ -53,7 +55,7 @@ impl Server {
     /// # Errors
     /// The data folder, an embedded backend, the catalog or the listener cannot be opened.
     pub async fn start(config: &Config) -> Result<Self> {
-        // Refused before anything is opened: there are no logins yet.
+        // Refused before anything is opened: there is no TLS yet.
         wire::require_loopback(config.listen)?;
         let listener = TcpListener::bind(config.listen)
             .await
@@ -63,8 +65,13 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
 
         let catalog = {
-            let folder = config.data_dir.join("catalog");
-            blocking(move || Catalog::open(&folder)).await?
+            let (folder, first) = (config.data_dir.join("catalog"), config.superuser.clone());
+            blocking(move || {
+                let catalog = Catalog::open(&folder)?;
+                superuser::ensure(&catalog, &first)?;
+                Ok(catalog)
+            })
+            .await?
         };
         let (defaults, kafka, dynamodb) = open_backends(config, &clock).await?;
         let connectors = Registry::new(&defaults);
@@ -112,6 +119,7 @@ impl Server {
         let options = wire::WireOptions {
             max_connections: config.max_connections,
             max_message_bytes: config.max_message_bytes,
+            access: config.access.clone(),
             ..wire::WireOptions::default()
         };
         let sessions = tokio::spawn(wire::serve(listener, Arc::clone(&sql), options, shutdown.clone()));

@@ -85,6 +85,7 @@ type Content = fn(&Model, &SessionView) -> Vec<Row>;
 const PG_CATALOG: &[(&str, Content)] = &[
     ("pg_am", types::pg_am),
     ("pg_attribute", classes::pg_attribute),
+    ("pg_auth_members", roles::pg_auth_members),
     ("pg_authid", roles::pg_authid),
     ("pg_class", classes::pg_class),
     ("pg_constraint", keys::pg_constraint),
@@ -97,6 +98,7 @@ const PG_CATALOG: &[(&str, Content)] = &[
     ("pg_proc", procedures::pg_proc),
     ("pg_roles", roles::pg_roles),
     ("pg_settings", settings::pg_settings),
+    ("pg_shadow", roles::pg_shadow),
     ("pg_shdescription", description::pg_shdescription),
     ("pg_stat_activity", roles::pg_stat_activity),
     ("pg_tables", classes::pg_tables),

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::attempts::Attempts;
 use super::connection::{Connection, Failure};
 use super::shared::{Shared, WireOptions};
 use super::starting::{Starting, StartingPlace};
@@ -25,7 +26,7 @@ pub fn require_loopback(address: SocketAddr) -> Result<()> {
         return Ok(());
     }
     Err(Error::unsupported(format!("cannot listen on {address}: only loopback addresses are allowed"))
-        .detail("There are no logins yet: whoever reaches the port would be trusted.")
+        .detail("There is no TLS yet: what clients send could be read under way.")
         .hint("Listen on 127.0.0.1 or [::1]."))
 }
 
@@ -45,6 +46,8 @@ pub async fn serve(
         sql,
         keys: Arc::default(),
         places: Arc::new(Semaphore::new(options.max_connections)),
+        role_sessions: Arc::default(),
+        attempts: Attempts::new(options.login_failures_max, options.login_delay),
         options,
         abort: CancellationToken::new(),
         shutdown,
@@ -87,7 +90,7 @@ pub async fn serve(
 async fn client(stream: TcpStream, address: SocketAddr, shared: &Shared, place: StartingPlace) {
     let mut connection = Connection::new(stream);
     let opened = tokio::select! {
-        opened = tokio::time::timeout(shared.options.startup_timeout, startup::open(&mut connection, shared)) => opened,
+        opened = tokio::time::timeout(shared.options.startup_timeout, startup::open(&mut connection, address, shared)) => opened,
         // Others are waiting for its place.
         () = place.given_up() => return,
         () = shared.shutdown.cancelled() => {

@@ -4,6 +4,7 @@
 //! pgwire gives the message types and their codec. The loop around them is ours, because a row must leave when it is there,
 //! a cancel must end a running query, and a malformed message must not reach the decoder.
 
+mod attempts;
 mod cancel;
 mod client;
 mod connection;
@@ -13,6 +14,7 @@ mod encode;
 mod extended_query;
 mod frame;
 mod listener;
+mod login;
 mod portal;
 mod report;
 mod row_pump;

@@ -25,7 +25,7 @@ const COPIES_OF_MESSAGE: usize = 16;
 
 /// Serves a session until its end.
 pub(super) async fn run(connection: Connection, address: SocketAddr, opened: Opened, shared: &Shared) {
-    let Opened { session, key, place } = opened;
+    let Opened { session, key, place, role_place } = opened;
     let mut client = Client::new(connection, address, session, key, shared);
     client.span.in_scope(|| tracing::info!("session opened"));
     let last = client.serve().await;
@@ -35,7 +35,7 @@ pub(super) async fn run(connection: Connection, address: SocketAddr, opened: Ope
     }
     let _ = tokio::time::timeout(Duration::from_secs(1), client.connection.flush()).await;
     client.span.in_scope(|| tracing::info!("session ended"));
-    drop(place);
+    drop((place, role_place));
 }
 
 impl Client<'_> {

@@ -1,6 +1,6 @@
-//! From a socket to an open session: encryption asked for, cancel requests, parameters, protocol version, the first messages.
-//! Logins do not exist yet: the listener takes loopback addresses only, and everybody there is trusted.
+//! From a socket to an open session: encryption asked for, cancel requests, parameters, protocol version, the login, the first messages.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use pgwire::messages::PgWireBackendMessage;
@@ -10,6 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::cancel::RegisteredKey;
 use super::connection::{Connection, Failure};
 use super::frame::{StartupFrame, split_startup};
+use super::login::{Caller, RolePlace, login};
 use super::report::parameter_status;
 use super::shared::Shared;
 use crate::error::{Error, Result, SqlState};
@@ -24,6 +25,8 @@ pub struct Opened {
     pub key: RegisteredKey,
     /// Given back when the session ends.
     pub place: OwnedSemaphorePermit,
+    /// And among those of its role.
+    pub role_place: Option<RolePlace>,
 }
 
 /// What drivers expect to be told, where the session does not say otherwise.
@@ -37,7 +40,6 @@ const PARAMETERS: &[(&str, &str)] = &[
     ("TimeZone", "UTC"),
     ("integer_datetimes", "on"),
     ("standard_conforming_strings", "on"),
-    ("is_superuser", "on"),
     ("default_transaction_read_only", "off"),
     ("in_hot_standby", "off"),
 ];
@@ -46,7 +48,11 @@ const PARAMETERS: &[(&str, &str)] = &[
 ///
 /// # Errors
 /// The client was refused (and told), or is gone.
-pub async fn open(connection: &mut Connection, shared: &Shared) -> Result<Option<Opened>, Failure> {
+pub async fn open(
+    connection: &mut Connection,
+    address: SocketAddr,
+    shared: &Shared,
+) -> Result<Option<Opened>, Failure> {
     let (version, parameters) = loop {
         match split_startup(&mut connection.input)? {
             None => connection.fill(0).await?,
@@ -62,24 +68,35 @@ pub async fn open(connection: &mut Connection, shared: &Shared) -> Result<Option
             Some(StartupFrame::Startup { version, parameters }) => break (version, parameters),
         }
     };
-    let Ok(place) = Arc::clone(&shared.places).try_acquire_owned() else {
-        return Err(Error::unavailable("sorry, too many clients already").code(SqlState::TooManyConnections).into());
-    };
     let (mut options, unknown) = session_options(parameters)?;
     if version.1 > 2 || !unknown.is_empty() {
         let newest = (3 << 16) | i32::from(version.1.min(2));
         connection
             .send(&PgWireBackendMessage::NegotiateProtocolVersion(NegotiateProtocolVersion::new(newest, unknown)))?;
     }
+    let caller = Caller { address, user: &options.user, database: &options.database };
+    let role_place = login(connection, shared, &caller).await?;
+    // Only who came in takes the place of others.
+    let Ok(place) = Arc::clone(&shared.places).try_acquire_owned() else {
+        return Err(Error::unavailable("sorry, too many clients already").code(SqlState::TooManyConnections).into());
+    };
     let secret_bytes = if version.1 >= 2 { 32 } else { 4 };
     let key = shared.keys.register(secret_bytes);
     options.process_id = key.key.process_id;
-    let user = options.user.clone();
-    let mut session = Session::open(Arc::clone(&shared.sql), options)?;
+    let session = Session::open(Arc::clone(&shared.sql), options)?;
+    let mut opened = Opened { session, key, place, role_place };
+    greet(connection, &mut opened)?;
+    Ok(Some(opened))
+}
+
+/// The messages that say that a session is open.
+fn greet(connection: &mut Connection, opened: &mut Opened) -> Result<()> {
+    let Opened { session, key, .. } = opened;
     connection.send(&PgWireBackendMessage::Authentication(Authentication::Ok))?;
     let mut told = session.take_parameter_changes();
-    let defaults = PARAMETERS.iter().copied().chain([("session_authorization", user.as_str())]);
-    for (name, value) in defaults {
+    let is_superuser = if session.is_superuser()? { "on" } else { "off" };
+    let of_session = [("session_authorization", session.user()), ("is_superuser", is_superuser)];
+    for (name, value) in PARAMETERS.iter().copied().chain(of_session) {
         if !told.iter().any(|(told, _)| told.eq_ignore_ascii_case(name)) {
             told.push((name.to_owned(), value.to_owned()));
         }
@@ -91,8 +108,7 @@ pub async fn open(connection: &mut Connection, shared: &Shared) -> Result<Option
         Ok(secret) => SecretKey::I32(i32::from_be_bytes(secret)),
         Err(_) => SecretKey::Bytes(key.key.secret.clone().into()),
     };
-    connection.send(&PgWireBackendMessage::BackendKeyData(BackendKeyData::new(key.key.process_id, secret)))?;
-    Ok(Some(Opened { session, key, place }))
+    connection.send(&PgWireBackendMessage::BackendKeyData(BackendKeyData::new(key.key.process_id, secret)))
 }
 
 /// Sorts start-up parameters; also gives the protocol options that we do not know.

@@ -6,6 +6,7 @@ pub mod control;
 pub mod copy;
 pub mod create_function;
 pub mod create_job;
+pub mod create_role;
 pub mod create_schema;
 pub mod create_table;
 pub mod create_view;
@@ -13,9 +14,11 @@ pub mod declare;
 pub mod describe;
 pub mod discard;
 pub mod drop_object;
+pub mod drop_role;
 pub mod explain;
 pub mod explain_job;
 pub mod fetch;
+pub mod grant_role;
 pub mod insert;
 pub mod job_control;
 mod job_text;
@@ -27,6 +30,7 @@ pub mod query;
 pub mod refused;
 pub mod reset;
 pub mod resume_skip;
+mod role_name;
 pub mod set;
 pub mod shipped_tables;
 pub mod show;
@@ -98,6 +102,11 @@ impl Statement {
             "EXPLAIN" => explain::Explain::parse(cursor)?,
             "CREATE" => Self::parse_create(cursor)?,
             "DROP" if cursor.peek_words(&["DROP", "JOB"]) => control(job_control::JobControl::parse(cursor)?),
+            "DROP" if drop_role::DropRole::is_next(cursor) => control(drop_role::DropRole::parse(cursor)?),
+            "ALTER" if create_role::RoleStatement::is_altered_next(cursor) => {
+                control(create_role::RoleStatement::parse_alter(cursor)?)
+            }
+            "GRANT" | "REVOKE" => control(grant_role::GrantRole::parse(cursor)?),
             "DROP" => control(drop_object::DropObject::parse(cursor)?),
             "COMMENT" => control(comment::Comment::parse(cursor)?),
             "USE" => control(use_schema::UseSchema::parse(cursor)?),
@@ -150,6 +159,7 @@ impl Statement {
             "VIEW" => control(create_view::CreateView::parse(cursor)?),
             "DATABASE" | "SCHEMA" => control(create_schema::CreateSchema::parse(cursor)?),
             "FUNCTION" => control(create_function::CreateFunction::parse(cursor)?),
+            "ROLE" | "USER" | "GROUP" if at == 1 => control(create_role::RoleStatement::parse_create(cursor)?),
             "JOB" => create_job::CreateJob::parse(cursor)?,
             _ => return Err(refused::refused(cursor)),
         })

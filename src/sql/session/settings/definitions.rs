@@ -33,6 +33,9 @@ const LEVELS: Kind = Kind::Choice(&[
     "debug5", "debug4", "debug3", "debug2", "debug1", "debug", "log", "info", "notice", "warning", "error",
 ]);
 
+/// RFC 7677's lower bound, and one above which each login would take a client seconds.
+const SCRAM_ITERATIONS: (i64, i64) = (4096, 10_000_000);
+
 /// All settings, sorted by name without regard to case.
 pub(super) static DEFINITIONS: LazyLock<Vec<Definition>> = LazyLock::new(|| {
     let mut all: Vec<Definition> = OF_SESSIONS.to_vec();
@@ -98,6 +101,12 @@ static OF_SESSIONS: &[Definition] = &[
     ),
     pg("role", Kind::DefaultOnly, "none", "There are no roles yet."),
     pg("row_security", Kind::Bool, "on", "Without effect."),
+    pg(
+        "scram_iterations",
+        Kind::Integer(SCRAM_ITERATIONS.0, SCRAM_ITERATIONS.1),
+        "4096",
+        "Rounds of hashing of the passwords that are set from now on.",
+    ),
     pg("search_path", Kind::Path, "\"$user\", public", "Schemas searched for unqualified names."),
     reported("server_encoding", Kind::ReadOnly, "UTF8", "The server's character set."),
     reported("server_version", Kind::ReadOnly, "15.18", "The version of Postgres that this server behaves like."),
