@@ -5,7 +5,7 @@
 //! who is none of them (the session sees to that).
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
@@ -20,6 +20,9 @@ pub enum Method {
     Trust,
     /// By a password, which does not leave the client (SCRAM-SHA-256).
     Scram,
+    /// By a certificate, whose common name is the role's.
+    #[value(skip)]
+    Cert,
     /// He does not come in.
     #[value(skip)]
     Reject,
@@ -98,8 +101,18 @@ pub struct AccessRule {
     pub role: Option<Names>,
     /// By database; absent: all.
     pub database: Option<Names>,
+    /// `require`: only about those who come by TLS.
+    pub tls: Option<TlsNeed>,
     /// What they must do.
     pub method: Method,
+}
+
+/// What a rule says of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsNeed {
+    /// The rule is not about those who speak in clear.
+    Require,
 }
 
 /// One name, or several.
@@ -130,11 +143,14 @@ pub struct Asking<'a> {
     pub role: &'a str,
     /// Where he wants to.
     pub database: &'a str,
+    /// Whether he comes by TLS.
+    pub is_tls: bool,
 }
 
 impl Asking<'_> {
     fn fits(&self, rule: &AccessRule) -> bool {
         rule.address.is_none_or(|range| range.contains(self.address))
+            && (rule.tls.is_none() || self.is_tls)
             && rule.role.as_ref().is_none_or(|names| names.has(self.role))
             && rule.database.as_ref().is_none_or(|names| names.has(self.database))
     }
@@ -146,9 +162,47 @@ pub struct Access {
     /// What is asked of clients on this machine where there are no rules; absent: a password as soon as there are roles.
     auth: Option<Method>,
     rules: Vec<AccessRule>,
+    /// Whether clients of other machines may come without TLS.
+    without_tls: bool,
 }
 
 impl Access {
+    /// Lets clients of other machines come without TLS.
+    #[must_use]
+    pub fn without_tls(self, without_tls: bool) -> Self {
+        Self { without_tls, ..self }
+    }
+
+    /// Whether a rule needs TLS, and clients' certificates, to be of use.
+    pub fn needs(&self) -> (bool, bool) {
+        let needs_certificates = self.rules.iter().any(|rule| rule.method == Method::Cert);
+        (needs_certificates || self.rules.iter().any(|rule| rule.tls.is_some()), needs_certificates)
+    }
+
+    /// Whether the server may listen on an address. `has_roles`: whether somebody can prove who he is.
+    ///
+    /// # Errors
+    /// Other machines can reach it, and there are no logins, or no TLS.
+    pub fn check_listen(&self, address: SocketAddr, has_tls: bool, has_roles: bool) -> Result<()> {
+        if address.ip().is_loopback() {
+            return Ok(());
+        }
+        let refused = |why: &str| Error::invalid(format!("cannot listen on {address}: {why}"));
+        if !has_tls && !self.without_tls {
+            return Err(refused("without TLS only loopback addresses are allowed")
+                .detail("What clients send could be read and changed under way.")
+                .hint("Set tls_certificate and tls_key, or listen_without_tls where the network itself is safe."));
+        }
+        if !has_roles {
+            return Err(refused("without logins only loopback addresses are allowed")
+                .detail("There is no role yet that could log in.")
+                .hint(
+                    "Make one: streamgate init --superuser NAME, or STREAMGATE_SUPERUSER_PASSWORD at the first start.",
+                ));
+        }
+        Ok(())
+    }
+
     /// Rules in their order; without any, what is asked of clients on this machine.
     ///
     /// # Errors
@@ -158,6 +212,9 @@ impl Access {
             return Err(Error::invalid("auth and [[access]] are both set")
                 .hint("The rules say it all: leave auth out, or end with a rule of that method."));
         }
+        if !matches!(auth, None | Some(Method::Trust | Method::Scram)) {
+            return Err(Error::invalid("auth is trust or scram").hint("[[access]] has rules of the other methods."));
+        }
         for (number, rule) in rules.iter().enumerate() {
             if rule.method == Method::Trust && !rule.address.is_some_and(|range| range.is_loopback()) {
                 let range = rule.address.map_or_else(|| "everybody".to_owned(), |range| range.to_string());
@@ -165,7 +222,7 @@ impl Access {
                     .hint("Clients of other machines are never trusted: write address = '127.0.0.1' or '::1', or another method."));
             }
         }
-        Ok(Self { auth, rules })
+        Ok(Self { auth, rules, without_tls: false })
     }
 
     /// What is asked of a client. `has_roles`: whether somebody could prove who he is.
@@ -174,13 +231,18 @@ impl Access {
     /// 28000: he does not come in.
     pub fn method(&self, asking: &Asking<'_>, has_roles: bool) -> Result<Method> {
         let denied = |what: &str| {
-            let Asking { address, role, database } = asking;
+            let Asking { address, role, database, is_tls } = asking;
+            let encryption = if *is_tls { "TLS" } else { "no encryption" };
             let address = address.to_canonical();
-            let message = format!("{what} for host \"{address}\", user \"{role}\", database \"{database}\"");
+            let message =
+                format!("{what} for host \"{address}\", user \"{role}\", database \"{database}\", {encryption}");
             Err(Error::denied(message).code(SqlState::InvalidAuthorizationSpecification))
         };
+        let is_here = asking.address.to_canonical().is_loopback();
+        if !is_here && !asking.is_tls && !self.without_tls {
+            return denied("TLS is required");
+        }
         if self.rules.is_empty() {
-            let is_here = asking.address.to_canonical().is_loopback();
             return Ok(match self.auth {
                 Some(method) if is_here => method,
                 None if is_here && !has_roles => Method::Trust,

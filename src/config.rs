@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::places::{self, Places};
 use crate::scram::Password;
 use crate::telemetry::{self, LogFormat};
+use crate::wire::{TlsFiles, TlsVersion};
 use file::File;
 pub use memory_size::MemorySize;
 
@@ -49,7 +50,7 @@ pub struct Flags {
     /// TOML file with the settings below (`listen`, `data_dir`, `[kafka] bootstrap_servers`, `[aws] endpoint` …)
     #[arg(long, env = "STREAMGATE_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Address or host name for Postgres clients, loopback only [default: 127.0.0.1:5439]
+    /// Address or host name for Postgres clients; beyond loopback with logins and TLS only [default: 127.0.0.1:5439]
     #[arg(long, env = "STREAMGATE_LISTEN", value_name = "HOST:PORT")]
     pub listen: Option<String>,
     /// Folder for catalog, checkpoints and embedded backends [default: streamgate-data]
@@ -70,6 +71,21 @@ pub struct Flags {
     /// Memory of all queries together; one has query.memory.limit of it [default: half of the machine's]
     #[arg(long, env = "STREAMGATE_QUERY_MEMORY", value_name = "SIZE")]
     pub query_memory: Option<MemorySize>,
+    /// Certificate for TLS, with its chain (PEM); read again at SIGHUP
+    #[arg(long, env = "STREAMGATE_TLS_CERTIFICATE", value_name = "FILE")]
+    pub tls_certificate: Option<PathBuf>,
+    /// Its key (PEM), which nobody else may read
+    #[arg(long, env = "STREAMGATE_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Roots of clients' certificates (PEM), for rules of [[access]] with the method cert
+    #[arg(long, env = "STREAMGATE_TLS_CLIENT_CA", value_name = "FILE")]
+    pub tls_client_ca: Option<PathBuf>,
+    /// The oldest TLS version that is taken [default: 1.2]
+    #[arg(long, env = "STREAMGATE_TLS_MIN_VERSION")]
+    pub tls_min_version: Option<TlsVersion>,
+    /// Let clients of other machines come without TLS: passwords stay secret, everything else can be read under way
+    #[arg(long, env = "STREAMGATE_LISTEN_WITHOUT_TLS", num_args = 0..=1, default_missing_value = "true")]
+    pub listen_without_tls: Option<bool>,
     /// How clients on this machine prove who they are: scram (by a password) or trust; [[access]] of the file says it for all
     /// [default: trust as long as there are no roles, then scram]
     #[arg(long, env = "STREAMGATE_AUTH")]
@@ -154,6 +170,8 @@ pub struct Config {
     pub adopt_data_dir: bool,
     /// What clients must do to come in.
     pub access: Access,
+    /// Certificate and key; absent: no TLS.
+    pub tls: Option<TlsFiles>,
     /// The role that is made where there is none.
     pub superuser: FirstSuperuser,
     /// Default Kafka.
@@ -252,6 +270,8 @@ impl Config {
 
     fn merge(flags: &Flags, file: File, secret_from_environment: Option<String>) -> Result<Self> {
         let s = flags.clone();
+        let tls = tls_files(&s, &file)?;
+        let access = access(&s, &file, tls.as_ref())?;
         let not_blank = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         let kafka = match s.kafka_bootstrap_servers.or(file.kafka.bootstrap_servers).filter(|text| !text.is_empty()) {
             Some(bootstrap_servers) => {
@@ -318,7 +338,8 @@ impl Config {
             hold_jobs: s.hold_jobs.or(file.hold_jobs).unwrap_or(false),
             max_message_bytes: usize::try_from(message).unwrap_or(usize::MAX),
             query_memory_bytes: usize::try_from(query_memory).unwrap_or(usize::MAX),
-            access: Access::new(s.auth.or(file.auth), file.access)?,
+            access,
+            tls,
             superuser: FirstSuperuser::default(),
             kafka,
             dynamodb,
@@ -340,6 +361,37 @@ impl Config {
         }
         Ok(places)
     }
+}
+
+/// Where TLS's files are, if there is to be TLS.
+fn tls_files(s: &Flags, file: &File) -> Result<Option<TlsFiles>> {
+    let path = |flag: &Option<PathBuf>, of_file: &Option<PathBuf>| flag.clone().or_else(|| of_file.clone());
+    let client_ca = path(&s.tls_client_ca, &file.tls_client_ca);
+    let min_version = s.tls_min_version.or(file.tls_min_version);
+    match (path(&s.tls_certificate, &file.tls_certificate), path(&s.tls_key, &file.tls_key)) {
+        (Some(certificate), Some(key)) => {
+            Ok(Some(TlsFiles { certificate, key, client_ca, min_version: min_version.unwrap_or_default() }))
+        }
+        (None, None) if client_ca.is_none() && min_version.is_none() => Ok(None),
+        (None, None) => Err(Error::invalid("tls_client_ca and tls_min_version are for TLS, and there is none")
+            .hint("Set tls_certificate and tls_key.")),
+        _ => Err(Error::invalid("tls_certificate and tls_key belong together")),
+    }
+}
+
+/// What clients must do; a rule that nobody could ever fulfil is refused.
+fn access(s: &Flags, file: &File, tls: Option<&TlsFiles>) -> Result<Access> {
+    let without_tls = s.listen_without_tls.or(file.listen_without_tls).unwrap_or(false);
+    let access = Access::new(s.auth.or(file.auth), file.access.clone())?.without_tls(without_tls);
+    let (needs_tls, needs_certificates) = access.needs();
+    if needs_tls && tls.is_none() {
+        return Err(Error::invalid("a rule of [[access]] requires TLS, and there is none")
+            .hint("Set tls_certificate and tls_key."));
+    }
+    if needs_certificates && tls.is_some_and(|tls| tls.client_ca.is_none()) {
+        return Err(Error::invalid("a rule of [[access]] has the method cert, and tls_client_ca is not set"));
+    }
+    Ok(access)
 }
 
 /// The largest message's size; absent: the default.

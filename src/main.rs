@@ -9,6 +9,7 @@ use streamgate::error::{Error, Result};
 use streamgate::server::Server;
 use streamgate::telemetry;
 use streamgate::threads::{self, Role};
+use tokio::signal::unix::{Signal, SignalKind};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -102,21 +103,31 @@ fn run(config: &Config, work: impl Future<Output = Result<()>>) -> Result<()> {
 
 async fn serve(config: &Config) -> Result<()> {
     let server = Server::start(config).await?;
-    tokio::select! {
-        told = told_to_end() => told?,
-        // Without an orderly end: what it would write is no longer its own.
-        error = server.lost() => return Err(error),
+    let mut hang_up = signal(SignalKind::hangup())?;
+    {
+        let (told, lost) = (told_to_end(), server.lost());
+        tokio::pin!(told, lost);
+        loop {
+            tokio::select! {
+                told = &mut told => break told?,
+                // Without an orderly end: what it would write is no longer its own.
+                error = &mut lost => return Err(error),
+                _ = hang_up.recv() => server.reload().await,
+            }
+        }
     }
     server.stop().await;
     Ok(())
 }
 
+fn signal(kind: SignalKind) -> Result<Signal> {
+    tokio::signal::unix::signal(kind).map_err(|error| Error::internal(format!("cannot listen for signals: {error}")))
+}
+
 /// Waits for SIGTERM or SIGINT.
 async fn told_to_end() -> Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let failed = |error: std::io::Error| Error::internal(format!("cannot listen for signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

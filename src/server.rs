@@ -47,6 +47,7 @@ pub struct Server {
     shutdown: CancellationToken,
     sessions: tokio::task::JoinHandle<Result<()>>,
     catalog: Catalog,
+    tls: Option<Arc<wire::Tls>>,
 }
 
 impl Server {
@@ -55,8 +56,9 @@ impl Server {
     /// # Errors
     /// The data folder, an embedded backend, the catalog or the listener cannot be opened.
     pub async fn start(config: &Config) -> Result<Self> {
-        // Refused before anything is opened: there is no TLS yet.
-        wire::require_loopback(config.listen)?;
+        // What cannot be meant is refused before anything is opened; whether there are logins, the catalog tells.
+        config.access.check_listen(config.listen, config.tls.is_some(), true)?;
+        let tls = load_tls(config).await?;
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|error| Error::invalid(format!("cannot listen on {}: {error}", config.listen)))?;
@@ -64,15 +66,8 @@ impl Server {
             listener.local_addr().map_err(|error| Error::internal(format!("listener has no address: {error}")))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
 
-        let catalog = {
-            let (folder, first) = (config.data_dir.join("catalog"), config.superuser.clone());
-            blocking(move || {
-                let catalog = Catalog::open(&folder)?;
-                superuser::ensure(&catalog, &first)?;
-                Ok(catalog)
-            })
-            .await?
-        };
+        let catalog = open_catalog(config).await?;
+        config.access.check_listen(address, tls.is_some(), !catalog.snapshot().roles.is_empty())?;
         let (defaults, kafka, dynamodb) = open_backends(config, &clock).await?;
         let connectors = Registry::new(&defaults);
         if matches!(config.kafka, KafkaBackend::Cluster { .. }) {
@@ -120,6 +115,7 @@ impl Server {
             max_connections: config.max_connections,
             max_message_bytes: config.max_message_bytes,
             access: config.access.clone(),
+            tls: tls.clone(),
             ..wire::WireOptions::default()
         };
         let sessions = tokio::spawn(wire::serve(listener, Arc::clone(&sql), options, shutdown.clone()));
@@ -131,7 +127,7 @@ impl Server {
             address.port(),
         );
         let job_runtime = Some(job_runtime);
-        Ok(Self { address, sql, jobs, job_runtime, kafka, dynamodb, defaults, shutdown, sessions, catalog })
+        Ok(Self { address, sql, jobs, job_runtime, kafka, dynamodb, defaults, shutdown, sessions, catalog, tls })
     }
 
     /// Where Postgres clients connect.
@@ -174,6 +170,15 @@ impl Server {
         }
     }
 
+    /// Reads certificate and key again, for connections from now on. What cannot be used is logged, and what was there stays.
+    pub async fn reload(&self) {
+        let Some(tls) = self.tls.clone() else { return tracing::info!("there is no TLS to read again") };
+        match blocking(move || tls.reload()).await {
+            Ok(()) => tracing::info!("certificate and key are read again"),
+            Err(error) => tracing::error!(%error, "certificate and key stay as they were"),
+        }
+    }
+
     /// Takes no more sessions, checkpoints and ends the jobs, ends the backends; within 10 s.
     pub async fn stop(mut self) {
         self.shutdown.cancel();
@@ -191,6 +196,24 @@ impl Server {
         }
         tracing::info!("stopped");
     }
+}
+
+async fn load_tls(config: &Config) -> Result<Option<Arc<wire::Tls>>> {
+    match config.tls.clone() {
+        Some(files) => blocking(move || wire::Tls::load(files)).await.map(|tls| Some(Arc::new(tls))),
+        None => Ok(None),
+    }
+}
+
+/// Opens the catalog, which has a superuser then if the environment names one.
+async fn open_catalog(config: &Config) -> Result<Catalog> {
+    let (folder, first) = (config.data_dir.join("catalog"), config.superuser.clone());
+    blocking(move || {
+        let catalog = Catalog::open(&folder)?;
+        superuser::ensure(&catalog, &first)?;
+        Ok(catalog)
+    })
+    .await
 }
 
 /// Why jobs are not started by themselves, if they are not.

@@ -9,12 +9,13 @@ fn rule(address: &str, role: &str, method: Method) -> AccessRule {
         address: (!address.is_empty()).then(|| range(address)),
         role: (!role.is_empty()).then(|| Names::One(role.to_owned())),
         database: None,
+        tls: None,
         method,
     }
 }
 
 fn asking<'a>(address: &str, role: &'a str) -> Asking<'a> {
-    Asking { address: address.parse().unwrap(), role, database: "streamgate" }
+    Asking { address: address.parse().unwrap(), role, database: "streamgate", is_tls: true }
 }
 
 #[test]
@@ -55,7 +56,7 @@ fn the_first_rule_that_fits_decides() {
     assert_eq!(method("10.0.0.1", "app"), Ok(Method::Scram));
     assert_eq!(
         method("10.0.0.66", "app").unwrap_err(),
-        "a rule of [[access]] rejects connections for host \"10.0.0.66\", user \"app\", database \"streamgate\""
+        "a rule of [[access]] rejects connections for host \"10.0.0.66\", user \"app\", database \"streamgate\", TLS"
     );
     for (address, role) in [("127.0.0.1", "app"), ("10.0.0.1", "me"), ("::1", "me")] {
         assert!(method(address, role).unwrap_err().starts_with("no rule of [[access]] for host"), "{address} {role}");
@@ -90,4 +91,48 @@ fn rules_that_trust_other_machines_are_refused() {
         assert!(Access::new(None, vec![rule(address, "", Method::Trust)]).is_ok(), "{address}");
     }
     assert!(Access::new(Some(Method::Scram), vec![rule("", "", Method::Scram)]).is_err());
+    for method in [Method::Cert, Method::Reject] {
+        assert!(Access::new(Some(method), Vec::new()).is_err());
+    }
+}
+
+#[test]
+fn other_machines_come_by_tls_unless_it_is_said() {
+    let rules = vec![
+        AccessRule { tls: Some(TlsNeed::Require), ..rule("10.0.0.0/8", "", Method::Cert) },
+        rule("", "", Method::Scram),
+    ];
+    let access = Access::new(None, rules).unwrap();
+    assert_eq!(access.needs(), (true, true));
+    let method = |access: &Access, address, is_tls| {
+        access.method(&Asking { is_tls, ..asking(address, "me") }, true).map_err(|error| error.message().to_owned())
+    };
+    assert_eq!(method(&access, "10.0.0.1", true), Ok(Method::Cert));
+    assert_eq!(method(&access, "11.0.0.1", true), Ok(Method::Scram));
+    assert_eq!(method(&access, "127.0.0.1", false), Ok(Method::Scram));
+    let clear = method(&access, "10.0.0.1", false).unwrap_err();
+    assert_eq!(clear, "TLS is required for host \"10.0.0.1\", user \"me\", database \"streamgate\", no encryption");
+    // A rule that requires TLS is not about the others: the next one is.
+    assert_eq!(method(&access.without_tls(true), "10.0.0.1", false), Ok(Method::Scram));
+}
+
+#[test]
+fn other_machines_are_listened_to_with_logins_and_tls_only() {
+    let listen = |access: &Access, address: &str, has_tls, has_roles| {
+        access.check_listen(address.parse().unwrap(), has_tls, has_roles).map_err(|error| error.message().to_owned())
+    };
+    let access = Access::default();
+    for here in ["127.0.0.1:1", "[::1]:1"] {
+        assert!(listen(&access, here, false, false).is_ok(), "{here}");
+    }
+    for address in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1"] {
+        assert!(
+            listen(&access, address, false, true).unwrap_err().contains(": without TLS only loopback"),
+            "{address}"
+        );
+        assert!(listen(&access, address, true, false).unwrap_err().contains(": without logins only"), "{address}");
+        assert!(listen(&access, address, true, true).is_ok(), "{address}");
+        let clear = Access::default().without_tls(true);
+        assert!(listen(&clear, address, false, true).is_ok() && listen(&clear, address, false, false).is_err());
+    }
 }

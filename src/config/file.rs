@@ -10,6 +10,7 @@ use crate::access::{AccessRule, Method};
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
 use crate::telemetry::LogFormat;
+use crate::wire::TlsVersion;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -27,6 +28,11 @@ pub(super) struct File {
     pub allowed_folders: Option<Vec<String>>,
     pub allowed_hosts: Option<Vec<String>>,
     pub auth: Option<Method>,
+    pub listen_without_tls: Option<bool>,
+    pub tls_certificate: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
+    pub tls_client_ca: Option<PathBuf>,
+    pub tls_min_version: Option<TlsVersion>,
     pub access: Vec<AccessRule>,
     pub kafka: KafkaFile,
     pub aws: AwsFile,

@@ -110,8 +110,9 @@ impl Exchange {
             return Err(malformed("It has no channel binding or no nonce."));
         };
         if binding != self.binding {
-            return Err(Error::denied("SCRAM channel binding check failed")
-                .code(SqlState::InvalidAuthorizationSpecification));
+            return Err(
+                Error::denied("SCRAM channel binding check failed").code(SqlState::InvalidAuthorizationSpecification)
+            );
         }
         if nonce != self.nonce {
             return Err(Error::invalid("invalid SCRAM response")

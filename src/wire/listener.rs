@@ -17,30 +17,18 @@ use super::{report, startup};
 use crate::error::{Error, Result, SqlState};
 use crate::sql::SqlServer;
 
-/// Refuses an address that others than this machine can reach.
-///
-/// # Errors
-/// It is not a loopback address.
-pub fn require_loopback(address: SocketAddr) -> Result<()> {
-    if address.ip().is_loopback() {
-        return Ok(());
-    }
-    Err(Error::unsupported(format!("cannot listen on {address}: only loopback addresses are allowed"))
-        .detail("There is no TLS yet: what clients send could be read under way.")
-        .hint("Listen on 127.0.0.1 or [::1]."))
-}
-
 /// Serves clients until `shutdown`, then ends the sessions: idle ones at once, running statements after the grace.
 ///
 /// # Errors
-/// The address is not a loopback address, or the listener breaks.
+/// The address may not be listened on as things are, or the listener breaks.
 pub async fn serve(
     listener: TcpListener,
     sql: Arc<SqlServer>,
     options: WireOptions,
     shutdown: CancellationToken,
 ) -> Result<()> {
-    require_loopback(listener.local_addr().map_err(|error| Error::unavailable(format!("listener: {error}")))?)?;
+    let address = listener.local_addr().map_err(|error| Error::unavailable(format!("listener: {error}")))?;
+    options.access.check_listen(address, options.tls.is_some(), !sql.catalog.snapshot().roles.is_empty())?;
     let starting = Starting::new(options.max_starting);
     let shared = Arc::new(Shared {
         sql,
@@ -104,7 +92,7 @@ async fn client(stream: TcpStream, address: SocketAddr, shared: &Shared, place: 
         Ok(Err(Failure::Statement(error))) => {
             // A client that does not listen needs no answer.
             let _ = connection.send(&report::fatal(&error));
-            let _ = tokio::time::timeout(Duration::from_secs(1), connection.flush()).await;
+            let _ = tokio::time::timeout(Duration::from_secs(1), connection.close()).await;
         }
         Ok(Ok(Some(opened))) => super::serve::run(connection, address, opened, shared).await,
     }

@@ -1,62 +1,25 @@
-//! Whether a client comes in: what the rules ask of it, the messages of its login, how often it may fail, how many sessions its role
-//! may have. What is computed there, `scram` decides; which rule holds, `access` does.
+//! Whether a client comes in: what the rules ask of it, the messages of its login, how often it may fail, and whether its
+//! role may log in. What is computed there, `scram` decides; which rule holds, `access` does.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use parking_lot::Mutex;
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::startup::Authentication;
 
 use super::connection::{Connection, Failure};
 use super::frame::{self, SaslStart};
+use super::role_sessions::RolePlace;
 use super::shared::Shared;
+use super::tls::Secured;
 use crate::access::{Asking, Method};
-use crate::catalog::role::RoleEntry;
+use crate::catalog::role::{RoleEntry, missing};
 use crate::error::{Error, Result, SqlState};
 use crate::scram::{Channel, Exchange, Mechanism, Verifier, mechanisms};
 
 /// Bytes of randomness in a nonce; PostgreSQL's.
 const NONCE_BYTES: usize = 18;
-
-/// How many sessions each role has.
-#[derive(Default)]
-pub struct RoleSessions(Mutex<HashMap<u32, u32>>);
-
-/// One session's place among those of its role, given back when it ends.
-pub struct RolePlace {
-    sessions: Arc<RoleSessions>,
-    oid: u32,
-}
-
-impl RoleSessions {
-    fn enter(self: &Arc<Self>, name: &str, role: &RoleEntry) -> Result<RolePlace> {
-        let mut sessions = self.0.lock();
-        let count = sessions.entry(role.oid).or_default();
-        // As in PostgreSQL, no limit keeps a superuser out.
-        if role.connection_limit.is_some_and(|limit| *count >= limit) && !role.is_superuser {
-            return Err(Error::unavailable(format!("too many connections for role \"{name}\""))
-                .code(SqlState::TooManyConnections));
-        }
-        *count += 1;
-        Ok(RolePlace { sessions: Arc::clone(self), oid: role.oid })
-    }
-}
-
-impl Drop for RolePlace {
-    fn drop(&mut self) {
-        let mut sessions = self.sessions.0.lock();
-        if let Some(count) = sessions.get_mut(&self.oid) {
-            *count -= 1;
-            if *count == 0 {
-                sessions.remove(&self.oid);
-            }
-        }
-    }
-}
 
 /// Who wants to come in, and where from.
 pub struct Caller<'a> {
@@ -66,9 +29,11 @@ pub struct Caller<'a> {
     pub user: &'a str,
     /// Where it wants to.
     pub database: &'a str,
+    /// What TLS says of it; absent: it speaks in clear.
+    pub secured: Option<&'a Secured>,
 }
 
-/// Lets a client in, or not; gives its role's place, if it has a role.
+/// Lets a client in, or not; gives its role's place, if it has a role. `has_roles`: whether there are roles.
 ///
 /// # Errors
 /// It does not come in, and is told why as far as that is its business.
@@ -76,11 +41,12 @@ pub async fn login(
     connection: &mut Connection,
     shared: &Shared,
     caller: &Caller<'_>,
+    has_roles: bool,
 ) -> Result<Option<RolePlace>, Failure> {
     let address = caller.address.ip();
-    let has_roles = !shared.sql.catalog.snapshot().roles.is_empty();
-    let asking = Asking { address, role: caller.user, database: caller.database };
-    match shared.options.access.method(&asking, has_roles)? {
+    let asking = Asking { address, role: caller.user, database: caller.database, is_tls: caller.secured.is_some() };
+    let method = shared.options.access.method(&asking, has_roles)?;
+    match method {
         Method::Trust => {}
         Method::Scram => {
             shared.attempts.admit(address, shared.sql.clock.now_ms())?;
@@ -95,13 +61,14 @@ pub async fn login(
                 }
             }
         }
+        Method::Cert => certificate(caller)?,
         Method::Reject => return Err(Error::internal("a rule that rejects has let somebody in").into()),
     }
     // As it is now: the exchange may have taken a while.
     let snapshot = shared.sql.catalog.snapshot();
     let Some(role) = snapshot.roles.get(caller.user) else {
-        // Whether somebody without a role comes in, the session decides.
-        return Ok(None);
+        // Whether somebody without a role is trusted, the session decides.
+        return if method == Method::Trust { Ok(None) } else { Err(stranger(caller).into()) };
     };
     if !role.can_login {
         return Err(Error::denied(format!("role \"{}\" is not permitted to log in", caller.user))
@@ -111,9 +78,23 @@ pub async fn login(
     Ok(Some(shared.role_sessions.enter(caller.user, role)?))
 }
 
+fn stranger(caller: &Caller<'_>) -> Error {
+    missing(caller.user).code(SqlState::InvalidAuthorizationSpecification)
+}
+
+/// Whether the client's certificate, which TLS has checked, names its role.
+fn certificate(caller: &Caller<'_>) -> Result<()> {
+    let denied = |message: String| Err(Error::denied(message).code(SqlState::InvalidAuthorizationSpecification));
+    match caller.secured.and_then(|secured| secured.client_name.as_deref()) {
+        None => denied("connection requires a valid client certificate".to_owned()),
+        Some(name) if name == caller.user => Ok(()),
+        Some(_) => denied(format!("certificate authentication failed for user \"{}\"", caller.user)),
+    }
+}
+
 /// Has a client prove that it knows the password.
 async fn password(connection: &mut Connection, shared: &Shared, caller: &Caller<'_>) -> Result<(), Failure> {
-    let channel = Channel { end_point: None };
+    let channel = Channel { end_point: caller.secured.and_then(|secured| secured.end_point.as_deref()) };
     let offered = mechanisms(channel);
     let names = offered.iter().map(|mechanism| mechanism.name().to_owned()).collect();
     connection.send(&PgWireBackendMessage::Authentication(Authentication::SASL(names)))?;
@@ -156,8 +137,7 @@ fn begin(
 fn verifier(shared: &Shared, user: &str) -> (Verifier, bool) {
     let catalog = &shared.sql.catalog;
     let snapshot = catalog.snapshot();
-    let is_valid =
-        |role: &&RoleEntry| role.valid_until_ms.is_none_or(|until_ms| shared.sql.clock.now_ms() < until_ms);
+    let is_valid = |role: &&RoleEntry| role.valid_until_ms.is_none_or(|until_ms| shared.sql.clock.now_ms() < until_ms);
     let reference = snapshot.roles.get(user).filter(is_valid).and_then(|role| role.verifier.as_deref());
     let kept = reference.and_then(|reference| match catalog.secret(reference) {
         Ok(text) => Verifier::parse(&text),
@@ -183,6 +163,5 @@ async fn next(connection: &mut Connection) -> Result<Vec<u8>, Failure> {
 }
 
 fn text(body: Vec<u8>) -> Result<String> {
-    String::from_utf8(body)
-        .map_err(|_| Error::invalid("malformed SCRAM message").code(SqlState::ProtocolViolation))
+    String::from_utf8(body).map_err(|_| Error::invalid("malformed SCRAM message").code(SqlState::ProtocolViolation))
 }

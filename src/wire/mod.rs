@@ -17,6 +17,7 @@ mod listener;
 mod login;
 mod portal;
 mod report;
+mod role_sessions;
 mod row_pump;
 mod serve;
 mod shared;
@@ -25,7 +26,8 @@ mod spans;
 mod starting;
 mod startup;
 mod text;
+mod tls;
 
-pub(crate) use listener::require_loopback;
 pub use listener::serve;
 pub use shared::WireOptions;
+pub use tls::{Tls, TlsFiles, TlsVersion};

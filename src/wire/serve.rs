@@ -33,7 +33,7 @@ pub(super) async fn run(connection: Connection, address: SocketAddr, opened: Ope
         // The client may be gone already; then nobody misses it.
         let _ = client.connection.send(&report::fatal(&error));
     }
-    let _ = tokio::time::timeout(Duration::from_secs(1), client.connection.flush()).await;
+    let _ = tokio::time::timeout(Duration::from_secs(1), client.connection.close()).await;
     client.span.in_scope(|| tracing::info!("session ended"));
     drop((place, role_place));
 }

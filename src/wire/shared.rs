@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::attempts::Attempts;
 use super::cancel::CancelKeys;
-use super::login::RoleSessions;
+use super::role_sessions::RoleSessions;
+use super::tls::Tls;
 use crate::access::Access;
 use crate::sql::SqlServer;
 
@@ -25,6 +26,8 @@ pub struct WireOptions {
     pub startup_timeout: Duration,
     /// What clients must do to come in.
     pub access: Access,
+    /// TLS; absent: none is offered.
+    pub tls: Option<Arc<Tls>>,
     /// Failed logins within a minute after which an address is turned away.
     pub login_failures_max: u32,
     /// How long the answer to the first failed login waits; each further one waits twice as long.
@@ -41,6 +44,7 @@ impl Default for WireOptions {
             max_starting: 64,
             startup_timeout: Duration::from_secs(20),
             access: Access::default(),
+            tls: None,
             login_failures_max: 20,
             login_delay: Duration::from_millis(100),
             shutdown_grace: Duration::from_secs(3),

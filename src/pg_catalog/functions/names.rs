@@ -67,9 +67,10 @@ pub(super) const ENTRIES: &[Entry<Body>] = &[
     }),
     entry("pg_get_userbyid", &["oid → name"], "The name of a role.", |context, values| {
         let model = context.model();
-        some_text(oid(values, 0).map(|oid| {
-            model.role_name(oid).map_or_else(|| format!("unknown (OID={oid})"), str::to_owned)
-        }))
+        some_text(
+            oid(values, 0)
+                .map(|oid| model.role_name(oid).map_or_else(|| format!("unknown (OID={oid})"), str::to_owned)),
+        )
     })
     .aliases(&["regroleout"]),
     entry(

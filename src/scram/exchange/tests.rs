@@ -4,7 +4,8 @@ use crate::scram::Password;
 const SALT: &str = "W22ZaJ0SNY7soEsUEjb6gQ==";
 const OURS: &str = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
 const FIRST: &str = "n,,n=user,r=rOprNGfwEbeRWgbNEkqO";
-const LAST: &str = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
+const LAST: &str =
+    "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
 const CLEAR: Channel<'static> = Channel { end_point: None };
 
 fn verifier(password: &str) -> Verifier {
@@ -51,8 +52,7 @@ fn a_wrong_password_and_nobody_give_the_same() {
 #[test]
 fn a_proof_is_good_for_its_own_login_only() {
     // Replayed under another nonce of ours.
-    let (exchange, _) =
-        Exchange::begin(Mechanism::Plain, FIRST, CLEAR, (verifier("pencil"), true), "another").unwrap();
+    let (exchange, _) = Exchange::begin(Mechanism::Plain, FIRST, CLEAR, (verifier("pencil"), true), "another").unwrap();
     assert_eq!(exchange.prove(LAST).unwrap_err().detail_text(), Some("Nonce does not match."));
     for nonce in ["rOprNGfwEbeRWgbNEkqO", "", "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k1"] {
         let (exchange, _) = begin(Mechanism::Plain, FIRST, CLEAR).unwrap();
@@ -102,9 +102,21 @@ fn what_contradicts_the_channel_is_refused() {
 
 #[test]
 fn malformed_messages_are_refused_at_every_step() {
-    for first in ["", "n", "n,", "n,,", "n,,n=user", "n,,r=abc", "n,,n=user,r=", "n,,n=user,r=a b", "x,,n=u,r=a", "n,a=me,n=u,r=a",
-        "n,,m=x,n=u,r=a", ",,n=u,r=a", "n,,n=u,s=a"]
-    {
+    for first in [
+        "",
+        "n",
+        "n,",
+        "n,,",
+        "n,,n=user",
+        "n,,r=abc",
+        "n,,n=user,r=",
+        "n,,n=user,r=a b",
+        "x,,n=u,r=a",
+        "n,a=me,n=u,r=a",
+        "n,,m=x,n=u,r=a",
+        ",,n=u,r=a",
+        "n,,n=u,s=a",
+    ] {
         assert!(begin(Mechanism::Plain, first, CLEAR).is_err(), "{first}");
     }
     let nonce = format!("rOprNGfwEbeRWgbNEkqO{OURS}");

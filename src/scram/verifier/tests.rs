@@ -34,7 +34,9 @@ fn passwords_are_compared_in_their_normal_form() {
 
 #[test]
 fn what_is_no_verifier_is_a_password() {
-    for text in ["", "SCRAM-SHA-256$", "SCRAM-SHA-256$4096:AAAA$x:y", "md5abc", "SCRAM-SHA-256$0:AAAA$:", "SCRAM-SHA-1$1:a$b:c"] {
+    for text in
+        ["", "SCRAM-SHA-256$", "SCRAM-SHA-256$4096:AAAA$x:y", "md5abc", "SCRAM-SHA-256$0:AAAA$:", "SCRAM-SHA-1$1:a$b:c"]
+    {
         assert_eq!(Verifier::parse(text), None, "{text}");
     }
     let keys = "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";

@@ -11,6 +11,11 @@ impl Session {
         &self.user
     }
 
+    /// Whether it acts as a role of the catalog; without one it was opened before there were roles, or by the server itself.
+    pub fn has_role(&self) -> bool {
+        !self.is_unbound
+    }
+
     /// Whether it may do everything: it acts as a superuser, or was opened before there were roles.
     ///
     /// # Errors

@@ -171,6 +171,10 @@ impl Control for RoleStatement {
         }
     }
 
+    fn has_own_rules(&self) -> bool {
+        true
+    }
+
     fn run<'a>(&'a self, session: &'a mut Session) -> Running<'a> {
         Box::pin(self.execute(session))
     }
@@ -274,22 +278,20 @@ impl Given {
         }
         options.verifier = match &self.password {
             None => None,
-            Some(password) => {
-                Some(match password.clone().filter(|password| password.character_count() > 0) {
-                    None => {
-                        if password.is_some() {
-                            session.notice("empty string is not a valid password, clearing password");
-                        }
-                        None
+            Some(password) => Some(match password.clone().filter(|password| password.character_count() > 0) {
+                None => {
+                    if password.is_some() {
+                        session.notice("empty string is not a valid password, clearing password");
                     }
-                    Some(password) => {
-                        let iterations = session.settings().get("scram_iterations")?.parse().unwrap_or(ITERATIONS_MIN);
-                        let hashed = move || Verifier::of_password(&password, iterations);
-                        let verifier = session.server().queries.compute(hashed).await?;
-                        Some(session.server().catalog.stage_secret(&verifier.to_secret_text())?)
-                    }
-                })
-            }
+                    None
+                }
+                Some(password) => {
+                    let iterations = session.settings().get("scram_iterations")?.parse().unwrap_or(ITERATIONS_MIN);
+                    let hashed = move || Verifier::of_password(&password, iterations);
+                    let verifier = session.server().queries.compute(hashed).await?;
+                    Some(session.server().catalog.stage_secret(&verifier.to_secret_text())?)
+                }
+            }),
         };
         if options.verifier == Some(None) {
             tracing::info!(role = name, "a password is removed");

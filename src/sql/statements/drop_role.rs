@@ -55,6 +55,10 @@ impl Control for DropRole {
         Some("DROP ROLE")
     }
 
+    fn has_own_rules(&self) -> bool {
+        true
+    }
+
     fn run<'a>(&'a self, session: &'a mut Session) -> Running<'a> {
         Box::pin(std::future::ready(self.execute(session)))
     }

@@ -60,9 +60,8 @@ impl GrantRole {
             if !session.may_grant(&role)? {
                 return Err(match self.is_grant {
                     true => not_to_grant(&role),
-                    false => Error::denied(format!("permission denied to revoke role \"{role}\"")).detail(format!(
-                        "Only roles with the ADMIN option on role \"{role}\" may revoke this role."
-                    )),
+                    false => Error::denied(format!("permission denied to revoke role \"{role}\""))
+                        .detail(format!("Only roles with the ADMIN option on role \"{role}\" may revoke this role.")),
                 });
             }
             for member in &self.members {
@@ -102,7 +101,9 @@ fn refuse_rights(cursor: &Cursor) -> Result<()> {
                     .hint("GRANT role TO member is there.")
                     .at(cursor.position()));
             }
-            Token::Word(word) if word.quote_style.is_none() && ["TO", "FROM"].contains(&&*word.value.to_uppercase()) => {
+            Token::Word(word)
+                if word.quote_style.is_none() && ["TO", "FROM"].contains(&&*word.value.to_uppercase()) =>
+            {
                 return Ok(());
             }
             Token::EOF => return Ok(()),
@@ -114,6 +115,10 @@ fn refuse_rights(cursor: &Cursor) -> Result<()> {
 impl Control for GrantRole {
     fn writes(&self) -> Option<&'static str> {
         Some(if self.is_grant { "GRANT ROLE" } else { "REVOKE ROLE" })
+    }
+
+    fn has_own_rules(&self) -> bool {
+        true
     }
 
     fn run<'a>(&'a self, session: &'a mut Session) -> Running<'a> {

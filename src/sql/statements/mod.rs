@@ -183,6 +183,25 @@ impl Statement {
         }
     }
 
+    /// What the statement does that reading does not cover. A hint that points a table at another place does, too: who may write one may
+    /// reach whatever the server reaches.
+    pub fn wants(&self) -> Option<&'static str> {
+        let hint = |query: &query::Query| (!query.hints.options.is_empty()).then_some("hint OPTIONS");
+        match self {
+            Self::Control(control) if control.has_own_rules() => None,
+            Self::Control(control) => control.writes(),
+            Self::Insert(_) => Some("INSERT"),
+            Self::Query(query) => hint(query),
+            Self::OverQuery(statement) => hint(statement.query()),
+            Self::Explain(explain) => match &explain.explained {
+                explain::Explained::Query(query) => hint(query),
+                explain::Explained::Insert(_) => Some("INSERT"),
+            },
+            // What is prepared and executed passes the same place itself.
+            Self::Empty | Self::Prepared(_) => None,
+        }
+    }
+
     /// What it is to a statement set that is open.
     pub fn in_set(&self) -> InSet {
         match self {

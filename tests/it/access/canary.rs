@@ -28,8 +28,11 @@ async fn a_password_is_nowhere_in_plain_text() {
     let backends = BackendsOfProcess::take().await;
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("data");
-    let mut server =
-        ServerProcess::spawn(&backends, &data_dir, &[("STREAMGATE_LOG", "trace,rdkafka=info,librdkafka=info".to_owned())]);
+    let mut server = ServerProcess::spawn(
+        &backends,
+        &data_dir,
+        &[("STREAMGATE_LOG", "trace,rdkafka=info,librdkafka=info".to_owned())],
+    );
     assert!(server.until_it_answers().await.is_none(), "{}", server.log());
     let client = server.connect().await;
     let statements = [

@@ -4,8 +4,10 @@
 
 mod canary;
 mod logins;
+mod privileges;
 mod roles;
 mod superuser;
+mod tls;
 
 use crate::wire::{Server, server};
 

@@ -13,7 +13,8 @@ async fn rows(client: &tokio_postgres::Client, query: &str) -> Vec<String> {
     rows.map(|row| (0..row.len()).map(|i| row.get(i).unwrap_or("NULL")).collect::<Vec<_>>().join("|")).collect()
 }
 
-const ROLES: &str = "SELECT rolname, rolsuper, rolcreaterole, rolinherit, rolcanlogin, rolconnlimit, rolpassword, rolvaliduntil
+const ROLES: &str =
+    "SELECT rolname, rolsuper, rolcreaterole, rolinherit, rolcanlogin, rolconnlimit, rolpassword, rolvaliduntil
     FROM pg_authid ORDER BY rolname";
 
 #[tokio::test]
@@ -31,8 +32,14 @@ async fn the_first_role_must_be_one_that_can_let_others_in() {
     }
     assert_eq!(rows(&client, ROLES).await, ["me|t|t|t|t|-1|NULL|NULL"], "whoever connects");
     client.batch_execute("CREATE USER admin SUPERUSER PASSWORD 'x'").await.unwrap();
-    assert_eq!(refused(&client, "DROP ROLE admin").await, "2BP01 cannot drop role admin because it is required by the database system");
-    assert_eq!(refused(&client, "ALTER ROLE admin NOSUPERUSER").await, "42501 permission denied to alter role \"admin\"");
+    assert_eq!(
+        refused(&client, "DROP ROLE admin").await,
+        "2BP01 cannot drop role admin because it is required by the database system"
+    );
+    assert_eq!(
+        refused(&client, "ALTER ROLE admin NOSUPERUSER").await,
+        "42501 permission denied to alter role \"admin\""
+    );
 }
 
 #[tokio::test]
@@ -57,7 +64,8 @@ async fn roles_are_kept_with_what_is_said_of_them() {
             "readers|f|f|t|f|-1|NULL|NULL",
         ]
     );
-    let members = "SELECT pg_get_userbyid(roleid), pg_get_userbyid(member), admin_option FROM pg_auth_members ORDER BY 1, 2";
+    let members =
+        "SELECT pg_get_userbyid(roleid), pg_get_userbyid(member), admin_option FROM pg_auth_members ORDER BY 1, 2";
     assert_eq!(rows(&admin, members).await, ["g|Bob|t", "g|alice|f", "readers|alice|f"]);
     admin
         .batch_execute(
@@ -148,5 +156,8 @@ async fn whoever_makes_roles_controls_those_that_he_makes() {
     }
     // His own password is everybody's to change.
     plain.batch_execute(&format!("ALTER ROLE CURRENT_USER PASSWORD '{PASSWORD}'")).await.unwrap();
-    assert_eq!(refused(&plain, "ALTER ROLE plain PASSWORD 'x' VALID UNTIL 'infinity'").await, "42501 permission denied to alter role");
+    assert_eq!(
+        refused(&plain, "ALTER ROLE plain PASSWORD 'x' VALID UNTIL 'infinity'").await,
+        "42501 permission denied to alter role"
+    );
 }

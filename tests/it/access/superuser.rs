@@ -55,7 +55,10 @@ async fn init_makes_the_superuser_and_gives_it_a_new_password() {
     let server = ServerProcess::spawn(&backends, &data_dir, &[]);
     ready(&server, "root").await;
     assert!(psql(&server, "root", "first password").contains("password authentication failed for user \"root\""));
-    assert!(psql(&server, "test", "x").contains("password authentication failed for user \"test\""), "nobody else comes in");
+    assert!(
+        psql(&server, "test", "x").contains("password authentication failed for user \"test\""),
+        "nobody else comes in"
+    );
     let beside = init(&backends, &data_dir, Some(PASSWORD));
     assert!(!beside.status.success(), "not beside a server that runs");
 }

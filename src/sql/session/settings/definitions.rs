@@ -82,7 +82,7 @@ static OF_SESSIONS: &[Definition] = &[
     reported("in_hot_standby", Kind::ReadOnly, "off", "There is no standby."),
     reported("integer_datetimes", Kind::ReadOnly, "on", "Timestamps are integers on the wire."),
     reported("IntervalStyle", Kind::Choice(&["postgres"]), "postgres", "How intervals are printed."),
-    reported("is_superuser", Kind::ReadOnly, "on", "There are no roles yet."),
+    reported("is_superuser", Kind::ReadOnly, "on", "SET ROLE is not there yet."),
     pg("jit", Kind::Bool, "off", "Without effect."),
     pg("kafka.bootstrap_servers", Kind::ReadOnly, "", "Kafka of tables that name none; empty: there is none."),
     pg("lc_messages", Kind::Text, "C", "Messages are in English."),
