@@ -171,5 +171,5 @@ fn access_and_tls_that_contradict_are_refused() {
         assert_eq!(refused(&Flags::default(), text), expected, "{text}");
     }
     let error = refused(&Flags::default(), "[[access]]\nmethod = 'scram'\naddres = '::1'");
-    assert!(error.starts_with("line 3, column 1, key access.addres: unknown field `addres`"), "{error}");
+    assert!(error.contains("unknown field `addres`"), "{error}");
 }

@@ -149,9 +149,7 @@ fn greet(connection: &mut Connection, opened: &mut Opened) -> Result<()> {
     let Opened { session, key, .. } = opened;
     connection.send(&PgWireBackendMessage::Authentication(Authentication::Ok))?;
     let mut told = session.take_parameter_changes();
-    let is_superuser = if session.is_superuser()? { "on" } else { "off" };
-    let of_session = [("session_authorization", session.user()), ("is_superuser", is_superuser)];
-    for (name, value) in PARAMETERS.iter().copied().chain(of_session) {
+    for &(name, value) in PARAMETERS {
         if !told.iter().any(|(told, _)| told.eq_ignore_ascii_case(name)) {
             told.push((name.to_owned(), value.to_owned()));
         }

@@ -118,14 +118,17 @@ impl Session {
                     .hint(format!("There is: {names}. Connect with psql … {DEFAULT_DATABASE}."))
             })?;
         let is_unbound = options.is_own || snapshot.roles.is_empty();
-        if !is_unbound && !snapshot.roles.contains_key(&options.user) {
+        let role = snapshot.roles.get(&options.user);
+        if !is_unbound && role.is_none() {
             return Err(role::missing(&options.user).code(SqlState::InvalidAuthorizationSpecification));
         }
+        let is_superuser = is_unbound || role.is_some_and(|role| role.is_superuser);
         let mut settings = Settings::default();
         for (name, value) in &server.defaults {
             settings.set_initial(name, value)?;
         }
         settings.set_fixed("session_authorization", &options.user);
+        settings.set_fixed("is_superuser", if is_superuser { "on" } else { "off" });
         let backends = server.connectors.defaults();
         settings.set_fixed("kafka.bootstrap_servers", backends.kafka_bootstrap_servers.as_deref().unwrap_or_default());
         settings.set_fixed("aws.endpoint", backends.dynamodb_endpoint.as_deref().unwrap_or_default());

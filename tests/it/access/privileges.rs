@@ -16,6 +16,10 @@ async fn who_is_no_superuser_only_reads() {
         .await
         .unwrap();
     let reader = login(&server, "reader").await.unwrap();
+    for (client, expected) in [(&admin, "on"), (&reader, "off")] {
+        let shown = client.query_one("SHOW is_superuser", &[]).await.unwrap();
+        assert_eq!(shown.get::<_, String>(0), expected);
+    }
     for statement in [
         "SELECT * FROM t",
         "SELECT * FROM v",

@@ -82,7 +82,7 @@ static OF_SESSIONS: &[Definition] = &[
     reported("in_hot_standby", Kind::ReadOnly, "off", "There is no standby."),
     reported("integer_datetimes", Kind::ReadOnly, "on", "Timestamps are integers on the wire."),
     reported("IntervalStyle", Kind::Choice(&["postgres"]), "postgres", "How intervals are printed."),
-    reported("is_superuser", Kind::ReadOnly, "on", "SET ROLE is not there yet."),
+    reported("is_superuser", Kind::ReadOnly, "on", "Whether the connected role is a superuser."),
     pg("jit", Kind::Bool, "off", "Without effect."),
     pg("kafka.bootstrap_servers", Kind::ReadOnly, "", "Kafka of tables that name none; empty: there is none."),
     pg("lc_messages", Kind::Text, "C", "Messages are in English."),
@@ -99,7 +99,7 @@ static OF_SESSIONS: &[Definition] = &[
         "1 gb",
         "Memory of one statement's sorts, joins and aggregates; what is more goes to disk, or is an error (53200).",
     ),
-    pg("role", Kind::DefaultOnly, "none", "There are no roles yet."),
+    pg("role", Kind::DefaultOnly, "none", "SET ROLE is not there yet."),
     pg("row_security", Kind::Bool, "on", "Without effect."),
     pg(
         "scram_iterations",
