@@ -10,13 +10,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::access::{Access, Method};
 use crate::error::{Error, Result};
 use crate::places::{self, Places};
+use crate::scram::Password;
 use crate::telemetry::{self, LogFormat};
+use crate::wire::{TlsFiles, TlsVersion};
 use file::File;
 pub use memory_size::MemorySize;
 
-/// Where clients connect: loopback only until there are logins.
+/// Where clients connect.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:5439";
 /// Catalog, checkpoints and embedded backends, below the working directory.
 pub const DEFAULT_DATA_DIR: &str = "streamgate-data";
@@ -47,7 +50,7 @@ pub struct Flags {
     /// TOML file with the settings below (`listen`, `data_dir`, `[kafka] bootstrap_servers`, `[aws] endpoint` …)
     #[arg(long, env = "STREAMGATE_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Address or host name for Postgres clients, loopback only [default: 127.0.0.1:5439]
+    /// Address or host name for Postgres clients; beyond loopback with logins and TLS only [default: 127.0.0.1:5439]
     #[arg(long, env = "STREAMGATE_LISTEN", value_name = "HOST:PORT")]
     pub listen: Option<String>,
     /// Folder for catalog, checkpoints and embedded backends [default: streamgate-data]
@@ -68,6 +71,25 @@ pub struct Flags {
     /// Memory of all queries together; one has query.memory.limit of it [default: half of the machine's]
     #[arg(long, env = "STREAMGATE_QUERY_MEMORY", value_name = "SIZE")]
     pub query_memory: Option<MemorySize>,
+    /// Certificate for TLS, with its chain (PEM); read again at SIGHUP
+    #[arg(long, env = "STREAMGATE_TLS_CERTIFICATE", value_name = "FILE")]
+    pub tls_certificate: Option<PathBuf>,
+    /// Its key (PEM), which nobody else may read
+    #[arg(long, env = "STREAMGATE_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Roots of clients' certificates (PEM), for rules of [[access]] with the method cert
+    #[arg(long, env = "STREAMGATE_TLS_CLIENT_CA", value_name = "FILE")]
+    pub tls_client_ca: Option<PathBuf>,
+    /// The oldest TLS version that is taken [default: 1.2]
+    #[arg(long, env = "STREAMGATE_TLS_MIN_VERSION")]
+    pub tls_min_version: Option<TlsVersion>,
+    /// Let clients of other machines come without TLS: passwords stay secret, everything else can be read under way
+    #[arg(long, env = "STREAMGATE_LISTEN_WITHOUT_TLS", num_args = 0..=1, default_missing_value = "true")]
+    pub listen_without_tls: Option<bool>,
+    /// How clients on this machine prove who they are: scram (by a password) or trust; [[access]] of the file says it for all
+    /// [default: trust as long as there are no roles, then scram]
+    #[arg(long, env = "STREAMGATE_AUTH")]
+    pub auth: Option<Method>,
     /// Threads for jobs [default: number of cores]
     #[arg(long, env = "STREAMGATE_JOB_THREADS")]
     pub job_threads: Option<usize>,
@@ -114,6 +136,15 @@ pub struct Flags {
     pub aws_secret_access_key: Option<String>,
 }
 
+/// The role that is made where there is none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FirstSuperuser {
+    /// STREAMGATE_SUPERUSER
+    pub name: Option<String>,
+    /// STREAMGATE_SUPERUSER_PASSWORD
+    pub password: Option<Password>,
+}
+
 /// What the server runs with.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -137,6 +168,12 @@ pub struct Config {
     pub hold_jobs: bool,
     /// Whether a copied data directory becomes this server's own.
     pub adopt_data_dir: bool,
+    /// What clients must do to come in.
+    pub access: Access,
+    /// Certificate and key; absent: no TLS.
+    pub tls: Option<TlsFiles>,
+    /// The role that is made where there is none.
+    pub superuser: FirstSuperuser,
     /// Default Kafka.
     pub kafka: KafkaBackend,
     /// Default DynamoDB.
@@ -222,11 +259,19 @@ impl Config {
             None => File::default(),
         };
         let secret = std::env::var(environment::SECRET_KEY).ok();
-        Self::merge(flags, file, secret)
+        let given = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+        let mut config = Self::merge(flags, file, secret)?;
+        config.superuser = FirstSuperuser {
+            name: given(environment::SUPERUSER),
+            password: given(environment::SUPERUSER_PASSWORD).map(Password::new),
+        };
+        Ok(config)
     }
 
     fn merge(flags: &Flags, file: File, secret_from_environment: Option<String>) -> Result<Self> {
         let s = flags.clone();
+        let tls = tls_files(&s, &file)?;
+        let access = access(&s, &file, tls.as_ref())?;
         let not_blank = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         let kafka = match s.kafka_bootstrap_servers.or(file.kafka.bootstrap_servers).filter(|text| !text.is_empty()) {
             Some(bootstrap_servers) => {
@@ -293,6 +338,9 @@ impl Config {
             hold_jobs: s.hold_jobs.or(file.hold_jobs).unwrap_or(false),
             max_message_bytes: usize::try_from(message).unwrap_or(usize::MAX),
             query_memory_bytes: usize::try_from(query_memory).unwrap_or(usize::MAX),
+            access,
+            tls,
+            superuser: FirstSuperuser::default(),
             kafka,
             dynamodb,
             places,
@@ -313,6 +361,37 @@ impl Config {
         }
         Ok(places)
     }
+}
+
+/// Where TLS's files are, if there is to be TLS.
+fn tls_files(s: &Flags, file: &File) -> Result<Option<TlsFiles>> {
+    let path = |flag: &Option<PathBuf>, of_file: &Option<PathBuf>| flag.clone().or_else(|| of_file.clone());
+    let client_ca = path(&s.tls_client_ca, &file.tls_client_ca);
+    let min_version = s.tls_min_version.or(file.tls_min_version);
+    match (path(&s.tls_certificate, &file.tls_certificate), path(&s.tls_key, &file.tls_key)) {
+        (Some(certificate), Some(key)) => {
+            Ok(Some(TlsFiles { certificate, key, client_ca, min_version: min_version.unwrap_or_default() }))
+        }
+        (None, None) if client_ca.is_none() && min_version.is_none() => Ok(None),
+        (None, None) => Err(Error::invalid("tls_client_ca and tls_min_version are for TLS, and there is none")
+            .hint("Set tls_certificate and tls_key.")),
+        _ => Err(Error::invalid("tls_certificate and tls_key belong together")),
+    }
+}
+
+/// What clients must do; a rule that nobody could ever fulfil is refused.
+fn access(s: &Flags, file: &File, tls: Option<&TlsFiles>) -> Result<Access> {
+    let without_tls = s.listen_without_tls.or(file.listen_without_tls).unwrap_or(false);
+    let access = Access::new(s.auth.or(file.auth), file.access.clone())?.without_tls(without_tls);
+    let (needs_tls, needs_certificates) = access.needs();
+    if needs_tls && tls.is_none() {
+        return Err(Error::invalid("a rule of [[access]] requires TLS, and there is none")
+            .hint("Set tls_certificate and tls_key."));
+    }
+    if needs_certificates && tls.is_some_and(|tls| tls.client_ca.is_none()) {
+        return Err(Error::invalid("a rule of [[access]] has the method cert, and tls_client_ca is not set"));
+    }
+    Ok(access)
 }
 
 /// The largest message's size; absent: the default.

@@ -26,6 +26,7 @@ pub mod connectors;
 
 pub mod formats;
 
+pub mod access;
 pub mod changelog;
 pub mod clock;
 pub mod data_type;
@@ -34,6 +35,7 @@ pub mod fault;
 pub mod nearest;
 pub mod options;
 pub mod places;
+pub mod scram;
 pub mod telemetry;
 pub mod threads;
 pub mod waits;

@@ -9,6 +9,7 @@ use streamgate::error::{Error, Result};
 use streamgate::server::Server;
 use streamgate::telemetry;
 use streamgate::threads::{self, Role};
+use tokio::signal::unix::{Signal, SignalKind};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -40,6 +41,14 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Makes the superuser who lets others in, or gives it a new password; the server must not run
+    Init {
+        #[command(flatten)]
+        flags: Flags,
+        /// Its name; the password is asked for, or comes from STREAMGATE_SUPERUSER_PASSWORD
+        #[arg(long, value_name = "NAME")]
+        superuser: String,
+    },
     /// Shows the whole way on embedded backends: live orders, features that change before your eyes
     Demo {
         #[command(flatten)]
@@ -61,6 +70,9 @@ fn main() -> ExitCode {
             Config::load(&flags).and_then(|config| run(&config, streamgate::server::check(&config)))
         }
         Command::Serve { flags, check: false } => Config::load(&flags).and_then(|config| run(&config, serve(&config))),
+        Command::Init { flags, superuser } => {
+            Config::load(&flags).and_then(|config| run(&config, streamgate::server::init(&config, superuser)))
+        }
         Command::Demo { flags, options } => {
             options.config(&flags).and_then(|config| run(&config, demo::run(&config, &options)))
         }
@@ -91,21 +103,31 @@ fn run(config: &Config, work: impl Future<Output = Result<()>>) -> Result<()> {
 
 async fn serve(config: &Config) -> Result<()> {
     let server = Server::start(config).await?;
-    tokio::select! {
-        told = told_to_end() => told?,
-        // Without an orderly end: what it would write is no longer its own.
-        error = server.lost() => return Err(error),
+    let mut hang_up = signal(SignalKind::hangup())?;
+    {
+        let (told, lost) = (told_to_end(), server.lost());
+        tokio::pin!(told, lost);
+        loop {
+            tokio::select! {
+                told = &mut told => break told?,
+                // Without an orderly end: what it would write is no longer its own.
+                error = &mut lost => return Err(error),
+                _ = hang_up.recv() => server.reload().await,
+            }
+        }
     }
     server.stop().await;
     Ok(())
 }
 
+fn signal(kind: SignalKind) -> Result<Signal> {
+    tokio::signal::unix::signal(kind).map_err(|error| Error::internal(format!("cannot listen for signals: {error}")))
+}
+
 /// Waits for SIGTERM or SIGINT.
 async fn told_to_end() -> Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let failed = |error: std::io::Error| Error::internal(format!("cannot listen for signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

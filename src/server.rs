@@ -2,6 +2,7 @@
 
 mod backends;
 mod check;
+mod superuser;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::threads::{self, Role};
 use crate::{pg_catalog, wire};
 use backends::Backend;
 pub use check::check;
+pub use superuser::init;
 
 /// How long jobs may take for their last checkpoint when the server ends; with the rest it stays below 10 s.
 const JOBS_STOP_MAX: Duration = Duration::from_secs(7);
@@ -46,6 +48,7 @@ pub struct Server {
     shutdown: CancellationToken,
     sessions: tokio::task::JoinHandle<Result<()>>,
     catalog: Catalog,
+    tls: Option<Arc<wire::Tls>>,
 }
 
 impl Server {
@@ -54,8 +57,9 @@ impl Server {
     /// # Errors
     /// The data folder, an embedded backend, the catalog or the listener cannot be opened.
     pub async fn start(config: &Config) -> Result<Self> {
-        // Refused before anything is opened: there are no logins yet.
-        wire::require_loopback(config.listen)?;
+        // What cannot be meant is refused before anything is opened; whether there are logins, the catalog tells.
+        config.access.check_listen(config.listen, config.tls.is_some(), true)?;
+        let tls = load_tls(config).await?;
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|error| Error::invalid(format!("cannot listen on {}: {error}", config.listen)))?;
@@ -63,10 +67,8 @@ impl Server {
             listener.local_addr().map_err(|error| Error::internal(format!("listener has no address: {error}")))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
 
-        let catalog = {
-            let folder = config.data_dir.join("catalog");
-            blocking(move || Catalog::open(&folder)).await?
-        };
+        let catalog = open_catalog(config).await?;
+        config.access.check_listen(address, tls.is_some(), !catalog.snapshot().roles.is_empty())?;
         let (defaults, kafka, dynamodb) = open_backends(config, &clock).await?;
         let rows = open_rows(config, &catalog).await?;
         let connectors = Registry::with_rows(&defaults, rows);
@@ -114,6 +116,8 @@ impl Server {
         let options = wire::WireOptions {
             max_connections: config.max_connections,
             max_message_bytes: config.max_message_bytes,
+            access: config.access.clone(),
+            tls: tls.clone(),
             ..wire::WireOptions::default()
         };
         let sessions = tokio::spawn(wire::serve(listener, Arc::clone(&sql), options, shutdown.clone()));
@@ -125,7 +129,7 @@ impl Server {
             address.port(),
         );
         let job_runtime = Some(job_runtime);
-        Ok(Self { address, sql, jobs, job_runtime, kafka, dynamodb, defaults, shutdown, sessions, catalog })
+        Ok(Self { address, sql, jobs, job_runtime, kafka, dynamodb, defaults, shutdown, sessions, catalog, tls })
     }
 
     /// Where Postgres clients connect.
@@ -168,6 +172,15 @@ impl Server {
         }
     }
 
+    /// Reads certificate and key again, for connections from now on. What cannot be used is logged, and what was there stays.
+    pub async fn reload(&self) {
+        let Some(tls) = self.tls.clone() else { return tracing::info!("there is no TLS to read again") };
+        match blocking(move || tls.reload()).await {
+            Ok(()) => tracing::info!("certificate and key are read again"),
+            Err(error) => tracing::error!(%error, "certificate and key stay as they were"),
+        }
+    }
+
     /// Takes no more sessions, checkpoints and ends the jobs, ends the backends; within 10 s.
     pub async fn stop(mut self) {
         self.shutdown.cancel();
@@ -185,6 +198,24 @@ impl Server {
         }
         tracing::info!("stopped");
     }
+}
+
+async fn load_tls(config: &Config) -> Result<Option<Arc<wire::Tls>>> {
+    match config.tls.clone() {
+        Some(files) => blocking(move || wire::Tls::load(files)).await.map(|tls| Some(Arc::new(tls))),
+        None => Ok(None),
+    }
+}
+
+/// Opens the catalog, which has a superuser then if the environment names one.
+async fn open_catalog(config: &Config) -> Result<Catalog> {
+    let (folder, first) = (config.data_dir.join("catalog"), config.superuser.clone());
+    blocking(move || {
+        let catalog = Catalog::open(&folder)?;
+        superuser::ensure(&catalog, &first)?;
+        Ok(catalog)
+    })
+    .await
 }
 
 /// Why jobs are not started by themselves, if they are not.

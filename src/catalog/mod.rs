@@ -11,6 +11,7 @@ pub(crate) mod directory;
 mod file_store;
 pub(crate) mod function;
 pub(crate) mod job;
+pub(crate) mod role;
 pub(crate) mod secrets;
 mod snapshot;
 pub(crate) mod store;

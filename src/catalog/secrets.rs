@@ -1,4 +1,4 @@
-//! Secrets of WITH: kept apart from the catalog, encrypted, by reference.
+//! Secrets of WITH, and what is kept of passwords: apart from the catalog, encrypted, by reference.
 //! Knows no tables: it keeps what it is told to keep. Written before the catalog, so that a reference always has its secret.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,7 @@ const FORMAT: &str = "streamgate-secrets";
 pub struct Secrets {
     path: PathBuf,
     key: LessSafeKey,
+    mock_key: [u8; 32],
     sealed: BTreeMap<String, Sealed>,
     /// Given out, not yet durable: their statement has not committed.
     staged: BTreeMap<String, Sealed>,
@@ -42,8 +44,9 @@ impl Secrets {
     pub fn open(directory: &Path) -> Result<Self> {
         let path = directory.join(FILE);
         let sealed: Option<BTreeMap<String, Sealed>> = read_checked(&path, FORMAT)?;
-        let key = open_key(&directory.join(KEY_FILE), sealed.as_ref().is_some_and(|sealed| !sealed.is_empty()))?;
-        Ok(Self { path, key, sealed: sealed.unwrap_or_default(), staged: BTreeMap::new() })
+        let (key, mock_key) =
+            open_key(&directory.join(KEY_FILE), sealed.as_ref().is_some_and(|sealed| !sealed.is_empty()))?;
+        Ok(Self { path, key, mock_key, sealed: sealed.unwrap_or_default(), staged: BTreeMap::new() })
     }
 
     /// Takes a secret; it becomes durable when a commit refers to it.
@@ -61,6 +64,11 @@ impl Secrets {
         let sealed = Sealed { nonce: BASE64.encode(nonce), ciphertext: BASE64.encode(bytes) };
         self.staged.insert(reference.clone(), sealed);
         Ok(reference)
+    }
+
+    /// A key that says nothing of the one that encrypts, for salts of names that do not exist.
+    pub fn mock_key(&self) -> [u8; 32] {
+        self.mock_key
     }
 
     /// Forgets a staged secret (its transaction rolled back).
@@ -131,7 +139,8 @@ impl Secrets {
     }
 }
 
-fn open_key(path: &Path, must_exist: bool) -> Result<LessSafeKey> {
+/// The key that encrypts, and another that follows from it.
+fn open_key(path: &Path, must_exist: bool) -> Result<(LessSafeKey, [u8; 32])> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => make_key(path)?,
@@ -141,7 +150,10 @@ fn open_key(path: &Path, must_exist: bool) -> Result<LessSafeKey> {
     };
     let key = UnboundKey::new(&AES_256_GCM, &bytes)
         .map_err(|_| Error::corrupt(format!("key file {} does not hold a key", path.display())))?;
-    Ok(LessSafeKey::new(key))
+    let mut mock_key = [0; 32];
+    let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &bytes), b"salts of names that do not exist");
+    mock_key.copy_from_slice(derived.as_ref());
+    Ok((LessSafeKey::new(key), mock_key))
 }
 
 fn make_key(path: &Path) -> Result<Vec<u8>> {

@@ -9,6 +9,7 @@ use super::comment::{self, Commented};
 use super::database::{DatabaseEntry, SchemaEntry};
 use super::function::FunctionEntry;
 use super::job::{DesiredState, JobEntry};
+use super::role::{self, RoleChange, Roles};
 use super::table::{TableEntry, ViewEntry};
 use crate::connectors::SkippedRecords;
 use crate::error::{Error, Result, SqlState};
@@ -30,6 +31,9 @@ pub struct Snapshot {
     /// Dropped jobs, by id, of which something may be left outside.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dropped_jobs: BTreeMap<String, JobEntry>,
+    /// Roles by name; none: whoever connects on this machine is trusted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: Roles,
     /// The next oid to give.
     pub next_oid: u32,
 }
@@ -66,6 +70,8 @@ pub enum Change {
     DropJob { name: String },
     /// Nothing is left of a dropped job.
     ForgetJob { id: String },
+    /// Changes who may log in, and who is in which role.
+    Role(Box<RoleChange>),
 }
 
 impl Change {
@@ -98,6 +104,7 @@ impl fmt::Display for Change {
             Change::SkipRecords { name, .. } => write!(f, "job {name} is to go over records"),
             Change::DropJob { name } => write!(f, "DROP JOB {name}"),
             Change::ForgetJob { id } => write!(f, "nothing is left of dropped job {id}"),
+            Change::Role(change) => change.fmt(f),
         }
     }
 }
@@ -110,6 +117,7 @@ impl Snapshot {
             databases: BTreeMap::from([(DEFAULT_DATABASE.to_owned(), DatabaseEntry { comment: None, schemas })]),
             jobs: BTreeMap::new(),
             dropped_jobs: BTreeMap::new(),
+            roles: Roles::new(),
             next_oid: FIRST_OID,
         }
     }
@@ -210,6 +218,12 @@ impl Snapshot {
             }
             Change::ForgetJob { id } => {
                 self.dropped_jobs.remove(id);
+            }
+            Change::Role(change) => {
+                let mut roles = std::mem::take(&mut self.roles);
+                let applied = role::apply(&mut roles, change, || self.give_oid());
+                self.roles = roles;
+                applied?;
             }
         }
         Ok(())

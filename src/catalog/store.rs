@@ -149,6 +149,7 @@ impl Catalog {
         *self.state.write() = next.clone();
         if changes.iter().any(|change| {
             matches!(change, Change::DropTable { .. } | Change::DropSchema { .. } | Change::ForgetJob { .. })
+                || matches!(change, Change::Role(change) if change.ends_secret())
         }) {
             let text = serde_json::to_string(next.as_ref()).map_err(unserializable)?;
             // The commit is decided; a secret that stays behind is swept at the next start.
@@ -183,7 +184,12 @@ impl Catalog {
         }
     }
 
-    /// Plain text of a secret that a declaration refers to.
+    /// A key of this data directory for what must look random and be the same after a restart.
+    pub fn mock_key(&self) -> [u8; 32] {
+        self.secrets.read().mock_key()
+    }
+
+    /// Plain text of a secret that a declaration or a role refers to.
     ///
     /// # Errors
     /// There is no such secret, or it cannot be decrypted.
@@ -193,7 +199,7 @@ impl Catalog {
 }
 
 fn references(changes: &[Change]) -> BTreeSet<String> {
-    changes
+    let of_tables = changes
         .iter()
         .filter_map(|change| match change {
             Change::CreateTable { entry, .. } => Some(entry.declaration.options.values()),
@@ -203,8 +209,12 @@ fn references(changes: &[Change]) -> BTreeSet<String> {
         .filter_map(|value| match value {
             OptionValue::Secret(reference) => Some(reference.clone()),
             OptionValue::Plain(_) => None,
-        })
-        .collect()
+        });
+    let of_roles = changes.iter().filter_map(|change| match change {
+        Change::Role(change) => change.secret().map(str::to_owned),
+        _ => None,
+    });
+    of_tables.chain(of_roles).collect()
 }
 
 #[cfg(test)]

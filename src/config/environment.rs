@@ -14,6 +14,10 @@ const OF_TESTS: [&str; 2] = ["STREAMGATE_TEST_", "STREAMGATE_BACKENDS_"];
 /// The secret key, which is no flag.
 pub(super) const SECRET_KEY: &str = "STREAMGATE_AWS_SECRET_ACCESS_KEY";
 
+/// The first superuser's name and password, which are no flags either.
+pub(super) const SUPERUSER: &str = "STREAMGATE_SUPERUSER";
+pub(super) const SUPERUSER_PASSWORD: &str = "STREAMGATE_SUPERUSER_PASSWORD";
+
 /// Refuses variables that are none of the settings'.
 ///
 /// # Errors
@@ -21,7 +25,7 @@ pub(super) const SECRET_KEY: &str = "STREAMGATE_AWS_SECRET_ACCESS_KEY";
 pub(super) fn check(names: impl Iterator<Item = String>) -> Result<()> {
     let command = Flags::augment_args(Command::new("streamgate"));
     let mut known: Vec<&str> = command.get_arguments().filter_map(|argument| argument.get_env()?.to_str()).collect();
-    known.push(SECRET_KEY);
+    known.extend([SECRET_KEY, SUPERUSER, SUPERUSER_PASSWORD]);
     let of_tests = |name: &String| OF_TESTS.iter().any(|prefix| name.starts_with(prefix));
     for name in names.filter(|name| name.starts_with(PREFIX) && !of_tests(name)) {
         if known.contains(&name.as_str()) || fault::VARIABLES.contains(&name.as_str()) {

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::MemorySize;
+use crate::access::{AccessRule, Method};
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
 use crate::telemetry::LogFormat;
+use crate::wire::TlsVersion;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -25,6 +27,13 @@ pub(super) struct File {
     pub adopt_data_dir: Option<bool>,
     pub allowed_folders: Option<Vec<String>>,
     pub allowed_hosts: Option<Vec<String>>,
+    pub auth: Option<Method>,
+    pub listen_without_tls: Option<bool>,
+    pub tls_certificate: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
+    pub tls_client_ca: Option<PathBuf>,
+    pub tls_min_version: Option<TlsVersion>,
+    pub access: Vec<AccessRule>,
     pub kafka: KafkaFile,
     pub aws: AwsFile,
 }
@@ -111,7 +120,8 @@ fn key_at(text: &str, offset: usize) -> Option<String> {
     let mut key = None;
     for line in text[..line_end].lines().rev() {
         let line = line.trim();
-        if let Some(header) = line.strip_prefix('[') {
+        if line.starts_with('[') {
+            let header = line.trim_start_matches('[');
             let header = header.split(']').next()?.trim();
             return Some(match key {
                 Some(key) => format!("{header}.{key}"),

@@ -153,3 +153,23 @@ fn sizes_have_units_and_bounds() {
     }
     assert!(toml::from_str::<File>("query_memory = 'much'").unwrap_err().to_string().contains("no memory size"));
 }
+
+#[test]
+fn access_and_tls_that_contradict_are_refused() {
+    for (text, expected) in [
+        ("auth = 'scram'\n[[access]]\nmethod = 'scram'", "auth and [[access]] are both set"),
+        ("auth = 'cert'", "auth is trust or scram"),
+        ("[[access]]\nmethod = 'trust'", "access rule 1 trusts everybody"),
+        ("tls_key = 'k'", "tls_certificate and tls_key belong together"),
+        ("tls_client_ca = 'c'", "tls_client_ca and tls_min_version are for TLS, and there is none"),
+        ("[[access]]\ntls = 'require'\nmethod = 'scram'", "a rule of [[access]] requires TLS, and there is none"),
+        (
+            "tls_certificate = 'c'\ntls_key = 'k'\n[[access]]\nmethod = 'cert'",
+            "a rule of [[access]] has the method cert, and tls_client_ca is not set",
+        ),
+    ] {
+        assert_eq!(refused(&Flags::default(), text), expected, "{text}");
+    }
+    let error = refused(&Flags::default(), "[[access]]\nmethod = 'scram'\naddres = '::1'");
+    assert!(error.contains("unknown field `addres`"), "{error}");
+}

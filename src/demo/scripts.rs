@@ -51,6 +51,7 @@ pub async fn run_all(server: &Arc<SqlServer>, jobs: &Jobs) -> Result<()> {
                 ("TimeZone".to_owned(), "UTC".to_owned()),
             ],
             process_id: 0,
+            is_own: true,
         },
     )?;
     for script in SCRIPTS {

@@ -35,6 +35,8 @@ states! {
     ProtocolViolation = "08P01",
     /// Valid SQL that is not implemented.
     FeatureNotSupported = "0A000",
+    /// What cannot be granted.
+    InvalidGrantOperation = "0LP01",
     /// A sub-query gives more rows than its place takes.
     CardinalityViolation = "21000",
     /// A value that does not fit, for a reason without a code of its own.
@@ -101,6 +103,8 @@ states! {
     InvalidSqlStatementName = "26000",
     /// The user may not connect.
     InvalidAuthorizationSpecification = "28000",
+    /// The password is wrong, or there is no such user.
+    InvalidPassword = "28P01",
     /// Others need the object.
     DependentObjectsStillExist = "2BP01",
     /// No cursor or portal of that name.

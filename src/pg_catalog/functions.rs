@@ -5,6 +5,7 @@ mod constants;
 mod definitions;
 mod names;
 mod of_session;
+mod roles;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -163,8 +164,9 @@ fn strings(values: impl Iterator<Item = String>) -> ScalarValue {
 }
 
 /// What the schema brings: a line for each file.
-static ENTRIES: LazyLock<Registry<Body>> =
-    LazyLock::new(|| Registry::of([of_session::ENTRIES, definitions::ENTRIES, names::ENTRIES, constants::ENTRIES]));
+static ENTRIES: LazyLock<Registry<Body>> = LazyLock::new(|| {
+    Registry::of([of_session::ENTRIES, definitions::ENTRIES, names::ENTRIES, roles::ENTRIES, constants::ENTRIES])
+});
 
 /// All functions of `pg_catalog`.
 pub fn entries() -> impl Iterator<Item = &'static Entry<Body>> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::DataType;
 
 use super::relation::{self, RelationShape};
+use crate::catalog::role::{FIRST_ROLE, Roles};
 use crate::catalog::{FunctionEntry, Snapshot, TableEntry, ViewEntry};
 use crate::data_type::{self, NamedText};
 use crate::functions::quoting::quote_ident;
@@ -14,8 +15,8 @@ use crate::sql::SessionView;
 use crate::sql::SystemSchema;
 use crate::sql::planning::shipped;
 
-/// Oid of the only role.
-pub const OWNER: u32 = 10;
+/// Oid of the first role, or of whoever asks where there are none.
+pub const OWNER: u32 = FIRST_ROLE;
 /// `pg_catalog`
 pub const PG_CATALOG: u32 = 11;
 /// `public`
@@ -130,8 +131,10 @@ pub struct Model {
     pub databases: Vec<Database>,
     /// The connected one.
     pub database: String,
-    /// The only role's name.
+    /// The connected user, who is the only role where there are none.
     pub user: String,
+    /// Roles.
+    pub roles: Roles,
     /// Schemas.
     pub namespaces: Vec<Namespace>,
     /// Tables, views, indexes.
@@ -253,6 +256,7 @@ impl Model {
                 .collect(),
             database: view.database.clone(),
             user: view.user.clone(),
+            roles: snapshot.roles.clone(),
             namespaces: Vec::new(),
             relations: Vec::new(),
             functions: Vec::new(),
@@ -486,6 +490,22 @@ impl Model {
             if !self.functions.iter().any(|function| function.namespace == PUBLIC && function.name == *name) {
                 self.add_function(oid_of_name(FUNCTION_RANGE, name), PUBLIC, name, entry);
             }
+        }
+    }
+
+    /// Oid of a role by its name.
+    pub fn role_oid(&self, name: &str) -> Option<u32> {
+        match self.roles.is_empty() {
+            true => (name == self.user).then_some(OWNER),
+            false => self.roles.get(name).map(|role| role.oid),
+        }
+    }
+
+    /// Name of a role by its oid.
+    pub fn role_name(&self, oid: u32) -> Option<&str> {
+        match self.roles.is_empty() {
+            true => (oid == OWNER).then_some(&*self.user),
+            false => self.roles.iter().find(|(_, role)| role.oid == oid).map(|(name, _)| &**name),
         }
     }
 

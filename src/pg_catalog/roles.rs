@@ -1,27 +1,84 @@
-//! pg_roles, pg_user, pg_authid, pg_stat_activity: the session's own user until roles exist.
+//! pg_roles, pg_user, pg_shadow, pg_authid, pg_auth_members, pg_stat_activity: the roles of the catalog, or the session's own user where
+//! there are none. Nobody is shown what is kept of a password.
+
+use datafusion::scalar::ScalarValue;
 
 use super::model::{Model, OWNER};
 use super::relation::Row;
+use crate::catalog::role::RoleEntry;
 use crate::sql::SessionView;
 
 const RIGHTS: &[&str] =
     &["rolsuper", "rolinherit", "rolcreaterole", "rolcreatedb", "rolcanlogin", "rolreplication", "rolbypassrls"];
 
-/// Without passwords.
-pub fn pg_authid(_model: &Model, view: &SessionView) -> Vec<Row> {
-    let row = Row::new().set("oid", OWNER).set("rolname", view.user.as_str()).set("rolconnlimit", -1_i32);
-    vec![row.all(RIGHTS, true)]
+/// What stands for a password.
+const STARS: &str = "********";
+
+fn instant(at_ms: Option<i64>) -> ScalarValue {
+    ScalarValue::TimestampMicrosecond(at_ms.and_then(|at| at.checked_mul(1000)), Some("UTC".into()))
 }
 
-/// As pg_authid, the password starred.
+/// Whether a role has a password, not what is kept of it.
+pub fn pg_authid(model: &Model, view: &SessionView) -> Vec<Row> {
+    if model.roles.is_empty() {
+        let row = Row::new().set("oid", OWNER).set("rolname", view.user.as_str()).set("rolconnlimit", -1_i32);
+        return vec![row.all(RIGHTS, true)];
+    }
+    let row = |(name, role): (&String, &RoleEntry)| {
+        let limit = role.connection_limit.map_or(-1, |limit| i32::try_from(limit).unwrap_or(i32::MAX));
+        let row = Row::new()
+            .set("oid", role.oid)
+            .set("rolname", name.as_str())
+            .set("rolsuper", role.is_superuser)
+            .set("rolinherit", role.inherits)
+            .set("rolcreaterole", role.can_create_roles)
+            .set("rolcanlogin", role.can_login)
+            .set("rolconnlimit", limit)
+            .set("rolvaliduntil", instant(role.valid_until_ms));
+        let row = row.all(&["rolcreatedb", "rolreplication", "rolbypassrls"], false);
+        if role.has_password() { row.set("rolpassword", STARS) } else { row }
+    };
+    model.roles.iter().map(row).collect()
+}
+
+/// As pg_authid, but starred also where there is no password.
 pub fn pg_roles(model: &Model, view: &SessionView) -> Vec<Row> {
-    pg_authid(model, view).into_iter().map(|row| row.set("rolpassword", "********")).collect()
+    pg_authid(model, view).into_iter().map(|row| row.set("rolpassword", STARS)).collect()
+}
+
+/// Who is in which role.
+pub fn pg_auth_members(model: &Model, _view: &SessionView) -> Vec<Row> {
+    let of_role = |role: &RoleEntry| {
+        let member = role.oid;
+        let row = move |(of, admin): (&u32, &bool)| {
+            let row = Row::new().set("roleid", *of).set("member", member).set("grantor", OWNER);
+            row.set("admin_option", *admin)
+        };
+        role.member_of.iter().map(row).collect::<Vec<_>>()
+    };
+    model.roles.values().flat_map(of_role).collect()
 }
 
 /// Roles that can log in.
-pub fn pg_user(_model: &Model, view: &SessionView) -> Vec<Row> {
-    let row = Row::new().set("usename", view.user.as_str()).set("usesysid", OWNER).set("passwd", "********");
-    vec![row.all(&["usecreatedb", "usesuper", "userepl", "usebypassrls"], true)]
+pub fn pg_user(model: &Model, view: &SessionView) -> Vec<Row> {
+    pg_shadow(model, view).into_iter().map(|row| row.set("passwd", STARS)).collect()
+}
+
+/// As pg_user.
+pub fn pg_shadow(model: &Model, view: &SessionView) -> Vec<Row> {
+    let all = ["usecreatedb", "usesuper", "userepl", "usebypassrls"];
+    if model.roles.is_empty() {
+        return vec![Row::new().set("usename", view.user.as_str()).set("usesysid", OWNER).all(&all, true)];
+    }
+    let of_logins = model.roles.iter().filter(|(_, role)| role.can_login);
+    of_logins
+        .map(|(name, role)| {
+            let row = Row::new().set("usename", name.as_str()).set("usesysid", role.oid);
+            let row = row.set("usesuper", role.is_superuser).all(&["usecreatedb", "userepl", "usebypassrls"], false);
+            let row = row.set("valuntil", instant(role.valid_until_ms));
+            if role.has_password() { row.set("passwd", STARS) } else { row }
+        })
+        .collect()
 }
 
 /// The asking session only.
@@ -34,7 +91,7 @@ pub fn pg_stat_activity(model: &Model, view: &SessionView) -> Vec<Row> {
     let row = Row::new()
         .set("datid", database)
         .set("datname", model.database.as_str())
-        .set("usesysid", OWNER)
+        .set("usesysid", model.role_oid(&view.user).unwrap_or(OWNER))
         .set("usename", view.user.as_str())
         .set("application_name", setting("application_name"))
         .set("state", "active")

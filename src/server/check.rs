@@ -29,13 +29,19 @@ pub async fn check(config: &Config) -> Result<()> {
             }
         }
     };
-    let listen = wire::require_loopback(config.listen).and_then(|()| match TcpListener::bind(config.listen) {
+    let may_listen = config.access.check_listen(config.listen, config.tls.is_some(), true);
+    let listen = may_listen.and_then(|()| match TcpListener::bind(config.listen) {
         Ok(_) => Ok("free".to_owned()),
         // As it is beside a running server.
         Err(error) if error.kind() == ErrorKind::AddrInUse => Ok("taken, by a running server perhaps".to_owned()),
         Err(error) => Err(Error::invalid(error.to_string())),
     });
     say(format!("listen {}", config.listen), listen);
+    if let Some(files) = &config.tls {
+        let files = files.clone();
+        let what = format!("TLS certificate {}", files.certificate.display());
+        say(what, wire::Tls::load(files).map(|_| "fits its key".to_owned()));
+    }
     say(format!("data directory {}", config.data_dir.display()), writable(&config.data_dir));
     let defaults = defaults_of(config, Arc::new(SystemClock))?;
     match &config.kafka {

@@ -7,6 +7,7 @@ pub(crate) mod execution;
 pub(crate) mod job_relations;
 pub(crate) mod parser;
 pub(crate) mod planning;
+mod privileges;
 pub(crate) mod runner;
 pub(crate) mod server;
 pub(crate) mod session;

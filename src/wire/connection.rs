@@ -4,8 +4,9 @@ use bytes::{Buf, BytesMut};
 use pgwire::messages::PgWireBackendMessage;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio_rustls::server::TlsStream;
 
+use super::tls::{Loaded, Secured};
 use crate::error::{Error, SqlState};
 
 /// Output is flushed when it is larger than this.
@@ -36,10 +37,19 @@ impl From<std::io::Error> for Failure {
     }
 }
 
+/// What bytes go through.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    /// The socket is with a handshake, which failed if this is seen.
+    Gone,
+}
+
 /// A client's socket.
 pub struct Connection {
-    reader: OwnedReadHalf,
-    writer: OwnedWriteHalf,
+    stream: Stream,
+    /// TLS may hold bytes that it was given.
+    is_unsent: bool,
     /// Bytes read and not yet taken.
     pub input: BytesMut,
     /// Bytes to send.
@@ -51,8 +61,50 @@ impl Connection {
     pub fn new(stream: TcpStream) -> Self {
         // Only latency depends on it.
         let _ = stream.set_nodelay(true);
-        let (reader, writer) = stream.into_split();
-        Self { reader, writer, input: BytesMut::new(), output: BytesMut::new() }
+        Self { stream: Stream::Plain(stream), is_unsent: false, input: BytesMut::new(), output: BytesMut::new() }
+    }
+
+    /// The first byte that is to come, which stays where it is.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub async fn peek(&mut self) -> std::io::Result<u8> {
+        let mut first = [0];
+        match &self.stream {
+            Stream::Plain(stream) if stream.peek(&mut first).await? > 0 => Ok(first[0]),
+            _ => Err(std::io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    /// Goes on in TLS. Nothing may be in the input: it was said in clear.
+    ///
+    /// # Errors
+    /// The handshake fails, or there is something in the input.
+    pub async fn secure(&mut self, tls: &Loaded) -> std::io::Result<Secured> {
+        let Stream::Plain(stream) = std::mem::replace(&mut self.stream, Stream::Gone) else {
+            return Err(std::io::ErrorKind::NotConnected.into());
+        };
+        if !self.input.is_empty() {
+            return Err(std::io::ErrorKind::InvalidData.into());
+        }
+        let stream = tls.acceptor.accept(stream).await?;
+        let secured = tls.secured(stream.get_ref().1);
+        self.stream = Stream::Tls(Box::new(stream));
+        Ok(secured)
+    }
+
+    /// The protocol that was agreed on within TLS.
+    pub fn has_alpn(&self) -> bool {
+        matches!(&self.stream, Stream::Tls(stream) if stream.get_ref().1.alpn_protocol().is_some())
+    }
+
+    /// Sends the output, and says that nothing comes any more.
+    pub async fn close(&mut self) {
+        if self.flush().await.is_ok()
+            && let Stream::Tls(stream) = &mut self.stream
+        {
+            let _ = stream.shutdown().await;
+        }
     }
 
     /// Puts a message into the output.
@@ -74,9 +126,21 @@ impl Connection {
     /// The client is gone.
     pub async fn flush(&mut self) -> std::io::Result<()> {
         while !self.output.is_empty() {
-            if self.writer.write_buf(&mut self.output).await? == 0 {
+            let written = match &mut self.stream {
+                Stream::Plain(stream) => stream.write_buf(&mut self.output).await?,
+                Stream::Tls(stream) => {
+                    self.is_unsent = true;
+                    stream.write_buf(&mut self.output).await?
+                }
+                Stream::Gone => 0,
+            };
+            if written == 0 {
                 return Err(std::io::ErrorKind::WriteZero.into());
             }
+        }
+        if let (true, Stream::Tls(stream)) = (self.is_unsent, &mut self.stream) {
+            stream.flush().await?;
+            self.is_unsent = false;
         }
         if self.output.capacity() > FLUSH_BYTES * 4 {
             self.output = BytesMut::new();
@@ -94,7 +158,12 @@ impl Connection {
         if self.input.capacity() - self.input.len() < READ_BYTES_MIN {
             self.input.reserve(room);
         }
-        if self.reader.read_buf(&mut self.input).await? == 0 {
+        let read = match &mut self.stream {
+            Stream::Plain(stream) => stream.read_buf(&mut self.input).await?,
+            Stream::Tls(stream) => stream.read_buf(&mut self.input).await?,
+            Stream::Gone => 0,
+        };
+        if read == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
         Ok(())

@@ -16,6 +16,8 @@ const CANCEL_REQUEST: i32 = 80_877_102;
 
 /// Start-up packets are small; Postgres has the same bound.
 const STARTUP_BYTES_MAX: usize = 10_000;
+/// A message of a login is one of SASL; PostgreSQL's bound for these.
+const LOGIN_BYTES_MAX: usize = 1024;
 /// What no message may exceed; Postgres has the same bound.
 const PROTOCOL_BYTES_MAX: usize = 0x3fff_ffff;
 /// Tag and length.
@@ -162,6 +164,47 @@ pub fn split_startup(input: &mut BytesMut) -> Result<Option<StartupFrame>> {
             body.end(StartupFrame::Startup { version, parameters })?
         }
     }))
+}
+
+/// The first message of a SASL login.
+#[derive(Debug)]
+pub struct SaslStart {
+    /// The mechanism that the client chose.
+    pub mechanism: String,
+    /// The mechanism's first message.
+    pub data: String,
+}
+
+/// Cuts one message of a login off the input; `None` while it is incomplete.
+///
+/// # Errors
+/// 08P01: another message than one of a login, or a large one: neither is waited for.
+pub fn split_login(input: &mut BytesMut) -> Result<Option<Vec<u8>>> {
+    let Some(&tag) = input.first() else { return Ok(None) };
+    if tag != b'p' {
+        return Err(violation(format!("expected SASL response, got message type {tag}")));
+    }
+    let Some(header) = input.get(1..).and_then(|rest| rest.first_chunk::<4>()) else { return Ok(None) };
+    let length = usize::try_from(i32::from_be_bytes(*header)).unwrap_or(0);
+    if !(4..=LOGIN_BYTES_MAX).contains(&length) {
+        return Err(violation(format!("invalid message length: at most {LOGIN_BYTES_MAX} bytes are allowed")));
+    }
+    if input.len() <= length {
+        return Ok(None);
+    }
+    Ok(Some(input.split_to(length + 1)[HEAD_BYTES..].to_vec()))
+}
+
+/// Reads the first message of a SASL login.
+///
+/// # Errors
+/// 08P01, 22021: it is malformed.
+pub fn sasl_start(bytes: &[u8]) -> Result<SaslStart> {
+    let mut body = Body(bytes);
+    let mechanism = body.text()?.to_owned();
+    let length = usize::try_from(body.i32()?).map_err(|_| violation("a SASL login without its first message"))?;
+    let data = std::str::from_utf8(body.take(length)?).map_err(|_| violation("malformed SCRAM message"))?.to_owned();
+    body.end(SaslStart { mechanism, data })
 }
 
 /// Cuts one message of an open session off the input, or only its head where it is larger than `bytes_max`.

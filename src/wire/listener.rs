@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::attempts::Attempts;
 use super::connection::{Connection, Failure};
 use super::shared::{Shared, WireOptions};
 use super::starting::{Starting, StartingPlace};
@@ -16,35 +17,25 @@ use super::{report, startup};
 use crate::error::{Error, Result, SqlState};
 use crate::sql::SqlServer;
 
-/// Refuses an address that others than this machine can reach.
-///
-/// # Errors
-/// It is not a loopback address.
-pub fn require_loopback(address: SocketAddr) -> Result<()> {
-    if address.ip().is_loopback() {
-        return Ok(());
-    }
-    Err(Error::unsupported(format!("cannot listen on {address}: only loopback addresses are allowed"))
-        .detail("There are no logins yet: whoever reaches the port would be trusted.")
-        .hint("Listen on 127.0.0.1 or [::1]."))
-}
-
 /// Serves clients until `shutdown`, then ends the sessions: idle ones at once, running statements after the grace.
 ///
 /// # Errors
-/// The address is not a loopback address, or the listener breaks.
+/// The address may not be listened on as things are, or the listener breaks.
 pub async fn serve(
     listener: TcpListener,
     sql: Arc<SqlServer>,
     options: WireOptions,
     shutdown: CancellationToken,
 ) -> Result<()> {
-    require_loopback(listener.local_addr().map_err(|error| Error::unavailable(format!("listener: {error}")))?)?;
+    let address = listener.local_addr().map_err(|error| Error::unavailable(format!("listener: {error}")))?;
+    options.access.check_listen(address, options.tls.is_some(), !sql.catalog.snapshot().roles.is_empty())?;
     let starting = Starting::new(options.max_starting);
     let shared = Arc::new(Shared {
         sql,
         keys: Arc::default(),
         places: Arc::new(Semaphore::new(options.max_connections)),
+        role_sessions: Arc::default(),
+        attempts: Attempts::new(options.login_failures_max, options.login_delay),
         options,
         abort: CancellationToken::new(),
         shutdown,
@@ -87,7 +78,7 @@ pub async fn serve(
 async fn client(stream: TcpStream, address: SocketAddr, shared: &Shared, place: StartingPlace) {
     let mut connection = Connection::new(stream);
     let opened = tokio::select! {
-        opened = tokio::time::timeout(shared.options.startup_timeout, startup::open(&mut connection, shared)) => opened,
+        opened = tokio::time::timeout(shared.options.startup_timeout, startup::open(&mut connection, address, shared)) => opened,
         // Others are waiting for its place.
         () = place.given_up() => return,
         () = shared.shutdown.cancelled() => {
@@ -101,7 +92,7 @@ async fn client(stream: TcpStream, address: SocketAddr, shared: &Shared, place: 
         Ok(Err(Failure::Statement(error))) => {
             // A client that does not listen needs no answer.
             let _ = connection.send(&report::fatal(&error));
-            let _ = tokio::time::timeout(Duration::from_secs(1), connection.flush()).await;
+            let _ = tokio::time::timeout(Duration::from_secs(1), connection.close()).await;
         }
         Ok(Ok(Some(opened))) => super::serve::run(connection, address, opened, shared).await,
     }

@@ -4,6 +4,7 @@
 //! pgwire gives the message types and their codec. The loop around them is ours, because a row must leave when it is there,
 //! a cancel must end a running query, and a malformed message must not reach the decoder.
 
+mod attempts;
 mod cancel;
 mod client;
 mod connection;
@@ -14,8 +15,10 @@ mod encode;
 mod extended_query;
 mod frame;
 mod listener;
+mod login;
 mod portal;
 mod report;
+mod role_sessions;
 mod row_pump;
 mod serve;
 mod shared;
@@ -24,7 +27,8 @@ mod spans;
 mod starting;
 mod startup;
 mod text;
+mod tls;
 
-pub(crate) use listener::require_loopback;
 pub use listener::serve;
 pub use shared::WireOptions;
+pub use tls::{Tls, TlsFiles, TlsVersion};

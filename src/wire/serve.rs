@@ -25,7 +25,7 @@ const COPIES_OF_MESSAGE: usize = 16;
 
 /// Serves a session until its end.
 pub(super) async fn run(connection: Connection, address: SocketAddr, opened: Opened, shared: &Shared) {
-    let Opened { session, key, place } = opened;
+    let Opened { session, key, place, role_place } = opened;
     let mut client = Client::new(connection, address, session, key, shared);
     client.span.in_scope(|| tracing::info!("session opened"));
     let last = client.serve().await;
@@ -33,9 +33,9 @@ pub(super) async fn run(connection: Connection, address: SocketAddr, opened: Ope
         // The client may be gone already; then nobody misses it.
         let _ = client.connection.send(&report::fatal(&error));
     }
-    let _ = tokio::time::timeout(Duration::from_secs(1), client.connection.flush()).await;
+    let _ = tokio::time::timeout(Duration::from_secs(1), client.connection.close()).await;
     client.span.in_scope(|| tracing::info!("session ended"));
-    drop(place);
+    drop((place, role_place));
 }
 
 impl Client<'_> {

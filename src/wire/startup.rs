@@ -1,6 +1,6 @@
-//! From a socket to an open session: encryption asked for, cancel requests, parameters, protocol version, the first messages.
-//! Logins do not exist yet: the listener takes loopback addresses only, and everybody there is trusted.
+//! From a socket to an open session: encryption asked for, cancel requests, parameters, protocol version, the login, the first messages.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use pgwire::messages::PgWireBackendMessage;
@@ -10,8 +10,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::cancel::RegisteredKey;
 use super::connection::{Connection, Failure};
 use super::frame::{StartupFrame, split_startup};
+use super::login::{Caller, login};
 use super::report::parameter_status;
+use super::role_sessions::RolePlace;
 use super::shared::Shared;
+use super::tls::{Secured, Tls};
 use crate::error::{Error, Result, SqlState};
 use crate::pg_catalog::SERVER_VERSION;
 use crate::sql::{Session, SessionOptions};
@@ -24,7 +27,12 @@ pub struct Opened {
     pub key: RegisteredKey,
     /// Given back when the session ends.
     pub place: OwnedSemaphorePermit,
+    /// And among those of its role.
+    pub role_place: Option<RolePlace>,
 }
+
+/// The first byte of TLS; no start-up packet begins with it.
+const TLS_HANDSHAKE: u8 = 0x16;
 
 /// What drivers expect to be told, where the session does not say otherwise.
 const PARAMETERS: &[(&str, &str)] = &[
@@ -37,7 +45,6 @@ const PARAMETERS: &[(&str, &str)] = &[
     ("TimeZone", "UTC"),
     ("integer_datetimes", "on"),
     ("standard_conforming_strings", "on"),
-    ("is_superuser", "on"),
     ("default_transaction_read_only", "off"),
     ("in_hot_standby", "off"),
 ];
@@ -46,24 +53,34 @@ const PARAMETERS: &[(&str, &str)] = &[
 ///
 /// # Errors
 /// The client was refused (and told), or is gone.
-pub async fn open(connection: &mut Connection, shared: &Shared) -> Result<Option<Opened>, Failure> {
+pub async fn open(
+    connection: &mut Connection,
+    address: SocketAddr,
+    shared: &Shared,
+) -> Result<Option<Opened>, Failure> {
+    let mut secured = direct_tls(connection, shared).await?;
     let (version, parameters) = loop {
-        match split_startup(&mut connection.input)? {
-            None => connection.fill(0).await?,
-            Some(StartupFrame::Ssl | StartupFrame::Gss) => {
-                // No encryption here: the client goes on in clear or leaves.
+        match (split_startup(&mut connection.input)?, &shared.options.tls) {
+            (None, _) => connection.fill(0).await?,
+            (Some(StartupFrame::Ssl), Some(tls)) if secured.is_none() => {
+                secured = Some(asked_tls(connection, tls).await?);
+            }
+            (Some(StartupFrame::Ssl | StartupFrame::Gss), _) if secured.is_some() => {
+                return Err(Error::invalid("encryption is asked for within TLS")
+                    .code(SqlState::ProtocolViolation)
+                    .into());
+            }
+            (Some(StartupFrame::Ssl | StartupFrame::Gss), _) => {
+                // Not here: the client goes on in clear or leaves.
                 connection.output.extend_from_slice(b"N");
                 connection.flush().await?;
             }
-            Some(StartupFrame::Cancel { process_id, secret }) => {
+            (Some(StartupFrame::Cancel { process_id, secret }), _) => {
                 shared.keys.cancel(process_id, &secret);
                 return Ok(None);
             }
-            Some(StartupFrame::Startup { version, parameters }) => break (version, parameters),
+            (Some(StartupFrame::Startup { version, parameters }), _) => break (version, parameters),
         }
-    };
-    let Ok(place) = Arc::clone(&shared.places).try_acquire_owned() else {
-        return Err(Error::unavailable("sorry, too many clients already").code(SqlState::TooManyConnections).into());
     };
     let (mut options, unknown) = session_options(parameters)?;
     if version.1 > 2 || !unknown.is_empty() {
@@ -71,15 +88,68 @@ pub async fn open(connection: &mut Connection, shared: &Shared) -> Result<Option
         connection
             .send(&PgWireBackendMessage::NegotiateProtocolVersion(NegotiateProtocolVersion::new(newest, unknown)))?;
     }
+    let caller = Caller { address, user: &options.user, database: &options.database, secured: secured.as_ref() };
+    let has_roles = !shared.sql.catalog.snapshot().roles.is_empty();
+    let role_place = login(connection, shared, &caller, has_roles).await?;
+    // Only who came in takes the place of others.
+    let Ok(place) = Arc::clone(&shared.places).try_acquire_owned() else {
+        return Err(Error::unavailable("sorry, too many clients already").code(SqlState::TooManyConnections).into());
+    };
     let secret_bytes = if version.1 >= 2 { 32 } else { 4 };
     let key = shared.keys.register(secret_bytes);
     options.process_id = key.key.process_id;
-    let user = options.user.clone();
-    let mut session = Session::open(Arc::clone(&shared.sql), options)?;
+    let session = Session::open(Arc::clone(&shared.sql), options)?;
+    if !has_roles && session.has_role() {
+        // It was trusted because there were no roles, and just then its own was made.
+        return Err(Error::unavailable("roles were made meanwhile").code(SqlState::CannotConnectNow).into());
+    }
+    let mut opened = Opened { session, key, place, role_place };
+    greet(connection, &mut opened)?;
+    Ok(Some(opened))
+}
+
+/// TLS without a request for it: the first byte tells. The client must name the protocol, so that nobody can make it send what it meant
+/// for a server of another one.
+async fn direct_tls(connection: &mut Connection, shared: &Shared) -> Result<Option<Secured>, Failure> {
+    let Some(tls) = &shared.options.tls else { return Ok(None) };
+    if connection.peek().await? != TLS_HANDSHAKE {
+        return Ok(None);
+    }
+    let secured = handshake(connection, tls).await?;
+    if !connection.has_alpn() {
+        return Err(Error::invalid("direct TLS connection without the protocol (ALPN) \"postgresql\"")
+            .code(SqlState::ProtocolViolation)
+            .into());
+    }
+    Ok(Some(secured))
+}
+
+/// TLS after a request for it. What came behind the request in clear, anybody in between may have sent.
+async fn asked_tls(connection: &mut Connection, tls: &Tls) -> Result<Secured, Failure> {
+    if !connection.input.is_empty() {
+        return Err(Error::invalid("received unencrypted data after SSL request")
+            .code(SqlState::ProtocolViolation)
+            .detail("This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.")
+            .into());
+    }
+    connection.output.extend_from_slice(b"S");
+    connection.flush().await?;
+    handshake(connection, tls).await
+}
+
+async fn handshake(connection: &mut Connection, tls: &Tls) -> Result<Secured, Failure> {
+    connection.secure(&tls.now()).await.map_err(|error| {
+        tracing::info!(%error, "a TLS handshake failed");
+        Failure::Gone
+    })
+}
+
+/// The messages that say that a session is open.
+fn greet(connection: &mut Connection, opened: &mut Opened) -> Result<()> {
+    let Opened { session, key, .. } = opened;
     connection.send(&PgWireBackendMessage::Authentication(Authentication::Ok))?;
     let mut told = session.take_parameter_changes();
-    let defaults = PARAMETERS.iter().copied().chain([("session_authorization", user.as_str())]);
-    for (name, value) in defaults {
+    for &(name, value) in PARAMETERS {
         if !told.iter().any(|(told, _)| told.eq_ignore_ascii_case(name)) {
             told.push((name.to_owned(), value.to_owned()));
         }
@@ -91,8 +161,7 @@ pub async fn open(connection: &mut Connection, shared: &Shared) -> Result<Option
         Ok(secret) => SecretKey::I32(i32::from_be_bytes(secret)),
         Err(_) => SecretKey::Bytes(key.key.secret.clone().into()),
     };
-    connection.send(&PgWireBackendMessage::BackendKeyData(BackendKeyData::new(key.key.process_id, secret)))?;
-    Ok(Some(Opened { session, key, place }))
+    connection.send(&PgWireBackendMessage::BackendKeyData(BackendKeyData::new(key.key.process_id, secret)))
 }
 
 /// Sorts start-up parameters; also gives the protocol options that we do not know.

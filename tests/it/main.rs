@@ -2,6 +2,7 @@
 //! STREAMGATE_TEST_DYNAMODB name them (`exports=$(tests/backends/backends start) && eval "$exports"`).
 #![allow(clippy::unwrap_used)]
 
+mod access;
 mod backends;
 mod bad_rows;
 mod configuration;

@@ -24,6 +24,7 @@ const LAYERS: &[&[&str]] = &[
     &["connectors"],
     &["formats"],
     &[
+        "access",
         "changelog",
         "error",
         "fault",
@@ -32,6 +33,7 @@ const LAYERS: &[&[&str]] = &[
         "places",
         "clock",
         "data_type",
+        "scram",
         "telemetry",
         "threads",
         "waits",

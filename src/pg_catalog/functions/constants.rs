@@ -52,7 +52,6 @@ pub(super) const ENTRIES: &[Entry<Body>] = &[
     yes("has_tablespace_privilege", &["text, text → boolean"]),
     yes("has_server_privilege", &["text, text → boolean"]),
     yes("has_foreign_data_wrapper_privilege", &["text, text → boolean"]),
-    yes("pg_has_role", &["name, text → boolean"]),
     yes("pg_relation_is_publishable", &["oid → boolean"]),
     no("pg_is_in_recovery", &["→ boolean"]),
     no("pg_is_other_temp_schema", &["oid → boolean"]),

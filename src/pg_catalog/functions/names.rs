@@ -60,14 +60,17 @@ pub(super) const ENTRIES: &[Entry<Body>] = &[
         some_text(oid(values, 0).map(|oid| quote_ident(context.model().namespace_name(oid))))
     }),
     entry("regrolein", &["text → oid"], "The oid of a role by its name.", |context, values| {
-        let known = argument(values, 0).filter(|name| *name == context.view.user || name == "10");
-        required(values, known.map(|_| model::OWNER), "role", SqlState::UndefinedObject)
+        let model = context.model();
+        let found = oid(values, 0).filter(|oid| model.role_name(*oid).is_some());
+        let found = found.or_else(|| argument(values, 0).and_then(|name| model.role_oid(&name)));
+        required(values, found, "role", SqlState::UndefinedObject)
     }),
     entry("pg_get_userbyid", &["oid → name"], "The name of a role.", |context, values| {
-        some_text(oid(values, 0).map(|oid| match oid {
-            model::OWNER => context.view.user.clone(),
-            other => format!("unknown (OID={other})"),
-        }))
+        let model = context.model();
+        some_text(
+            oid(values, 0)
+                .map(|oid| model.role_name(oid).map_or_else(|| format!("unknown (OID={oid})"), str::to_owned)),
+        )
     })
     .aliases(&["regroleout"]),
     entry(

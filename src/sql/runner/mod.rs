@@ -13,6 +13,7 @@ use datafusion::scalar::ScalarValue;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::splitter::{self, StatementText};
 use crate::sql::planning::planned::Planned;
+use crate::sql::privileges::decide;
 use crate::sql::session::{InSet, Outcome, Prepared, Runnable, Running, Session, TransactionStatus};
 use crate::sql::statements::shipped_tables::declare_missing;
 use crate::sql::statements::{Statement, insert, query};
@@ -69,6 +70,17 @@ impl Session {
         Ok(())
     }
 
+    /// Whether the session's role may run a statement.
+    ///
+    /// # Errors
+    /// 42501: it may not.
+    fn permit(&mut self, statement: &dyn Runnable) -> Result<()> {
+        match statement.wants() {
+            None => Ok(()),
+            wanted => decide(self.is_superuser()?, wanted),
+        }
+    }
+
     /// Runs a prepared statement. Cancel safe: dropping the future (CancelRequest, time-out) ends the work.
     ///
     /// # Errors
@@ -81,6 +93,7 @@ impl Session {
     async fn execute_inner(&mut self, prepared: &Prepared, parameters: Vec<ScalarValue>) -> Result<Outcome> {
         let inner = prepared.inner.clone();
         self.admit(inner.statement.as_ref())?;
+        self.permit(inner.statement.as_ref())?;
         if let Some(what) = inner.statement.writes() {
             self.refuse_read_only(what)?;
         }
@@ -120,6 +133,10 @@ impl Session {
 impl Runnable for Deep<Statement> {
     fn writes(&self) -> Option<&'static str> {
         Statement::writes(self)
+    }
+
+    fn wants(&self) -> Option<&'static str> {
+        Statement::wants(self)
     }
 
     fn ends_block(&self) -> bool {

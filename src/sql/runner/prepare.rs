@@ -104,7 +104,13 @@ impl Session {
                 .compute(move || statements::parse(&text).map(|statement| Arc::new(Deep::new(statement))))
                 .await
         };
-        read.and_then(|statement| self.admit(statement.as_ref()).map(|()| statement)).inspect_err(|_| {
+        let admitted = read.and_then(|statement| {
+            self.admit(statement.as_ref())?;
+            // Also before it is planned, which opens its tables.
+            self.permit(statement.as_ref())?;
+            Ok(statement)
+        });
+        admitted.inspect_err(|_| {
             if splitter::opens_statement_set(text) {
                 self.open_failed_set();
             }

@@ -2,6 +2,7 @@
 //! know (`runner` reads and runs them).
 
 mod answer;
+mod authority;
 mod cursor_control;
 mod cursors;
 mod existing_jobs;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
 
+use crate::catalog::role;
 use crate::catalog::{Change, DEFAULT_DATABASE, Snapshot, TableEntry};
 use crate::connectors::local::SessionRows;
 use crate::connectors::table_provider::ScanNotices;
@@ -56,6 +58,8 @@ pub struct SessionOptions {
     pub settings: Vec<(String, String)>,
     /// Process id given to the client for cancel requests; shown by pg_backend_pid().
     pub process_id: i32,
+    /// A session of the server itself, which may do everything and needs no role.
+    pub is_own: bool,
 }
 
 /// What is kept of the settings as long as they do not change.
@@ -69,6 +73,8 @@ struct Derived {
 pub struct Session {
     pub(super) server: Arc<SqlServer>,
     user: String,
+    /// It was opened before there were roles, or by the server itself.
+    is_unbound: bool,
     process_id: i32,
     database: String,
     pub(super) settings: Settings,
@@ -106,7 +112,7 @@ impl Session {
     /// Opens a session.
     ///
     /// # Errors
-    /// The database does not exist (3D000), or a setting is refused.
+    /// The database does not exist (3D000), there are roles and none of that name (28000), or a setting is refused.
     pub fn open(server: Arc<SqlServer>, options: SessionOptions) -> Result<Self> {
         let database = if options.database.is_empty() { options.user.clone() } else { options.database };
         let snapshot = server.catalog.snapshot();
@@ -117,11 +123,18 @@ impl Session {
                     .code(SqlState::InvalidCatalogName)
                     .hint(format!("There is: {names}. Connect with psql … {DEFAULT_DATABASE}."))
             })?;
+        let is_unbound = options.is_own || snapshot.roles.is_empty();
+        let role = snapshot.roles.get(&options.user);
+        if !is_unbound && role.is_none() {
+            return Err(role::missing(&options.user).code(SqlState::InvalidAuthorizationSpecification));
+        }
+        let is_superuser = is_unbound || role.is_some_and(|role| role.is_superuser);
         let mut settings = Settings::default();
         for (name, value) in &server.defaults {
             settings.set_initial(name, value)?;
         }
         settings.set_fixed("session_authorization", &options.user);
+        settings.set_fixed("is_superuser", if is_superuser { "on" } else { "off" });
         let backends = server.connectors.defaults();
         settings.set_fixed("kafka.bootstrap_servers", backends.kafka_bootstrap_servers.as_deref().unwrap_or_default());
         settings.set_fixed("aws.endpoint", backends.dynamodb_endpoint.as_deref().unwrap_or_default());
@@ -132,6 +145,7 @@ impl Session {
         Ok(Self {
             server,
             user: options.user,
+            is_unbound,
             process_id: options.process_id,
             database,
             settings,

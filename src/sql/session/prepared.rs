@@ -22,6 +22,8 @@ pub type Running<'a> = BoxFuture<'a, Result<Outcome>>;
 pub trait Runnable: Send + Sync {
     /// What the statement changes, as a read-only transaction refuses it; `None`: nothing.
     fn writes(&self) -> Option<&'static str>;
+    /// What it does that not every role may do; `None`: it only reads.
+    fn wants(&self) -> Option<&'static str>;
     /// Whether the statement is allowed in a failed transaction block.
     fn ends_block(&self) -> bool;
     /// What it is to an open statement set.

@@ -18,6 +18,11 @@ pub trait Control: Debug + Send + Sync {
         None
     }
 
+    /// Whether it decides by itself who may run it.
+    fn has_own_rules(&self) -> bool {
+        false
+    }
+
     /// Whether it is allowed in a failed transaction block.
     fn ends_block(&self) -> bool {
         false

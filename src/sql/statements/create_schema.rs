@@ -43,7 +43,7 @@ impl CreateSchema {
             }
         }
         if cursor.word("AUTHORIZATION") {
-            return Err(Error::unsupported("AUTHORIZATION is not supported yet: there are no roles"));
+            return Err(Error::unsupported("AUTHORIZATION is not supported yet: schemas have no owners"));
         }
         Ok(Self { name, if_not_exists, comment, tag })
     }

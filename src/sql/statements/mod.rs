@@ -7,6 +7,7 @@ pub mod copy;
 pub mod copy_from;
 pub mod create_function;
 pub mod create_job;
+pub mod create_role;
 pub mod create_schema;
 pub mod create_table;
 pub mod create_view;
@@ -15,10 +16,12 @@ pub mod delete;
 pub mod describe;
 pub mod discard;
 pub mod drop_object;
+pub mod drop_role;
 pub mod explain;
 pub mod explain_job;
 pub mod fetch;
 mod fitted_values;
+pub mod grant_role;
 pub mod insert;
 pub mod job_control;
 mod job_text;
@@ -32,6 +35,7 @@ pub mod query;
 pub mod refused;
 pub mod reset;
 pub mod resume_skip;
+mod role_name;
 mod row_clauses;
 pub mod set;
 pub mod set_config;
@@ -113,6 +117,11 @@ impl Statement {
             "EXPLAIN" => explain::Explain::parse(cursor)?,
             "CREATE" => Self::parse_create(cursor)?,
             "DROP" if cursor.peek_words(&["DROP", "JOB"]) => control(job_control::JobControl::parse(cursor)?),
+            "DROP" if drop_role::DropRole::is_next(cursor) => control(drop_role::DropRole::parse(cursor)?),
+            "ALTER" if create_role::RoleStatement::is_altered_next(cursor) => {
+                control(create_role::RoleStatement::parse_alter(cursor)?)
+            }
+            "GRANT" | "REVOKE" => control(grant_role::GrantRole::parse(cursor)?),
             "DROP" => control(drop_object::DropObject::parse(cursor)?),
             "COMMENT" => control(comment::Comment::parse(cursor)?),
             "USE" => control(use_schema::UseSchema::parse(cursor)?),
@@ -165,6 +174,7 @@ impl Statement {
             "VIEW" => control(create_view::CreateView::parse(cursor)?),
             "DATABASE" | "SCHEMA" => control(create_schema::CreateSchema::parse(cursor)?),
             "FUNCTION" => control(create_function::CreateFunction::parse(cursor)?),
+            "ROLE" | "USER" | "GROUP" if at == 1 => control(create_role::RoleStatement::parse_create(cursor)?),
             "JOB" => create_job::CreateJob::parse(cursor)?,
             _ => return Err(refused::refused(cursor)),
         })
@@ -191,6 +201,25 @@ impl Statement {
             Self::Insert(_) => Some("INSERT"),
             Self::Change(change) => Some(if change.assignments.is_some() { "UPDATE" } else { "DELETE" }),
             Self::Empty | Self::Query(_) | Self::Explain(_) | Self::OverQuery(_) | Self::Prepared(_) => None,
+        }
+    }
+
+    /// What the statement does that reading does not cover. A hint that points a table at another place does, too: who may write one may
+    /// reach whatever the server reaches.
+    pub fn wants(&self) -> Option<&'static str> {
+        let hint = |query: &query::Query| (!query.hints.options.is_empty()).then_some("hint OPTIONS");
+        match self {
+            Self::Control(control) if control.has_own_rules() => None,
+            Self::Control(control) => control.writes(),
+            Self::Insert(_) => Some("INSERT"),
+            Self::Query(query) => hint(query),
+            Self::OverQuery(statement) => hint(statement.query()),
+            Self::Explain(explain) => match &explain.explained {
+                explain::Explained::Query(query) => hint(query),
+                explain::Explained::Insert(_) => Some("INSERT"),
+            },
+            // What is prepared and executed passes the same place itself.
+            Self::Empty | Self::Prepared(_) => None,
         }
     }
 

@@ -53,7 +53,7 @@ impl Set {
             if cursor.word("DEFAULT") || cursor.word("NONE") {
                 return Ok(fixed("role", None, false));
             }
-            return Err(Error::unsupported("SET ROLE is not supported yet: there are no roles").at(position));
+            return Err(Error::unsupported("SET ROLE is not supported yet").at(position));
         }
         let local = cursor.word("LOCAL");
         if !local {

@@ -20,7 +20,7 @@ use streamgate::jobs::Jobs;
 use streamgate::pg_catalog::system_schemas;
 use streamgate::sql::SqlServer;
 use streamgate::wire::{WireOptions, serve};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 use tokio_util::sync::CancellationToken;
@@ -95,8 +95,8 @@ impl Server {
 }
 
 /// A client that says exactly what a test wants.
-pub struct Raw {
-    pub stream: TcpStream,
+pub struct Raw<S = TcpStream> {
+    pub stream: S,
 }
 
 pub fn message(tag: u8, body: &[u8]) -> Vec<u8> {
@@ -118,7 +118,7 @@ pub fn execute(max_rows: u32) -> Vec<u8> {
     message(b'E', &[&[0][..], &max_rows.to_be_bytes()].concat())
 }
 
-impl Raw {
+impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     pub async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }

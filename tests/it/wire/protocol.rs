@@ -158,11 +158,13 @@ async fn portals_live_as_long_as_their_transaction() {
 }
 
 #[tokio::test]
-async fn only_loopback_addresses_are_served() {
-    let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let error = serve(listener, sql_server(directory.path()), WireOptions::default(), CancellationToken::new())
-        .await
-        .unwrap_err();
-    assert_eq!(error.sqlstate().code(), "0A000");
+async fn other_machines_are_not_served_without_tls_and_logins() {
+    for (without_tls, expected) in [(false, "without TLS"), (true, "without logins")] {
+        let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let access = streamgate::access::Access::default().without_tls(without_tls);
+        let options = WireOptions { access, ..WireOptions::default() };
+        let error = serve(listener, sql_server(directory.path()), options, CancellationToken::new()).await.unwrap_err();
+        assert!(error.message().contains(&format!("{expected} only loopback addresses are allowed")), "{error}");
+    }
 }

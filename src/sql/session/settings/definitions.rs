@@ -33,6 +33,9 @@ const LEVELS: Kind = Kind::Choice(&[
     "debug5", "debug4", "debug3", "debug2", "debug1", "debug", "log", "info", "notice", "warning", "error",
 ]);
 
+/// RFC 7677's lower bound, and one above which each login would take a client seconds.
+const SCRAM_ITERATIONS: (i64, i64) = (4096, 10_000_000);
+
 /// All settings, sorted by name without regard to case.
 pub(super) static DEFINITIONS: LazyLock<Vec<Definition>> = LazyLock::new(|| {
     let mut all: Vec<Definition> = OF_SESSIONS.to_vec();
@@ -79,7 +82,7 @@ static OF_SESSIONS: &[Definition] = &[
     reported("in_hot_standby", Kind::ReadOnly, "off", "There is no standby."),
     reported("integer_datetimes", Kind::ReadOnly, "on", "Timestamps are integers on the wire."),
     reported("IntervalStyle", Kind::Choice(&["postgres"]), "postgres", "How intervals are printed."),
-    reported("is_superuser", Kind::ReadOnly, "on", "There are no roles yet."),
+    reported("is_superuser", Kind::ReadOnly, "on", "Whether the connected role is a superuser."),
     pg("jit", Kind::Bool, "off", "Without effect."),
     pg("kafka.bootstrap_servers", Kind::ReadOnly, "", "Kafka of tables that name none; empty: there is none."),
     pg("lc_messages", Kind::Text, "C", "Messages are in English."),
@@ -96,8 +99,14 @@ static OF_SESSIONS: &[Definition] = &[
         "1 gb",
         "Memory of one statement's sorts, joins and aggregates; what is more goes to disk, or is an error (53200).",
     ),
-    pg("role", Kind::DefaultOnly, "none", "There are no roles yet."),
+    pg("role", Kind::DefaultOnly, "none", "SET ROLE is not there yet."),
     pg("row_security", Kind::Bool, "on", "Without effect."),
+    pg(
+        "scram_iterations",
+        Kind::Integer(SCRAM_ITERATIONS.0, SCRAM_ITERATIONS.1),
+        "4096",
+        "Rounds of hashing of the passwords that are set from now on.",
+    ),
     pg("search_path", Kind::Path, "\"$user\", public", "Schemas searched for unqualified names."),
     reported("server_encoding", Kind::ReadOnly, "UTF8", "The server's character set."),
     reported("server_version", Kind::ReadOnly, "15.18", "The version of Postgres that this server behaves like."),
