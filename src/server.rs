@@ -17,6 +17,7 @@ use crate::config::{Config, DynamoDbBackend, EMBEDDED_REGION, KafkaBackend};
 use crate::connectors::{ConnectorDefaults, Registry};
 use crate::embedded::{DynamoDbOptions, EmbeddedDynamoDb, KafkaBroker, KafkaBrokerOptions};
 use crate::error::{Error, Result, SqlState};
+use crate::http::{HttpPort, Observed, Stage};
 use crate::jobs::Jobs;
 use crate::sql::execution::queries::Queries;
 use crate::sql::execution::query_memory::QueryMemory;
@@ -36,6 +37,8 @@ const DIRECTORY_LOOK: Duration = Duration::from_secs(1);
 /// A running server.
 pub struct Server {
     address: SocketAddr,
+    observed: Observed,
+    http: Option<HttpPort>,
     sql: Arc<SqlServer>,
     jobs: Jobs,
     job_runtime: Option<Runtime>,
@@ -55,18 +58,24 @@ impl Server {
     pub async fn start(config: &Config) -> Result<Self> {
         // Refused before anything is opened: there are no logins yet.
         wire::require_loopback(config.listen)?;
+        config.http_listen.map_or(Ok(()), wire::require_loopback)?;
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|error| Error::invalid(format!("cannot listen on {}: {error}", config.listen)))?;
         let address =
             listener.local_addr().map_err(|error| Error::internal(format!("listener has no address: {error}")))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let observed = Observed::new(Arc::clone(&clock));
+        let http = open_http(config, &observed).await?;
 
+        observed.set(Stage::Opening("the catalog"));
         let catalog = {
             let folder = config.data_dir.join("catalog");
             blocking(move || Catalog::open(&folder)).await?
         };
+        observed.set(Stage::Opening("the backends"));
         let (defaults, kafka, dynamodb) = open_backends(config, &clock).await?;
+        observed.set(Stage::Opening("the jobs"));
         let connectors = Registry::new(&defaults);
         if matches!(config.kafka, KafkaBackend::Cluster { .. }) {
             crate::connectors::kafka::check_properties(&defaults)?;
@@ -82,19 +91,7 @@ impl Server {
             Arc::clone(&clock),
             config.data_dir.join("jobs"),
         );
-        let relations: Arc<dyn SystemSchema> = Arc::new(JobRelations::new(jobs.clone()));
-        let (pg_catalog, information_schema) =
-            pg_catalog::system_schemas(catalog.clone(), vec![Arc::clone(&relations)]);
-        let sql = SqlServer::new(
-            catalog.clone(),
-            jobs.clone(),
-            connectors,
-            vec![Arc::new(pg_catalog), Arc::new(information_schema), relations],
-            Arc::clone(&clock),
-            std::collections::BTreeMap::new(),
-        )?;
-        let memory = QueryMemory::new(config.query_memory_bytes, Some(&config.data_dir.join("queries")))?;
-        let sql = Arc::new(sql.with_queries(queries).with_query_memory(memory));
+        let sql = sql_server(config, &catalog, &jobs, connectors, queries, clock)?;
         if let Some(reason) = reason_to_hold(config, &catalog).await? {
             tracing::warn!(%reason, "jobs are held");
             jobs.hold(reason);
@@ -103,18 +100,15 @@ impl Server {
         jobs.reconcile(&[]);
 
         let shutdown = CancellationToken::new();
-        if matches!(config.kafka, KafkaBackend::Cluster { .. }) {
-            backends::watch(Backend::Kafka, defaults.clone(), shutdown.clone());
-        }
-        if matches!(config.dynamodb, DynamoDbBackend::Aws { .. }) {
-            backends::watch(Backend::DynamoDb, defaults.clone(), shutdown.clone());
-        }
+        watch_backends(config, &defaults, &shutdown);
         let options = wire::WireOptions {
             max_connections: config.max_connections,
             max_message_bytes: config.max_message_bytes,
             ..wire::WireOptions::default()
         };
         let sessions = tokio::spawn(wire::serve(listener, Arc::clone(&sql), options, shutdown.clone()));
+        observed.show(&sql);
+        observed.set(Stage::Ready);
         tracing::info!(
             kafka = defaults.kafka_bootstrap_servers.as_deref().unwrap_or("none"),
             dynamodb = defaults.dynamodb_endpoint.as_deref().unwrap_or("AWS"),
@@ -123,12 +117,30 @@ impl Server {
             address.port(),
         );
         let job_runtime = Some(job_runtime);
-        Ok(Self { address, sql, jobs, job_runtime, kafka, dynamodb, defaults, shutdown, sessions, catalog })
+        Ok(Self {
+            address,
+            observed,
+            http,
+            sql,
+            jobs,
+            job_runtime,
+            kafka,
+            dynamodb,
+            defaults,
+            shutdown,
+            sessions,
+            catalog,
+        })
     }
 
     /// Where Postgres clients connect.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where HTTP is served, if it is.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(HttpPort::address)
     }
 
     /// What tables are given that name no backend: addresses of the embedded ones among them.
@@ -168,6 +180,8 @@ impl Server {
 
     /// Takes no more sessions, checkpoints and ends the jobs, ends the backends; within 10 s.
     pub async fn stop(mut self) {
+        // Told as long as it lasts; the port closes with the rest.
+        self.observed.set(Stage::Stopping);
         self.shutdown.cancel();
         if tokio::time::timeout(JOBS_STOP_MAX, self.jobs.shutdown()).await.is_err() {
             tracing::warn!("jobs did not end in time; they go on from their last checkpoints");
@@ -182,6 +196,46 @@ impl Server {
             let _ = tokio::task::spawn_blocking(move || kafka.shutdown()).await;
         }
         tracing::info!("stopped");
+    }
+}
+
+/// What sessions share.
+fn sql_server(
+    config: &Config,
+    catalog: &Catalog,
+    jobs: &Jobs,
+    connectors: Registry,
+    queries: Queries,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<SqlServer>> {
+    let relations: Arc<dyn SystemSchema> = Arc::new(JobRelations::new(jobs.clone()));
+    let (pg_catalog, information_schema) = pg_catalog::system_schemas(catalog.clone(), vec![Arc::clone(&relations)]);
+    let sql = SqlServer::new(
+        catalog.clone(),
+        jobs.clone(),
+        connectors,
+        vec![Arc::new(pg_catalog), Arc::new(information_schema), relations],
+        clock,
+        std::collections::BTreeMap::new(),
+    )?;
+    let memory = QueryMemory::new(config.query_memory_bytes, Some(&config.data_dir.join("queries")))?;
+    Ok(Arc::new(sql.with_queries(queries).with_query_memory(memory)))
+}
+
+async fn open_http(config: &Config, observed: &Observed) -> Result<Option<HttpPort>> {
+    match config.http_listen {
+        Some(address) => Ok(Some(HttpPort::open(address, observed.clone()).await?)),
+        None => Ok(None),
+    }
+}
+
+/// Says in the log when a backend outside of this process does not answer.
+fn watch_backends(config: &Config, defaults: &ConnectorDefaults, shutdown: &CancellationToken) {
+    if matches!(config.kafka, KafkaBackend::Cluster { .. }) {
+        backends::watch(Backend::Kafka, defaults.clone(), shutdown.clone());
+    }
+    if matches!(config.dynamodb, DynamoDbBackend::Aws { .. }) {
+        backends::watch(Backend::DynamoDb, defaults.clone(), shutdown.clone());
     }
 }
 

@@ -1,7 +1,7 @@
 //! `streamgate serve --check`: tries what the configuration names, says of each thing whether it works, and starts nothing.
 
 use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +12,16 @@ use crate::clock::SystemClock;
 use crate::config::{Config, DynamoDbBackend, KafkaBackend};
 use crate::error::{Error, Result};
 use crate::wire;
+
+fn can_listen(address: SocketAddr) -> Result<String> {
+    wire::require_loopback(address)?;
+    match TcpListener::bind(address) {
+        Ok(_) => Ok("free".to_owned()),
+        // As it is beside a running server.
+        Err(error) if error.kind() == ErrorKind::AddrInUse => Ok("taken, by a running server perhaps".to_owned()),
+        Err(error) => Err(Error::invalid(error.to_string())),
+    }
+}
 
 /// Tries everything and prints a line for each.
 ///
@@ -29,13 +39,10 @@ pub async fn check(config: &Config) -> Result<()> {
             }
         }
     };
-    let listen = wire::require_loopback(config.listen).and_then(|()| match TcpListener::bind(config.listen) {
-        Ok(_) => Ok("free".to_owned()),
-        // As it is beside a running server.
-        Err(error) if error.kind() == ErrorKind::AddrInUse => Ok("taken, by a running server perhaps".to_owned()),
-        Err(error) => Err(Error::invalid(error.to_string())),
-    });
-    say(format!("listen {}", config.listen), listen);
+    say(format!("listen {}", config.listen), can_listen(config.listen));
+    if let Some(address) = config.http_listen {
+        say(format!("http_listen {address}"), can_listen(address));
+    }
     say(format!("data directory {}", config.data_dir.display()), writable(&config.data_dir));
     let defaults = defaults_of(config, Arc::new(SystemClock))?;
     match &config.kafka {

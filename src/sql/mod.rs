@@ -1,6 +1,7 @@
 //! SQL of both dialects: text → statements → plans → results, for one session at a time.
 //! Knows the catalog, the jobs and DataFusion; knows nothing of the wire protocol.
 
+pub(crate) mod activity;
 pub(crate) mod copy_format;
 pub(crate) mod execution;
 pub(crate) mod job_relations;

@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::functions::entry::About;
 use crate::functions::{aggregations, bounded, coercion};
 use crate::jobs::Jobs;
+use crate::sql::activity::Activity;
 use crate::sql::execution::queries::Queries;
 use crate::sql::execution::query_memory::{BoundedValues, QueryMemory};
 use crate::sql::planning::query_planner::LookupQueryPlanner;
@@ -67,6 +68,8 @@ pub struct SqlServer {
     pub queries: Queries,
     /// What queries compute in.
     pub memory: QueryMemory,
+    /// What all sessions do.
+    pub activity: Arc<Activity>,
 }
 
 impl SqlServer {
@@ -102,6 +105,7 @@ impl SqlServer {
             opened,
             queries,
             memory,
+            activity: Arc::default(),
         })
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::response::{ReadyForQuery, TransactionStatus as WireStatus};
@@ -16,6 +17,7 @@ use super::shared::Shared;
 use super::spans;
 use super::text::Style;
 use crate::error::{Error, Result, SqlState};
+use crate::sql::activity::{Entered, StatementOutcome};
 use crate::sql::execution::query_memory::Reserved;
 use crate::sql::{Session, TransactionStatus};
 
@@ -41,6 +43,7 @@ pub(super) struct Client<'a> {
     address: SocketAddr,
     pub(super) key: RegisteredKey,
     pub(super) shared: &'a Shared,
+    _entered: Entered,
 }
 
 impl<'a> Client<'a> {
@@ -64,6 +67,7 @@ impl<'a> Client<'a> {
             span,
             address,
             key,
+            _entered: shared.sql.activity.enter(),
             shared,
         }
     }
@@ -84,6 +88,16 @@ impl<'a> Client<'a> {
                 style
             }
         }
+    }
+
+    /// Counts a statement that has ended.
+    pub(super) fn count(&self, command: &'static str, begun: Instant, ended: &Result<(), Failure>) {
+        let outcome = match ended {
+            Ok(()) => StatementOutcome::Done,
+            Err(Failure::Statement(error)) => StatementOutcome::of_error(error),
+            Err(Failure::Gone) => StatementOutcome::Cancelled,
+        };
+        self.shared.sql.activity.statement(command, outcome, begun.elapsed());
     }
 
     /// Reports an error; the session's block is failed.

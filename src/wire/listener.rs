@@ -41,6 +41,7 @@ pub async fn serve(
 ) -> Result<()> {
     require_loopback(listener.local_addr().map_err(|error| Error::unavailable(format!("listener: {error}")))?)?;
     let starting = Starting::new(options.max_starting);
+    sql.activity.bound(options.max_connections);
     let shared = Arc::new(Shared {
         sql,
         keys: Arc::default(),

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use pgwire::messages::PgWireFrontendMessage as Message;
@@ -12,6 +12,7 @@ use super::cancel::server_stops;
 use super::client::Client;
 use super::connection::{Connection, Failure};
 use super::frame::{self, Frame, Next, Oversized, RawFrame};
+use super::portal::State;
 use super::shared::Shared;
 use super::startup::Opened;
 use super::{extended_query, report, simple_query, spans};
@@ -22,6 +23,12 @@ use crate::sql::command_of;
 const LARGE_MESSAGE_BYTES: usize = 1 << 20;
 /// A large message is held as bytes, as text, as tokens, parsed, planned and in the names of columns; measured.
 const COPIES_OF_MESSAGE: usize = 16;
+
+/// When a message counts as a statement.
+enum Counts {
+    Always,
+    Failure,
+}
 
 /// Serves a session until its end.
 pub(super) async fn run(connection: Connection, address: SocketAddr, opened: Opened, shared: &Shared) {
@@ -149,7 +156,14 @@ impl Client<'_> {
             }
             Ok(Frame::Message(message)) => {
                 let span = self.statement_span(&message);
-                (span.clone(), self.dispatch(message).instrument(span).await)
+                let (counted, begun) = (self.counted(&message), Instant::now());
+                let handled = self.dispatch(message).instrument(span.clone()).await;
+                match counted {
+                    Some((command, Counts::Always)) => self.count(command, begun, &handled),
+                    Some((command, Counts::Failure)) if handled.is_err() => self.count(command, begun, &handled),
+                    _ => {}
+                }
+                (span, handled)
             }
         };
         match handled {
@@ -175,6 +189,22 @@ impl Client<'_> {
                 of(self.portals.get(name).map(|portal| portal.command))
             }
             _ => Span::none(),
+        }
+    }
+
+    /// How an extended message is counted as a statement of this command: once for each portal, or where it fails before.
+    fn counted(&self, message: &Message) -> Option<(&'static str, Counts)> {
+        match message {
+            Message::Parse(parse) => Some((command_of(&parse.query), Counts::Failure)),
+            Message::Bind(bind) => {
+                let name = bind.statement_name.as_deref().unwrap_or_default();
+                Some((self.statements.get(name)?.command, Counts::Failure))
+            }
+            Message::Execute(execute) => {
+                let portal = self.portals.get(execute.name.as_deref().unwrap_or_default())?;
+                matches!(portal.state, State::Bound(_)).then_some((portal.command, Counts::Always))
+            }
+            _ => None,
         }
     }
 

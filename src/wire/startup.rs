@@ -63,6 +63,7 @@ pub async fn open(connection: &mut Connection, shared: &Shared) -> Result<Option
         }
     };
     let Ok(place) = Arc::clone(&shared.places).try_acquire_owned() else {
+        shared.sql.activity.refuse();
         return Err(Error::unavailable("sorry, too many clients already").code(SqlState::TooManyConnections).into());
     };
     let (mut options, unknown) = session_options(parameters)?;

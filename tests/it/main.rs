@@ -13,6 +13,7 @@ mod exactly_once;
 mod faults;
 mod first_minutes;
 mod functions;
+mod http;
 mod jobs;
 mod kafka_jobs;
 mod limits;
