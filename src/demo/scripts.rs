@@ -50,7 +50,7 @@ pub async fn run_all(server: &Arc<SqlServer>, jobs: &Jobs) -> Result<()> {
                 ("application_name".to_owned(), "streamgate demo".to_owned()),
                 ("TimeZone".to_owned(), "UTC".to_owned()),
             ],
-            process_id: 0,
+            ..SessionOptions::default()
         },
     )?;
     for script in SCRIPTS {

@@ -1,6 +1,10 @@
-//! What all sessions have done so far, and how many there are, as counts. Whoever serves clients tells it; whoever is asked reads it.
+//! All sessions as others see them: which there are, and what they have done so far, as counts. Whoever serves clients tells it; whoever is
+//! asked reads it.
+
+mod backend;
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,6 +13,7 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind};
 use crate::telemetry::metrics::Histogram;
+pub use backend::{Backend, BackendState, Cancellable, KeptStatement, OpenCursor, shown};
 
 /// How a statement ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,27 +45,44 @@ impl StatementOutcome {
     }
 }
 
-/// Counts over all sessions.
+/// All sessions.
 #[derive(Debug, Default)]
 pub struct Activity {
-    open: AtomicUsize,
+    sessions: Mutex<Sessions>,
     /// Sessions that may be open; 0 where nobody takes clients.
     open_max: AtomicUsize,
-    opened: AtomicU64,
     refused: AtomicU64,
     /// By command, of which there is a fixed list.
     statements: Mutex<BTreeMap<(&'static str, StatementOutcome), u64>>,
     durations: Histogram,
 }
 
-/// A session that is open, for as long as it is kept.
+#[derive(Debug, Default)]
+struct Sessions {
+    /// In the order in which they were opened.
+    open: BTreeMap<u64, Arc<Backend>>,
+    opened: u64,
+    by_database: BTreeMap<String, u64>,
+}
+
+/// A session that is open, for as long as this is kept.
 pub struct Entered {
     activity: Arc<Activity>,
+    number: u64,
+    backend: Arc<Backend>,
+}
+
+impl Deref for Entered {
+    type Target = Arc<Backend>;
+
+    fn deref(&self) -> &Arc<Backend> {
+        &self.backend
+    }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.activity.open.fetch_sub(1, Ordering::Relaxed);
+        self.activity.sessions.lock().open.remove(&self.number);
     }
 }
 
@@ -71,10 +93,32 @@ impl Activity {
     }
 
     /// A session opens.
-    pub fn enter(self: &Arc<Self>) -> Entered {
-        self.open.fetch_add(1, Ordering::Relaxed);
-        self.opened.fetch_add(1, Ordering::Relaxed);
-        Entered { activity: Arc::clone(self) }
+    pub fn enter(self: &Arc<Self>, backend: Backend) -> Entered {
+        let backend = Arc::new(backend);
+        let mut sessions = self.sessions.lock();
+        sessions.opened += 1;
+        let number = sessions.opened;
+        *sessions.by_database.entry(backend.database.clone()).or_default() += 1;
+        sessions.open.insert(number, Arc::clone(&backend));
+        drop(sessions);
+        Entered { activity: Arc::clone(self), number, backend }
+    }
+
+    /// The sessions that are open, in the order in which they were opened.
+    pub fn backends(&self) -> Vec<Arc<Backend>> {
+        self.sessions.lock().open.values().cloned().collect()
+    }
+
+    /// How a session is told to end.
+    pub fn cancellable(&self, process_id: i32) -> Option<Arc<Cancellable>> {
+        let sessions = self.sessions.lock();
+        let backend = sessions.open.values().find(|backend| backend.process_id == process_id)?;
+        Some(Arc::clone(&backend.cancellable))
+    }
+
+    /// How many sessions of a database were opened.
+    pub fn opened_in(&self, database: &str) -> u64 {
+        self.sessions.lock().by_database.get(database).copied().unwrap_or(0)
     }
 
     /// A client was refused, because there are too many.
@@ -90,7 +134,7 @@ impl Activity {
 
     /// Sessions that are open.
     pub fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+        self.sessions.lock().open.len()
     }
 
     /// Sessions that may be open.
@@ -100,7 +144,7 @@ impl Activity {
 
     /// Sessions that were opened.
     pub fn opened(&self) -> u64 {
-        self.opened.load(Ordering::Relaxed)
+        self.sessions.lock().opened
     }
 
     /// Clients that were refused.

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::functions::entry::About;
 use crate::functions::{aggregations, bounded, coercion};
 use crate::jobs::Jobs;
-use crate::sql::activity::Activity;
+use crate::sql::activity::{Activity, Backend};
 use crate::sql::execution::queries::Queries;
 use crate::sql::execution::query_memory::{BoundedValues, QueryMemory};
 use crate::sql::planning::query_planner::LookupQueryPlanner;
@@ -42,6 +42,10 @@ pub struct SessionView {
     pub process_id: i32,
     /// All settings with their values.
     pub settings: Vec<(String, String)>,
+    /// The session itself, as others see it.
+    pub backend: Arc<Backend>,
+    /// All sessions.
+    pub activity: Arc<Activity>,
 }
 
 /// What all sessions share.

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use pgwire::messages::PgWireBackendMessage;
@@ -17,7 +18,7 @@ use super::shared::Shared;
 use super::spans;
 use super::text::Style;
 use crate::error::{Error, Result, SqlState};
-use crate::sql::activity::{Entered, StatementOutcome};
+use crate::sql::activity::{BackendState, StatementOutcome};
 use crate::sql::execution::query_memory::Reserved;
 use crate::sql::{Session, TransactionStatus};
 
@@ -43,7 +44,6 @@ pub(super) struct Client<'a> {
     address: SocketAddr,
     pub(super) key: RegisteredKey,
     pub(super) shared: &'a Shared,
-    _entered: Entered,
 }
 
 impl<'a> Client<'a> {
@@ -67,14 +67,13 @@ impl<'a> Client<'a> {
             span,
             address,
             key,
-            _entered: shared.sql.activity.enter(),
             shared,
         }
     }
 
     /// Interrupts of a statement that begins now.
     pub(super) fn interrupts(&self) -> Interrupts {
-        Interrupts::new(self.key.key.begin(), self.shared.abort.clone(), self.session.statement_timeout())
+        Interrupts::new(&self.key.key.session, self.shared.abort.clone(), self.session.statement_timeout())
     }
 
     /// How values look now.
@@ -88,6 +87,11 @@ impl<'a> Client<'a> {
                 style
             }
         }
+    }
+
+    /// Shows others a statement that begins now, given as `activity::shown`.
+    pub(super) fn begins(&self, query: Arc<str>) {
+        self.session.backend().begin(query, self.shared.sql.clock.now_ms());
     }
 
     /// Counts a statement that has ended.
@@ -143,18 +147,20 @@ impl<'a> Client<'a> {
         for (name, value) in self.session.take_parameter_changes() {
             if name == "application_name" {
                 self.span = spans::of_session(&self.session, self.address);
+                self.session.backend().rename(value.clone());
             }
             self.connection.send(&report::parameter_status(name, value))?;
         }
-        let status = match self.session.transaction_status() {
+        let (status, shown) = match self.session.transaction_status() {
             TransactionStatus::Idle => {
                 // Portals live as long as their transaction.
                 self.forget_portals();
-                WireStatus::Idle
+                (WireStatus::Idle, BackendState::Idle)
             }
-            TransactionStatus::Open => WireStatus::Transaction,
-            TransactionStatus::Failed => WireStatus::Error,
+            TransactionStatus::Open => (WireStatus::Transaction, BackendState::InTransaction),
+            TransactionStatus::Failed => (WireStatus::Error, BackendState::Aborted),
         };
+        self.session.backend().rest(shown, self.shared.sql.clock.now_ms());
         self.connection.send(&PgWireBackendMessage::ReadyForQuery(ReadyForQuery::new(status)))
     }
 

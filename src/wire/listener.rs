@@ -88,7 +88,7 @@ pub async fn serve(
 async fn client(stream: TcpStream, address: SocketAddr, shared: &Shared, place: StartingPlace) {
     let mut connection = Connection::new(stream);
     let opened = tokio::select! {
-        opened = tokio::time::timeout(shared.options.startup_timeout, startup::open(&mut connection, shared)) => opened,
+        opened = tokio::time::timeout(shared.options.startup_timeout, startup::open(&mut connection, address, shared)) => opened,
         // Others are waiting for its place.
         () = place.given_up() => return,
         () = shared.shutdown.cancelled() => {

@@ -83,7 +83,7 @@ impl Client<'_> {
             let is_large = frame.byte_count() > LARGE_MESSAGE_BYTES;
             let span = self.span.clone();
             let handled = AssertUnwindSafe(self.handle(frame).instrument(span)).catch_unwind().await;
-            self.key.key.end();
+            self.key.key.session.end();
             handled.unwrap_or_else(|_| {
                 self.span.in_scope(|| tracing::error!("a statement ended its session by a defect"));
                 Err(Error::internal("the session ended by a defect of the server").into())
@@ -139,6 +139,7 @@ impl Client<'_> {
         tokio::select! {
             biased;
             () = self.shared.shutdown.cancelled() => Err(server_stops().into()),
+            () = self.key.key.session.ends().cancelled() => Err(server_stops().into()),
             done = input => done,
         }
     }

@@ -1,6 +1,7 @@
 //! From a socket to an open session: encryption asked for, cancel requests, parameters, protocol version, the first messages.
 //! Logins do not exist yet: the listener takes loopback addresses only, and everybody there is trusted.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use pgwire::messages::PgWireBackendMessage;
@@ -46,7 +47,7 @@ const PARAMETERS: &[(&str, &str)] = &[
 ///
 /// # Errors
 /// The client was refused (and told), or is gone.
-pub async fn open(connection: &mut Connection, shared: &Shared) -> Result<Option<Opened>, Failure> {
+pub async fn open(connection: &mut Connection, address: SocketAddr, shared: &Shared) -> Result<Option<Opened>, Failure> {
     let (version, parameters) = loop {
         match split_startup(&mut connection.input)? {
             None => connection.fill(0).await?,
@@ -75,6 +76,8 @@ pub async fn open(connection: &mut Connection, shared: &Shared) -> Result<Option
     let secret_bytes = if version.1 >= 2 { 32 } else { 4 };
     let key = shared.keys.register(secret_bytes);
     options.process_id = key.key.process_id;
+    options.client = Some(address);
+    options.cancellable = Arc::clone(&key.key.session);
     let user = options.user.clone();
     let mut session = Session::open(Arc::clone(&shared.sql), options)?;
     connection.send(&PgWireBackendMessage::Authentication(Authentication::Ok))?;

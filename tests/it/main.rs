@@ -23,6 +23,7 @@ mod read_behind;
 mod recovery;
 mod scripts;
 mod server;
+mod sessions;
 mod shutdown;
 mod slow_backends;
 mod slt;

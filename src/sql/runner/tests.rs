@@ -56,6 +56,7 @@ fn open(server: &Arc<SqlServer>) -> Session {
         database: "streamgate".to_owned(),
         settings: Vec::new(),
         process_id: 7,
+        ..SessionOptions::default()
     };
     Session::open(server.clone(), options).unwrap()
 }

@@ -16,6 +16,7 @@ mod target;
 mod transaction;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use datafusion::execution::TaskContext;
@@ -27,6 +28,7 @@ use crate::connectors::{LengthEnforcer, StatementCounts};
 use crate::error::{Error, Result, SqlState};
 use crate::functions::memory::ValueLimit;
 use crate::options::OptionValue;
+use crate::sql::activity::{Backend, Cancellable, Entered};
 use crate::sql::execution::query_memory;
 use crate::sql::planning::job_plan::PlannedJob;
 use crate::sql::planning::names::{Names, TEMPORARY_SCHEMA, Target};
@@ -54,6 +56,10 @@ pub struct SessionOptions {
     pub settings: Vec<(String, String)>,
     /// Process id given to the client for cancel requests; shown by pg_backend_pid().
     pub process_id: i32,
+    /// Where the client calls from.
+    pub client: Option<SocketAddr>,
+    /// How the session is told to end.
+    pub cancellable: Arc<Cancellable>,
 }
 
 /// What is kept of the settings as long as they do not change.
@@ -69,6 +75,8 @@ pub struct Session {
     user: String,
     process_id: i32,
     database: String,
+    /// What others see of it.
+    entered: Entered,
     pub(super) settings: Settings,
     /// With the generation of the settings that it follows from.
     derived: Option<(u64, Derived)>,
@@ -122,7 +130,16 @@ impl Session {
         for (name, value) in &options.settings {
             settings.set_initial(name, value)?;
         }
+        let application_name = settings.get("application_name").unwrap_or_default();
+        let entered = server.activity.enter(Backend::new(
+            (options.process_id, options.user.clone(), database.clone()),
+            options.client,
+            options.cancellable,
+            application_name,
+            server.clock.now_ms(),
+        ));
         Ok(Self {
+            entered,
             server,
             user: options.user,
             process_id: options.process_id,
@@ -243,7 +260,14 @@ impl Session {
             process_id: self.process_id,
             search_path: self.settings.search_path(&self.user),
             settings: self.settings.all().into_iter().map(|(name, value, _)| (name, value)).collect(),
+            backend: Arc::clone(&self.entered),
+            activity: Arc::clone(&self.server.activity),
         }
+    }
+
+    /// The session as others see it.
+    pub fn backend(&self) -> &Arc<Backend> {
+        &self.entered
     }
 
     /// What all sessions share.
