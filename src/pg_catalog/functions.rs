@@ -157,8 +157,9 @@ fn strings(values: impl Iterator<Item = String>) -> ScalarValue {
 }
 
 /// What the schema brings: a line for each file.
-static ENTRIES: LazyLock<Registry<Body>> =
-    LazyLock::new(|| Registry::of([of_session::ENTRIES, of_others::ENTRIES, definitions::ENTRIES, names::ENTRIES, constants::ENTRIES]));
+static ENTRIES: LazyLock<Registry<Body>> = LazyLock::new(|| {
+    Registry::of([of_session::ENTRIES, of_others::ENTRIES, definitions::ENTRIES, names::ENTRIES, constants::ENTRIES])
+});
 
 /// All functions of `pg_catalog`.
 pub fn entries() -> impl Iterator<Item = &'static Entry<Body>> {

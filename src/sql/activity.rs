@@ -1,7 +1,9 @@
 //! All sessions as others see them: which there are, and what they have done so far, as counts. Whoever serves clients tells it; whoever is
 //! asked reads it.
 
+mod announcements;
 mod backend;
+mod notifications;
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -13,7 +15,10 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind};
 use crate::telemetry::metrics::Histogram;
+pub use announcements::{Listening, Mark};
 pub use backend::{Backend, BackendState, Cancellable, KeptStatement, OpenCursor, shown};
+use notifications::Channels;
+pub use notifications::{Lost, Notification};
 
 /// How a statement ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +60,8 @@ pub struct Activity {
     /// By command, of which there is a fixed list.
     statements: Mutex<BTreeMap<(&'static str, StatementOutcome), u64>>,
     durations: Histogram,
+    /// Who listens to what.
+    pub channels: Channels,
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +89,7 @@ impl Deref for Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
+        self.activity.channels.unlisten(None, &self.backend.mailbox);
         self.activity.sessions.lock().open.remove(&self.number);
     }
 }

@@ -4,6 +4,7 @@
 pub(crate) mod activity;
 pub(crate) mod copy_format;
 pub(crate) mod execution;
+mod job_notifications;
 pub(crate) mod job_relations;
 pub(crate) mod parser;
 pub(crate) mod planning;

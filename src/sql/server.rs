@@ -22,6 +22,7 @@ use crate::jobs::Jobs;
 use crate::sql::activity::{Activity, Backend};
 use crate::sql::execution::queries::Queries;
 use crate::sql::execution::query_memory::{BoundedValues, QueryMemory};
+use crate::sql::job_notifications;
 use crate::sql::planning::query_planner::LookupQueryPlanner;
 use crate::sql::planning::rules::{analyzer_rules, optimizer_rules, physical_rules};
 use crate::sql::planning::unnest_relation;
@@ -96,6 +97,8 @@ impl SqlServer {
         let queries = Queries::here();
         let opened = Mutex::default();
         let memory = QueryMemory::new(usize::MAX, None)?;
+        let activity = Arc::default();
+        job_notifications::tell(&jobs, &activity);
         Ok(Self {
             catalog,
             jobs,
@@ -109,7 +112,7 @@ impl SqlServer {
             opened,
             queries,
             memory,
-            activity: Arc::default(),
+            activity,
         })
     }
 

@@ -18,7 +18,7 @@ use super::shared::Shared;
 use super::spans;
 use super::text::Style;
 use crate::error::{Error, Result, SqlState};
-use crate::sql::activity::{BackendState, StatementOutcome};
+use crate::sql::activity::{BackendState, Lost, StatementOutcome};
 use crate::sql::execution::query_memory::Reserved;
 use crate::sql::{Session, TransactionStatus};
 
@@ -32,6 +32,8 @@ pub(super) struct Client<'a> {
     pub(super) statements: HashMap<String, Parsed>,
     /// Bound portals by name, `""` the unnamed.
     pub(super) portals: HashMap<String, Portal>,
+    /// Nothing has come since ReadyForQuery.
+    pub(super) is_at_rest: bool,
     /// An error in an extended message: everything up to Sync is skipped.
     pub(super) skipping: bool,
     /// Memory for the large message that is coming in, or that is worked on.
@@ -61,6 +63,7 @@ impl<'a> Client<'a> {
             session,
             statements: HashMap::new(),
             portals: HashMap::new(),
+            is_at_rest: false,
             skipping: false,
             large_message: None,
             style: None,
@@ -69,6 +72,29 @@ impl<'a> Client<'a> {
             key,
             shared,
         }
+    }
+
+    /// Sends what others have told the session, as long as it is in no transaction.
+    ///
+    /// # Errors
+    /// It is too much, or too much of it was lost: the session ends.
+    pub(super) fn notifications(&mut self) -> Result<()> {
+        if self.session.transaction_status() != TransactionStatus::Idle {
+            return Ok(());
+        }
+        let waiting = self.session.backend().mailbox.take().map_err(|Lost| lost_notifications())?;
+        for notification in waiting {
+            self.connection.send(&report::notification(&notification))?;
+        }
+        Ok(())
+    }
+
+    /// Ends a session that was told too much.
+    ///
+    /// # Errors
+    /// It was.
+    pub(super) fn refuse_lost_notifications(&self) -> Result<()> {
+        if self.session.backend().mailbox.is_lost() { Err(lost_notifications()) } else { Ok(()) }
     }
 
     /// Interrupts of a statement that begins now.
@@ -160,6 +186,8 @@ impl<'a> Client<'a> {
             TransactionStatus::Open => (WireStatus::Transaction, BackendState::InTransaction),
             TransactionStatus::Failed => (WireStatus::Error, BackendState::Aborted),
         };
+        self.notifications()?;
+        self.is_at_rest = true;
         self.session.backend().rest(shown, self.shared.sql.clock.now_ms());
         self.connection.send(&PgWireBackendMessage::ReadyForQuery(ReadyForQuery::new(status)))
     }
@@ -177,4 +205,11 @@ impl<'a> Client<'a> {
             self.session.release_bytes(portal.held_bytes);
         }
     }
+}
+
+/// What a session is told that does not take what others tell it.
+fn lost_notifications() -> Error {
+    Error::unavailable("terminating connection because too many notifications waited for it")
+        .code(SqlState::ProgramLimitExceeded)
+        .hint("Read what comes outside of transactions, or UNLISTEN.")
 }

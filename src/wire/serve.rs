@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
@@ -10,7 +11,7 @@ use tracing::{Instrument, Span};
 
 use super::cancel::server_stops;
 use super::client::Client;
-use super::connection::{Connection, Failure};
+use super::connection::{Connection, FLUSH_BYTES, Failure};
 use super::frame::{self, Frame, Next, Oversized, RawFrame};
 use super::portal::State;
 use super::shared::Shared;
@@ -23,6 +24,13 @@ use crate::sql::command_of;
 const LARGE_MESSAGE_BYTES: usize = 1 << 20;
 /// A large message is held as bytes, as text, as tokens, parsed, planned and in the names of columns; measured.
 const COPIES_OF_MESSAGE: usize = 16;
+
+/// What a session waited for.
+#[derive(PartialEq, Eq)]
+enum Came {
+    Input,
+    Notifications,
+}
 
 /// When a message counts as a statement.
 enum Counts {
@@ -80,6 +88,7 @@ impl Client<'_> {
             if frame.tag() == b'X' {
                 return Ok(());
             }
+            self.is_at_rest = false;
             let is_large = frame.byte_count() > LARGE_MESSAGE_BYTES;
             let span = self.span.clone();
             let handled = AssertUnwindSafe(self.handle(frame).instrument(span)).catch_unwind().await;
@@ -122,18 +131,37 @@ impl Client<'_> {
         self.end_message().await
     }
 
+    /// Waits for more of what the client sends; meanwhile it is told what others tell the session.
     async fn wait_for_input(&mut self, missing: usize) -> Result<(), Failure> {
+        while self.input_or_notifications(missing).await? == Came::Notifications {
+            if self.connection.output.len() >= FLUSH_BYTES {
+                // Its client does not take what was sent before: more waits where it is bounded.
+                self.refuse_lost_notifications()?;
+            } else if self.is_at_rest && self.connection.input.is_empty() {
+                self.notifications()?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn input_or_notifications(&mut self, missing: usize) -> Result<Came, Failure> {
+        let mailbox = Arc::clone(&self.session.backend().mailbox);
         let idle = self.session.idle_timeout();
         let input = async {
             // What is still to be sent is no silence of the client's.
+            let was_full = self.connection.output.len() >= FLUSH_BYTES;
             self.connection.flush().await?;
+            if was_full {
+                // What waited meanwhile can be sent.
+                return Ok(Came::Notifications);
+            }
             let filled = self.connection.fill(missing);
             match idle {
                 Some((limit, error)) => match tokio::time::timeout(limit, filled).await {
-                    Ok(filled) => Ok(filled?),
+                    Ok(filled) => Ok(filled.map(|()| Came::Input)?),
                     Err(_) => Err(Failure::from(error)),
                 },
-                None => Ok(filled.await?),
+                None => Ok(filled.await.map(|()| Came::Input)?),
             }
         };
         tokio::select! {
@@ -141,6 +169,7 @@ impl Client<'_> {
             () = self.shared.shutdown.cancelled() => Err(server_stops().into()),
             () = self.key.key.session.ends().cancelled() => Err(server_stops().into()),
             done = input => done,
+            () = mailbox.arrived() => Ok(Came::Notifications),
         }
     }
 

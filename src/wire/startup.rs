@@ -47,7 +47,11 @@ const PARAMETERS: &[(&str, &str)] = &[
 ///
 /// # Errors
 /// The client was refused (and told), or is gone.
-pub async fn open(connection: &mut Connection, address: SocketAddr, shared: &Shared) -> Result<Option<Opened>, Failure> {
+pub async fn open(
+    connection: &mut Connection,
+    address: SocketAddr,
+    shared: &Shared,
+) -> Result<Option<Opened>, Failure> {
     let (version, parameters) = loop {
         match split_startup(&mut connection.input)? {
             None => connection.fill(0).await?,

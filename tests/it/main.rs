@@ -18,6 +18,7 @@ mod jobs;
 mod kafka_jobs;
 mod limits;
 mod log;
+mod notifications;
 mod places;
 mod read_behind;
 mod recovery;

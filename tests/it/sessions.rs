@@ -20,7 +20,8 @@ async fn rows(client: &Client, query: &str) -> Vec<String> {
 }
 
 async fn named(server: &Server, name: &str) -> (Client, i32) {
-    let config = format!("host=127.0.0.1 port={} user=me dbname=streamgate application_name={name}", server.address.port());
+    let config =
+        format!("host=127.0.0.1 port={} user=me dbname=streamgate application_name={name}", server.address.port());
     let (client, connection) = tokio_postgres::connect(&config, NoTls).await.unwrap();
     tokio::spawn(connection);
     let pid = rows(&client, "SELECT pg_backend_pid()").await[0].parse().unwrap();
@@ -41,8 +42,11 @@ async fn every_session_is_shown_with_what_it_does_and_secrets_are_blanked() {
     let expected = |name: &str| format!("streamgate|me|{name}|127.0.0.1|t|client backend|t");
     assert_eq!(activity(&watcher, who, 0).await, [expected("worker"), expected("watcher")].join("\n"));
     assert_eq!(
-        activity(&watcher, "state, query_start >= backend_start, xact_start = query_start, wait_event, query", own).await,
-        format!("active|t|t|NULL|SELECT state, query_start >= backend_start, xact_start = query_start, wait_event, query FROM pg_stat_activity WHERE pid = {own}")
+        activity(&watcher, "state, query_start >= backend_start, xact_start = query_start, wait_event, query", own)
+            .await,
+        format!(
+            "active|t|t|NULL|SELECT state, query_start >= backend_start, xact_start = query_start, wait_event, query FROM pg_stat_activity WHERE pid = {own}"
+        )
     );
     let state = "state, wait_event, xact_start IS NULL, state_change >= query_start, query";
     assert_eq!(activity(&watcher, state, pid).await, "idle|ClientRead|t|t|SELECT pg_backend_pid()");
@@ -67,7 +71,8 @@ async fn every_session_is_shown_with_what_it_does_and_secrets_are_blanked() {
     worker.query_one(&statement, &[&1_i32]).await.unwrap();
     assert_eq!(activity(&watcher, "state, query", pid).await, "idle|SELECT $1::int + 1");
 
-    let databases = "SELECT datname, numbackends, sessions, xact_commit FROM pg_stat_database WHERE datname = 'streamgate'";
+    let databases =
+        "SELECT datname, numbackends, sessions, xact_commit FROM pg_stat_database WHERE datname = 'streamgate'";
     assert_eq!(rows(&watcher, databases).await, ["streamgate|2|2|NULL"]);
     drop(worker);
     until(PATIENCE, "a session that has ended is shown no longer", async || {
@@ -100,7 +105,8 @@ async fn a_session_cancels_what_another_does_and_ends_it() {
 
     // While it waits, and while it works.
     assert_eq!(
-        rows(&watcher, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'worker'").await,
+        rows(&watcher, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'worker'")
+            .await,
         ["t"]
     );
     until(PATIENCE, "it has ended", async || worker.is_closed().then_some(())).await;
@@ -140,7 +146,10 @@ async fn a_session_sees_its_prepared_statements_and_cursors_and_no_others() {
     assert!(rows(&client, prepared).await.is_empty());
 
     let cursors = "SELECT name, statement, is_holdable, is_binary, is_scrollable, creation_time <= now() FROM pg_cursors ORDER BY 1";
-    client.batch_execute("BEGIN; DECLARE a CURSOR FOR SELECT 1; DECLARE b SCROLL CURSOR WITH HOLD FOR SELECT 2").await.unwrap();
+    client
+        .batch_execute("BEGIN; DECLARE a CURSOR FOR SELECT 1; DECLARE b SCROLL CURSOR WITH HOLD FOR SELECT 2")
+        .await
+        .unwrap();
     let held = "b|DECLARE b SCROLL CURSOR WITH HOLD FOR SELECT 2|t|f|t|t";
     assert_eq!(rows(&client, cursors).await, ["a|DECLARE a CURSOR FOR SELECT 1|f|f|f|t", held]);
     client.batch_execute("COMMIT").await.unwrap();

@@ -1,10 +1,10 @@
-//! Functions that do something to another session: its statement or the session itself is ended. Whoever is connected may, until there
-//! are roles.
+//! Functions that have to do with other sessions: their statements, or they themselves, are ended, or they are told something. Whoever is
+//! connected may, until there are roles.
 
 use datafusion::error::Result;
 use datafusion::scalar::ScalarValue;
 
-use super::{Body, Context, entry, number};
+use super::{Body, Context, argument, entry, number, some_text, strings};
 use crate::error::Error;
 use crate::functions::entry::Entry;
 use crate::sql::activity::Cancellable;
@@ -27,6 +27,27 @@ pub(super) const ENTRIES: &[Entry<Body>] = &[
                 return Err(error.hint("Call it with one argument, and look into pg_stat_activity.").into());
             }
             tell(context, values, Cancellable::terminate)
+        },
+    )
+    .volatile(),
+    entry(
+        "pg_notify",
+        &["text, text → text"],
+        "As `NOTIFY`, for channels and payloads that are computed; what it gives is empty.",
+        |context, values| {
+            let channel = argument(values, 0).unwrap_or_default();
+            context.view.backend.announcements.say(&channel, &argument(values, 1).unwrap_or_default())?;
+            some_text(Some(""))
+        },
+    )
+    .volatile(),
+    entry(
+        "pg_listening_channels",
+        &["→ text[]"],
+        "The channels that the session listens to, a row each where it stands in the list of a SELECT.",
+        |context, _| {
+            let channels = context.view.activity.channels.of(&context.view.backend.mailbox);
+            Ok(strings(channels.into_iter()))
         },
     )
     .volatile(),

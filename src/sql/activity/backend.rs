@@ -9,6 +9,8 @@ use datafusion::arrow::datatypes::DataType;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use super::announcements::Announcements;
+use super::notifications::Mailbox;
 use crate::sql::parser::secret_options;
 
 /// Bytes of a statement that are shown, as Postgres' track_activity_query_size has it.
@@ -141,6 +143,10 @@ pub struct Backend {
     doing: Mutex<Doing>,
     kept: Mutex<BTreeMap<KeptName, KeptStatement>>,
     cursors: Mutex<Vec<OpenCursor>>,
+    /// What it is told by others.
+    pub mailbox: Arc<Mailbox>,
+    /// What its transaction has to tell others.
+    pub announcements: Announcements,
 }
 
 /// A statement as others may see it: its secrets blanked, and cut where it is long.
@@ -181,6 +187,8 @@ impl Backend {
             doing: Mutex::new(doing),
             kept: Mutex::default(),
             cursors: Mutex::default(),
+            mailbox: Arc::default(),
+            announcements: Announcements::default(),
         }
     }
 

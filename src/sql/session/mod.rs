@@ -1,6 +1,7 @@
 //! One session: its settings, its transaction, what it holds between its statements. Knows plans; what statements are, it does not
 //! know (`runner` reads and runs them).
 
+mod announce;
 mod answer;
 mod cursor_control;
 mod cursors;
@@ -195,6 +196,7 @@ impl Session {
         }
         if failed {
             self.drop_pending(0);
+            self.take_back_announcements();
             self.to_settle.clear();
             return Ok(());
         }

@@ -1,5 +1,7 @@
 //! A savepoint: how much of its transaction a session keeps when it goes back.
 
+use crate::sql::activity::Mark;
+
 /// How far ROLLBACK TO goes back.
 pub(in crate::sql) struct Savepoint {
     pub(super) name: String,
@@ -7,6 +9,8 @@ pub(in crate::sql) struct Savepoint {
     pub(super) inserts: usize,
     /// INSERTs of the statement set that was open.
     pub(super) set: Option<usize>,
+    /// What it had to tell others.
+    pub(super) announced: Mark,
     /// How many cursors the session had declared.
     pub(super) cursors: u64,
 }

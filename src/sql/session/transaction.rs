@@ -38,6 +38,7 @@ impl Session {
             Err(error) => {
                 self.to_settle.clear();
                 self.drop_pending(0);
+                self.take_back_announcements();
                 Err(error)
             }
         };
@@ -61,6 +62,7 @@ impl Session {
         self.inserts.clear();
         self.to_settle.clear();
         self.drop_pending(0);
+        self.take_back_announcements();
         if let Some(before) = self.settings_before.take() {
             self.settings.restore(&before);
         }
@@ -75,6 +77,7 @@ impl Session {
     pub(super) async fn commit_pending(&mut self) -> Result<()> {
         let to_settle = std::mem::take(&mut self.to_settle);
         if self.pending.is_empty() {
+            self.announce();
             return Ok(());
         }
         let changes = std::mem::take(&mut self.pending);
@@ -90,9 +93,11 @@ impl Session {
         })
         .await
         .map_err(|error| Error::internal(format!("the commit ended without an answer: {error}")))?;
-        for change in committed? {
+        let committed = committed.inspect_err(|_| self.take_back_announcements())?;
+        for change in committed {
             tracing::info!("{change}");
         }
+        self.announce();
         if concerns_jobs {
             self.server.jobs.reconcile(&to_settle);
             for name in to_settle {
@@ -142,6 +147,7 @@ impl Session {
             changes: self.pending.len(),
             inserts: self.inserts.len(),
             set: self.set.as_ref().map(OpenSet::len),
+            announced: self.backend().announcements.mark(),
             cursors: self.cursors.declared(),
         });
         Ok(())
@@ -172,7 +178,8 @@ impl Session {
     pub fn roll_back_to(&mut self, name: &str) -> Result<()> {
         self.require_block("ROLLBACK TO SAVEPOINT")?;
         let index = self.savepoint_index(name)?;
-        let Savepoint { changes, inserts, set, cursors, .. } = self.savepoints[index];
+        let Savepoint { changes, inserts, set, announced, cursors, .. } = self.savepoints[index];
+        self.backend().announcements.take_back_to(announced);
         self.roll_back_cursors_to(cursors);
         self.savepoints.truncate(index + 1);
         self.drop_pending(changes);

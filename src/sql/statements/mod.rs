@@ -19,6 +19,7 @@ pub mod fetch;
 pub mod insert;
 pub mod job_control;
 mod job_text;
+pub mod notify;
 mod outcomes;
 pub mod over_query;
 mod plan_text;
@@ -119,6 +120,8 @@ impl Statement {
             "RESET" => control(reset::Reset::parse(cursor)?),
             "COPY" => copy::Copy::parse(cursor)?,
             "DECLARE" => declare::Declare::parse(cursor)?,
+            "LISTEN" | "UNLISTEN" => control(notify::Listen::parse(cursor)?),
+            "NOTIFY" => control(notify::Notify::parse(cursor)?),
             "FETCH" | "MOVE" => control(fetch::Fetch::parse(cursor)?),
             "CLOSE" => control(fetch::Close::parse(cursor)?),
             "DISCARD" => control(discard::Discard::parse(cursor)?),

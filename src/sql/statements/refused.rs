@@ -5,9 +5,6 @@ use crate::sql::parser::Cursor;
 
 /// Words that begin a statement, and what to say of it.
 const REFUSED: &[(&[&str], &str)] = &[
-    (&["LISTEN"], "LISTEN is not supported: there are no notifications"),
-    (&["NOTIFY"], "NOTIFY is not supported: there are no notifications"),
-    (&["UNLISTEN"], "UNLISTEN is not supported: there are no notifications"),
     (&["SUBSCRIBE"], "SUBSCRIBE is not supported yet"),
     (&["UPDATE"], "UPDATE is not supported; write the new rows with INSERT INTO … SELECT"),
     (&["DELETE"], "DELETE is not supported yet"),
