@@ -19,6 +19,8 @@ use crate::wire::{TlsFiles, TlsVersion};
 use file::File;
 pub use memory_size::MemorySize;
 
+/// Port for HTTP, where `http_listen` names a host alone.
+pub const DEFAULT_HTTP_PORT: u16 = 5440;
 /// Where clients connect.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:5439";
 /// Catalog, checkpoints and embedded backends, below the working directory.
@@ -53,6 +55,9 @@ pub struct Flags {
     /// Address or host name for Postgres clients; beyond loopback with logins and TLS only [default: 127.0.0.1:5439]
     #[arg(long, env = "STREAMGATE_LISTEN", value_name = "HOST:PORT")]
     pub listen: Option<String>,
+    /// Address or host name for HTTP (/metrics, /healthz, /readyz, /jobs), loopback only; a host alone means port 5440 [default: none]
+    #[arg(long, env = "STREAMGATE_HTTP_LISTEN", value_name = "HOST:PORT")]
+    pub http_listen: Option<String>,
     /// Folder for catalog, checkpoints and embedded backends [default: streamgate-data]
     #[arg(long, env = "STREAMGATE_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
@@ -150,6 +155,8 @@ pub struct FirstSuperuser {
 pub struct Config {
     /// Address for Postgres clients.
     pub listen: SocketAddr,
+    /// Address for HTTP; absent: there is no such port.
+    pub http_listen: Option<SocketAddr>,
     /// Folder of everything that is kept.
     pub data_dir: PathBuf,
     /// tracing's filter.
@@ -311,7 +318,11 @@ impl Config {
         } else {
             DynamoDbBackend::Aws { endpoint, region, credentials }
         };
-        let listen = address(&s.listen.or(file.listen).unwrap_or_else(|| DEFAULT_LISTEN.to_owned()))?;
+        let listen =
+            address("listen", &s.listen.or(file.listen).unwrap_or_else(|| DEFAULT_LISTEN.to_owned()), DEFAULT_PORT)?;
+        let http_listen = not_blank(s.http_listen.or(file.http_listen))
+            .map(|text| address("http_listen", &text, DEFAULT_HTTP_PORT))
+            .transpose()?;
         let log = s.log.or(file.log).unwrap_or_else(|| DEFAULT_LOG.to_owned());
         telemetry::check_filter(&log)?;
         let data_dir = s.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
@@ -326,6 +337,7 @@ impl Config {
         let query_memory = query_memory_bytes(s.query_memory.or(file.query_memory))?;
         Ok(Self {
             listen,
+            http_listen,
             data_dir,
             log,
             log_format: s.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
@@ -427,21 +439,21 @@ fn at_least_one(name: &str, count: usize) -> Result<usize> {
 }
 
 /// An address, or the first of a host's; the port may be left out, or stand alone.
-fn address(text: &str) -> Result<SocketAddr> {
+fn address(setting: &str, text: &str, default_port: u16) -> Result<SocketAddr> {
     let text = text.trim();
     if text.parse::<u16>().is_ok() {
-        return address(&format!("localhost:{text}"));
+        return address(setting, &format!("localhost:{text}"), default_port);
     }
     let has_port = text.parse::<SocketAddr>().is_ok()
         || text.rsplit_once(':').is_some_and(|(host, port)| !host.contains(':') && port.parse::<u16>().is_ok());
     let full = match has_port {
         true => text.to_owned(),
-        false if text.parse::<std::net::Ipv6Addr>().is_ok() => format!("[{text}]:{DEFAULT_PORT}"),
-        false => format!("{text}:{DEFAULT_PORT}"),
+        false if text.parse::<std::net::Ipv6Addr>().is_ok() => format!("[{text}]:{default_port}"),
+        false => format!("{text}:{default_port}"),
     };
     let cannot = |why: &dyn std::fmt::Display| {
-        Error::invalid(format!("listen: cannot find address \"{text}\": {why}"))
-            .hint("Write HOST:PORT, as in localhost:5439.")
+        Error::invalid(format!("{setting}: cannot find address \"{text}\": {why}"))
+            .hint(format!("Write HOST:PORT, as in localhost:{default_port}."))
     };
     let mut found: Vec<SocketAddr> = full.to_socket_addrs().map_err(|error| cannot(&error))?.collect();
     // psql's -h 127.0.0.1 is what the server tells people to type.

@@ -8,6 +8,7 @@ pub mod server;
 
 pub mod config;
 
+pub mod http;
 pub mod wire;
 
 pub mod pg_catalog;

@@ -19,13 +19,14 @@ use crate::connectors::local::LocalStore;
 use crate::connectors::{ConnectorDefaults, Registry};
 use crate::embedded::{DynamoDbOptions, EmbeddedDynamoDb, KafkaBroker, KafkaBrokerOptions};
 use crate::error::{Error, Result, SqlState};
+use crate::http::{HttpPort, Observed, Stage};
 use crate::jobs::Jobs;
 use crate::sql::execution::queries::Queries;
 use crate::sql::execution::query_memory::QueryMemory;
 use crate::sql::job_relations::JobRelations;
 use crate::sql::{SqlServer, SystemSchema};
 use crate::threads::{self, Role};
-use crate::{pg_catalog, wire};
+use crate::{http, pg_catalog, wire};
 use backends::Backend;
 pub use check::check;
 pub use superuser::init;
@@ -39,6 +40,8 @@ const DIRECTORY_LOOK: Duration = Duration::from_secs(1);
 /// A running server.
 pub struct Server {
     address: SocketAddr,
+    observed: Observed,
+    http: Option<HttpPort>,
     sql: Arc<SqlServer>,
     jobs: Jobs,
     job_runtime: Option<Runtime>,
@@ -60,17 +63,23 @@ impl Server {
         // What cannot be meant is refused before anything is opened; whether there are logins, the catalog tells.
         config.access.check_listen(config.listen, config.tls.is_some(), true)?;
         let tls = load_tls(config).await?;
+        config.http_listen.map_or(Ok(()), http::require_loopback)?;
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|error| Error::invalid(format!("cannot listen on {}: {error}", config.listen)))?;
         let address =
             listener.local_addr().map_err(|error| Error::internal(format!("listener has no address: {error}")))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let observed = Observed::new(Arc::clone(&clock));
+        let http = open_http(config, &observed).await?;
 
+        observed.set(Stage::Opening("the catalog"));
         let catalog = open_catalog(config).await?;
         config.access.check_listen(address, tls.is_some(), !catalog.snapshot().roles.is_empty())?;
+        observed.set(Stage::Opening("the backends"));
         let (defaults, kafka, dynamodb) = open_backends(config, &clock).await?;
         let rows = open_rows(config, &catalog).await?;
+        observed.set(Stage::Opening("the jobs"));
         let connectors = Registry::with_rows(&defaults, rows);
         if matches!(config.kafka, KafkaBackend::Cluster { .. }) {
             crate::connectors::kafka::check_properties(&defaults)?;
@@ -86,19 +95,7 @@ impl Server {
             Arc::clone(&clock),
             config.data_dir.join("jobs"),
         );
-        let relations: Arc<dyn SystemSchema> = Arc::new(JobRelations::new(jobs.clone()));
-        let (pg_catalog, information_schema) =
-            pg_catalog::system_schemas(catalog.clone(), vec![Arc::clone(&relations)]);
-        let sql = SqlServer::new(
-            catalog.clone(),
-            jobs.clone(),
-            connectors,
-            vec![Arc::new(pg_catalog), Arc::new(information_schema), relations],
-            Arc::clone(&clock),
-            std::collections::BTreeMap::new(),
-        )?;
-        let memory = QueryMemory::new(config.query_memory_bytes, Some(&config.data_dir.join("queries")))?;
-        let sql = Arc::new(sql.with_queries(queries).with_query_memory(memory));
+        let sql = sql_server(config, &catalog, &jobs, connectors, queries, clock)?;
         if let Some(reason) = reason_to_hold(config, &catalog).await? {
             tracing::warn!(%reason, "jobs are held");
             jobs.hold(reason);
@@ -107,12 +104,7 @@ impl Server {
         jobs.reconcile(&[]);
 
         let shutdown = CancellationToken::new();
-        if matches!(config.kafka, KafkaBackend::Cluster { .. }) {
-            backends::watch(Backend::Kafka, defaults.clone(), shutdown.clone());
-        }
-        if matches!(config.dynamodb, DynamoDbBackend::Aws { .. }) {
-            backends::watch(Backend::DynamoDb, defaults.clone(), shutdown.clone());
-        }
+        watch_backends(config, &defaults, &shutdown);
         let options = wire::WireOptions {
             max_connections: config.max_connections,
             max_message_bytes: config.max_message_bytes,
@@ -121,6 +113,8 @@ impl Server {
             ..wire::WireOptions::default()
         };
         let sessions = tokio::spawn(wire::serve(listener, Arc::clone(&sql), options, shutdown.clone()));
+        observed.show(&sql);
+        observed.set(Stage::Ready);
         tracing::info!(
             kafka = defaults.kafka_bootstrap_servers.as_deref().unwrap_or("none"),
             dynamodb = defaults.dynamodb_endpoint.as_deref().unwrap_or("AWS"),
@@ -129,12 +123,31 @@ impl Server {
             address.port(),
         );
         let job_runtime = Some(job_runtime);
-        Ok(Self { address, sql, jobs, job_runtime, kafka, dynamodb, defaults, shutdown, sessions, catalog, tls })
+        Ok(Self {
+            address,
+            observed,
+            http,
+            sql,
+            jobs,
+            job_runtime,
+            kafka,
+            dynamodb,
+            defaults,
+            shutdown,
+            sessions,
+            catalog,
+            tls,
+        })
     }
 
     /// Where Postgres clients connect.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where HTTP is served, if it is.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(HttpPort::address)
     }
 
     /// What tables are given that name no backend: addresses of the embedded ones among them.
@@ -183,6 +196,8 @@ impl Server {
 
     /// Takes no more sessions, checkpoints and ends the jobs, ends the backends; within 10 s.
     pub async fn stop(mut self) {
+        // Told as long as it lasts; the port closes with the rest.
+        self.observed.set(Stage::Stopping);
         self.shutdown.cancel();
         if tokio::time::timeout(JOBS_STOP_MAX, self.jobs.shutdown()).await.is_err() {
             tracing::warn!("jobs did not end in time; they go on from their last checkpoints");
@@ -207,6 +222,36 @@ async fn load_tls(config: &Config) -> Result<Option<Arc<wire::Tls>>> {
     }
 }
 
+/// What sessions share.
+fn sql_server(
+    config: &Config,
+    catalog: &Catalog,
+    jobs: &Jobs,
+    connectors: Registry,
+    queries: Queries,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<SqlServer>> {
+    let relations: Arc<dyn SystemSchema> = Arc::new(JobRelations::new(jobs.clone()));
+    let (pg_catalog, information_schema) = pg_catalog::system_schemas(catalog.clone(), vec![Arc::clone(&relations)]);
+    let sql = SqlServer::new(
+        catalog.clone(),
+        jobs.clone(),
+        connectors,
+        vec![Arc::new(pg_catalog), Arc::new(information_schema), relations],
+        clock,
+        std::collections::BTreeMap::new(),
+    )?;
+    let memory = QueryMemory::new(config.query_memory_bytes, Some(&config.data_dir.join("queries")))?;
+    Ok(Arc::new(sql.with_queries(queries).with_query_memory(memory)))
+}
+
+async fn open_http(config: &Config, observed: &Observed) -> Result<Option<HttpPort>> {
+    match config.http_listen {
+        Some(address) => Ok(Some(HttpPort::open(address, observed.clone()).await?)),
+        None => Ok(None),
+    }
+}
+
 /// Opens the catalog, which has a superuser then if the environment names one.
 async fn open_catalog(config: &Config) -> Result<Catalog> {
     let (folder, first) = (config.data_dir.join("catalog"), config.superuser.clone());
@@ -216,6 +261,16 @@ async fn open_catalog(config: &Config) -> Result<Catalog> {
         Ok(catalog)
     })
     .await
+}
+
+/// Says in the log when a backend outside of this process does not answer.
+fn watch_backends(config: &Config, defaults: &ConnectorDefaults, shutdown: &CancellationToken) {
+    if matches!(config.kafka, KafkaBackend::Cluster { .. }) {
+        backends::watch(Backend::Kafka, defaults.clone(), shutdown.clone());
+    }
+    if matches!(config.dynamodb, DynamoDbBackend::Aws { .. }) {
+        backends::watch(Backend::DynamoDb, defaults.clone(), shutdown.clone());
+    }
 }
 
 /// Why jobs are not started by themselves, if they are not.

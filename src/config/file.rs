@@ -16,6 +16,7 @@ use crate::wire::TlsVersion;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
     pub listen: Option<String>,
+    pub http_listen: Option<String>,
     pub data_dir: Option<PathBuf>,
     pub log: Option<String>,
     pub log_format: Option<LogFormat>,

@@ -65,6 +65,8 @@ pub struct ConnectorMetrics {
     pub requests: AtomicU64,
     /// Requests or items sent again.
     pub retries: AtomicU64,
+    /// Requests that the outside system refused, in whole or in part, because there were too many.
+    pub throttled: AtomicU64,
     /// What it waits for, beyond the usual time of an answer.
     pub waits: Waits,
 }

@@ -50,8 +50,8 @@ pub async fn run_all(server: &Arc<SqlServer>, jobs: &Jobs) -> Result<()> {
                 ("application_name".to_owned(), "streamgate demo".to_owned()),
                 ("TimeZone".to_owned(), "UTC".to_owned()),
             ],
-            process_id: 0,
             is_own: true,
+            ..SessionOptions::default()
         },
     )?;
     for script in SCRIPTS {

@@ -230,6 +230,8 @@ pub struct JobMetrics {
     pub left_out: Arc<LeftOut>,
     /// Checkpoints written.
     pub checkpoints: AtomicU64,
+    /// Checkpoints that could not be completed.
+    pub checkpoints_failed: AtomicU64,
     /// Duration of the last checkpoint, microseconds.
     pub checkpoint_us: AtomicU64,
     /// The last checkpoints, oldest first.
@@ -255,6 +257,7 @@ impl JobMetrics {
             awaits: Mutex::default(),
             left_out: Arc::default(),
             checkpoints: AtomicU64::new(0),
+            checkpoints_failed: AtomicU64::new(0),
             checkpoint_us: AtomicU64::new(0),
             last_checkpoints: Mutex::default(),
             waits: Waits::default(),

@@ -47,7 +47,9 @@ impl ScalarUDFImpl for Sleep {
 
     fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
         match arguments {
-            [seconds] if seconds.is_numeric() || seconds.is_string() || seconds.is_null() => Ok(vec![DataType::Float64]),
+            [seconds] if seconds.is_numeric() || seconds.is_string() || seconds.is_null() => {
+                Ok(vec![DataType::Float64])
+            }
             _ => Err(no_such_call(NAME, arguments, "pg_sleep(seconds)")),
         }
     }

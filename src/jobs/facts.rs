@@ -30,6 +30,20 @@ pub enum JobState {
 }
 
 impl JobState {
+    /// All of them.
+    pub const ALL: [JobState; 10] = [
+        JobState::Starting,
+        JobState::Running,
+        JobState::Retrying,
+        JobState::Stopping,
+        JobState::Paused,
+        JobState::Stopped,
+        JobState::Failed,
+        JobState::Quarantined,
+        JobState::Held,
+        JobState::Finished,
+    ];
+
     /// As SHOW JOBS prints it.
     pub fn name(self) -> &'static str {
         match self {

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::facts::{Facts, JobState};
-use super::facts_cell::FactsCell;
+use super::facts_cell::{FactsCell, StateHeard};
 use super::lag::Lag;
 use super::lifecycle;
 use crate::catalog::JobEntry;
@@ -40,12 +40,12 @@ impl Job {
         lifecycle::shown(facts, stuck, self.metrics.is_open.load(Ordering::Acquire), now_ms)
     }
 
-    pub fn new(entry: &JobEntry, clock: &Arc<dyn Clock>) -> Self {
+    pub fn new(entry: &JobEntry, clock: &Arc<dyn Clock>, heard: &StateHeard) -> Self {
         // One that cannot be read says so when it starts.
         let nodes = Dataflow::from_json(&entry.dataflow).map(|dataflow| dataflow.descriptions()).unwrap_or_default();
         Self {
             id: entry.id.clone(),
-            facts: FactsCell::new(&entry.name, Arc::clone(clock)),
+            facts: FactsCell::new(&entry.name, Arc::clone(clock), Arc::clone(heard)),
             wanted: watch::Sender::new(Wanted::Run),
             metrics: Arc::new(JobMetrics::new(nodes)),
             read_behind: Mutex::new(None),

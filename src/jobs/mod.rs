@@ -18,6 +18,8 @@ pub(crate) mod status;
 mod supervisor;
 mod waits_shown;
 
+pub(crate) use facts::JobState;
+pub(crate) use facts_cell::StateChange;
 pub(crate) use observe::RestingPlace;
 pub(crate) use status::{JobStatus, NodeStatus, SplitStatus};
 pub use supervisor::Jobs;

@@ -156,6 +156,7 @@ impl Jobs {
                     row_errors: metrics.map_or(0, |metrics| metrics.left_out.rows()),
                     last_row_error: metrics.and_then(|metrics| metrics.left_out.last()),
                     checkpoints: count(|metrics| &metrics.checkpoints),
+                    checkpoints_failed: count(|metrics| &metrics.checkpoints_failed),
                     last_checkpoints: metrics
                         .map(|metrics| metrics.last_checkpoints.lock().iter().copied().collect())
                         .unwrap_or_default(),

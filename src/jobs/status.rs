@@ -1,6 +1,7 @@
 //! What SHOW JOBS, DESCRIBE JOB and the tables of schema `streamgate` say of jobs.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::connectors::Position;
 use crate::engine::metrics::{CheckpointFacts, JobMetrics, NodeMetrics};
@@ -34,6 +35,8 @@ pub struct JobStatus {
     pub last_row_error: Option<String>,
     /// Checkpoints written since the server is up.
     pub checkpoints: u64,
+    /// Checkpoints that could not be completed since the server is up.
+    pub checkpoints_failed: u64,
     /// Duration of the last one, milliseconds.
     pub checkpoint_ms: f64,
     /// The last ones, oldest first.
@@ -90,6 +93,11 @@ impl JobStatus {
         self.nodes.iter().filter(|node| node.id.starts_with("source"))
     }
 
+    /// Its sinks.
+    pub fn sinks(&self) -> impl Iterator<Item = &NodeStatus> {
+        self.nodes.iter().filter(|node| node.id.starts_with("sink"))
+    }
+
     /// Records that wait for it; absent when that is not known.
     pub fn lag(&self) -> Option<u64> {
         if self.splits.is_empty() { None } else { self.splits.iter().map(|split| split.lag).sum() }
@@ -121,8 +129,14 @@ pub struct NodeStatus {
     pub requests: u64,
     /// Requests or items sent again.
     pub retries: u64,
+    /// Requests that the outside system refused because there were too many.
+    pub throttled: u64,
     /// Rows a second, over the last second.
     pub rows_per_second: f64,
+    /// Time at work.
+    pub busy_time: Duration,
+    /// Time held up by what follows.
+    pub backpressured_time: Duration,
     /// Share of the time at work.
     pub busy: f64,
     /// Share of the time held up by what follows.
@@ -166,6 +180,9 @@ impl NodeStatus {
             unmatched: load(&node.connector.unmatched),
             requests: load(&node.connector.requests),
             retries: load(&node.connector.retries),
+            throttled: load(&node.connector.throttled),
+            busy_time: Duration::from_nanos(load(&node.busy_ns)),
+            backpressured_time: Duration::from_nanos(load(&node.backpressured_ns)),
             rows_per_second: rates.rows_per_second,
             busy: rates.busy,
             backpressured: rates.backpressured,

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::facts::{Event, Facts, FailedAt, JobState};
+use super::facts_cell::{StateChange, StateHeard};
 use super::job::Job;
 use super::lifecycle::{self, Action, AfterFailure, Saving};
 use super::restart;
@@ -52,6 +53,8 @@ pub(super) struct Shared {
     pub starts: Starts,
     /// Why the jobs that are there wait for RESUME JOB, if they do: until the first look at them.
     pub holds: Mutex<Option<Error>>,
+    /// Who hears of changes of state.
+    pub heard: StateHeard,
 }
 
 impl Shared {
@@ -99,11 +102,17 @@ impl Jobs {
             forgetting: Mutex::default(),
             starts,
             holds: Mutex::default(),
+            heard: StateHeard::default(),
         };
         let shared = Arc::new(shared);
         let sampled = Arc::downgrade(&shared);
         sampler::start(&shared.runtime, move || sampled.upgrade().map(|shared| shared.sample()).is_some());
         Self { shared }
+    }
+
+    /// Has somebody hear of all changes of state from now on; it may not wait. Only the first one does.
+    pub fn on_state_change(&self, heard: impl Fn(StateChange<'_>) + Send + Sync + 'static) {
+        let _ = self.shared.heard.set(Box::new(heard));
     }
 
     /// Holds the jobs that are there now until they are resumed, one by one; each shows the reason. Only before the first
@@ -199,7 +208,8 @@ impl Jobs {
             let now_ms = shared.clock.now_ms();
             set_aside.clone().map(|event| Facts::new(now_ms).after(event, now_ms))
         });
-        let job = running.entry(name.clone()).or_insert_with(|| Arc::new(Job::new(entry, &shared.clock)));
+        let job =
+            running.entry(name.clone()).or_insert_with(|| Arc::new(Job::new(entry, &shared.clock, &shared.heard)));
         let mut start = None;
         match lifecycle::decide(Some(entry.desired), facts.as_ref(), resumed) {
             Action::AwaitSavepoint => return None,

@@ -4,6 +4,7 @@
 mod constants;
 mod definitions;
 mod names;
+mod of_others;
 mod of_session;
 mod roles;
 
@@ -165,7 +166,14 @@ fn strings(values: impl Iterator<Item = String>) -> ScalarValue {
 
 /// What the schema brings: a line for each file.
 static ENTRIES: LazyLock<Registry<Body>> = LazyLock::new(|| {
-    Registry::of([of_session::ENTRIES, definitions::ENTRIES, names::ENTRIES, roles::ENTRIES, constants::ENTRIES])
+    Registry::of([
+        of_session::ENTRIES,
+        of_others::ENTRIES,
+        definitions::ENTRIES,
+        names::ENTRIES,
+        roles::ENTRIES,
+        constants::ENTRIES,
+    ])
 });
 
 /// All functions of `pg_catalog`.

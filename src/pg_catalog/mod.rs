@@ -17,6 +17,7 @@ mod procedures;
 mod relation;
 mod rewrite;
 mod roles;
+mod sessions;
 mod settings;
 mod types;
 
@@ -90,18 +91,21 @@ const PG_CATALOG: &[(&str, Content)] = &[
     ("pg_authid", roles::pg_authid),
     ("pg_class", classes::pg_class),
     ("pg_constraint", keys::pg_constraint),
+    ("pg_cursors", sessions::pg_cursors),
     ("pg_database", namespaces::pg_database),
     ("pg_description", description::pg_description),
     ("pg_index", keys::pg_index),
     ("pg_indexes", keys::pg_indexes),
     ("pg_language", procedures::pg_language),
     ("pg_namespace", namespaces::pg_namespace),
+    ("pg_prepared_statements", sessions::pg_prepared_statements),
     ("pg_proc", procedures::pg_proc),
     ("pg_roles", roles::pg_roles),
     ("pg_settings", settings::pg_settings),
     ("pg_shadow", roles::pg_shadow),
     ("pg_shdescription", description::pg_shdescription),
-    ("pg_stat_activity", roles::pg_stat_activity),
+    ("pg_stat_activity", sessions::pg_stat_activity),
+    ("pg_stat_database", sessions::pg_stat_database),
     ("pg_tables", classes::pg_tables),
     ("pg_tablespace", namespaces::pg_tablespace),
     ("pg_type", types::pg_type),

@@ -193,6 +193,9 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
         let one = Expr::Value(Value::Number("1".to_owned(), false).into());
         return Some(call("unnest", call_with("generate_series", vec![one, length])));
     }
+    if function.name.0.len() == 1 && is_word(&function.name.0[0], "pg_listening_channels") {
+        return Some(call("unnest", Expr::Function(function.clone())));
+    }
     None
 }
 

@@ -1,5 +1,5 @@
-//! pg_roles, pg_user, pg_shadow, pg_authid, pg_auth_members, pg_stat_activity: the roles of the catalog, or the session's own user where
-//! there are none. Nobody is shown what is kept of a password.
+//! pg_roles, pg_user, pg_shadow, pg_authid, pg_auth_members: the roles of the catalog, or the session's own user where there are
+//! none. Nobody is shown what is kept of a password.
 
 use datafusion::scalar::ScalarValue;
 
@@ -79,22 +79,4 @@ pub fn pg_shadow(model: &Model, view: &SessionView) -> Vec<Row> {
             if role.has_password() { row.set("passwd", STARS) } else { row }
         })
         .collect()
-}
-
-/// The asking session only.
-pub fn pg_stat_activity(model: &Model, view: &SessionView) -> Vec<Row> {
-    let setting = |name: &str| {
-        let found = view.settings.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-        found.map_or("", |(_, value)| value.as_str()).to_owned()
-    };
-    let database = model.databases.iter().find(|known| known.name == model.database).map_or(0, |known| known.oid);
-    let row = Row::new()
-        .set("datid", database)
-        .set("datname", model.database.as_str())
-        .set("usesysid", model.role_oid(&view.user).unwrap_or(OWNER))
-        .set("usename", view.user.as_str())
-        .set("application_name", setting("application_name"))
-        .set("state", "active")
-        .set("backend_type", "client backend");
-    vec![row.set("pid", view.process_id)]
 }

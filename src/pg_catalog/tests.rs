@@ -16,6 +16,7 @@ use crate::catalog::database::{DatabaseEntry, SchemaEntry};
 use crate::catalog::table::TableColumn;
 use crate::catalog::{FunctionEntry, Snapshot, TableEntry, ViewEntry};
 use crate::connectors::declaration::{ColumnDeclaration, ColumnKind, TableDeclaration};
+use crate::sql::activity::Backend;
 use crate::sql::planning::rules::analyzer_rules;
 use crate::sql::{SessionView, SystemSchema};
 
@@ -83,6 +84,8 @@ fn context() -> (SessionContext, super::PgCatalog) {
         search_path: vec!["public".into()],
         process_id: 7,
         settings: vec![("search_path".into(), "public".into()), ("TimeZone".into(), "UTC".into())],
+        backend: Arc::new(Backend::new((7, "me".into(), "streamgate".into()), None, Arc::default(), String::new(), 0)),
+        activity: Arc::default(),
     });
     let snapshot = Arc::new(snapshot());
     let (pg_catalog, information_schema) = super::over(Box::new(move || Arc::clone(&snapshot)), Vec::new());

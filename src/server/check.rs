@@ -1,7 +1,7 @@
 //! `streamgate serve --check`: tries what the configuration names, says of each thing whether it works, and starts nothing.
 
 use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +11,16 @@ use crate::catalog::directory::Directory;
 use crate::clock::SystemClock;
 use crate::config::{Config, DynamoDbBackend, KafkaBackend};
 use crate::error::{Error, Result};
-use crate::wire;
+use crate::{http, wire};
+
+fn can_listen(address: SocketAddr) -> Result<String> {
+    match TcpListener::bind(address) {
+        Ok(_) => Ok("free".to_owned()),
+        // As it is beside a running server.
+        Err(error) if error.kind() == ErrorKind::AddrInUse => Ok("taken, by a running server perhaps".to_owned()),
+        Err(error) => Err(Error::invalid(error.to_string())),
+    }
+}
 
 /// Tries everything and prints a line for each.
 ///
@@ -30,17 +39,15 @@ pub async fn check(config: &Config) -> Result<()> {
         }
     };
     let may_listen = config.access.check_listen(config.listen, config.tls.is_some(), true);
-    let listen = may_listen.and_then(|()| match TcpListener::bind(config.listen) {
-        Ok(_) => Ok("free".to_owned()),
-        // As it is beside a running server.
-        Err(error) if error.kind() == ErrorKind::AddrInUse => Ok("taken, by a running server perhaps".to_owned()),
-        Err(error) => Err(Error::invalid(error.to_string())),
-    });
-    say(format!("listen {}", config.listen), listen);
+    say(format!("listen {}", config.listen), may_listen.and_then(|()| can_listen(config.listen)));
     if let Some(files) = &config.tls {
         let files = files.clone();
         let what = format!("TLS certificate {}", files.certificate.display());
         say(what, wire::Tls::load(files).map(|_| "fits its key".to_owned()));
+    }
+    if let Some(address) = config.http_listen {
+        let may_listen = http::require_loopback(address);
+        say(format!("http_listen {address}"), may_listen.and_then(|()| can_listen(address)));
     }
     say(format!("data directory {}", config.data_dir.display()), writable(&config.data_dir));
     let defaults = defaults_of(config, Arc::new(SystemClock))?;

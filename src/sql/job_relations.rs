@@ -106,7 +106,7 @@ impl TableProvider for JobRelation {
 /// Never: the columns have one length.
 pub fn jobs(status: &[JobStatus]) -> Result<RecordBatch> {
     let from_sinks = |job: &JobStatus, count: fn(&NodeStatus) -> u64| {
-        let sinks: Vec<u64> = job.nodes.iter().filter(|node| node.id.starts_with("sink")).map(count).collect();
+        let sinks: Vec<u64> = job.sinks().map(count).collect();
         (!sinks.is_empty()).then(|| sinks.iter().sum())
     };
     let from_sources = |job: &JobStatus, count: fn(&NodeStatus) -> u64| job.sources().map(count).sum::<u64>();
@@ -139,7 +139,11 @@ pub fn jobs(status: &[JobStatus]) -> Result<RecordBatch> {
     ])
 }
 
-fn operators(status: &[JobStatus]) -> Result<RecordBatch> {
+/// One row an operator.
+///
+/// # Errors
+/// As [`jobs`].
+pub fn operators(status: &[JobStatus]) -> Result<RecordBatch> {
     let rows: Vec<(&JobStatus, &NodeStatus)> =
         status.iter().flat_map(|job| job.nodes.iter().map(move |node| (job, node))).collect();
     let rows = rows.as_slice();
@@ -166,7 +170,11 @@ fn operators(status: &[JobStatus]) -> Result<RecordBatch> {
     ])
 }
 
-fn splits(status: &[JobStatus]) -> Result<RecordBatch> {
+/// One row a partition.
+///
+/// # Errors
+/// As [`jobs`].
+pub fn splits(status: &[JobStatus]) -> Result<RecordBatch> {
     let rows: Vec<(&JobStatus, &SplitStatus)> =
         status.iter().flat_map(|job| job.splits.iter().map(move |split| (job, split))).collect();
     let rows = rows.as_slice();

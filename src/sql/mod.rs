@@ -1,9 +1,11 @@
 //! SQL of both dialects: text → statements → plans → results, for one session at a time.
 //! Knows the catalog, the jobs and DataFusion; knows nothing of the wire protocol.
 
+pub(crate) mod activity;
 pub(crate) mod copy_format;
 pub(crate) mod copy_rows;
 pub(crate) mod execution;
+mod job_notifications;
 pub(crate) mod job_relations;
 pub(crate) mod parser;
 pub(crate) mod planning;

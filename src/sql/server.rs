@@ -19,8 +19,10 @@ use crate::error::{Error, Result};
 use crate::functions::entry::About;
 use crate::functions::{aggregations, bounded, coercion};
 use crate::jobs::Jobs;
+use crate::sql::activity::{Activity, Backend};
 use crate::sql::execution::queries::Queries;
 use crate::sql::execution::query_memory::{BoundedValues, QueryMemory};
+use crate::sql::job_notifications;
 use crate::sql::planning::query_planner::LookupQueryPlanner;
 use crate::sql::planning::rules::{analyzer_rules, optimizer_rules, physical_rules};
 use crate::sql::planning::unnest_relation;
@@ -41,6 +43,10 @@ pub struct SessionView {
     pub process_id: i32,
     /// All settings with their values.
     pub settings: Vec<(String, String)>,
+    /// The session itself, as others see it.
+    pub backend: Arc<Backend>,
+    /// All sessions.
+    pub activity: Arc<Activity>,
 }
 
 /// What all sessions share.
@@ -67,6 +73,8 @@ pub struct SqlServer {
     pub queries: Queries,
     /// What queries compute in.
     pub memory: QueryMemory,
+    /// What all sessions do.
+    pub activity: Arc<Activity>,
 }
 
 impl SqlServer {
@@ -89,6 +97,8 @@ impl SqlServer {
         let queries = Queries::here();
         let opened = Mutex::default();
         let memory = QueryMemory::new(usize::MAX, None)?;
+        let activity = Arc::default();
+        job_notifications::tell(&jobs, &activity);
         Ok(Self {
             catalog,
             jobs,
@@ -102,6 +112,7 @@ impl SqlServer {
             opened,
             queries,
             memory,
+            activity,
         })
     }
 

@@ -1,4 +1,8 @@
-//! Tracing set-up: text or JSON lines on standard error, filtered by `log` of the configuration.
+//! What the server tells of itself: tracing set-up here (text or JSON lines on standard error, filtered by `log` of the configuration), and
+//! the one list of metrics.
+
+pub mod metrics;
+pub mod process;
 
 use std::any::Any;
 use std::io::IsTerminal;

@@ -1,4 +1,4 @@
-//! What can end a running statement from outside: CancelRequest, statement_timeout, the server's stop, a client that is gone.
+//! What can end a running statement from outside: CancelRequest, pg_cancel_backend, pg_terminate_backend, statement_timeout, the server's stop, a client that is gone.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, Failure};
 use crate::error::{Error, Result, SqlState};
+use crate::sql::activity::Cancellable;
 
 /// Keys of all sessions.
 #[derive(Default)]
@@ -23,13 +24,14 @@ struct Sessions {
     last: i32,
 }
 
-/// One session's key; what runs in it now.
+/// One session's key.
 pub struct CancelKey {
     /// Given to the client and shown by pg_backend_pid().
     pub process_id: i32,
     /// Given to the client only.
     pub secret: Vec<u8>,
-    running: Mutex<Option<CancellationToken>>,
+    /// What is cancelled.
+    pub session: Arc<Cancellable>,
 }
 
 /// Takes the key away when the session ends.
@@ -57,7 +59,7 @@ impl CancelKeys {
                 break sessions.last;
             }
         };
-        let key = Arc::new(CancelKey { process_id, secret, running: Mutex::new(None) });
+        let key = Arc::new(CancelKey { process_id, secret, session: Arc::default() });
         sessions.by_process.insert(process_id, Arc::clone(&key));
         RegisteredKey { keys: Arc::clone(self), key }
     }
@@ -68,23 +70,9 @@ impl CancelKeys {
         let Some(key) = key else { return };
         let same = key.secret.len() == secret.len()
             && key.secret.iter().zip(secret).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0;
-        if same && let Some(running) = &*key.running.lock() {
-            running.cancel();
+        if same {
+            key.session.cancel();
         }
-    }
-}
-
-impl CancelKey {
-    /// A statement begins; it can be cancelled until `end`.
-    pub fn begin(&self) -> CancellationToken {
-        let token = CancellationToken::new();
-        *self.running.lock() = Some(token.clone());
-        token
-    }
-
-    /// Nothing runs any more.
-    pub fn end(&self) {
-        *self.running.lock() = None;
     }
 }
 
@@ -92,15 +80,16 @@ impl CancelKey {
 pub struct Interrupts {
     cancelled: CancellationToken,
     abort: CancellationToken,
+    ends: CancellationToken,
     deadline: Option<Instant>,
 }
 
 impl Interrupts {
-    /// For a statement that begins now.
-    pub fn new(cancelled: CancellationToken, abort: CancellationToken, timeout: Option<Duration>) -> Self {
+    /// For a statement of a session that begins now.
+    pub fn new(session: &Cancellable, abort: CancellationToken, timeout: Option<Duration>) -> Self {
         let deadline =
             timeout.filter(|timeout| !timeout.is_zero()).and_then(|timeout| Instant::now().checked_add(timeout));
-        Self { cancelled, abort, deadline }
+        Self { cancelled: session.begin(), abort, ends: session.ends().clone(), deadline }
     }
 
     /// Waits for an interrupt.
@@ -114,6 +103,7 @@ impl Interrupts {
         tokio::select! {
             biased;
             () = self.abort.cancelled() => server_stops(),
+            () = self.ends.cancelled() => server_stops(),
             () = self.cancelled.cancelled() => Error::cancelled("canceling statement due to user request"),
             () = timeout => Error::cancelled("canceling statement due to statement timeout"),
         }
@@ -137,7 +127,7 @@ impl Interrupts {
     }
 }
 
-/// What every session is told when the server stops.
+/// What every session is told when the server stops, or when it is ended by another one.
 pub fn server_stops() -> Error {
     Error::unavailable("terminating connection due to administrator command").code(SqlState::AdminShutdown)
 }

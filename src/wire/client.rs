@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
 
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::response::{ReadyForQuery, TransactionStatus as WireStatus};
@@ -16,6 +18,7 @@ use super::shared::Shared;
 use super::spans;
 use super::text::Style;
 use crate::error::{Error, Result, SqlState};
+use crate::sql::activity::{BackendState, Lost, StatementOutcome};
 use crate::sql::execution::query_memory::Reserved;
 use crate::sql::{Session, TransactionStatus};
 
@@ -29,6 +32,8 @@ pub(super) struct Client<'a> {
     pub(super) statements: HashMap<String, Parsed>,
     /// Bound portals by name, `""` the unnamed.
     pub(super) portals: HashMap<String, Portal>,
+    /// Nothing has come since ReadyForQuery.
+    pub(super) is_at_rest: bool,
     /// An error in an extended message: everything up to Sync is skipped.
     pub(super) skipping: bool,
     /// Memory for the large message that is coming in, or that is worked on.
@@ -58,6 +63,7 @@ impl<'a> Client<'a> {
             session,
             statements: HashMap::new(),
             portals: HashMap::new(),
+            is_at_rest: false,
             skipping: false,
             large_message: None,
             style: None,
@@ -68,9 +74,32 @@ impl<'a> Client<'a> {
         }
     }
 
+    /// Sends what others have told the session, as long as it is in no transaction.
+    ///
+    /// # Errors
+    /// It is too much, or too much of it was lost: the session ends.
+    pub(super) fn notifications(&mut self) -> Result<()> {
+        if self.session.transaction_status() != TransactionStatus::Idle {
+            return Ok(());
+        }
+        let waiting = self.session.backend().mailbox.take().map_err(|Lost| lost_notifications())?;
+        for notification in waiting {
+            self.connection.send(&report::notification(&notification))?;
+        }
+        Ok(())
+    }
+
+    /// Ends a session that was told too much.
+    ///
+    /// # Errors
+    /// It was.
+    pub(super) fn refuse_lost_notifications(&self) -> Result<()> {
+        if self.session.backend().mailbox.is_lost() { Err(lost_notifications()) } else { Ok(()) }
+    }
+
     /// Interrupts of a statement that begins now.
     pub(super) fn interrupts(&self) -> Interrupts {
-        Interrupts::new(self.key.key.begin(), self.shared.abort.clone(), self.session.statement_timeout())
+        Interrupts::new(&self.key.key.session, self.shared.abort.clone(), self.session.statement_timeout())
     }
 
     /// How values look now.
@@ -84,6 +113,21 @@ impl<'a> Client<'a> {
                 style
             }
         }
+    }
+
+    /// Shows others a statement that begins now, given as `activity::shown`.
+    pub(super) fn begins(&self, query: Arc<str>) {
+        self.session.backend().begin(query, self.shared.sql.clock.now_ms());
+    }
+
+    /// Counts a statement that has ended.
+    pub(super) fn count(&self, command: &'static str, begun: Instant, ended: &Result<(), Failure>) {
+        let outcome = match ended {
+            Ok(()) => StatementOutcome::Done,
+            Err(Failure::Statement(error)) => StatementOutcome::of_error(error),
+            Err(Failure::Gone) => StatementOutcome::Cancelled,
+        };
+        self.shared.sql.activity.statement(command, outcome, begun.elapsed());
     }
 
     /// Reports an error; the session's block is failed.
@@ -129,18 +173,22 @@ impl<'a> Client<'a> {
         for (name, value) in self.session.take_parameter_changes() {
             if name == "application_name" {
                 self.span = spans::of_session(&self.session, self.address);
+                self.session.backend().rename(value.clone());
             }
             self.connection.send(&report::parameter_status(name, value))?;
         }
-        let status = match self.session.transaction_status() {
+        let (status, shown) = match self.session.transaction_status() {
             TransactionStatus::Idle => {
                 // Portals live as long as their transaction.
                 self.forget_portals();
-                WireStatus::Idle
+                (WireStatus::Idle, BackendState::Idle)
             }
-            TransactionStatus::Open => WireStatus::Transaction,
-            TransactionStatus::Failed => WireStatus::Error,
+            TransactionStatus::Open => (WireStatus::Transaction, BackendState::InTransaction),
+            TransactionStatus::Failed => (WireStatus::Error, BackendState::Aborted),
         };
+        self.notifications()?;
+        self.is_at_rest = true;
+        self.session.backend().rest(shown, self.shared.sql.clock.now_ms());
         self.connection.send(&PgWireBackendMessage::ReadyForQuery(ReadyForQuery::new(status)))
     }
 
@@ -157,4 +205,11 @@ impl<'a> Client<'a> {
             self.session.release_bytes(portal.held_bytes);
         }
     }
+}
+
+/// What a session is told that does not take what others tell it.
+fn lost_notifications() -> Error {
+    Error::unavailable("terminating connection because too many notifications waited for it")
+        .code(SqlState::ProgramLimitExceeded)
+        .hint("Read what comes outside of transactions, or UNLISTEN.")
 }

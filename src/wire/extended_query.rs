@@ -1,5 +1,7 @@
 //! Parse, Bind, Describe, Execute, Close. A portal holds its running result: rows left over by `max_rows` wait in its pump.
 
+use std::sync::Arc;
+
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::data::{NoData, ParameterDescription};
 use pgwire::messages::extendedquery::{
@@ -15,6 +17,7 @@ use super::row_pump::{Pumped, RowPump};
 use super::{copy_in, copy_out, decode, report};
 use crate::error::{Error, Result, SqlState};
 use crate::pg_catalog::pg_type;
+use crate::sql::activity::{self, KeptStatement};
 use crate::sql::session::HELD_BYTES_MAX;
 use crate::sql::{Outcome, Prepared, StatementText, command_of};
 use datafusion::scalar::ScalarValue;
@@ -45,6 +48,7 @@ pub async fn parse(client: &mut Client<'_>, parse: Parse) -> Result<(), Failure>
             .code(SqlState::ConfigurationLimitExceeded)
             .into());
     }
+    client.begins(activity::shown(&parse.query));
     let mut texts = client.session.split(&parse.query)?;
     if texts.len() > 1 {
         return Err(Error::invalid("cannot insert multiple commands into a prepared statement")
@@ -53,7 +57,8 @@ pub async fn parse(client: &mut Client<'_>, parse: Parse) -> Result<(), Failure>
     }
     let mut statement = match texts.pop() {
         None => {
-            Parsed { prepared: None, command: command_of(""), parameter_oids: Vec::new(), offset: 0, held_bytes: 0 }
+            let (command, shown) = (command_of(""), client.session.backend().query());
+            Parsed { prepared: None, command, shown, parameter_oids: Vec::new(), offset: 0, held_bytes: 0 }
         }
         Some(text) => analyse(client, &text, parse.type_oids).await.map_err(|failure| match failure {
             Failure::Statement(error) => Failure::Statement(moved(error, text.offset)),
@@ -63,6 +68,13 @@ pub async fn parse(client: &mut Client<'_>, parse: Parse) -> Result<(), Failure>
     if !name.is_empty() {
         statement.held_bytes = statement.prepared.as_ref().map_or(0, Prepared::held_bytes);
         client.session.hold_bytes(statement.held_bytes)?;
+        let parameter_types = statement.prepared.as_ref().map(|prepared| prepared.parameter_types.clone());
+        let kept = KeptStatement {
+            text: Arc::clone(&statement.shown),
+            prepared_ms: client.shared.sql.clock.now_ms(),
+            parameter_types: parameter_types.unwrap_or_default(),
+        };
+        client.session.backend().keep((false, name.clone()), kept);
     }
     client.statements.insert(name, statement);
     client.notices()?;
@@ -81,8 +93,8 @@ async fn analyse(client: &mut Client<'_>, text: &StatementText, oids: Vec<u32>) 
         })
         .collect::<Result<Vec<_>>>()?;
     let prepared = interrupts.guard(&mut client.connection, client.session.prepare(text, &types)).await?;
-    let command = command_of(&text.text);
-    Ok(Parsed { prepared: Some(prepared), command, parameter_oids: oids, offset: text.offset, held_bytes: 0 })
+    let (command, shown) = (command_of(&text.text), activity::shown(&text.text));
+    Ok(Parsed { prepared: Some(prepared), command, shown, parameter_oids: oids, offset: text.offset, held_bytes: 0 })
 }
 
 /// An error whose position counts from the start of the message.
@@ -144,6 +156,7 @@ pub fn bind(client: &mut Client<'_>, bind: Bind) -> Result<(), Failure> {
     let portal = Portal {
         prepared: statement.prepared.clone(),
         command: statement.command,
+        shown: Arc::clone(&statement.shown),
         offset: statement.offset,
         formats: bind.result_column_format_codes,
         state: State::Bound(values),
@@ -201,6 +214,7 @@ pub fn describe(client: &mut Client<'_>, describe: &Describe) -> Result<(), Fail
 pub async fn execute(client: &mut Client<'_>, execute: &Execute) -> Result<(), Failure> {
     let name = execute.name.clone().unwrap_or_default();
     let mut portal = client.portals.remove(&name).ok_or_else(|| no_portal(&name))?;
+    client.begins(Arc::clone(&portal.shown));
     let limit = u64::try_from(execute.max_rows).ok().filter(|&limit| limit > 0);
     let mut result = advance(client, &mut portal, limit).await;
     let offset = portal.offset;
@@ -301,6 +315,7 @@ async fn advance(client: &mut Client<'_>, portal: &mut Portal, limit: Option<u64
 pub fn close(client: &mut Client<'_>, close: &Close) -> Result<(), Failure> {
     let name = close.name.as_deref().unwrap_or_default();
     if close.target_type == b'S' {
+        client.session.backend().forget(&(false, name.to_owned()));
         if let Some(statement) = client.statements.remove(name) {
             client.session.release_bytes(statement.held_bytes);
         }

@@ -30,6 +30,7 @@ pub async fn serve(
     let address = listener.local_addr().map_err(|error| Error::unavailable(format!("listener: {error}")))?;
     options.access.check_listen(address, options.tls.is_some(), !sql.catalog.snapshot().roles.is_empty())?;
     let starting = Starting::new(options.max_starting);
+    sql.activity.bound(options.max_connections);
     let shared = Arc::new(Shared {
         sql,
         keys: Arc::default(),

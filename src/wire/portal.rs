@@ -1,5 +1,7 @@
 //! What a client has by name: parsed statements, and portals with their parameters or with the result that they are in.
 
+use std::sync::Arc;
+
 use datafusion::scalar::ScalarValue;
 
 use super::row_pump::RowPump;
@@ -13,6 +15,8 @@ pub(super) struct Parsed {
     pub(super) prepared: Option<Prepared>,
     /// For log lines.
     pub(super) command: &'static str,
+    /// What others see of it while it runs.
+    pub(super) shown: Arc<str>,
     /// Types that the client gave, which it wants to see again.
     pub(super) parameter_oids: Vec<u32>,
     pub(super) offset: usize,
@@ -41,6 +45,8 @@ pub(super) struct Portal {
     pub(super) prepared: Option<Prepared>,
     /// As [`Parsed`]'s.
     pub(super) command: &'static str,
+    /// As [`Parsed`]'s.
+    pub(super) shown: Arc<str>,
     pub(super) offset: usize,
     pub(super) formats: Vec<i16>,
     pub(super) state: State,

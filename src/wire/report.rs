@@ -1,10 +1,11 @@
 //! What the client is told of a statement and of its session: errors, notices, tags of commands, settings.
 
 use pgwire::messages::PgWireBackendMessage;
-use pgwire::messages::response::{CommandComplete, ErrorResponse, NoticeResponse};
+use pgwire::messages::response::{CommandComplete, ErrorResponse, NoticeResponse, NotificationResponse};
 use pgwire::messages::startup::ParameterStatus;
 
 use crate::error::{Error, SqlState};
+use crate::sql::activity::Notification;
 use crate::sql::{Notice, Severity};
 
 /// Texts longer than this are cut: a message must stay readable and far below the protocol's bound.
@@ -59,6 +60,15 @@ pub fn notice(notice: &Notice) -> PgWireBackendMessage {
     };
     let fields = fields(severity, code.code(), &notice.message, notice.detail.as_deref(), notice.hint.as_deref());
     PgWireBackendMessage::NoticeResponse(NoticeResponse::new(fields))
+}
+
+/// What another session, or the server, has told.
+pub fn notification(notification: &Notification) -> PgWireBackendMessage {
+    PgWireBackendMessage::NotificationResponse(NotificationResponse::new(
+        notification.process_id,
+        notification.channel.to_string(),
+        shortened(&notification.payload),
+    ))
 }
 
 /// The end of a statement.

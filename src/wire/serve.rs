@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use pgwire::messages::PgWireFrontendMessage as Message;
@@ -10,8 +11,9 @@ use tracing::{Instrument, Span};
 
 use super::cancel::server_stops;
 use super::client::Client;
-use super::connection::{Connection, Failure};
+use super::connection::{Connection, FLUSH_BYTES, Failure};
 use super::frame::{self, Frame, Next, Oversized, RawFrame};
+use super::portal::State;
 use super::shared::Shared;
 use super::startup::Opened;
 use super::{extended_query, report, simple_query, spans};
@@ -22,6 +24,19 @@ use crate::sql::command_of;
 const LARGE_MESSAGE_BYTES: usize = 1 << 20;
 /// A large message is held as bytes, as text, as tokens, parsed, planned and in the names of columns; measured.
 const COPIES_OF_MESSAGE: usize = 16;
+
+/// What a session waited for.
+#[derive(PartialEq, Eq)]
+enum Came {
+    Input,
+    Notifications,
+}
+
+/// When a message counts as a statement.
+enum Counts {
+    Always,
+    Failure,
+}
 
 /// Serves a session until its end.
 pub(super) async fn run(connection: Connection, address: SocketAddr, opened: Opened, shared: &Shared) {
@@ -73,10 +88,11 @@ impl Client<'_> {
             if frame.tag() == b'X' {
                 return Ok(());
             }
+            self.is_at_rest = false;
             let is_large = frame.byte_count() > LARGE_MESSAGE_BYTES;
             let span = self.span.clone();
             let handled = AssertUnwindSafe(self.handle(frame).instrument(span)).catch_unwind().await;
-            self.key.key.end();
+            self.key.key.session.end();
             handled.unwrap_or_else(|_| {
                 self.span.in_scope(|| tracing::error!("a statement ended its session by a defect"));
                 Err(Error::internal("the session ended by a defect of the server").into())
@@ -115,24 +131,45 @@ impl Client<'_> {
         self.end_message().await
     }
 
+    /// Waits for more of what the client sends; meanwhile it is told what others tell the session.
     async fn wait_for_input(&mut self, missing: usize) -> Result<(), Failure> {
+        while self.input_or_notifications(missing).await? == Came::Notifications {
+            if self.connection.output.len() >= FLUSH_BYTES {
+                // Its client does not take what was sent before: more waits where it is bounded.
+                self.refuse_lost_notifications()?;
+            } else if self.is_at_rest && self.connection.input.is_empty() {
+                self.notifications()?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn input_or_notifications(&mut self, missing: usize) -> Result<Came, Failure> {
+        let mailbox = Arc::clone(&self.session.backend().mailbox);
         let idle = self.session.idle_timeout();
         let input = async {
             // What is still to be sent is no silence of the client's.
+            let was_full = self.connection.output.len() >= FLUSH_BYTES;
             self.connection.flush().await?;
+            if was_full {
+                // What waited meanwhile can be sent.
+                return Ok(Came::Notifications);
+            }
             let filled = self.connection.fill(missing);
             match idle {
                 Some((limit, error)) => match tokio::time::timeout(limit, filled).await {
-                    Ok(filled) => Ok(filled?),
+                    Ok(filled) => Ok(filled.map(|()| Came::Input)?),
                     Err(_) => Err(Failure::from(error)),
                 },
-                None => Ok(filled.await?),
+                None => Ok(filled.await.map(|()| Came::Input)?),
             }
         };
         tokio::select! {
             biased;
             () = self.shared.shutdown.cancelled() => Err(server_stops().into()),
+            () = self.key.key.session.ends().cancelled() => Err(server_stops().into()),
             done = input => done,
+            () = mailbox.arrived() => Ok(Came::Notifications),
         }
     }
 
@@ -149,7 +186,14 @@ impl Client<'_> {
             }
             Ok(Frame::Message(message)) => {
                 let span = self.statement_span(&message);
-                (span.clone(), self.dispatch(message).instrument(span).await)
+                let (counted, begun) = (self.counted(&message), Instant::now());
+                let handled = self.dispatch(message).instrument(span.clone()).await;
+                match counted {
+                    Some((command, Counts::Always)) => self.count(command, begun, &handled),
+                    Some((command, Counts::Failure)) if handled.is_err() => self.count(command, begun, &handled),
+                    _ => {}
+                }
+                (span, handled)
             }
         };
         match handled {
@@ -175,6 +219,22 @@ impl Client<'_> {
                 of(self.portals.get(name).map(|portal| portal.command))
             }
             _ => Span::none(),
+        }
+    }
+
+    /// How an extended message is counted as a statement of this command: once for each portal, or where it fails before.
+    fn counted(&self, message: &Message) -> Option<(&'static str, Counts)> {
+        match message {
+            Message::Parse(parse) => Some((command_of(&parse.query), Counts::Failure)),
+            Message::Bind(bind) => {
+                let name = bind.statement_name.as_deref().unwrap_or_default();
+                Some((self.statements.get(name)?.command, Counts::Failure))
+            }
+            Message::Execute(execute) => {
+                let portal = self.portals.get(execute.name.as_deref().unwrap_or_default())?;
+                matches!(portal.state, State::Bound(_)).then_some((portal.command, Counts::Always))
+            }
+            _ => None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! Query messages: statement after statement, each answered before the next begins; an error ends the message.
 
+use std::time::Instant;
+
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::response::EmptyQueryResponse;
 use tracing::Instrument;
@@ -9,6 +11,7 @@ use super::connection::Failure;
 use super::encode::RowFormat;
 use super::row_pump::{Pumped, RowPump};
 use super::{copy_in, copy_out, report, spans};
+use crate::sql::activity;
 use crate::sql::{Outcome, StatementText, command_of};
 
 /// Runs a message.
@@ -23,7 +26,11 @@ pub async fn run(client: &mut Client<'_>, message: &str) -> Result<(), Failure> 
     let last = statements.len().saturating_sub(1);
     for (index, statement) in statements.iter().enumerate() {
         let span = spans::of_statement(|| command_of(&statement.text));
-        match run_statement(client, statement, index == last).instrument(span.clone()).await {
+        client.begins(activity::shown(&statement.text));
+        let (command, begun) = (command_of(&statement.text), Instant::now());
+        let ended = run_statement(client, statement, index == last).instrument(span.clone()).await;
+        client.count(command, begun, &ended);
+        match ended {
             Ok(()) => {}
             Err(Failure::Statement(error)) => {
                 span.in_scope(|| client.fail(&error, statement.offset))?;

@@ -93,11 +93,14 @@ pub async fn open(
     let role_place = login(connection, shared, &caller, has_roles).await?;
     // Only who came in takes the place of others.
     let Ok(place) = Arc::clone(&shared.places).try_acquire_owned() else {
+        shared.sql.activity.refuse();
         return Err(Error::unavailable("sorry, too many clients already").code(SqlState::TooManyConnections).into());
     };
     let secret_bytes = if version.1 >= 2 { 32 } else { 4 };
     let key = shared.keys.register(secret_bytes);
     options.process_id = key.key.process_id;
+    options.client = Some(address);
+    options.cancellable = Arc::clone(&key.key.session);
     let session = Session::open(Arc::clone(&shared.sql), options)?;
     if !has_roles && session.has_role() {
         // It was trusted because there were no roles, and just then its own was made.

@@ -53,7 +53,7 @@ fn what_cannot_be_meant_is_refused_at_the_start() {
     fs::write(&slip, "listen = '127.0.0.1:0'\n[kafka]\nbootstrap_server = 'x:1'").unwrap();
     let slip = ["--config", slip.to_str().unwrap()];
     type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
-    let cases: [Case; 10] = [
+    let cases: [Case; 12] = [
         (&["--job-threads", "0"], &[], "job_threads must be at least 1"),
         (
             &slip,
@@ -63,6 +63,8 @@ fn what_cannot_be_meant_is_refused_at_the_start() {
         (&[], &[("STREAMGATE_JOB_THREDS", "2")], "Did you mean STREAMGATE_JOB_THREADS?"),
         (&[], &[("STREAMGATE_LOG", "debugg")], "did you mean debug?"),
         (&["--listen", "0.0.0.0:0"], &[], "only loopback addresses are allowed"),
+        (&["--http-listen", "0.0.0.0"], &[], "cannot listen on 0.0.0.0:5440: only loopback addresses are allowed"),
+        (&[], &[("STREAMGATE_HTTP_LISTEN", "no-such-host.invalid")], "http_listen: cannot find address"),
         (&["--listen", "no-such-host.invalid:1"], &[], "cannot find address"),
         (
             &[],

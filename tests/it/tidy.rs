@@ -3,6 +3,7 @@
 
 mod circles;
 mod functions_page;
+mod metrics_page;
 mod options_page;
 mod sizes;
 
@@ -14,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["demo"],
     &["server"],
     &["config"],
-    &["wire", "web"],
+    &["wire", "http"],
     &["pg_catalog"],
     &["sql"],
     &["jobs"],
@@ -208,7 +209,7 @@ fn the_rules_see_what_they_forbid() {
     assert_eq!(modules_named("use crate::{error::Error, clock};"), ["error", "clock"]);
     assert_eq!(modules_named("let x = crate::sql::parse(crate::wire::Y);"), ["sql", "wire"]);
     assert!(forbidden("connectors", "engine").is_some());
-    assert!(forbidden("wire", "web").is_some());
+    assert!(forbidden("wire", "http").is_some());
     assert!(forbidden("embedded", "error").is_some());
     assert!(forbidden("jobs", "embedded").is_some());
     assert!(forbidden("sql", "jobs").is_none());

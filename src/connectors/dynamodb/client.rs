@@ -313,7 +313,13 @@ where
     }
     match tokio::time::timeout(timeout, request).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(Failure::of(&error, doing)),
+        Ok(Err(error)) => {
+            let failure = Failure::of(&error, doing);
+            if let (Some(metrics), FailureKind::Throttled) = (metrics, failure.kind) {
+                ConnectorMetrics::add(&metrics.throttled, 1);
+            }
+            Err(failure)
+        }
         Err(_) => Err(Failure::timed_out(doing, timeout)),
     }
 }

@@ -267,6 +267,9 @@ impl RemoteTable {
             }
             if let Some(metrics) = metrics {
                 ConnectorMetrics::add(&metrics.retries, 1);
+                if empty_answers > 0 {
+                    ConnectorMetrics::add(&metrics.throttled, 1);
+                }
             }
             // An answer with items was cut at 16 MB; one without was throttled.
             if empty_answers > 0 {

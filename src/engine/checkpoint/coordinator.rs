@@ -379,8 +379,9 @@ impl Coordinator {
         Ok(())
     }
 
-    /// The failure of a task that lies behind an epoch's failure, if there is one.
+    /// Counts an epoch's failure; gives the failure of a task that lies behind it, if there is one.
     async fn cause_of(&mut self, error: Error) -> Error {
+        self.metrics.checkpoints_failed.fetch_add(1, Ordering::Relaxed);
         match tokio::time::timeout(Duration::from_secs(1), self.running.join_next()).await {
             Ok(Some(Ok(Err(cause)))) => cause,
             Ok(Some(Err(panic))) => panicked(panic),

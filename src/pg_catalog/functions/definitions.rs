@@ -48,7 +48,8 @@ pub(super) const ENTRIES: &[Entry<Body>] = &[
                 model.relations.iter().filter(|relation| relation.kind == "r" && relation.partner != 0).find(of_oid);
             let of_key = table.map(|table| format!("PRIMARY KEY ({})", keys::key_columns(table).join(", ")));
             let others = model.relations.iter().flat_map(|relation| &relation.constraints);
-            let mut other = others.filter(|other| Some(other.oid) == oid(values, 0)).map(|other| other.definition.clone());
+            let mut other =
+                others.filter(|other| Some(other.oid) == oid(values, 0)).map(|other| other.definition.clone());
             some_text(of_key.or_else(|| other.next_back()))
         },
     ),

@@ -61,6 +61,15 @@ const COMMANDS: &[&str] = &[
     "DEALLOCATE",
     "DISCARD",
     "STATEMENT SET",
+    "COPY",
+    "DECLARE",
+    "FETCH",
+    "MOVE",
+    "CLOSE",
+    "COMMENT",
+    "LISTEN",
+    "NOTIFY",
+    "UNLISTEN",
 ];
 
 /// Words that may stand between CREATE or DROP and what is created.

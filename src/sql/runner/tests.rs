@@ -56,7 +56,7 @@ fn open(server: &Arc<SqlServer>) -> Session {
         database: "streamgate".to_owned(),
         settings: Vec::new(),
         process_id: 7,
-        is_own: false,
+        ..SessionOptions::default()
     };
     Session::open(server.clone(), options).unwrap()
 }

@@ -38,6 +38,8 @@ impl Session {
         self.hold_bytes(CURSOR_BYTES)?;
         let declared = Declared {
             kind,
+            text: self.backend().query(),
+            created_ms: self.server.clock.now_ms(),
             is_of_block: self.is_in_block(),
             kept_bytes_max: HELD_BYTES_MAX,
             schema,
@@ -45,6 +47,7 @@ impl Session {
             counts: self.counts.clone(),
         };
         self.cursors.add(name, declared);
+        self.backend().set_cursors(self.cursors.shown());
         Ok(())
     }
 
@@ -97,5 +100,8 @@ impl Session {
 
     fn forget_cursors(&mut self, count: usize) {
         self.release_bytes(count * CURSOR_BYTES);
+        if count > 0 {
+            self.backend().set_cursors(self.cursors.shown());
+        }
     }
 }

@@ -10,6 +10,7 @@ use datafusion::execution::SendableRecordBatchStream;
 
 use crate::connectors::StatementCounts;
 use crate::error::{Error, Result, SqlState};
+use crate::sql::activity::OpenCursor;
 pub use rows::Motion;
 use rows::{CursorRows, Slot};
 
@@ -25,6 +26,9 @@ pub struct CursorKind {
 /// A cursor as it is declared.
 pub(super) struct Declared {
     pub kind: CursorKind,
+    /// The statement, as others may see it.
+    pub text: Arc<str>,
+    pub created_ms: i64,
     /// A block is open.
     pub is_of_block: bool,
     /// Bytes of rows that it may keep, if it scrolls.
@@ -38,6 +42,9 @@ pub(super) struct Declared {
 struct Cursor {
     schema: SchemaRef,
     slot: Slot,
+    text: Arc<str>,
+    created_ms: i64,
+    scrolls: bool,
     holds: bool,
     /// Declared by the block that is open: its rollback ends the cursor.
     is_of_block: bool,
@@ -73,10 +80,24 @@ impl Cursors {
     /// Keeps a running query under a name that is free.
     pub(super) fn add(&mut self, name: String, declared: Declared) {
         self.declared += 1;
-        let Declared { kind, is_of_block, kept_bytes_max, schema, stream, counts } = declared;
+        let Declared { kind, text, created_ms, is_of_block, kept_bytes_max, schema, stream, counts } = declared;
         let slot = CursorRows::slot(stream, kind.scrolls.then_some(kept_bytes_max));
-        let cursor = Cursor { schema, slot, holds: kind.holds, is_of_block, counts, number: self.declared };
+        let CursorKind { scrolls, holds } = kind;
+        let number = self.declared;
+        let cursor = Cursor { schema, slot, text, created_ms, scrolls, holds, is_of_block, counts, number };
         self.named.insert(name, cursor);
+    }
+
+    /// As others see them.
+    pub(super) fn shown(&self) -> Vec<OpenCursor> {
+        let shown = self.named.iter().map(|(name, cursor)| OpenCursor {
+            name: name.clone(),
+            text: Arc::clone(&cursor.text),
+            holds: cursor.holds,
+            scrolls: cursor.scrolls,
+            created_ms: cursor.created_ms,
+        });
+        shown.collect()
     }
 
     /// The columns of a cursor, if there is one of that name.

@@ -1,6 +1,7 @@
 //! One session: its settings, its transaction, what it holds between its statements. Knows plans; what statements are, it does not
 //! know (`runner` reads and runs them).
 
+mod announce;
 mod answer;
 mod authority;
 mod cursor_control;
@@ -18,6 +19,7 @@ mod target;
 mod transaction;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use datafusion::execution::TaskContext;
@@ -31,6 +33,7 @@ use crate::connectors::{LengthEnforcer, StatementCounts};
 use crate::error::{Error, Result, SqlState};
 use crate::functions::memory::ValueLimit;
 use crate::options::OptionValue;
+use crate::sql::activity::{Backend, Cancellable, Entered};
 use crate::sql::execution::query_memory::{self, Reserved};
 use crate::sql::planning::job_plan::PlannedJob;
 use crate::sql::planning::names::{Names, TEMPORARY_SCHEMA, Target};
@@ -60,6 +63,10 @@ pub struct SessionOptions {
     pub process_id: i32,
     /// A session of the server itself, which may do everything and needs no role.
     pub is_own: bool,
+    /// Where the client calls from.
+    pub client: Option<SocketAddr>,
+    /// How the session is told to end.
+    pub cancellable: Arc<Cancellable>,
 }
 
 /// What is kept of the settings as long as they do not change.
@@ -77,6 +84,8 @@ pub struct Session {
     is_unbound: bool,
     process_id: i32,
     database: String,
+    /// What others see of it.
+    entered: Entered,
     pub(super) settings: Settings,
     /// With the generation of the settings that it follows from.
     derived: Option<(u64, Derived)>,
@@ -142,7 +151,16 @@ impl Session {
             settings.set_initial(name, value)?;
         }
         let rows = SessionRows::new(Arc::clone(server.connectors.local()));
+        let application_name = settings.get("application_name").unwrap_or_default();
+        let entered = server.activity.enter(Backend::new(
+            (options.process_id, options.user.clone(), database.clone()),
+            options.client,
+            options.cancellable,
+            application_name,
+            server.clock.now_ms(),
+        ));
         Ok(Self {
+            entered,
             server,
             user: options.user,
             is_unbound,
@@ -202,6 +220,7 @@ impl Session {
         if failed {
             self.drop_pending(0);
             self.roll_back_rows();
+            self.take_back_announcements();
             self.to_settle.clear();
             return Ok(());
         }
@@ -267,7 +286,14 @@ impl Session {
             process_id: self.process_id,
             search_path: self.settings.search_path(&self.user),
             settings: self.settings.values(),
+            backend: Arc::clone(&self.entered),
+            activity: Arc::clone(&self.server.activity),
         }
+    }
+
+    /// The session as others see it.
+    pub fn backend(&self) -> &Arc<Backend> {
+        &self.entered
     }
 
     /// What all sessions share.

@@ -12,6 +12,7 @@ use super::{InSet, Outcome, Session};
 use crate::catalog::Snapshot;
 use crate::data_type::NamedText;
 use crate::error::{Error, Result, SqlState};
+use crate::sql::activity::KeptStatement;
 use crate::sql::parser::splitter::StatementText;
 use crate::sql::planning::planned::Planned;
 
@@ -90,6 +91,12 @@ impl Session {
                 .code(SqlState::DuplicatePreparedStatement));
         }
         self.hold_bytes(prepared.held_bytes())?;
+        let kept = KeptStatement {
+            text: self.backend().query(),
+            prepared_ms: self.server.clock.now_ms(),
+            parameter_types: prepared.parameter_types.clone(),
+        };
+        self.backend().keep((true, name.clone()), kept);
         self.prepared.insert(name, prepared);
         Ok(())
     }
@@ -112,12 +119,14 @@ impl Session {
     pub fn remove_prepared(&mut self, name: &str) -> Result<()> {
         let prepared = self.prepared(name)?;
         self.release_bytes(prepared.held_bytes());
+        self.backend().forget(&(true, name.to_owned()));
         self.prepared.remove(name);
         Ok(())
     }
 
     /// Forgets all statements kept by PREPARE.
     pub fn forget_prepared(&mut self) {
+        self.backend().forget_prepared();
         for prepared in std::mem::take(&mut self.prepared).into_values() {
             self.release_bytes(prepared.held_bytes());
         }

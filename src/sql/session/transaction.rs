@@ -39,6 +39,7 @@ impl Session {
                 self.to_settle.clear();
                 self.drop_pending(0);
                 self.roll_back_rows();
+                self.take_back_announcements();
                 Err(error)
             }
         };
@@ -63,6 +64,7 @@ impl Session {
         self.to_settle.clear();
         self.drop_pending(0);
         self.roll_back_rows();
+        self.take_back_announcements();
         if let Some(before) = self.settings_before.take() {
             self.settings.restore(&before);
         }
@@ -79,6 +81,7 @@ impl Session {
         let (rows, temporary) = self.take_rows();
         if self.pending.is_empty() && rows.is_nothing() {
             self.rows_are_committed(temporary);
+            self.announce();
             return Ok(());
         }
         let changes = std::mem::take(&mut self.pending);
@@ -94,10 +97,12 @@ impl Session {
         })
         .await
         .map_err(|error| Error::internal(format!("the commit ended without an answer: {error}")))?;
-        for change in committed? {
+        let committed = committed.inspect_err(|_| self.take_back_announcements())?;
+        for change in committed {
             tracing::info!("{change}");
         }
         self.rows_are_committed(temporary);
+        self.announce();
         if concerns_jobs {
             self.server.jobs.reconcile(&to_settle);
             for name in to_settle {
@@ -148,6 +153,7 @@ impl Session {
             inserts: self.inserts.len(),
             set: self.set.as_ref().map(OpenSet::len),
             rows: self.rows.changes(),
+            announced: self.backend().announcements.mark(),
             cursors: self.cursors.declared(),
         });
         Ok(())
@@ -178,8 +184,9 @@ impl Session {
     pub fn roll_back_to(&mut self, name: &str) -> Result<()> {
         self.require_block("ROLLBACK TO SAVEPOINT")?;
         let index = self.savepoint_index(name)?;
-        let Savepoint { changes, inserts, set, cursors, .. } = self.savepoints[index];
+        let Savepoint { changes, inserts, set, announced, cursors, .. } = self.savepoints[index];
         self.rows.restore(self.savepoints[index].rows.clone());
+        self.backend().announcements.take_back_to(announced);
         self.roll_back_cursors_to(cursors);
         self.savepoints.truncate(index + 1);
         self.drop_pending(changes);

@@ -51,6 +51,7 @@ impl Discard {
                 }
                 session.settings_mut().reset_all();
                 session.close_all_cursors();
+                session.unlisten_all();
                 session.forget_prepared();
                 session.forget_temporary();
                 Ok(done("DISCARD ALL"))

@@ -27,6 +27,7 @@ pub mod job_control;
 mod job_text;
 pub mod local_clauses;
 pub mod local_write;
+pub mod notify;
 mod outcomes;
 pub mod over_query;
 mod plan_text;
@@ -143,6 +144,8 @@ impl Statement {
             "RESET" => control(reset::Reset::parse(cursor)?),
             "COPY" => copy::Copy::parse(cursor)?,
             "DECLARE" => declare::Declare::parse(cursor)?,
+            "LISTEN" | "UNLISTEN" => control(notify::Listen::parse(cursor)?),
+            "NOTIFY" => control(notify::Notify::parse(cursor)?),
             "FETCH" | "MOVE" => control(fetch::Fetch::parse(cursor)?),
             "CLOSE" => control(fetch::Close::parse(cursor)?),
             "DISCARD" => control(discard::Discard::parse(cursor)?),
@@ -199,7 +202,7 @@ impl Statement {
         match self {
             Self::Control(control) => control.writes(),
             Self::Insert(_) => Some("INSERT"),
-            Self::Change(change) => Some(if change.assignments.is_some() { "UPDATE" } else { "DELETE" }),
+            Self::Change(change) => Some(verb_of(change)),
             Self::Empty | Self::Query(_) | Self::Explain(_) | Self::OverQuery(_) | Self::Prepared(_) => None,
         }
     }
@@ -212,11 +215,13 @@ impl Statement {
             Self::Control(control) if control.has_own_rules() => None,
             Self::Control(control) => control.writes(),
             Self::Insert(_) => Some("INSERT"),
+            Self::Change(change) => Some(verb_of(change)),
             Self::Query(query) => hint(query),
             Self::OverQuery(statement) => hint(statement.query()),
             Self::Explain(explain) => match &explain.explained {
                 explain::Explained::Query(query) => hint(query),
                 explain::Explained::Insert(_) => Some("INSERT"),
+                explain::Explained::Change(change) => Some(verb_of(change)),
             },
             // What is prepared and executed passes the same place itself.
             Self::Empty | Self::Prepared(_) => None,
@@ -247,6 +252,10 @@ impl Statement {
             | Self::Prepared(_) => false,
         }
     }
+}
+
+fn verb_of(change: &ChangeRows) -> &'static str {
+    if change.assignments.is_some() { "UPDATE" } else { "DELETE" }
 }
 
 fn control(statement: impl Control + 'static) -> Statement {

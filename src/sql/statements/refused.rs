@@ -5,9 +5,6 @@ use crate::sql::parser::Cursor;
 
 /// Words that begin a statement, and what to say of it.
 const REFUSED: &[(&[&str], &str)] = &[
-    (&["LISTEN"], "LISTEN is not supported: there are no notifications"),
-    (&["NOTIFY"], "NOTIFY is not supported: there are no notifications"),
-    (&["UNLISTEN"], "UNLISTEN is not supported: there are no notifications"),
     (&["SUBSCRIBE"], "SUBSCRIBE is not supported yet"),
     (&["MERGE"], "MERGE is not supported yet"),
     (&["ALTER"], "ALTER is not supported yet; drop the object and create it again"),

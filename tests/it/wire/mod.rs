@@ -26,7 +26,7 @@ use tokio_postgres::{NoTls, SimpleQueryMessage};
 use tokio_util::sync::CancellationToken;
 
 /// More rows than any test waits for.
-const ENDLESS: &str = "select value from generate_series(1, 1000000000000)";
+pub const ENDLESS: &str = "select value from generate_series(1, 1000000000000)";
 
 /// The parts behind the protocol, over an empty catalog.
 fn sql_server(directory: &std::path::Path) -> Arc<SqlServer> {

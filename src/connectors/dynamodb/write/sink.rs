@@ -367,6 +367,7 @@ impl Sender {
         }
         let slots: Vec<usize> = sent.into_iter().map(|(slot, _)| slot).collect();
         let mut refusal = FailureKind::Throttled;
+        let answered = answer.is_ok();
         let left: Vec<usize> = match answer {
             Ok(left_out) => {
                 let mut queue = self.shared.queue.lock();
@@ -398,6 +399,10 @@ impl Sender {
             *refused = Some((refusal, self.metrics.waits.begin(refusal.waits_for())));
         }
         drop(refused);
+        if answered {
+            // What an answer leaves out was too much for the table.
+            ConnectorMetrics::add(&self.metrics.throttled, 1);
+        }
         ConnectorMetrics::add(&self.metrics.retries, left.len());
         let failures = {
             let mut queue = self.shared.queue.lock();

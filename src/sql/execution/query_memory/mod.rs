@@ -75,6 +75,11 @@ impl QueryMemory {
         Ok(Reserved { server: Arc::clone(&self.server), bytes })
     }
 
+    /// Bytes that all queries together may use.
+    pub fn limit(&self) -> usize {
+        self.server.bytes
+    }
+
     /// Bytes that are in use.
     pub fn used(&self) -> usize {
         self.server.used.load(Ordering::Relaxed)
