@@ -328,11 +328,7 @@ impl Config {
         let data_dir = s.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
         let folders = s.allowed_folders.or(file.allowed_folders).unwrap_or_default();
         let hosts = s.allowed_hosts.or(file.allowed_hosts);
-        for host in hosts.iter().flatten() {
-            places::require_host("allowed_hosts", host)?;
-        }
-        let places = Places::new(&folders, hosts.as_deref(), own_hosts(&kafka, &dynamodb))
-            .map_err(|error| error.context("allowed_folders"))?;
+        let places = allowed_places(&folders, hosts.as_deref(), own_hosts(&kafka, &dynamodb))?;
         let message = message_bytes(s.max_message_size.or(file.max_message_size))?;
         let query_memory = query_memory_bytes(s.query_memory.or(file.query_memory))?;
         Ok(Self {
@@ -459,6 +455,14 @@ fn address(setting: &str, text: &str, default_port: u16) -> Result<SocketAddr> {
     // psql's -h 127.0.0.1 is what the server tells people to type.
     found.sort_by_key(SocketAddr::is_ipv6);
     found.first().copied().ok_or_else(|| cannot(&"it has none"))
+}
+
+/// Folders and hosts that statements may name.
+fn allowed_places(folders: &[String], hosts: Option<&[String]>, own_hosts: Vec<String>) -> Result<Places> {
+    for host in hosts.unwrap_or_default() {
+        places::require_host("allowed_hosts", host)?;
+    }
+    Places::new(folders, hosts, own_hosts).map_err(|error| error.context("allowed_folders"))
 }
 
 /// Hosts of the default backends, which tables may name for themselves as well.

@@ -11,7 +11,6 @@ use datafusion::logical_expr::async_udf::{AsyncScalarUDF, AsyncScalarUDFImpl};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
 use super::entry::{Entry, Maker};
-use super::no_such_call;
 use crate::error::Error;
 
 /// What the registry knows of it.
@@ -32,7 +31,7 @@ struct Sleep {
 
 impl Default for Sleep {
     fn default() -> Self {
-        Self { signature: Signature::user_defined(Volatility::Volatile) }
+        Self { signature: Signature::exact(vec![DataType::Float64], Volatility::Volatile) }
     }
 }
 
@@ -43,15 +42,6 @@ impl ScalarUDFImpl for Sleep {
 
     fn signature(&self) -> &Signature {
         &self.signature
-    }
-
-    fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
-        match arguments {
-            [seconds] if seconds.is_numeric() || seconds.is_string() || seconds.is_null() => {
-                Ok(vec![DataType::Float64])
-            }
-            _ => Err(no_such_call(NAME, arguments, "pg_sleep(seconds)")),
-        }
     }
 
     fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {

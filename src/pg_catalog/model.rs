@@ -3,12 +3,9 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::DataType;
-
 use super::relation::{self, RelationShape};
 use crate::catalog::role::{FIRST_ROLE, Roles};
 use crate::catalog::{FunctionEntry, Snapshot, TableEntry, ViewEntry};
-use crate::data_type::{self, NamedText};
 use crate::functions::quoting::quote_ident;
 use crate::pg_catalog::pg_type;
 use crate::sql::SessionView;
@@ -165,36 +162,8 @@ pub fn constraint_oid(table: u32) -> u32 {
     CONSTRAINT_RANGE | (table & 0x0fff_ffff)
 }
 
-/// A declared type as Postgres knows it: oid and modifier.
-pub fn declared_type(sql_type: &str) -> (u32, i32) {
-    let upper = sql_type.trim().to_ascii_uppercase();
-    let length = upper
-        .split_once('(')
-        .and_then(|(_, rest)| rest.split_once(')'))
-        .and_then(|(digits, _)| digits.trim().parse::<i32>().ok());
-    if let Some(length) = length {
-        if upper.starts_with("VARCHAR") {
-            return (1043, length + 4);
-        }
-        if upper.starts_with("CHAR") {
-            return (1042, length + 4);
-        }
-    }
-    if let Some(named) = NamedText::of_words(sql_type) {
-        return (pg_type::of_named(named).oid, -1);
-    }
-    let Ok(arrow) = data_type::parse(sql_type) else { return (pg_type::TEXT, -1) };
-    let pg = pg_type::of(&arrow);
-    match (&arrow, length) {
-        (DataType::Timestamp(..) | DataType::Time32(_) | DataType::Time64(_), Some(digits)) if digits < 6 => {
-            (pg.oid, digits)
-        }
-        _ => (pg.oid, pg.modifier),
-    }
-}
-
 fn attribute(name: &str, sql_type: &str, not_null: bool) -> Attribute {
-    let (type_oid, modifier) = declared_type(sql_type);
+    let (type_oid, modifier) = pg_type::declared(sql_type);
     Attribute {
         name: name.to_owned(),
         type_oid,
@@ -471,7 +440,7 @@ impl Model {
         let type_of = |sql_type: &str| match sql_type.to_ascii_uppercase().as_str() {
             // `any`
             "ANY" => 2276,
-            _ => declared_type(sql_type).0,
+            _ => pg_type::declared(sql_type).0,
         };
         self.functions.push(Function {
             oid,

@@ -5,8 +5,8 @@
 
 use datafusion::arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 
-use crate::data_type::NamedText;
 pub use crate::data_type::TYPE_KEY;
+use crate::data_type::{self, NamedText};
 
 /// Precision and scale of our numeric without modifier.
 const NUMERIC_FREE: (u8, i8) = (76, 38);
@@ -121,6 +121,34 @@ pub fn of(data_type: &DataType) -> PgType {
     };
     let (oid, size, _) = by_name(name).unwrap_or((TEXT, -1, 1009));
     PgType { oid, size, modifier: -1 }
+}
+
+/// A declared type as Postgres knows it: oid and modifier.
+pub fn declared(sql_type: &str) -> (u32, i32) {
+    let upper = sql_type.trim().to_ascii_uppercase();
+    let length = upper
+        .split_once('(')
+        .and_then(|(_, rest)| rest.split_once(')'))
+        .and_then(|(digits, _)| digits.trim().parse::<i32>().ok());
+    if let Some(length) = length {
+        if upper.starts_with("VARCHAR") {
+            return (1043, length + 4);
+        }
+        if upper.starts_with("CHAR") {
+            return (1042, length + 4);
+        }
+    }
+    if let Some(named) = NamedText::of_words(sql_type) {
+        return (of_named(named).oid, -1);
+    }
+    let Ok(arrow) = data_type::parse(sql_type) else { return (TEXT, -1) };
+    let pg = of(&arrow);
+    match (&arrow, length) {
+        (DataType::Timestamp(..) | DataType::Time32(_) | DataType::Time64(_), Some(digits)) if digits < 6 => {
+            (pg.oid, digits)
+        }
+        _ => (pg.oid, pg.modifier),
+    }
 }
 
 /// Innermost element type of nested lists.

@@ -5,7 +5,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::model::{Model, OWNER};
 use super::relation::Row;
-use crate::catalog::role::RoleEntry;
+use crate::catalog::role::{RoleEntry, is_member};
 use crate::sql::SessionView;
 
 const RIGHTS: &[&str] =
@@ -79,4 +79,15 @@ pub fn pg_shadow(model: &Model, view: &SessionView) -> Vec<Row> {
             if role.has_password() { row.set("passwd", STARS) } else { row }
         })
         .collect()
+}
+
+/// Whether a session may look into another user's, and end it: it is his, it is a superuser's, or it is in his role.
+pub fn may_signal(model: &Model, view: &SessionView, other: &str) -> bool {
+    let own = model.roles.get(&view.user);
+    let is_above = |own: &RoleEntry| match model.roles.get(other) {
+        // Only superusers are above superusers, and above who came in before there were roles.
+        Some(other) => own.is_superuser || !other.is_superuser && is_member(&model.roles, own.oid, other.oid),
+        None => own.is_superuser,
+    };
+    view.is_unbound || view.user == other || own.is_some_and(is_above)
 }

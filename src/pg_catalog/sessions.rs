@@ -1,12 +1,14 @@
 //! What sessions do: pg_stat_activity and pg_stat_database of all of them, pg_prepared_statements and pg_cursors of the asking one. There are
 //! no locks that a statement could wait for, so that pg_locks is always empty.
 
+use std::sync::Arc;
+
 use datafusion::arrow::datatypes::DataType;
 use datafusion::scalar::ScalarValue;
 
 use super::model::{Model, OWNER};
-use super::pg_type;
 use super::relation::{Row, list};
+use super::{pg_type, roles};
 use crate::sql::SessionView;
 use crate::sql::activity::{Backend, BackendState, KeptStatement, OpenCursor};
 
@@ -16,7 +18,23 @@ fn moment(at_ms: Option<i64>) -> ScalarValue {
 
 /// A row for each session.
 pub fn pg_stat_activity(model: &Model, view: &SessionView) -> Vec<Row> {
-    view.activity.backends().iter().map(|backend| of_backend(model, backend)).collect()
+    let row = |backend: &Arc<Backend>| match roles::may_signal(model, view, &backend.user) {
+        true => of_backend(model, backend),
+        false => hidden(model, backend),
+    };
+    view.activity.backends().iter().map(row).collect()
+}
+
+/// What everybody may know of a session.
+fn hidden(model: &Model, backend: &Backend) -> Row {
+    let database = model.databases.iter().find(|known| known.name == backend.database).map(|known| known.oid);
+    Row::new()
+        .set("datid", ScalarValue::UInt32(database))
+        .set("datname", backend.database.as_str())
+        .set("pid", backend.process_id)
+        .set("usesysid", ScalarValue::UInt32(model.role_oid(&backend.user)))
+        .set("usename", backend.user.as_str())
+        .set("query", "<insufficient privilege>")
 }
 
 fn of_backend(model: &Model, backend: &Backend) -> Row {
@@ -27,7 +45,7 @@ fn of_backend(model: &Model, backend: &Backend) -> Row {
         .set("datid", ScalarValue::UInt32(database))
         .set("datname", backend.database.as_str())
         .set("pid", backend.process_id)
-        .set("usesysid", OWNER)
+        .set("usesysid", model.role_oid(&backend.user).unwrap_or(OWNER))
         .set("usename", backend.user.as_str())
         .set("application_name", doing.application_name.as_str())
         .set("client_addr", ScalarValue::Utf8(backend.client.map(|client| client.ip().to_string())))

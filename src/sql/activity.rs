@@ -117,11 +117,10 @@ impl Activity {
         self.sessions.lock().open.values().cloned().collect()
     }
 
-    /// How a session is told to end.
-    pub fn cancellable(&self, process_id: i32) -> Option<Arc<Cancellable>> {
+    /// A session by its number.
+    pub fn backend(&self, process_id: i32) -> Option<Arc<Backend>> {
         let sessions = self.sessions.lock();
-        let backend = sessions.open.values().find(|backend| backend.process_id == process_id)?;
-        Some(Arc::clone(&backend.cancellable))
+        sessions.open.values().find(|backend| backend.process_id == process_id).cloned()
     }
 
     /// How many sessions of a database were opened.

@@ -35,6 +35,8 @@ const OPENED_TABLES_MAX: usize = 1024;
 pub struct SessionView {
     /// The connected user.
     pub user: String,
+    /// Whether the session was opened before there were roles, or by the server itself: it may do everything.
+    pub is_unbound: bool,
     /// The connected database.
     pub database: String,
     /// Schemas searched for unqualified names, in order.

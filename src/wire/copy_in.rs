@@ -43,9 +43,9 @@ pub(super) async fn run(client: &mut Client<'_>, interrupts: &Interrupts, copy: 
             count = &mut work => return Ok(count?),
             step = next(connection, most) => step?,
         };
-        let piece = match step {
+        let (piece, is_last) = match step {
             Sent::Nothing => continue,
-            Sent::Data(bytes) => Ok(bytes),
+            Sent::Data(bytes) => (Ok(bytes), false),
             Sent::Oversized(mut left) => {
                 // To its end, whatever happens: what stands in it is no message.
                 while left > 0 {
@@ -55,13 +55,13 @@ pub(super) async fn run(client: &mut Client<'_>, interrupts: &Interrupts, copy: 
                     }
                 }
                 let error = Error::invalid(format!("a message of COPY is larger than {most} bytes"));
-                Err(error.code(SqlState::ProgramLimitExceeded).hint("Send less at a time."))
+                (Err(error.code(SqlState::ProgramLimitExceeded).hint("Send less at a time.")), true)
             }
             Sent::Done => {
                 sending = None;
                 continue;
             }
-            Sent::Failed(error) => Err(error),
+            Sent::Failed(error) => (Err(error), true),
         };
         tokio::select! {
             biased;
@@ -69,6 +69,10 @@ pub(super) async fn run(client: &mut Client<'_>, interrupts: &Interrupts, copy: 
             count = &mut work => return Ok(count?),
             // Nobody takes it only if the work is at its end, which is seen next.
             _ = pieces.send(piece) => {}
+        }
+        if is_last {
+            // What comes behind, Sync above all, is no part of the copy.
+            sending = None;
         }
     }
 }

@@ -239,7 +239,7 @@ fn value(values: &StringArray, row: usize) -> &str {
 }
 
 fn object_of_row(values: &[StringArray], keys: &[StringArray], row: usize) -> Result<String> {
-    if values.len() % 2 != 0 {
+    if !values.len().is_multiple_of(2) {
         return Err(Error::invalid("argument list must have even number of elements")
             .code(SqlState::InvalidParameterValue)
             .hint("The arguments of json_build_object() must consist of alternating keys and values."));

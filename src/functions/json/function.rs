@@ -68,13 +68,16 @@ pub(super) fn path(paths: &ArrayRef, row: usize) -> Result<Option<Vec<String>>> 
 /// The field of a result.
 pub(super) type Returns = fn(&[FieldRef]) -> Field;
 
+/// What a function makes of its arguments.
+pub(super) type Body = fn(&Arguments<'_>) -> Result<ArrayRef>;
+
 /// A scalar function.
 #[derive(Debug)]
 pub(super) struct JsonFunction {
     pub(super) name: &'static str,
     pub(super) coerce: fn(&[DataType]) -> DataFusionResult<Vec<DataType>>,
     pub(super) returns: Returns,
-    pub(super) body: fn(&Arguments<'_>) -> Result<ArrayRef>,
+    pub(super) body: Body,
 }
 
 impl JsonFunction {

@@ -9,7 +9,7 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::ScalarUDF;
 
 use super::document::{Node, checked, node, plain};
-use super::function::{Arguments, JsonFunction};
+use super::function::{Arguments, Body, JsonFunction, Returns};
 use crate::data_type::NamedText;
 use crate::error::{Error, Result, SqlState};
 use crate::functions::entry::{Entry, Maker};
@@ -141,7 +141,7 @@ fn items(arguments: &Arguments<'_>, name: &str) -> Result<ArrayRef> {
 }
 
 fn of_items(name: &'static str) -> Arc<ScalarUDF> {
-    let (returns, body): (fn(&[FieldRef]) -> Field, fn(&Arguments<'_>) -> Result<ArrayRef>) = match name {
+    let (returns, body): (Returns, Body) = match name {
         "json_array_elements" => {
             (|_| list_field(item_of("json", "")), |arguments| items(arguments, "json_array_elements"))
         }
@@ -206,7 +206,7 @@ fn rows_of_entries(arguments: &Arguments<'_>, name: &str) -> Result<ArrayRef> {
 }
 
 fn of_entries(name: &'static str) -> Arc<ScalarUDF> {
-    let (returns, body): (fn(&[FieldRef]) -> Field, fn(&Arguments<'_>) -> Result<ArrayRef>) = match name {
+    let (returns, body): (Returns, Body) = match name {
         "json_each" => (|_| entry_list("json"), |arguments| rows_of_entries(arguments, "json")),
         "jsonb_each" => (|_| entry_list("jsonb"), |arguments| rows_of_entries(arguments, "jsonb")),
         _ => (|_| entry_list("_text"), |arguments| rows_of_entries(arguments, "_text")),

@@ -1,5 +1,4 @@
-//! Functions that have to do with other sessions: their statements, or they themselves, are ended, or they are told something. Whoever is
-//! connected may, until there are roles.
+//! Functions that have to do with other sessions: their statements, or they themselves, are ended, or they are told something.
 
 use datafusion::error::Result;
 use datafusion::scalar::ScalarValue;
@@ -7,6 +6,7 @@ use datafusion::scalar::ScalarValue;
 use super::{Body, Context, argument, entry, number, some_text, strings};
 use crate::error::Error;
 use crate::functions::entry::Entry;
+use crate::pg_catalog::roles;
 use crate::sql::activity::Cancellable;
 
 pub(super) const ENTRIES: &[Entry<Body>] = &[
@@ -55,9 +55,13 @@ pub(super) const ENTRIES: &[Entry<Body>] = &[
 
 fn tell(context: &Context, values: &[ScalarValue], what: fn(&Cancellable)) -> Result<ScalarValue> {
     let Some(number) = number(values, 0) else { return Ok(ScalarValue::Boolean(None)) };
-    let session = i32::try_from(number).ok().and_then(|process_id| context.view.activity.cancellable(process_id));
-    if let Some(session) = &session {
-        what(session);
+    let backend = i32::try_from(number).ok().and_then(|process_id| context.view.activity.backend(process_id));
+    if let Some(backend) = &backend {
+        if !roles::may_signal(&context.model(), &context.view, &backend.user) {
+            let error = Error::denied("permission denied to cancel a query or end a session");
+            return Err(error.detail("Only roles with privileges of the role whose session it is may do that.").into());
+        }
+        what(&backend.cancellable);
     }
-    Ok(ScalarValue::Boolean(Some(session.is_some())))
+    Ok(ScalarValue::Boolean(Some(backend.is_some())))
 }

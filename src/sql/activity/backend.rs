@@ -157,7 +157,8 @@ pub fn shown(text: &str) -> Arc<str> {
     }
     // What is cut within a secret is blanked all the same.
     let text = &text[..end];
-    if text.contains('=') { secret_options::mask(text).into() } else { text.into() }
+    let text = secret_options::without_password(text);
+    if text.contains('=') { secret_options::mask(&text).into() } else { text.into() }
 }
 
 impl Backend {
@@ -269,5 +270,17 @@ mod tests {
         let long = format!("{}{}", " ".repeat(SHOWN_BYTES_MAX - 72), statement);
         assert!(!shown(&long).contains("hunt"), "{}", shown(&long));
         assert_eq!(shown(&"ä".repeat(1000)).len(), SHOWN_BYTES_MAX);
+        for (statement, seen) in [
+            ("CREATE ROLE r LOGIN PASSWORD 'hunter2'", "CREATE ROLE r ******"),
+            (
+                "prepare p as alter /* x */ User \"a b\" passwrd hunter2",
+                "prepare p as alter /* x */ User \"a b\" ******",
+            ),
+            ("SELECT 1; ALTER USER r PASSWORD $$hunter2$$", "SELECT 1; ALTER USER r ******"),
+            ("CREATE ROLE r;", "CREATE ROLE r;"),
+            ("SELECT create_role FROM user", "SELECT create_role FROM user"),
+        ] {
+            assert_eq!(&*shown(statement), seen);
+        }
     }
 }

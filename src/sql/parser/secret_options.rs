@@ -1,5 +1,7 @@
 //! Which options of WITH are secrets: kept apart, encrypted, shown as `******`.
 
+use std::borrow::Cow;
+
 use crate::connectors::is_secret_option;
 
 /// What stands for a secret wherever options are shown.
@@ -16,6 +18,57 @@ pub fn is_secret(name: &str) -> bool {
         || ["password", "secret", "token", "jaas", "private.key", "private_key"].iter().any(|word| {
             lower.rsplit('.').next().is_some_and(|last| last.contains(word)) || lower.contains(&format!(".{word}"))
         })
+}
+
+/// A text without what stands behind the name of a role that it makes or changes: a password may be written in many ways, also in wrong ones.
+pub fn without_password(text: &str) -> Cow<'_, str> {
+    let is_word = |word: &str, known: &[&str]| known.iter().any(|known| word.eq_ignore_ascii_case(known));
+    let (mut rest, mut makes) = (text, false);
+    while let Some((word, after)) = next_word(rest) {
+        if makes && is_word(word, &["role", "user", "group"]) {
+            let behind_name = next_name(after);
+            if behind_name.trim_matches([' ', '\t', '\r', '\n', ';']).is_empty() {
+                return Cow::Borrowed(text);
+            }
+            return Cow::Owned(format!("{} {MASK}", &text[..text.len() - behind_name.len()]));
+        }
+        makes = is_word(word, &["create", "alter"]);
+        rest = after;
+    }
+    Cow::Borrowed(text)
+}
+
+/// The next word, and what stands behind it. Comments are passed over.
+fn next_word(text: &str) -> Option<(&str, &str)> {
+    let is_part = |char: char| char.is_alphanumeric() || char == '_';
+    let mut rest = text;
+    loop {
+        rest = rest.trim_start_matches(|char: char| !is_part(char) && char != '/' && char != '-');
+        if let Some(comment) = rest.strip_prefix("/*") {
+            rest = comment.split_once("*/").map_or("", |(_, after)| after);
+        } else if let Some(comment) = rest.strip_prefix("--") {
+            rest = comment.split_once('\n').map_or("", |(_, after)| after);
+        } else if rest.starts_with(['/', '-']) {
+            rest = &rest[1..];
+        } else {
+            break;
+        }
+    }
+    let end = rest.find(|char| !is_part(char)).unwrap_or(rest.len());
+    (end > 0).then(|| rest.split_at(end))
+}
+
+/// What stands behind the name that comes next, with or without quotes.
+fn next_name(text: &str) -> &str {
+    let name = text.trim_start();
+    match name.strip_prefix('"') {
+        Some(quoted) => quoted.split_once('"').map_or("", |(_, after)| after),
+        None => {
+            let end =
+                name.find(|char: char| !char.is_alphanumeric() && !matches!(char, '_' | '$')).unwrap_or(name.len());
+            &name[end..]
+        }
+    }
 }
 
 /// Replaces the values of secret options in a statement's text: `'aws…secretkey' = 'x'` becomes `'…' = '******'`.

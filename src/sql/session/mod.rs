@@ -282,6 +282,7 @@ impl Session {
     fn view_now(&self) -> SessionView {
         SessionView {
             user: self.user.clone(),
+            is_unbound: self.is_unbound,
             database: self.database.clone(),
             process_id: self.process_id,
             search_path: self.settings.search_path(&self.user),

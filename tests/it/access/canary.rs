@@ -34,7 +34,7 @@ async fn a_password_is_nowhere_in_plain_text() {
         &[("STREAMGATE_LOG", "trace,rdkafka=info,librdkafka=info".to_owned())],
     );
     assert!(server.until_it_answers().await.is_none(), "{}", server.log());
-    let client = server.connect().await;
+    let (client, other) = (server.connect().await, server.connect().await);
     let statements = [
         format!("CREATE USER admin SUPERUSER PASSWORD '{CANARY}'"),
         format!("CREATE ROLE r LOGIN PASSWORD $${CANARY}$$"),
@@ -45,7 +45,10 @@ async fn a_password_is_nowhere_in_plain_text() {
         client.batch_execute(statement).await.unwrap();
     }
     client.execute(&format!("ALTER ROLE r PASSWORD '{CANARY}'"), &[]).await.unwrap();
-    let mut seen = String::new();
+    // What others see of a session that changed a password last.
+    other.batch_execute(&format!("ALTER ROLE r PASSWORD '{CANARY}'")).await.unwrap();
+    let mut seen = format!("{:?}", client.simple_query("SELECT query FROM pg_stat_activity").await.unwrap());
+    assert!(seen.contains("ALTER ROLE r ******"), "{seen}");
     for wrong in [
         format!("CREATE ROLE s PASSWORD {CANARY}"),
         format!("CREATE ROLE s PASSWORD \"{CANARY}\""),
@@ -73,7 +76,7 @@ async fn a_password_is_nowhere_in_plain_text() {
         seen.push_str(&format!("{:?}", client.simple_query(query).await.unwrap()));
     }
     assert!(!seen.contains(CANARY) && !seen.contains("SCRAM-SHA-256$"), "{seen}");
-    drop(client);
+    drop((client, other));
     let log = server.whole_log().join("\n");
     assert!(log.contains("CREATE ROLE r") && log.contains(" TRACE "), "the log is one of the finest level");
     assert!(server.terminate().success());

@@ -73,3 +73,35 @@ async fn rights_are_those_of_now() {
     admin.batch_execute("DROP ROLE second").await.unwrap();
     assert_eq!(refused(&second, "DROP SCHEMA s").await, "42704 role \"second\" does not exist");
 }
+
+#[tokio::test]
+async fn sessions_of_others_are_not_looked_into_nor_ended() {
+    let (server, admin) = owned_server().await;
+    admin
+        .batch_execute(&format!("CREATE USER r PASSWORD '{PASSWORD}'; CREATE USER s PASSWORD '{PASSWORD}'"))
+        .await
+        .unwrap();
+    let (r, s) = (login(&server, "r").await.unwrap(), login(&server, "s").await.unwrap());
+    let pid = async |client: &tokio_postgres::Client| -> i32 {
+        client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0)
+    };
+    let (of_admin, of_r, of_s) = (pid(&admin).await, pid(&r).await, pid(&s).await);
+    let seen = async |client: &tokio_postgres::Client, pid: i32| -> String {
+        let query = "SELECT query FROM pg_stat_activity WHERE pid = $1";
+        client.query_one(query, &[&pid]).await.unwrap().get(0)
+    };
+    assert_eq!(seen(&r, of_admin).await, "<insufficient privilege>");
+    assert_eq!(seen(&r, of_s).await, "<insufficient privilege>");
+    assert!(seen(&r, of_r).await.contains("pg_stat_activity"));
+    assert!(seen(&admin, of_r).await.contains("pg_stat_activity"));
+    for function in ["pg_cancel_backend", "pg_terminate_backend"] {
+        for pid in [of_admin, of_s] {
+            let refused = refused(&r, &format!("SELECT {function}({pid})")).await;
+            assert_eq!(refused, "42501 permission denied to cancel a query or end a session");
+        }
+    }
+    // Who is in a role may end its sessions.
+    admin.batch_execute("GRANT s TO r").await.unwrap();
+    r.batch_execute(&format!("SELECT pg_cancel_backend({of_s})")).await.unwrap();
+    admin.batch_execute(&format!("SELECT pg_terminate_backend({of_s})")).await.unwrap();
+}

@@ -10,7 +10,7 @@ use crate::sql::parser::fold;
 /// Writes the date out.
 pub(super) fn write_out(expr: &mut Expr) {
     let Expr::Function(function) = expr else { return };
-    if !function.name.0.last().and_then(|part| part.as_ident()).is_some_and(|name| fold(name) == "age") {
+    if function.name.0.last().and_then(|part| part.as_ident()).is_none_or(|name| fold(name) != "age") {
         return;
     }
     let FunctionArguments::List(list) = &mut function.args else { return };

@@ -53,14 +53,11 @@ impl VisitorMut for Series {
         if self.depth > 0 {
             return ControlFlow::Continue(());
         }
-        match expr {
-            Expr::Function(function) => {
-                if let Some(of) = row_functions::by_name(&function.name) {
-                    self.found = true;
-                    *expr = row_functions::rows_of(function, of);
-                }
-            }
-            _ => {}
+        if let Expr::Function(function) = expr
+            && let Some(of) = row_functions::by_name(&function.name)
+        {
+            self.found = true;
+            *expr = row_functions::rows_of(function, of);
         }
         ControlFlow::Continue(())
     }
