@@ -1,5 +1,5 @@
-//! What sessions do: pg_stat_activity and pg_stat_database of all of them, pg_prepared_statements and pg_cursors of the asking one. There are
-//! no locks that a statement could wait for, so that pg_locks is always empty.
+//! What sessions do: pg_stat_activity and pg_stat_database of all of them, pg_prepared_statements and pg_cursors of the asking one. pg_locks is
+//! always empty: who waits to write a table that the server keeps is not shown there yet.
 
 use std::sync::Arc;
 
