@@ -62,5 +62,9 @@ pub async fn started(backends: &BackendsOfProcess, data_dir: &Path) -> (ServerPr
     if let Some(status) = server.until_it_answers().await {
         panic!("the server ended with {status}:\n{}", server.log());
     }
+    // Sessions are taken a moment before it says so.
+    while get(port, "/readyz").await.status != 200 {
+        tokio::task::yield_now().await;
+    }
     (server, port)
 }
