@@ -93,7 +93,7 @@ async fn analyse(client: &mut Client<'_>, text: &StatementText, oids: Vec<u32>) 
         })
         .collect::<Result<Vec<_>>>()?;
     let prepared = interrupts.guard(&mut client.connection, client.session.prepare(text, &types)).await?;
-    let (command, shown) = (command_of(&text.text), activity::shown(&text.text));
+    let (command, shown) = (command_of(&text.text), client.session.backend().query());
     Ok(Parsed { prepared: Some(prepared), command, shown, parameter_oids: oids, offset: text.offset, held_bytes: 0 })
 }
 

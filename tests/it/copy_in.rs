@@ -80,6 +80,8 @@ async fn all_rows_or_an_error_that_names_the_line() {
     for (statement, code) in [
         ("COPY t (nope) FROM STDIN", "42703"),
         ("COPY nothing_here FROM STDIN", "42P01"),
+        ("COPY t /*+ OPTIONS('a' = 'b') */ FROM STDIN", "0A000"),
+        ("COPY t (id, id, name) FROM STDIN", "42701"),
         ("COPY t FROM '/etc/passwd'", "0A000"),
         ("COPY t FROM PROGRAM 'ls'", "0A000"),
         ("COPY t FROM STDIN (FORMAT binary)", "0A000"),

@@ -85,6 +85,7 @@ async fn what_cannot_be_copied_is_refused() {
     let client = server.connect().await;
     for (statement, code) in [
         ("COPY nosuch TO STDOUT", "42P01"),
+        ("COPY nosuch /*+ OPTIONS('a' = 'b') */ TO STDOUT", "0A000"),
         ("COPY (SELECT 1 / 0) TO STDOUT", "22012"),
         ("COPY (SELECT 1) TO '/tmp/x'", "0A000"),
         ("COPY (SELECT 1) TO PROGRAM 'x'", "0A000"),

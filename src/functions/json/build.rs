@@ -303,6 +303,9 @@ fn of_entries(name: &'static str) -> Arc<ScalarUDF> {
             else {
                 return Ok(None);
             };
+            if keys.len() != values.len() {
+                return Err(Error::internal("keys and values were collected apart"));
+            }
             let mut out = String::from("{ ");
             for (place, key) in keys.iter().enumerate() {
                 let key =

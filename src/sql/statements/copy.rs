@@ -41,6 +41,7 @@ impl Copy {
             let at = cursor.position();
             let table = cursor.name()?;
             let columns = if matches!(cursor.peek(), Token::LParen) { cursor.idents()? } else { Vec::new() };
+            refuse_hints(cursor)?;
             if cursor.peek_words(&["FROM"]) {
                 return Ok(Statement::Control(Arc::new(CopyFrom::parse(cursor, table, columns, at)?)));
             }
@@ -72,6 +73,17 @@ impl Copy {
             );
         }
         Ok(Outcome::CopyOut { stream, format: self.format.clone() })
+    }
+}
+
+/// A table of COPY takes no hints.
+fn refuse_hints(cursor: &Cursor) -> Result<()> {
+    let hints = &cursor.hints;
+    match hints.options.keys().chain(hints.state_ttl.keys()).min() {
+        Some(position) => Err(Error::unsupported("hints are not supported in COPY of a table")
+            .at(*position)
+            .hint("COPY (SELECT * FROM t /*+ OPTIONS(…) */) TO STDOUT, or INSERT.")),
+        None => Ok(()),
     }
 }
 

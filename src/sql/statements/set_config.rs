@@ -140,8 +140,8 @@ impl SetConfig {
                 .name
                 .get(&parameters)
                 .ok_or_else(|| Error::invalid("SET requires parameter name").code(SqlState::NullValueNotAllowed))?;
-            let is_local =
-                set.is_local.get(&parameters).is_some_and(|text| matches!(text.as_str(), "true" | "t" | "on" | "1"));
+            // A flag that is NULL is none.
+            let is_local = set.is_local.get(&parameters).map_or(Ok(false), |text| flag(&text))?;
             if is_local {
                 if session.transaction_status() == TransactionStatus::Idle {
                     continue; // its transaction ends with it
@@ -154,6 +154,16 @@ impl SetConfig {
             }
         }
         query::run(session, planned, None, parameters).await
+    }
+}
+
+/// A boolean as PostgreSQL reads it.
+fn flag(text: &str) -> Result<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "t" | "yes" | "y" | "on" | "1" => Ok(true),
+        "false" | "f" | "no" | "n" | "off" | "0" => Ok(false),
+        _ => Err(Error::invalid(format!("invalid input syntax for type boolean: \"{text}\""))
+            .code(SqlState::InvalidTextRepresentation)),
     }
 }
 

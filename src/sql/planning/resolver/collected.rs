@@ -2,10 +2,12 @@
 //! DISTINCT, FILTER and OVER as array_agg does.
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType as SqlType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName,
+    CastKind, DataType as SqlType, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+    Ident, ObjectName,
 };
 
 use super::written::call;
+use crate::error::{Error, Result};
 use crate::functions::json::{COLLECTED, Collected, VALUE};
 use crate::functions::registry::in_tree;
 use crate::sql::parser::fold;
@@ -14,16 +16,28 @@ use crate::sql::parser::fold;
 const ARRAY: &str = "array_agg";
 
 /// Writes such a call out.
-pub(super) fn write_out(expr: &mut Expr) {
-    let Expr::Function(function) = expr else { return };
+///
+/// # Errors
+/// DISTINCT of keys and values, which would be told apart each for itself (0A000).
+pub(super) fn write_out(expr: &mut Expr) -> Result<()> {
+    let Expr::Function(function) = expr else { return Ok(()) };
     let name = match &function.name.0[..] {
         [.., part] => part.as_ident().map(fold).unwrap_or_default(),
-        [] => return,
+        [] => return Ok(()),
     };
-    let Some(collected) = COLLECTED.iter().find(|collected| collected.name == name) else { return };
+    let Some(collected) = COLLECTED.iter().find(|collected| collected.name == name) else { return Ok(()) };
+    let is_distinct = matches!(
+        &function.args,
+        FunctionArguments::List(list) if list.duplicate_treatment == Some(DuplicateTreatment::Distinct)
+    );
+    if is_distinct && collected.arguments > 1 {
+        return Err(Error::unsupported(format!("{name}(DISTINCT …) is not supported"))
+            .hint("SELECT DISTINCT in a derived table."));
+    }
     if let Some(arrays) = arrays(function, collected) {
         *expr = call(&in_tree(collected.maker), arrays);
     }
+    Ok(())
 }
 
 /// For each argument what collects it; `None` if they are not as many as they should be.

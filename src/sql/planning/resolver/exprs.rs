@@ -62,7 +62,10 @@ impl VisitorMut for Exprs<'_, '_> {
             return ControlFlow::Break(());
         }
         age::write_out(expr);
-        collected::write_out(expr);
+        if let Err(error) = collected::write_out(expr) {
+            self.error = Some(error);
+            return ControlFlow::Break(());
+        }
         // Before an interval is written out.
         calendar::mark(expr);
         any::write_out(expr);
