@@ -2,6 +2,7 @@
 //!
 //! The modules are listed in the order in which data passes them; imports point down only (tests/it/tidy.rs checks it).
 
+pub mod client;
 pub mod demo;
 
 pub mod server;

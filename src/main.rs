@@ -1,8 +1,11 @@
 //! Flags → Config → Server, nothing else.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use streamgate::client::{self, SqlOptions};
 use streamgate::config::{Config, Flags};
 use streamgate::demo::{self, DemoOptions};
 use streamgate::error::{Error, Result};
@@ -37,10 +40,14 @@ enum Command {
     Serve {
         #[command(flatten)]
         flags: Flags,
-        /// Try the configuration and both backends, say what is wrong, and start nothing
-        #[arg(long)]
-        check: bool,
     },
+    /// Tries the configuration, the machine and both backends, says what is wrong and what to do about it, and starts nothing
+    Doctor {
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Runs statements on a server and prints their rows, without psql
+    Sql(SqlOptions),
     /// Makes the superuser who lets others in, or gives it a new password; the server must not run
     Init {
         #[command(flatten)]
@@ -56,6 +63,10 @@ enum Command {
         #[command(flatten)]
         options: DemoOptions,
     },
+    /// Prints what completes commands and flags in a shell: source <(streamgate completions bash)
+    Completions { shell: Shell },
+    /// Writes the man pages, one for each command, into a folder
+    Man { folder: PathBuf },
     /// Prints the version
     Version,
 }
@@ -66,21 +77,32 @@ fn main() -> ExitCode {
             println!("streamgate {}", env!("CARGO_PKG_VERSION"));
             Ok(())
         }
-        Command::Serve { flags, check: true } => {
-            Config::load(&flags).and_then(|config| run(&config, streamgate::server::check(&config)))
+        Command::Serve { flags } => Config::load(&flags).and_then(|config| run(&config, serve(&config))),
+        Command::Doctor { flags } => {
+            Config::load(&flags).and_then(|config| run(&config, streamgate::server::doctor(&config)))
         }
-        Command::Serve { flags, check: false } => Config::load(&flags).and_then(|config| run(&config, serve(&config))),
+        Command::Sql(options) => answer(client::run(&options)),
         Command::Init { flags, superuser } => {
             Config::load(&flags).and_then(|config| run(&config, streamgate::server::init(&config, superuser)))
         }
         Command::Demo { flags, options } => {
             options.config(&flags).and_then(|config| run(&config, demo::run(&config, &options)))
         }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "streamgate", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Man { folder } => std::fs::create_dir_all(&folder)
+            .and_then(|()| clap_mangen::generate_to(Cli::command(), &folder))
+            .map_err(|error| Error::invalid(format!("cannot write man pages into {}: {error}", folder.display()))),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("streamgate: {error}");
+            if let Some(detail) = error.detail_text() {
+                eprintln!("{detail}");
+            }
             if let Some(hint) = error.hint_text() {
                 eprintln!("{hint}");
             }
@@ -95,6 +117,11 @@ fn run(config: &Config, work: impl Future<Output = Result<()>>) -> Result<()> {
     // Catalog, checkpoints, logs of the embedded backends: readable by this user alone, whatever makes them.
     // SAFETY: sets a number of the process; no other thread makes files yet.
     unsafe { libc::umask(0o077) };
+    answer(work)
+}
+
+/// Runs on a runtime for what somebody waits for.
+fn answer(work: impl Future<Output = Result<()>>) -> Result<()> {
     let runtime = threads::runtime("gateway", None, None, Role::Answer)?;
     let outcome = runtime.block_on(work);
     runtime.shutdown_background();

@@ -1,7 +1,7 @@
 //! Builds the parts, hands each what it needs, and stops them in reverse order. The only module that knows them all.
 
 mod backends;
-mod check;
+mod doctor;
 mod superuser;
 
 use std::net::SocketAddr;
@@ -28,7 +28,7 @@ use crate::sql::{SqlServer, SystemSchema};
 use crate::threads::{self, Role};
 use crate::{http, pg_catalog, wire};
 use backends::Backend;
-pub use check::check;
+pub use doctor::doctor;
 pub use superuser::init;
 
 /// How long jobs may take for their last checkpoint when the server ends; with the rest it stays below 10 s.

@@ -1,4 +1,4 @@
-//! Whether the default backends answer: asked once by `serve --check`, and at every start until they do.
+//! Whether the default backends answer: asked once by `streamgate doctor`, and at every start until they do.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -16,7 +16,7 @@ pub(crate) mod session;
 pub(crate) mod statements;
 
 pub(crate) use parser::command_of;
-pub(crate) use parser::splitter::StatementText;
+pub(crate) use parser::splitter::{StatementText, split as split_statements};
 pub(crate) use server::SessionView;
 pub use server::{SqlServer, SystemSchema};
 pub(crate) use session::{Notice, Outcome, Prepared, Session, SessionOptions, Severity, TransactionStatus};

@@ -1,4 +1,4 @@
-//! The configuration at the front door: what the binary refuses at its start, what `--check` says, and what statements may name.
+//! The configuration at the front door: what the binary refuses at its start, what `doctor` says, and what statements may name.
 
 use std::fs;
 use std::net::TcpListener;
@@ -12,9 +12,18 @@ use crate::backends::PATIENCE;
 use crate::scripts::Psql;
 use crate::server::{BackendsOfProcess, JOB_PATIENCE, ServerProcess, free_port, until};
 
-/// Runs the binary to its end, which must come by itself.
+/// Runs a server to its end, which must come by itself.
 fn ends(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> (Output, String) {
-    let mut command = bare(folder);
+    run(serve(folder), arguments, environment)
+}
+
+fn doctor(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> (Output, String) {
+    let mut command = bare();
+    command.arg("doctor").arg("--data-dir").arg(folder.join("data"));
+    run(command, arguments, environment)
+}
+
+fn run(mut command: Command, arguments: &[&str], environment: &[(&str, &str)]) -> (Output, String) {
     command.args(arguments).envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let deadline = Instant::now() + PATIENCE;
@@ -30,7 +39,7 @@ fn ends(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> (Out
     (output, text)
 }
 
-fn bare(folder: &Path) -> Command {
+fn bare() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_streamgate"));
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -38,6 +47,11 @@ fn bare(folder: &Path) -> Command {
             command.env_remove(&name);
         }
     }
+    command
+}
+
+fn serve(folder: &Path) -> Command {
+    let mut command = bare();
     command.arg("serve").arg("--data-dir").arg(folder.join("data"));
     command
 }
@@ -87,17 +101,21 @@ fn what_cannot_be_meant_is_refused_at_the_start() {
 }
 
 #[test]
-fn check_tries_both_backends_and_starts_nothing() {
+fn doctor_tries_both_backends_and_starts_nothing() {
     let folder = TempDir::new().unwrap();
-    let (output, text) = ends(folder.path(), &["--check", "--listen", "localhost:0"], &[]);
+    let (output, text) = doctor(folder.path(), &["--listen", "localhost:0"], &[]);
     assert!(output.status.success(), "{text}");
     assert!(text.contains("ok     Kafka: embedded") && text.contains("ok     DynamoDB: embedded"), "{text}");
     assert!(!folder.path().join("data").exists(), "nothing is made");
+    assert!(text.contains("ok     room on its disk: ") && text.contains("ok     open files: "), "{text}");
+    let (output, text) = doctor(folder.path(), &["--listen", "localhost:0", "--max-connections", "2000000000"], &[]);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("WRONG  open files: ") && text.contains("Raise the limit (LimitNOFILE"), "{text}");
     // As beside a server that runs.
     fs::create_dir(folder.path().join("data")).unwrap();
     let lock = fs::File::create(folder.path().join("data/catalog.lock")).unwrap();
     lock.lock().unwrap();
-    let (output, text) = ends(folder.path(), &["--check", "--listen", "localhost:0"], &[]);
+    let (output, text) = doctor(folder.path(), &["--listen", "localhost:0"], &[]);
     assert!(output.status.success() && text.contains("/data: in use by a running server"), "{text}");
     drop(lock);
     // Nobody listens there.
@@ -109,7 +127,7 @@ fn check_tries_both_backends_and_starts_nothing() {
         ("STREAMGATE_AWS_SECRET_ACCESS_KEY", "canary".to_owned()),
     ];
     let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let (output, text) = ends(folder.path(), &["--check", "--listen", "localhost:0"], &settings);
+    let (output, text) = doctor(folder.path(), &["--listen", "localhost:0"], &settings);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains(&format!("WRONG  Kafka at 127.0.0.1:{kafka}: ")), "{text}");
     assert!(text.contains(&format!("WRONG  DynamoDB at http://127.0.0.1:{dynamodb}: ")), "{text}");
@@ -117,10 +135,10 @@ fn check_tries_both_backends_and_starts_nothing() {
 }
 
 #[test]
-fn check_says_what_is_wrong_with_the_address_and_the_folder() {
+fn doctor_says_what_is_wrong_with_the_address_and_the_folder() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("data"), "no folder").unwrap();
-    let (output, text) = ends(folder.path(), &["--check", "--listen", "0.0.0.0:0"], &[]);
+    let (output, text) = doctor(folder.path(), &["--listen", "0.0.0.0:0"], &[]);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(
         text.contains("WRONG  listen 0.0.0.0:0: ") && text.contains("only loopback addresses are allowed"),
@@ -209,7 +227,7 @@ async fn embedded_ports_are_fixed_and_shown() {
         let log = folder.path().join(format!("{name}.log"));
         let file = fs::File::create(&log).unwrap();
         let port = free_port();
-        let mut command = bare(&data);
+        let mut command = serve(&data);
         command.args(["--listen", &format!("localhost:{port}")]).stderr(file).stdout(std::process::Stdio::null());
         (command.spawn().unwrap(), log, port)
     };

@@ -5,8 +5,10 @@
 mod access;
 mod backends;
 mod bad_rows;
+mod command_line;
 mod configuration;
 mod conformance;
+mod cookbook;
 mod copy_in;
 mod copy_out;
 mod demo;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules from the top down; those of one line may not import each other, but for the last line.
 const LAYERS: &[&[&str]] = &[
-    &["demo"],
+    &["demo", "client"],
     &["server"],
     &["config"],
     &["wire", "http"],

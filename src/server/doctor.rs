@@ -1,9 +1,11 @@
-//! `streamgate serve --check`: tries what the configuration names, says of each thing whether it works, and starts nothing.
+//! `streamgate doctor`: tries what the configuration names, says of each thing whether it works, and starts nothing.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::process::Resource;
 
 use super::backends::Backend;
 use super::defaults_of;
@@ -26,7 +28,7 @@ fn can_listen(address: SocketAddr) -> Result<String> {
 ///
 /// # Errors
 /// Something does not work: says how many things.
-pub async fn check(config: &Config) -> Result<()> {
+pub async fn doctor(config: &Config) -> Result<()> {
     let mut wrong = 0;
     let mut say = |what: String, outcome: Result<String>| match outcome {
         Ok(about) => println!("ok     {what}: {about}"),
@@ -50,6 +52,11 @@ pub async fn check(config: &Config) -> Result<()> {
         say(format!("http_listen {address}"), may_listen.and_then(|()| can_listen(address)));
     }
     say(format!("data directory {}", config.data_dir.display()), writable(&config.data_dir));
+    say("room on its disk".to_owned(), room_on_disk(&config.data_dir));
+    say(
+        "open files".to_owned(),
+        open_files(rustix::process::getrlimit(Resource::Nofile).current, config.max_connections),
+    );
     let defaults = defaults_of(config, Arc::new(SystemClock))?;
     match &config.kafka {
         KafkaBackend::Embedded { port } => {
@@ -75,10 +82,45 @@ pub async fn check(config: &Config) -> Result<()> {
     }
 }
 
+/// Below this a data directory is as good as full: checkpoints fail, and jobs with them.
+const DISK_MIN: u64 = 1 << 30;
+/// Files that a server without sessions may have open: logs of the embedded backends, checkpoints, sockets of jobs.
+const FILES_OF_SERVER: u64 = 512;
+
+fn room_on_disk(folder: &Path) -> Result<String> {
+    let existing = nearest_existing(folder)?;
+    let of = rustix::fs::statvfs(&existing).map_err(|error| Error::invalid(format!("cannot be told: {error}")))?;
+    let free = of.f_bavail.saturating_mul(of.f_frsize);
+    match free < DISK_MIN {
+        true => Err(Error::invalid(format!("only {} MB are free", free >> 20))
+            .hint("Make room, or move data_dir: without it checkpoints fail.")),
+        false => Ok(format!("{} GB are free", free >> 30)),
+    }
+}
+
+/// Whether the process may open as many files as its sessions and jobs need; `None` is no limit.
+fn open_files(limit: Option<u64>, max_connections: usize) -> Result<String> {
+    let needed = FILES_OF_SERVER + max_connections as u64;
+    match limit {
+        Some(limit) if limit < needed => {
+            Err(Error::invalid(format!("{limit} are allowed, max_connections = {max_connections} may need {needed}"))
+                .hint("Raise the limit (LimitNOFILE of systemd, ulimit -n), or lower max_connections."))
+        }
+        Some(limit) => Ok(format!("{limit} are allowed")),
+        None => Ok("no limit".to_owned()),
+    }
+}
+
+/// The folder, or the nearest one above it that is there.
+fn nearest_existing(folder: &Path) -> Result<PathBuf> {
+    let absolute = std::path::absolute(folder).map_err(|error| Error::invalid(error.to_string()))?;
+    Ok(absolute.ancestors().find(|path| path.exists()).unwrap_or(&absolute).to_owned())
+}
+
 /// Whether the folder, or the nearest one above it that is there, takes a file.
 fn writable(folder: &Path) -> Result<String> {
     let absolute = std::path::absolute(folder).map_err(|error| Error::invalid(error.to_string()))?;
-    let existing = absolute.ancestors().find(|path| path.exists()).unwrap_or(&absolute);
+    let existing = nearest_existing(folder)?;
     if !existing.is_dir() {
         return Err(Error::invalid(format!("{} is not a folder", existing.display())));
     }
@@ -92,4 +134,16 @@ fn writable(folder: &Path) -> Result<String> {
         true => "can be written".to_owned(),
         false => "is made at the first start".to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_few_open_files_are_told_with_the_number_that_is_needed() {
+        assert!(open_files(Some(1024), 100).is_ok() && open_files(None, 100_000).is_ok());
+        let error = open_files(Some(1024), 1000).unwrap_err();
+        assert!(error.to_string().contains("1024 are allowed, max_connections = 1000 may need 1512"), "{error}");
+    }
 }
