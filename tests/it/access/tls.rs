@@ -167,6 +167,37 @@ async fn psql_comes_in_by_tls_with_its_channel_bound() {
     assert!(psql(port, "admin", "sslmode=disable channel_binding=require").contains("channel binding"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn streamgate_sql_verifies_whom_it_talks_to() {
+    let files = Files::new();
+    let other = Authority::new(files.folder.path(), "other");
+    let (server, _admin) = owned(&files, WireOptions::default()).await;
+    let (port, right, wrong) =
+        (server.address.port().to_string(), files.authority.root.to_str().unwrap(), other.root.to_str().unwrap());
+    let sql = |arguments: &[&str], password: &str| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_streamgate"))
+            .args(["sql", "-h", "127.0.0.1", "-p", &port, "-U", "admin", "-t", "-c", "SELECT current_user"])
+            .args(arguments)
+            .env("PGPASSWORD", password)
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned()
+    };
+    for connection in [
+        &["--sslmode", "disable"][..],
+        &["--sslmode", "prefer"],
+        &["--sslmode", "require"],
+        &["--sslmode", "verify-full", "--sslrootcert", right],
+    ] {
+        assert_eq!(sql(connection, PASSWORD), "admin", "{connection:?}");
+    }
+    let refused = sql(&["--sslmode", "verify-full", "--sslrootcert", wrong], PASSWORD);
+    assert!(refused.contains("cannot connect to ") && refused.contains("certificate"), "{refused}");
+    let refused = sql(&["--sslmode", "require"], "another password");
+    assert!(refused.contains("28P01"), "{refused}");
+}
+
 #[tokio::test]
 async fn what_is_said_in_clear_behind_the_request_for_tls_is_refused() {
     let files = Files::new();

@@ -1,4 +1,5 @@
-//! docs/reference/metrics.md is what the list of metrics says. `UPDATE_EXPECT=1 cargo test --test it -- tidy` writes it.
+//! docs/reference/metrics.md is what the list of metrics says (`UPDATE_EXPECT=1 cargo test --test it -- tidy` writes it), and dashboard, alerts and
+//! manual use only metrics of the list.
 
 use std::fmt::Write as _;
 
@@ -32,4 +33,30 @@ fn the_page_of_metrics_is_what_the_list_says() {
         );
     }
     expect_test::expect_file!["../../../docs/reference/metrics.md"].assert_eq(&page);
+}
+
+/// Names of metrics in a text: words that begin as ours do.
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|letter: char| !(letter.is_ascii_lowercase() || letter == '_'));
+    words.filter(|word| word.starts_with("streamgate_") || word.starts_with("process_"))
+}
+
+#[test]
+fn dashboard_alerts_and_manual_use_metrics_that_are_there() {
+    let is_there = |name: &str| {
+        let of_histogram = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        METRICS
+            .iter()
+            .any(|entry| entry.name == name || (entry.name == of_histogram && entry.kind.word() == "histogram"))
+    };
+    for file in ["packaging/grafana-dashboard.json", "packaging/prometheus-rules.yaml", "docs/operations.md"] {
+        let text = std::fs::read_to_string(super::root().join(file)).unwrap();
+        // LISTEN streamgate_jobs is a channel, streamgate_*.deb a package.
+        let used: Vec<&str> = names(&text).filter(|name| !["streamgate_jobs", "streamgate_"].contains(name)).collect();
+        assert!(used.len() > 10, "{file}: {used:?}");
+        let missing: Vec<&&str> = used.iter().filter(|name| !is_there(name)).collect();
+        assert!(missing.is_empty(), "{file} uses {missing:?}, which are no metrics");
+    }
+    let dashboard = std::fs::read_to_string(super::root().join("packaging/grafana-dashboard.json")).unwrap();
+    serde_json::from_str::<serde_json::Value>(&dashboard).unwrap();
 }
