@@ -33,7 +33,7 @@ def write(results, document):
     parts = [_conditions(conditions, measured, latest)]
     if any(kind == "cpu" and case != "scale" for kind, case, _, _ in groups):
         _plot(groups, plot)
-        parts.append(f"![CPU-seconds per million rows]({plot.name})")
+        parts.append(f"![CPU per row, as a multiple of streamgate's]({plot.name})")
     for title, kind, of_scale, table in [("CPU, throughput, memory", "cpu", False, _cpu_table), ("How cost grows", "cpu", True, _cpu_table),
                                          ("Latency", "latency", False, _latency_table),
                                          ("Starts, memory, queries", "value", False, _value_table)]:
@@ -152,25 +152,31 @@ def _voids(groups):
 
 
 def _plot(groups, path):
+    """How many times streamgate's CPU each other engine takes for the same case, on a linear axis that begins at nothing."""
     import matplotlib
     matplotlib.use("svg")
     matplotlib.rcParams.update({"svg.hashsalt": "streamgate", "font.size": 9})
     from matplotlib import pyplot
-    bars = [(label, engine, [line["cpu_per_million"] for line in _valid(lines)])
-            for (kind, case, label, engine), lines in groups.items() if kind == "cpu" and case != "scale" and _valid(lines)]
+    cpu = {(case, label, engine): [line["cpu_per_million"] for line in _valid(lines)]
+           for (kind, case, label, engine), lines in groups.items() if kind == "cpu" and case != "scale" and _valid(lines)}
+    ours = {case: statistics.median(values) for (case, label, engine), values in reversed(cpu.items()) if engine == OURS}
+    bars = [(label, engine, values, ours[case]) for (case, label, engine), values in cpu.items() if engine != OURS and case in ours]
     if not bars:
         return
-    figure, axes = pyplot.subplots(figsize=(8, 0.6 + 0.36 * len(bars)), layout="constrained")
-    for place, (_, engine, values) in enumerate(bars):
-        median = statistics.median(values)
-        axes.barh(place, median, color="#2a6f97" if engine == OURS else "#c96f4a", height=0.72,
-                  xerr=[[median - min(values)], [max(values) - median]], ecolor="#333333", capsize=2)
-        axes.annotate(f"{median:,.{digits_for(values)}f}", (max(values), place), xytext=(4, 0), textcoords="offset points", va="center")
-    axes.set_yticks(range(len(bars)), [f"{label} · {engine}" for label, engine, _ in bars])
+    figure, axes = pyplot.subplots(figsize=(8, 1.0 + 0.42 * len(bars)), layout="constrained")
+    for place, (_, engine, values, base) in enumerate(bars):
+        median, least, most = (value / base for value in (statistics.median(values), min(values), max(values)))
+        axes.barh(place, median, color="#c96f4a", height=0.66, xerr=[[median - least], [most - median]], ecolor="#333333", capsize=2)
+        digits = digits_for(values)
+        axes.annotate(f"{median:.1f} ×   ({statistics.median(values):,.{digits}f} against {base:,.{digits_for([base])}f} CPU-s)", (most, place), xytext=(5, 0),
+                      textcoords="offset points", va="center")
+    axes.axvline(1, color="#2a6f97", linewidth=2)
+    axes.annotate("streamgate", (1, 1), xycoords=("data", "axes fraction"), xytext=(0, 3), textcoords="offset points", ha="center", color="#2a6f97")
+    axes.set_yticks(range(len(bars)), [f"{label}\n{engine}" if len(label) + len(engine) > 34 else f"{label} · {engine}" for label, engine, _, _ in bars])
     axes.invert_yaxis()
-    axes.set_xscale("log")
-    axes.margins(x=0.12)
-    axes.set_xlabel("CPU-seconds per million rows, log scale: median, least and most (less is better)")
+    # Room for the figures behind the longest bar.
+    axes.set_xlim(0, 1.65 * max(max(values) / base for _, _, values, base in bars))
+    axes.set_xlabel("CPU per row as a multiple of streamgate's: median, least and most")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)

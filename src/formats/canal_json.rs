@@ -80,7 +80,7 @@ struct CanalEnvelope {
 }
 
 #[derive(Deserialize)]
-struct Change<'a> {
+struct CanalRecord<'a> {
     #[serde(borrow)]
     data: Option<Vec<&'a RawValue>>,
     #[serde(borrow)]
@@ -97,7 +97,7 @@ struct Change<'a> {
 
 impl Envelope for CanalEnvelope {
     fn rows(&self, record: &[u8], push: Push<'_>) -> Result<()> {
-        let change: Change<'_> = parse(record)?;
+        let change: CanalRecord<'_> = parse(record)?;
         for (pattern, name, field) in
             [(&self.database_include, &change.database, "database"), (&self.table_include, &change.table, "table")]
         {

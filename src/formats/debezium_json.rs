@@ -85,7 +85,7 @@ struct WithSchema<'a> {
 }
 
 #[derive(Deserialize)]
-struct Change<'a> {
+struct DebeziumRecord<'a> {
     #[serde(borrow)]
     before: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -98,7 +98,7 @@ struct Change<'a> {
 
 impl Envelope for DebeziumEnvelope {
     fn rows(&self, record: &[u8], push: Push<'_>) -> Result<()> {
-        let change: Change<'_> = if self.schema_include {
+        let change: DebeziumRecord<'_> = if self.schema_include {
             match parse::<WithSchema<'_>>(record)?.payload {
                 Some(payload) => parse(payload.get().as_bytes())?,
                 // A tombstone with its schema.

@@ -58,7 +58,7 @@ impl Format for MaxwellJson {
 struct MaxwellEnvelope;
 
 #[derive(Deserialize)]
-struct Change<'a> {
+struct MaxwellRecord<'a> {
     #[serde(borrow)]
     data: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -69,7 +69,7 @@ struct Change<'a> {
 
 impl Envelope for MaxwellEnvelope {
     fn rows(&self, record: &[u8], push: Push<'_>) -> Result<()> {
-        let change: Change<'_> = parse(record)?;
+        let change: MaxwellRecord<'_> = parse(record)?;
         let data = || change.data.map(RawValue::get).ok_or_else(|| bad("has no \"data\", the changed row"));
         match change.kind.map(RawValue::get) {
             Some(r#""insert""# | r#""bootstrap-insert""#) => push(RowKind::Insert, RowText::Whole(data()?)),

@@ -19,7 +19,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
-use super::Source;
+use super::CatalogSource;
 use super::model::Model;
 use super::relation::list;
 use crate::functions::entry::{Entry, Registry};
@@ -28,7 +28,7 @@ use crate::sql::SessionView;
 
 /// What a function may look at.
 pub struct Context {
-    source: Arc<Source>,
+    source: Arc<CatalogSource>,
     view: Arc<SessionView>,
     /// Of the arguments of the call.
     fields: Vec<FieldRef>,
@@ -182,7 +182,7 @@ pub fn entries() -> impl Iterator<Item = &'static Entry<Body>> {
 }
 
 /// The function of that name as a session has it.
-pub fn find(name: &str, source: &Arc<Source>, view: &Arc<SessionView>) -> Option<Arc<ScalarUDF>> {
+pub fn find(name: &str, source: &Arc<CatalogSource>, view: &Arc<SessionView>) -> Option<Arc<ScalarUDF>> {
     let entry = ENTRIES.find(name)?;
     let (returns, special) = type_of(entry.calls().next()?.returns);
     let signature = Signature::one_of(vec![TypeSignature::VariadicAny, TypeSignature::Nullary], entry.volatility);

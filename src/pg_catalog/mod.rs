@@ -40,7 +40,7 @@ pub(crate) use procedures::procedure_name;
 pub(crate) const SERVER_VERSION: &str = "15.18";
 
 /// What both schemas read: the catalog, and the model made of it.
-struct Source {
+struct CatalogSource {
     snapshot: Box<dyn Fn() -> Arc<Snapshot> + Send + Sync>,
     others: Vec<Arc<dyn SystemSchema>>,
     last: Mutex<Option<Made>>,
@@ -54,7 +54,7 @@ struct Made {
     model: Arc<Model>,
 }
 
-impl Source {
+impl CatalogSource {
     /// The model for a session, made anew only when the catalog changed.
     fn model(&self, view: &SessionView) -> Arc<Model> {
         let snapshot = (self.snapshot)();
@@ -128,12 +128,12 @@ const INFORMATION_SCHEMA: &[(&str, Content)] = &[
 
 /// `pg_catalog`.
 pub struct PgCatalog {
-    source: Arc<Source>,
+    source: Arc<CatalogSource>,
 }
 
 /// `information_schema`.
 pub struct InformationSchema {
-    source: Arc<Source>,
+    source: Arc<CatalogSource>,
 }
 
 /// Both schemas over one catalog. `others` are further system schemas (`streamgate`), whose relations the system catalog lists.
@@ -145,12 +145,12 @@ fn over(
     snapshot: Box<dyn Fn() -> Arc<Snapshot> + Send + Sync>,
     others: Vec<Arc<dyn SystemSchema>>,
 ) -> (PgCatalog, InformationSchema) {
-    let source = Arc::new(Source { snapshot, others, last: Mutex::new(None) });
+    let source = Arc::new(CatalogSource { snapshot, others, last: Mutex::new(None) });
     (PgCatalog { source: Arc::clone(&source) }, InformationSchema { source })
 }
 
 fn provide(
-    source: &Arc<Source>,
+    source: &Arc<CatalogSource>,
     shapes: &'static [RelationShape],
     contents: &'static [(&'static str, Content)],
     name: &str,

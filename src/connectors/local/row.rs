@@ -90,7 +90,7 @@ fn encode_nested(column: &ArrayRef, row: usize) -> Result<Vec<u8>> {
 pub struct Decoder {
     schema: SchemaRef,
     /// For each stored column where it goes, if it is wanted.
-    columns: Vec<(Form, Option<Column>)>,
+    columns: Vec<(Form, Option<DecodedColumn>)>,
     projection: Vec<usize>,
     rows: usize,
 }
@@ -103,7 +103,7 @@ impl Decoder {
     pub fn new(stored: &Schema, projection: &[usize]) -> Result<Self> {
         let columns = stored.fields().iter().enumerate().map(|(at, field)| {
             let form = form(field.data_type());
-            (form, projection.contains(&at).then(|| Column::new(form, field.data_type())))
+            (form, projection.contains(&at).then(|| DecodedColumn::new(form, field.data_type())))
         });
         Ok(Self {
             schema: Arc::new(stored.project(projection)?),
@@ -154,7 +154,7 @@ impl Decoder {
         let mut arrays = Vec::with_capacity(self.projection.len());
         for (at, field) in self.projection.iter().zip(self.schema.fields()) {
             let (form, Some(column)) = &mut self.columns[*at] else { return Err(unreadable()) };
-            let whole = std::mem::replace(column, Column::new(*form, field.data_type()));
+            let whole = std::mem::replace(column, DecodedColumn::new(*form, field.data_type()));
             arrays.push(whole.finish(*form, field.data_type())?);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(std::mem::take(&mut self.rows)));
@@ -173,7 +173,7 @@ fn unreadable() -> Error {
 }
 
 /// A column that grows.
-struct Column {
+struct DecodedColumn {
     valid: BooleanBufferBuilder,
     values: MutableBuffer,
     /// Of `Bytes`.
@@ -185,7 +185,7 @@ struct Column {
     nothing: ArrayRef,
 }
 
-impl Column {
+impl DecodedColumn {
     fn new(form: Form, data_type: &DataType) -> Self {
         Self {
             valid: BooleanBufferBuilder::new(0),

@@ -27,7 +27,7 @@ use super::NODE_ID;
 use super::call::Call;
 use super::group_offset::GroupOffset;
 use super::membership::{GroupState, JoinRequest};
-use super::meta::Change;
+use super::meta::MetaChange;
 
 const METADATA_BYTES_MAX: usize = 4096;
 // Kinds of keys that FindCoordinator is asked for: groups and transactional ids.
@@ -216,7 +216,7 @@ pub fn offset_commit(call: &Call, request: OffsetCommitRequest) -> OffsetCommitR
     }
     let mut stored = Ok(());
     if !offsets.is_empty() {
-        let change = Change::OffsetsCommitted { group: request.group_id.to_string(), offsets };
+        let change = MetaChange::OffsetsCommitted { group: request.group_id.to_string(), offsets };
         stored = broker.topics.meta().commit(change).map_err(|error| {
             tracing::error!(group = %*request.group_id, %error, "offsets could not be stored");
             ResponseError::CoordinatorNotAvailable
@@ -385,7 +385,7 @@ fn delete_group(call: &Call, id: &str) -> Result<(), ResponseError> {
     let had_members_once = call.broker.groups.delete(id)?;
     let mut store = call.broker.topics.meta();
     if store.meta().group_offsets.contains_key(id) {
-        let stored = store.commit(Change::GroupDeleted { group: id.to_owned() });
+        let stored = store.commit(MetaChange::GroupDeleted { group: id.to_owned() });
         return stored.map_err(|_| ResponseError::CoordinatorNotAvailable);
     }
     if had_members_once { Ok(()) } else { Err(ResponseError::GroupIdNotFound) }

@@ -18,7 +18,7 @@ const FILE: &str = "meta.log";
 const GROWTH_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Change {
+pub enum MetaChange {
     Cluster {
         id: String,
     },
@@ -86,13 +86,13 @@ pub struct Meta {
 }
 
 impl Meta {
-    fn apply(&mut self, change: Change) {
+    fn apply(&mut self, change: MetaChange) {
         match change {
-            Change::Cluster { id } => self.cluster_id = id,
-            Change::TopicCreated { id, name, partitions, config } => {
+            MetaChange::Cluster { id } => self.cluster_id = id,
+            MetaChange::TopicCreated { id, name, partitions, config } => {
                 self.topics.insert(name, TopicMeta { id, partitions, config, log_starts: BTreeMap::new() });
             }
-            Change::TopicDeleted { name } => {
+            MetaChange::TopicDeleted { name } => {
                 self.topics.remove(&name);
                 for offsets in self.group_offsets.values_mut() {
                     offsets.retain(|(topic, _), _| *topic != name);
@@ -100,68 +100,69 @@ impl Meta {
                 self.group_offsets.retain(|_, offsets| !offsets.is_empty());
                 self.transactions.values_mut().for_each(|transaction| transaction.forget_topic(&name));
             }
-            Change::PartitionsAdded { name, partitions } => {
+            MetaChange::PartitionsAdded { name, partitions } => {
                 if let Some(topic) = self.topics.get_mut(&name) {
                     topic.partitions = partitions;
                 }
             }
-            Change::TopicConfig { name, config } => {
+            MetaChange::TopicConfig { name, config } => {
                 if let Some(topic) = self.topics.get_mut(&name) {
                     topic.config = config;
                 }
             }
-            Change::LogStart { name, partition, offset } => {
+            MetaChange::LogStart { name, partition, offset } => {
                 if let Some(topic) = self.topics.get_mut(&name) {
                     topic.log_starts.insert(partition, offset);
                 }
             }
-            Change::OffsetsCommitted { group, offsets } => {
+            MetaChange::OffsetsCommitted { group, offsets } => {
                 let committed = self.group_offsets.entry(group).or_default();
                 for (topic, partition, offset) in offsets {
                     committed.insert((topic, partition), offset);
                 }
             }
-            Change::GroupDeleted { group } => {
+            MetaChange::GroupDeleted { group } => {
                 self.group_offsets.remove(&group);
             }
-            Change::ProducerIdsReserved { below } => self.producer_ids_below = below,
-            Change::Transaction { id, step } => {
+            MetaChange::ProducerIdsReserved { below } => self.producer_ids_below = below,
+            MetaChange::Transaction { id, step } => {
                 let committed = self.transactions.entry(id).or_default().apply(step);
                 for (group, offsets) in committed {
                     self.group_offsets.entry(group).or_default().extend(offsets);
                 }
                 self.group_offsets.retain(|_, offsets| !offsets.is_empty());
             }
-            Change::TransactionalIdForgotten { id } => {
+            MetaChange::TransactionalIdForgotten { id } => {
                 self.transactions.remove(&id);
             }
         }
     }
 
     /// The fewest changes that add up to this.
-    fn changes(&self) -> Vec<Change> {
+    fn changes(&self) -> Vec<MetaChange> {
         let mut changes = vec![
-            Change::Cluster { id: self.cluster_id.clone() },
-            Change::ProducerIdsReserved { below: self.producer_ids_below },
+            MetaChange::Cluster { id: self.cluster_id.clone() },
+            MetaChange::ProducerIdsReserved { below: self.producer_ids_below },
         ];
         for (name, topic) in &self.topics {
-            changes.push(Change::TopicCreated {
+            changes.push(MetaChange::TopicCreated {
                 id: topic.id.clone(),
                 name: name.clone(),
                 partitions: topic.partitions,
                 config: topic.config.clone(),
             });
             for (&partition, &offset) in &topic.log_starts {
-                changes.push(Change::LogStart { name: name.clone(), partition, offset });
+                changes.push(MetaChange::LogStart { name: name.clone(), partition, offset });
             }
         }
         for (group, offsets) in &self.group_offsets {
             let offsets =
                 offsets.iter().map(|((topic, partition), offset)| (topic.clone(), *partition, offset.clone()));
-            changes.push(Change::OffsetsCommitted { group: group.clone(), offsets: offsets.collect() });
+            changes.push(MetaChange::OffsetsCommitted { group: group.clone(), offsets: offsets.collect() });
         }
         for (id, transaction) in &self.transactions {
-            changes.extend(transaction.steps().into_iter().map(|step| Change::Transaction { id: id.clone(), step }));
+            changes
+                .extend(transaction.steps().into_iter().map(|step| MetaChange::Transaction { id: id.clone(), step }));
         }
         changes
     }
@@ -198,7 +199,7 @@ impl MetaStore {
     }
 
     /// Stores the change, then makes it visible.
-    pub fn commit(&mut self, change: Change) -> io::Result<()> {
+    pub fn commit(&mut self, change: MetaChange) -> io::Result<()> {
         let line = encode(&change)?;
         if let Err(error) = self.file.write_all(&line) {
             // A part of the line may be there; it must not stand in front of the next one.
@@ -217,12 +218,12 @@ impl MetaStore {
     }
 }
 
-fn encode(change: &Change) -> io::Result<Vec<u8>> {
+fn encode(change: &MetaChange) -> io::Result<Vec<u8>> {
     let json = serde_json::to_string(change)?;
     Ok(format!("{:08x} {json}\n", crc32c::crc32c(json.as_bytes())).into_bytes())
 }
 
-fn decode(line: &[u8]) -> Option<Change> {
+fn decode(line: &[u8]) -> Option<MetaChange> {
     let line = std::str::from_utf8(line).ok()?;
     let (checksum, json) = line.split_once(' ')?;
     let right = u32::from_str_radix(checksum, 16).ok()? == crc32c::crc32c(json.as_bytes());
@@ -230,7 +231,7 @@ fn decode(line: &[u8]) -> Option<Change> {
 }
 
 /// Hands on every stored change. Only the last line can be torn by a kill: it never happened. A damaged line elsewhere is an error.
-fn read_changes(bytes: &[u8], mut apply: impl FnMut(Change)) -> io::Result<()> {
+fn read_changes(bytes: &[u8], mut apply: impl FnMut(MetaChange)) -> io::Result<()> {
     let mut rest = bytes;
     while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
         let (line, after) = (&rest[..end], &rest[end + 1..]);

@@ -45,7 +45,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use parking_lot::{Condvar, Mutex};
 
 use groups::Groups;
-use meta::Change;
+use meta::MetaChange;
 use topics::Topics;
 use transactions::Transactions;
 
@@ -286,7 +286,7 @@ impl Broker {
         let mut ids = self.producer_ids.lock();
         if ids.is_empty() {
             let below = ids.end + PRODUCER_IDS_RESERVED;
-            self.topics.meta().commit(Change::ProducerIdsReserved { below })?;
+            self.topics.meta().commit(MetaChange::ProducerIdsReserved { below })?;
             *ids = ids.end..below;
         }
         Ok(ids.next().expect("ids were reserved above"))

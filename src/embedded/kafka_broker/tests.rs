@@ -15,7 +15,7 @@ use super::group_offset::GroupOffset;
 use super::groups::Groups;
 use super::log::{AppendError, Isolation, LogSettings, PartitionLog, ReadError};
 use super::membership::{GroupState, JoinRequest};
-use super::meta::{Change, MetaStore};
+use super::meta::{MetaChange, MetaStore};
 use super::producers::{Producers, Verdict};
 use super::topics::Topics;
 use super::transaction_state::{Phase, Step};
@@ -190,9 +190,9 @@ fn the_oldest_segments_go_by_age_and_by_size() {
     assert_eq!(log.append(&plain(0, 1), &settings(&small)).unwrap().base_offset, 300);
 }
 
-fn offsets(group: &str, offset: i64) -> Change {
+fn offsets(group: &str, offset: i64) -> MetaChange {
     let offset = GroupOffset { offset, leader_epoch: -1, metadata: String::new() };
-    Change::OffsetsCommitted { group: group.to_owned(), offsets: vec![("orders".to_owned(), 0, offset)] }
+    MetaChange::OffsetsCommitted { group: group.to_owned(), offsets: vec![("orders".to_owned(), 0, offset)] }
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn the_meta_log_keeps_whole_changes_and_forgets_the_torn_one() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = MetaStore::open(folder.path()).unwrap();
     let cluster_id = store.meta().cluster_id.clone();
-    let topic = |name: &str| Change::TopicCreated {
+    let topic = |name: &str| MetaChange::TopicCreated {
         id: name.to_owned(),
         name: name.to_owned(),
         partitions: 2,
@@ -211,7 +211,7 @@ fn the_meta_log_keeps_whole_changes_and_forgets_the_torn_one() {
         topic("other"),
         offsets("a", 5),
         offsets("a", 6),
-        Change::TopicDeleted { name: "other".to_owned() },
+        MetaChange::TopicDeleted { name: "other".to_owned() },
     ] {
         store.commit(change).unwrap();
     }
@@ -346,7 +346,7 @@ fn what_was_decided_before_a_kill_is_completed_once() {
         broker.produce(0).unwrap();
         broker.add_offset(5);
         let step = Step::Decided { commit, epoch: broker.producer.1, at_ms: 0 };
-        broker.topics.meta().commit(Change::Transaction { id: "job".to_owned(), step }).unwrap();
+        broker.topics.meta().commit(MetaChange::Transaction { id: "job".to_owned(), step }).unwrap();
         let mut broker = broker.restart(folder.path());
         for _ in 0..2 {
             assert_eq!(broker.log(), (2, 2, aborted.clone()));

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::configs;
 use super::log::{LogSettings, PartitionLog};
-use super::meta::{Change, MetaStore};
+use super::meta::{MetaChange, MetaStore};
 
 pub const PARTITIONS_MAX: i32 = 1000;
 
@@ -126,7 +126,7 @@ impl Topics {
         for index in 0..partitions {
             topic.partitions.push(Arc::new(PartitionLog::open(&partition_folder(&self.folder, &id, index), 0)?));
         }
-        meta.commit(Change::TopicCreated { id, name: name.to_owned(), partitions, config })?;
+        meta.commit(MetaChange::TopicCreated { id, name: name.to_owned(), partitions, config })?;
         let topic = Arc::new(topic);
         self.open.write().insert(name.to_owned(), topic.clone());
         Ok(topic)
@@ -135,7 +135,7 @@ impl Topics {
     pub fn delete(&self, name: &str) -> Result<(), TopicError> {
         let mut meta = self.meta.lock();
         let id = meta.meta().topics.get(name).ok_or(TopicError::Unknown)?.id.clone();
-        meta.commit(Change::TopicDeleted { name: name.to_owned() })?;
+        meta.commit(MetaChange::TopicDeleted { name: name.to_owned() })?;
         let topic = self.open.write().remove(name);
         for partition in topic.iter().flat_map(|topic| &topic.partitions) {
             partition.mark_deleted();
@@ -163,7 +163,7 @@ impl Topics {
             for index in first..partitions {
                 topic.partitions.push(Arc::new(PartitionLog::open(&partition_folder(&self.folder, &id, index), 0)?));
             }
-            Ok(meta.commit(Change::PartitionsAdded { name: name.to_owned(), partitions })?)
+            Ok(meta.commit(MetaChange::PartitionsAdded { name: name.to_owned(), partitions })?)
         })
     }
 
@@ -184,7 +184,7 @@ impl Topics {
         self.replace(name, |topic| {
             topic.config.clone_from(&config);
             topic.settings = settings;
-            Ok(meta.commit(Change::TopicConfig { name: name.to_owned(), config })?)
+            Ok(meta.commit(MetaChange::TopicConfig { name: name.to_owned(), config })?)
         })
     }
 
@@ -196,7 +196,7 @@ impl Topics {
         let Some(start) = partition.start_after_deleting(offset) else {
             return Ok(None);
         };
-        meta.commit(Change::LogStart { name: name.to_owned(), partition: index, offset: start })?;
+        meta.commit(MetaChange::LogStart { name: name.to_owned(), partition: index, offset: start })?;
         partition.delete_before(start)?;
         Ok(Some(start))
     }

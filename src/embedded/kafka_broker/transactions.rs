@@ -11,7 +11,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 
 use super::group_offset::GroupOffset;
 use super::log::{AppendError, Appended};
-use super::meta::Change;
+use super::meta::MetaChange;
 use super::topics::{Topic, Topics};
 use super::transaction_state::{Initialisation, Phase, Step, TIMEOUT_MS_MAX, TransactionState};
 
@@ -177,7 +177,7 @@ impl Transactions {
                 tracing::info!(transactional_id = id, "embedded broker aborted a transaction that had timed out");
                 end(topics, &id, false, state.fencing_epoch(), now_ms)
             } else if state.is_unused(now_ms) {
-                topics.meta().commit(Change::TransactionalIdForgotten { id: id.clone() })
+                topics.meta().commit(MetaChange::TransactionalIdForgotten { id: id.clone() })
             } else {
                 complete(topics, &id, now_ms)
             };
@@ -201,7 +201,7 @@ fn owned(topics: &Topics, owner: Owner<'_>) -> Result<TransactionState, Response
 }
 
 fn step(topics: &Topics, id: &str, step: Step) -> Result<(), ResponseError> {
-    topics.meta().commit(Change::Transaction { id: id.to_owned(), step }).map_err(not_stored)
+    topics.meta().commit(MetaChange::Transaction { id: id.to_owned(), step }).map_err(not_stored)
 }
 
 fn not_stored(error: io::Error) -> ResponseError {
@@ -211,7 +211,7 @@ fn not_stored(error: io::Error) -> ResponseError {
 
 fn end(topics: &Topics, id: &str, commit: bool, epoch: i16, now_ms: i64) -> io::Result<()> {
     let decided = Step::Decided { commit, epoch, at_ms: now_ms };
-    topics.meta().commit(Change::Transaction { id: id.to_owned(), step: decided })?;
+    topics.meta().commit(MetaChange::Transaction { id: id.to_owned(), step: decided })?;
     complete(topics, id, now_ms)
 }
 
@@ -231,5 +231,5 @@ fn complete(topics: &Topics, id: &str, now_ms: i64) -> io::Result<()> {
             partition.append_marker((state.producer_id, state.epoch), commit, now_ms, &topic.settings)?;
         }
     }
-    topics.meta().commit(Change::Transaction { id: id.to_owned(), step: Step::Ended { at_ms: now_ms } })
+    topics.meta().commit(MetaChange::Transaction { id: id.to_owned(), step: Step::Ended { at_ms: now_ms } })
 }

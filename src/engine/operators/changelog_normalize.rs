@@ -89,7 +89,7 @@ impl ChangelogNormalize {
 }
 
 /// Where an output row stands.
-enum Source {
+enum RowSource {
     New(usize),
     Old(Encoded),
 }
@@ -111,7 +111,7 @@ impl Operator for ChangelogNormalize {
         self.table.prepare(batch.len(), &keys)?;
         let table = &mut self.table;
         let now_ms = table.now_ms();
-        let mut out: Vec<(usize, Source, RowKind)> = Vec::with_capacity(batch.len());
+        let mut out: Vec<(usize, RowSource, RowKind)> = Vec::with_capacity(batch.len());
         for row in 0..batch.len() {
             let kind = batch.kind(row);
             // An upsert stream has none; if one comes, the new row behind it says the same.
@@ -124,7 +124,7 @@ impl Operator for ChangelogNormalize {
                 if let Some(old) = table.state.set(slot, None) {
                     table.touch(slot, now_ms);
                     if !expired {
-                        out.push((row, Source::Old(old), RowKind::Delete));
+                        out.push((row, RowSource::Old(old), RowKind::Delete));
                     }
                 }
                 continue;
@@ -142,10 +142,10 @@ impl Operator for ChangelogNormalize {
             }
             table.touch(slot, now_ms);
             match table.state.set(slot, Some(new.into())) {
-                None => out.push((row, Source::New(row), RowKind::Insert)),
+                None => out.push((row, RowSource::New(row), RowKind::Insert)),
                 Some(old) => {
-                    out.push((row, Source::Old(old), RowKind::UpdateBefore));
-                    out.push((row, Source::New(row), RowKind::UpdateAfter));
+                    out.push((row, RowSource::Old(old), RowKind::UpdateBefore));
+                    out.push((row, RowSource::New(row), RowKind::UpdateAfter));
                 }
             }
         }
@@ -156,8 +156,8 @@ impl Operator for ChangelogNormalize {
         let rows = self.assemble(
             self.table.codec().decode(out.iter().map(|(row, ..)| keys.row(*row)))?,
             self.table.state.codec().decode(out.iter().map(|(_, source, _)| match source {
-                Source::New(row) => values.row(*row),
-                Source::Old(old) => old,
+                RowSource::New(row) => values.row(*row),
+                RowSource::Old(old) => old,
             }))?,
         )?;
         if out.iter().all(|(.., kind)| *kind == RowKind::Insert) {

@@ -7,7 +7,7 @@ use datafusion::datasource::MemTable;
 
 use super::job::Insert;
 use super::log::Log;
-use super::sink::{Change, Mode, cells};
+use super::sink::{Mode, SinkChange, cells};
 use crate::changelog::RowKind;
 use crate::engine::testing::session;
 
@@ -73,7 +73,7 @@ pub fn difference(insert: &Insert, expected: &Rows) -> Option<String> {
 }
 
 /// The changes of a key, for failures.
-fn history(changes: &[Change], key: &[String]) -> String {
+fn history(changes: &[SinkChange], key: &[String]) -> String {
     let of_key = changes.iter().filter(|change| change.cells.starts_with(key));
     let lines = of_key.map(|change| format!("    {:?} {:?} {:?}", change.kind, change.cells, change.version));
     lines.collect::<Vec<_>>().join("\n")
@@ -88,7 +88,7 @@ fn count(rows: &Rows) -> BTreeMap<Vec<String>, i64> {
 }
 
 /// How often a row was given and not taken back.
-fn counts(changes: &[Change]) -> BTreeMap<Vec<String>, i64> {
+fn counts(changes: &[SinkChange]) -> BTreeMap<Vec<String>, i64> {
     let mut counts = BTreeMap::new();
     for change in changes {
         *counts.entry(change.cells.clone()).or_default() += if change.kind.is_retraction() { -1 } else { 1 };
@@ -98,7 +98,7 @@ fn counts(changes: &[Change]) -> BTreeMap<Vec<String>, i64> {
 }
 
 /// The last row of each key. What comes with a lower version, or the same, is refused.
-fn fold(changes: &[Change], keys: usize) -> BTreeMap<Vec<String>, Vec<String>> {
+fn fold(changes: &[SinkChange], keys: usize) -> BTreeMap<Vec<String>, Vec<String>> {
     let mut rows: BTreeMap<Vec<String>, Vec<String>> = BTreeMap::new();
     let mut versions: BTreeMap<Vec<String>, i64> = BTreeMap::new();
     for (place, change) in changes.iter().enumerate() {

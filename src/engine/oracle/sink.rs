@@ -47,7 +47,7 @@ impl Mode {
 
 /// A change as a sink keeps it.
 #[derive(Debug, Clone)]
-pub struct Change {
+pub struct SinkChange {
     pub kind: RowKind,
     pub cells: Vec<String>,
     /// In monotonic mode.
@@ -67,7 +67,7 @@ pub fn cells(rows: &RecordBatch, row: usize) -> Vec<String> {
 pub struct Target {
     pub declaration: TableDeclaration,
     pub mode: Mode,
-    pub changes: Mutex<Vec<Change>>,
+    pub changes: Mutex<Vec<SinkChange>>,
     broker: Arc<Broker>,
     random: Mutex<StdRng>,
 }
@@ -91,14 +91,14 @@ impl Target {
         Arc::new(ConnectorTable::new(Arc::new(self.declaration.clone()), self.table()).unwrap())
     }
 
-    fn changes_of(&self, batch: &ChangeBatch) -> Vec<Change> {
+    fn changes_of(&self, batch: &ChangeBatch) -> Vec<SinkChange> {
         let change = |row: usize| {
             let mut cells = cells(batch.rows(), row);
             let version = (self.mode == Mode::Monotonic).then(|| {
                 cells.pop();
                 batch.rows().columns().last().unwrap().as_primitive::<Int64Type>().value(row)
             });
-            Change { kind: batch.kind(row), cells, version }
+            SinkChange { kind: batch.kind(row), cells, version }
         };
         (0..batch.len()).map(change).collect()
     }
@@ -157,13 +157,13 @@ impl Sink for TargetSink {
 struct PlainWriter {
     target: Arc<Target>,
     sequences: u64,
-    batches: mpsc::Sender<(u64, Vec<Change>)>,
+    batches: mpsc::Sender<(u64, Vec<SinkChange>)>,
     acknowledged: watch::Receiver<u64>,
 }
 
 impl PlainWriter {
     fn new(target: Arc<Target>) -> Self {
-        let (batches, mut taken) = mpsc::channel::<(u64, Vec<Change>)>(BATCHES_MAX);
+        let (batches, mut taken) = mpsc::channel::<(u64, Vec<SinkChange>)>(BATCHES_MAX);
         let (acknowledge, acknowledged) = watch::channel(0);
         let written = Arc::clone(&target);
         tokio::spawn(async move {
@@ -214,7 +214,7 @@ pub struct Broker {
 struct BrokerState {
     generation: u64,
     /// Writes in the open transaction.
-    open: Vec<(Arc<Target>, Change)>,
+    open: Vec<(Arc<Target>, SinkChange)>,
     /// By job.
     decided: BTreeMap<String, Decision>,
     faults: usize,
@@ -276,7 +276,7 @@ impl Transactional for BrokerTransactional {
 }
 
 /// Changes of one epoch, and where they go.
-type HandedOver = Vec<(Arc<Target>, Change)>;
+type HandedOver = Vec<(Arc<Target>, SinkChange)>;
 
 #[derive(Clone)]
 struct MemoryTransactions {
@@ -332,7 +332,7 @@ impl Transactions for MemoryTransactions {
 struct TransactionWriter {
     target: Arc<Target>,
     transactions: MemoryTransactions,
-    buffered: Vec<(Arc<Target>, Change)>,
+    buffered: Vec<(Arc<Target>, SinkChange)>,
     acknowledged: watch::Sender<u64>,
 }
 

@@ -8,7 +8,7 @@ use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, GroupingSet, LogicalPlan};
 
-use super::Planner;
+use super::DataflowPlanner;
 use super::fragment::{AggregatePath, Fragment};
 use crate::changelog::Changelog;
 use crate::engine::aggregate::{self, GroupAggregateSpec};
@@ -17,7 +17,7 @@ use crate::engine::expression::StoredExpression;
 use crate::engine::operators::project::ProjectSpec;
 use crate::error::{Error, Result};
 
-impl Planner<'_> {
+impl DataflowPlanner<'_> {
     pub(super) fn plan_aggregate(&mut self, aggregate: &Aggregate) -> Result<Fragment> {
         let mut fragment = self.plan_node(&aggregate.input)?;
         let state_ttl_ms = match fragment.state_ttl_ms.take() {

@@ -10,7 +10,7 @@ use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::ScalarFunction;
 
-use super::Planner;
+use super::DataflowPlanner;
 use super::fragment::Fragment;
 use crate::engine::dataflow::OperatorKind;
 use crate::engine::expression::StoredExpression;
@@ -24,7 +24,7 @@ pub(super) struct Extracted {
     pub schema: DFSchema,
 }
 
-impl Planner<'_> {
+impl DataflowPlanner<'_> {
     /// Replaces lookup calls by columns and adds the operator that computes these to the fragment.
     ///
     /// # Errors

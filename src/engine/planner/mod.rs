@@ -65,7 +65,7 @@ pub fn is_unbounded(plan: &LogicalPlan) -> Result<bool> {
 /// An operator that cannot run incrementally yet (0A000, with its name, the reason and the way out); a sink that cannot take
 /// what the query gives.
 pub async fn plan_job(inserts: &[PlannedInsert<'_>], settings: JobSettings) -> Result<Dataflow> {
-    let mut planner = Planner {
+    let mut planner = DataflowPlanner {
         settings: &settings,
         nodes: Vec::new(),
         watermark: None,
@@ -110,7 +110,7 @@ fn assign_ids(dataflow: &mut Dataflow) {
     }
 }
 
-struct Planner<'a> {
+struct DataflowPlanner<'a> {
     settings: &'a JobSettings,
     nodes: Vec<Node>,
     shared: SharedSources,
@@ -118,7 +118,7 @@ struct Planner<'a> {
     watermark: Option<Watermark>,
 }
 
-impl Planner<'_> {
+impl DataflowPlanner<'_> {
     /// Adds a node with one input, or none; gives its index. [`columns::complete`] tells its columns when all is planned.
     fn add(&mut self, kind: NodeKind, inputs: Vec<usize>, keyed_by: Option<Vec<usize>>, changelog: Changelog) -> usize {
         let inputs = if inputs.is_empty() { Vec::new() } else { vec![Input::of(&inputs, keyed_by)] };

@@ -6,7 +6,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::Expr;
 
-use super::Planner;
+use super::DataflowPlanner;
 use super::fragment::Fragment;
 use crate::changelog::Changelog;
 use crate::connectors::table_provider::ConnectorTable;
@@ -17,7 +17,7 @@ use crate::engine::operators::project::ProjectSpec;
 use crate::engine::operators::sink_materializer::spec::SinkMaterializerSpec;
 use crate::error::{Error, ErrorKind, Result};
 
-impl Planner<'_> {
+impl DataflowPlanner<'_> {
     pub(super) async fn plan_sink(
         &mut self,
         mut fragment: Fragment,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Expr, TableScan};
 
-use super::Planner;
+use super::DataflowPlanner;
 use super::fragment::Fragment;
 use super::shared_sources::needed_columns;
 use crate::changelog::Changelog;
@@ -19,7 +19,7 @@ use crate::engine::operators::filter::FilterSpec;
 use crate::engine::operators::project::ProjectSpec;
 use crate::error::{Error, Result};
 
-impl Planner<'_> {
+impl DataflowPlanner<'_> {
     pub(super) fn plan_scan(&mut self, scan: &TableScan) -> Result<Fragment> {
         let provider = ConnectorTable::of(&scan.source)
             .ok_or_else(|| Error::unsupported(format!("a job cannot read relation \"{}\"", scan.table_name)))?;

@@ -3,13 +3,13 @@
 use datafusion::common::NullHandling;
 use datafusion::logical_expr::{LogicalPlan, Unnest};
 
-use super::Planner;
+use super::DataflowPlanner;
 use super::fragment::Fragment;
 use crate::engine::dataflow::OperatorKind;
 use crate::engine::operators::unnest::UnnestSpec;
 use crate::error::{Error, Result};
 
-impl Planner<'_> {
+impl DataflowPlanner<'_> {
     pub(super) fn plan_unnest(&mut self, unnest: &Unnest) -> Result<Fragment> {
         let spec = stored_form(unnest)?;
         let mut fragment = self.plan_node(&unnest.input)?;

@@ -153,7 +153,7 @@ fn without_place(text: &str, place: i64) -> Result<String> {
 
 /// What becomes of the value at the end of a path.
 #[derive(Clone, Copy)]
-enum Change<'a> {
+enum Edit<'a> {
     Remove,
     /// Another value, also where there was none.
     Put(&'a str),
@@ -162,7 +162,7 @@ enum Change<'a> {
 }
 
 /// The document with a change at the end of a path; as it is where a step leads nowhere.
-fn changed(text: &str, steps: &[String], change: Change<'_>, depth: usize) -> Result<String> {
+fn changed(text: &str, steps: &[String], change: Edit<'_>, depth: usize) -> Result<String> {
     if depth > DEPTH_MAX {
         return Err(too_deep());
     }
@@ -174,12 +174,12 @@ fn changed(text: &str, steps: &[String], change: Change<'_>, depth: usize) -> Re
             let mut owned: Vec<(String, String)> =
                 entries.iter().map(|(key, value)| (key.to_string(), (*value).to_owned())).collect();
             match (found, rest.is_empty(), change) {
-                (Some(place), true, Change::Remove) => {
+                (Some(place), true, Edit::Remove) => {
                     owned.remove(place);
                 }
-                (Some(place), true, Change::Put(value) | Change::Replace(value)) => owned[place].1 = value.to_owned(),
+                (Some(place), true, Edit::Put(value) | Edit::Replace(value)) => owned[place].1 = value.to_owned(),
                 (Some(place), false, _) => owned[place].1 = deeper(entries[place].1)?,
-                (None, true, Change::Put(value)) => owned.push((first.clone(), value.to_owned())),
+                (None, true, Edit::Put(value)) => owned.push((first.clone(), value.to_owned())),
                 _ => {}
             }
             Ok(object(owned.iter().map(|(key, value)| (key.as_str(), value.as_str()))))
@@ -192,13 +192,13 @@ fn changed(text: &str, steps: &[String], change: Change<'_>, depth: usize) -> Re
             let found = from_end(place, items.len()).filter(|place| *place < items.len());
             let mut owned: Vec<String> = items.iter().map(|item| (*item).to_owned()).collect();
             match (found, rest.is_empty(), change) {
-                (Some(place), true, Change::Remove) => {
+                (Some(place), true, Edit::Remove) => {
                     owned.remove(place);
                 }
-                (Some(place), true, Change::Put(value) | Change::Replace(value)) => owned[place] = value.to_owned(),
+                (Some(place), true, Edit::Put(value) | Edit::Replace(value)) => owned[place] = value.to_owned(),
                 (Some(place), false, _) => owned[place] = deeper(items[place])?,
-                (None, true, Change::Put(value)) if place < 0 => owned.insert(0, value.to_owned()),
-                (None, true, Change::Put(value)) => owned.push(value.to_owned()),
+                (None, true, Edit::Put(value)) if place < 0 => owned.insert(0, value.to_owned()),
+                (None, true, Edit::Put(value)) => owned.push(value.to_owned()),
                 _ => {}
             }
             Ok(array(&owned.iter().map(String::as_str).collect::<Vec<_>>()))
@@ -213,7 +213,7 @@ fn changed(text: &str, steps: &[String], change: Change<'_>, depth: usize) -> Re
 pub(super) fn delete_path() -> Arc<ScalarUDF> {
     let body = |arguments: &Arguments<'_>| -> Result<ArrayRef> {
         of_texts(arguments, |text, row| match path(&arguments.arrays[1], row)? {
-            Some(steps) => canonical(&changed(text, &steps, Change::Remove, 0)?).map(Some),
+            Some(steps) => canonical(&changed(text, &steps, Edit::Remove, 0)?).map(Some),
             None => Ok(None),
         })
     };
@@ -241,8 +241,8 @@ fn set() -> Arc<ScalarUDF> {
             }
             let value = canonical(values.value(row))?;
             let change = match adds.is_none_or(|adds| adds.value(row)) {
-                true => Change::Put(&value),
-                false => Change::Replace(&value),
+                true => Edit::Put(&value),
+                false => Edit::Replace(&value),
             };
             canonical(&changed(&canonical(text)?, &steps, change, 0)?).map(Some)
         })

@@ -16,7 +16,7 @@ use crate::functions::nested::is_nested;
 use crate::functions::text_input;
 
 /// A column of the query of an INSERT.
-pub struct Source {
+pub struct AssignmentSource {
     data_type: DataType,
     /// What the text is, if it is more than one.
     named: Option<NamedText>,
@@ -31,14 +31,14 @@ pub struct Source {
 pub fn sources(
     plan: &LogicalPlan,
     analyze: impl Fn(&LogicalPlan) -> datafusion::error::Result<LogicalPlan>,
-) -> datafusion::error::Result<Vec<Source>> {
+) -> datafusion::error::Result<Vec<AssignmentSource>> {
     let analysed = match analyze(plan) {
         // A parameter may have no type yet.
         Err(_) if !plan.get_parameter_names()?.is_empty() => plan.clone(),
         analysed => analysed?,
     };
     let fields = analysed.schema().fields().iter().enumerate();
-    let source = |(at, field): (usize, &Arc<Field>)| Source {
+    let source = |(at, field): (usize, &Arc<Field>)| AssignmentSource {
         data_type: field.data_type().clone(),
         named: NamedText::of(field),
         is_untyped: is_untyped(plan, at),
@@ -46,7 +46,7 @@ pub fn sources(
     Ok(fields.map(source).collect())
 }
 
-impl Source {
+impl AssignmentSource {
     /// A value of an expression that stands for itself.
     pub fn of(expr: &Expr, field: &Field) -> Self {
         Self {
@@ -89,7 +89,7 @@ fn unalias(expr: &Expr) -> &Expr {
 ///
 /// # Errors
 /// 42804: the types do not fit.
-pub fn assign(expr: Expr, from: &Source, field: &Field, digits: Option<u8>) -> Result<Expr> {
+pub fn assign(expr: Expr, from: &AssignmentSource, field: &Field, digits: Option<u8>) -> Result<Expr> {
     if let Some(named) = NamedText::of(field) {
         return assign_named(expr, from, field, named);
     }
@@ -121,7 +121,7 @@ pub fn assign(expr: Expr, from: &Source, field: &Field, digits: Option<u8>) -> R
 }
 
 /// The value for a column of a uuid or of documents.
-fn assign_named(expr: Expr, from: &Source, field: &Field, to: NamedText) -> Result<Expr> {
+fn assign_named(expr: Expr, from: &AssignmentSource, field: &Field, to: NamedText) -> Result<Expr> {
     let is_document = from.named.is_some_and(NamedText::is_document) && to.is_document();
     if from.named == Some(to) {
         return Ok(expr);

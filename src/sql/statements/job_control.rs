@@ -30,13 +30,13 @@ pub struct JobControl {
     action: Action,
     name: String,
     if_exists: bool,
-    savepoint: Option<Savepoint>,
+    savepoint: Option<SavepointTarget>,
     skip: Option<Skip>,
 }
 
 /// WITH SAVEPOINT [TO 'folder']
 #[derive(Debug, Clone)]
-struct Savepoint {
+struct SavepointTarget {
     folder: Option<String>,
 }
 
@@ -100,7 +100,7 @@ impl JobControl {
         while action == Action::Stop && cursor.word("WITH") {
             if cursor.word("SAVEPOINT") {
                 let folder = if cursor.word("TO") { Some(cursor.string()?) } else { None };
-                savepoint = Some(Savepoint { folder });
+                savepoint = Some(SavepointTarget { folder });
                 continue;
             }
             cursor.expect_word("DRAIN")?; // a job stops after what it has read is written, so that nothing is left to drain
@@ -241,7 +241,7 @@ fn savepoint_schema() -> SchemaRef {
 }
 
 /// Ends a job with a savepoint. It acts at once: what is written to outside systems cannot be rolled back.
-async fn stop_with_savepoint(session: &mut Session, name: String, savepoint: &Savepoint) -> Result<Outcome> {
+async fn stop_with_savepoint(session: &mut Session, name: String, savepoint: &SavepointTarget) -> Result<Outcome> {
     if session.is_in_block() {
         return Err(Error::invalid("STOP JOB … WITH SAVEPOINT cannot run inside a transaction block")
             .code(SqlState::ActiveSqlTransaction));

@@ -16,7 +16,7 @@ use crate::error::{Error, Result, SqlState};
 
 /// A column in one of the few forms that have a writer; others are cast to these once a batch.
 #[derive(Debug)]
-pub(super) enum Column {
+pub(super) enum TypedColumn {
     Null,
     Boolean(BooleanArray),
     Int16(Int16Array),
@@ -40,38 +40,38 @@ pub(super) enum Column {
     MonthDayNano(IntervalMonthDayNanoArray),
     /// Microseconds.
     Duration(Int64Array),
-    List(ListArray, Box<Column>),
-    Struct(StructArray, Vec<Column>),
-    Map(MapArray, Box<Column>, Box<Column>),
+    List(ListArray, Box<TypedColumn>),
+    Struct(StructArray, Vec<TypedColumn>),
+    Map(MapArray, Box<TypedColumn>, Box<TypedColumn>),
 }
 
 macro_rules! for_each_array {
     ($column:expr, $array:ident => $body:expr) => {
         match $column {
-            Column::Null => true,
-            Column::Boolean($array) => $body,
-            Column::Int16($array) => $body,
-            Column::Int32($array) => $body,
-            Column::Int64($array) | Column::Duration($array) => $body,
-            Column::UInt32($array) => $body,
-            Column::Float32($array) => $body,
-            Column::Float64($array) => $body,
-            Column::Decimal128($array) => $body,
-            Column::Decimal256($array, _) => $body,
-            Column::Utf8($array) => $body,
-            Column::LargeUtf8($array) => $body,
-            Column::Utf8View($array) => $body,
-            Column::Binary($array) => $body,
-            Column::LargeBinary($array) => $body,
-            Column::Date($array) => $body,
-            Column::Time($array) => $body,
-            Column::Timestamp($array, _) => $body,
-            Column::YearMonth($array) => $body,
-            Column::DayTime($array) => $body,
-            Column::MonthDayNano($array) => $body,
-            Column::List($array, _) => $body,
-            Column::Struct($array, _) => $body,
-            Column::Map($array, _, _) => $body,
+            TypedColumn::Null => true,
+            TypedColumn::Boolean($array) => $body,
+            TypedColumn::Int16($array) => $body,
+            TypedColumn::Int32($array) => $body,
+            TypedColumn::Int64($array) | TypedColumn::Duration($array) => $body,
+            TypedColumn::UInt32($array) => $body,
+            TypedColumn::Float32($array) => $body,
+            TypedColumn::Float64($array) => $body,
+            TypedColumn::Decimal128($array) => $body,
+            TypedColumn::Decimal256($array, _) => $body,
+            TypedColumn::Utf8($array) => $body,
+            TypedColumn::LargeUtf8($array) => $body,
+            TypedColumn::Utf8View($array) => $body,
+            TypedColumn::Binary($array) => $body,
+            TypedColumn::LargeBinary($array) => $body,
+            TypedColumn::Date($array) => $body,
+            TypedColumn::Time($array) => $body,
+            TypedColumn::Timestamp($array, _) => $body,
+            TypedColumn::YearMonth($array) => $body,
+            TypedColumn::DayTime($array) => $body,
+            TypedColumn::MonthDayNano($array) => $body,
+            TypedColumn::List($array, _) => $body,
+            TypedColumn::Struct($array, _) => $body,
+            TypedColumn::Map($array, _, _) => $body,
         }
     };
 }
@@ -86,68 +86,68 @@ fn cast(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
     })
 }
 
-impl Column {
+impl TypedColumn {
     pub(super) fn new(array: &ArrayRef) -> Result<Self> {
         use DataType as T;
-        let again = |target: &DataType| Column::new(&cast(array, target)?);
+        let again = |target: &DataType| TypedColumn::new(&cast(array, target)?);
         Ok(match array.data_type() {
-            T::Null => Column::Null,
-            T::Boolean => Column::Boolean(array.as_boolean().clone()),
-            T::Int16 => Column::Int16(array.as_primitive().clone()),
-            T::Int32 => Column::Int32(array.as_primitive().clone()),
-            T::Int64 => Column::Int64(array.as_primitive().clone()),
-            T::UInt32 => Column::UInt32(array.as_primitive().clone()),
-            T::Float32 => Column::Float32(array.as_primitive().clone()),
-            T::Float64 => Column::Float64(array.as_primitive().clone()),
+            T::Null => TypedColumn::Null,
+            T::Boolean => TypedColumn::Boolean(array.as_boolean().clone()),
+            T::Int16 => TypedColumn::Int16(array.as_primitive().clone()),
+            T::Int32 => TypedColumn::Int32(array.as_primitive().clone()),
+            T::Int64 => TypedColumn::Int64(array.as_primitive().clone()),
+            T::UInt32 => TypedColumn::UInt32(array.as_primitive().clone()),
+            T::Float32 => TypedColumn::Float32(array.as_primitive().clone()),
+            T::Float64 => TypedColumn::Float64(array.as_primitive().clone()),
             T::Int8 | T::UInt8 => again(&T::Int16)?,
             T::UInt16 => again(&T::Int32)?,
             T::UInt64 => again(&T::Int64)?,
             T::Float16 => again(&T::Float32)?,
-            T::Decimal128(..) => Column::Decimal128(array.as_primitive().clone()),
+            T::Decimal128(..) => TypedColumn::Decimal128(array.as_primitive().clone()),
             T::Decimal256(precision, scale) => {
-                Column::Decimal256(array.as_primitive().clone(), (*precision, *scale) == (76, 38))
+                TypedColumn::Decimal256(array.as_primitive().clone(), (*precision, *scale) == (76, 38))
             }
             T::Decimal32(precision, scale) | T::Decimal64(precision, scale) => {
                 again(&T::Decimal128(*precision, *scale))?
             }
-            T::Utf8 => Column::Utf8(array.as_string().clone()),
-            T::LargeUtf8 => Column::LargeUtf8(array.as_string().clone()),
-            T::Utf8View => Column::Utf8View(array.as_string_view().clone()),
-            T::Binary => Column::Binary(array.as_binary().clone()),
-            T::LargeBinary => Column::LargeBinary(array.as_binary().clone()),
+            T::Utf8 => TypedColumn::Utf8(array.as_string().clone()),
+            T::LargeUtf8 => TypedColumn::LargeUtf8(array.as_string().clone()),
+            T::Utf8View => TypedColumn::Utf8View(array.as_string_view().clone()),
+            T::Binary => TypedColumn::Binary(array.as_binary().clone()),
+            T::LargeBinary => TypedColumn::LargeBinary(array.as_binary().clone()),
             T::BinaryView | T::FixedSizeBinary(_) => again(&T::LargeBinary)?,
-            T::Date32 => Column::Date(array.as_primitive().clone()),
+            T::Date32 => TypedColumn::Date(array.as_primitive().clone()),
             T::Date64 => again(&T::Date32)?,
-            T::Time64(TimeUnit::Microsecond) => Column::Time(array.as_primitive().clone()),
+            T::Time64(TimeUnit::Microsecond) => TypedColumn::Time(array.as_primitive().clone()),
             T::Time32(_) | T::Time64(_) => again(&T::Time64(TimeUnit::Microsecond))?,
             T::Timestamp(TimeUnit::Microsecond, zone) => {
-                Column::Timestamp(array.as_primitive().clone(), zone.is_some())
+                TypedColumn::Timestamp(array.as_primitive().clone(), zone.is_some())
             }
             T::Timestamp(_, zone) => again(&T::Timestamp(TimeUnit::Microsecond, zone.clone()))?,
-            T::Interval(IntervalUnit::YearMonth) => Column::YearMonth(array.as_primitive().clone()),
-            T::Interval(IntervalUnit::DayTime) => Column::DayTime(array.as_primitive().clone()),
-            T::Interval(IntervalUnit::MonthDayNano) => Column::MonthDayNano(array.as_primitive().clone()),
-            T::Duration(TimeUnit::Microsecond) => Column::Duration(cast(array, &T::Int64)?.as_primitive().clone()),
+            T::Interval(IntervalUnit::YearMonth) => TypedColumn::YearMonth(array.as_primitive().clone()),
+            T::Interval(IntervalUnit::DayTime) => TypedColumn::DayTime(array.as_primitive().clone()),
+            T::Interval(IntervalUnit::MonthDayNano) => TypedColumn::MonthDayNano(array.as_primitive().clone()),
+            T::Duration(TimeUnit::Microsecond) => TypedColumn::Duration(cast(array, &T::Int64)?.as_primitive().clone()),
             T::Duration(_) => again(&T::Duration(TimeUnit::Microsecond))?,
             T::Dictionary(_, values) => again(values)?,
             T::RunEndEncoded(_, values) => again(values.data_type())?,
             T::List(_) => {
                 let list = array.as_list::<i32>().clone();
-                let values = Box::new(Column::new(list.values())?);
-                Column::List(list, values)
+                let values = Box::new(TypedColumn::new(list.values())?);
+                TypedColumn::List(list, values)
             }
             T::LargeList(field) | T::FixedSizeList(field, _) | T::ListView(field) | T::LargeListView(field) => {
                 again(&T::List(Arc::clone(field)))?
             }
             T::Struct(_) => {
                 let array = array.as_struct().clone();
-                let children = array.columns().iter().map(Column::new).collect::<Result<_>>()?;
-                Column::Struct(array, children)
+                let children = array.columns().iter().map(TypedColumn::new).collect::<Result<_>>()?;
+                TypedColumn::Struct(array, children)
             }
             T::Map(..) => {
                 let map = array.as_map().clone();
-                let (keys, values) = (Column::new(map.keys())?, Column::new(map.values())?);
-                Column::Map(map, Box::new(keys), Box::new(values))
+                let (keys, values) = (TypedColumn::new(map.keys())?, TypedColumn::new(map.values())?);
+                TypedColumn::Map(map, Box::new(keys), Box::new(values))
             }
             other => {
                 return Err(Error::unsupported(format!("results of type {} are not supported", to_postgres(other))));
@@ -162,16 +162,16 @@ impl Column {
     /// Months, days, microseconds.
     pub(super) fn interval(&self, row: usize) -> (i32, i32, i64) {
         match self {
-            Column::YearMonth(array) => (array.value(row), 0, 0),
-            Column::DayTime(array) => {
+            TypedColumn::YearMonth(array) => (array.value(row), 0, 0),
+            TypedColumn::DayTime(array) => {
                 let value = array.value(row);
                 (0, value.days, i64::from(value.milliseconds) * 1000)
             }
-            Column::MonthDayNano(array) => {
+            TypedColumn::MonthDayNano(array) => {
                 let value = array.value(row);
                 (value.months, value.days, value.nanoseconds / 1000)
             }
-            Column::Duration(array) => (0, 0, array.value(row)),
+            TypedColumn::Duration(array) => (0, 0, array.value(row)),
             _ => (0, 0, 0),
         }
     }

@@ -15,7 +15,7 @@ use super::text::Style;
 use crate::error::{Error, Result, SqlState};
 use crate::pg_catalog::pg_type::{self, PgType};
 use crate::sql::planning::result_names::shown_name;
-use column::Column;
+use column::TypedColumn;
 use values::put_length;
 pub(super) use values::{EPOCH_DAYS, EPOCH_MICROSECONDS};
 
@@ -126,7 +126,7 @@ impl RowFormat {
                 self.columns.len()
             )));
         }
-        let columns = batch.columns().iter().map(Column::new).collect::<Result<Vec<_>>>()?;
+        let columns = batch.columns().iter().map(TypedColumn::new).collect::<Result<Vec<_>>>()?;
         Ok(Rows { columns, format: self.clone(), next: 0, count: batch.num_rows(), text: BytesMut::new() })
     }
 }
@@ -134,7 +134,7 @@ impl RowFormat {
 /// A batch and how far it was written.
 #[derive(Debug)]
 pub struct Rows {
-    columns: Vec<Column>,
+    columns: Vec<TypedColumn>,
     format: RowFormat,
     next: usize,
     count: usize,
@@ -210,7 +210,13 @@ impl Rows {
     }
 }
 
-fn write_value(column: &Column, format: &ColumnFormat, row: usize, style: Style, out: &mut BytesMut) -> Result<()> {
+fn write_value(
+    column: &TypedColumn,
+    format: &ColumnFormat,
+    row: usize,
+    style: Style,
+    out: &mut BytesMut,
+) -> Result<()> {
     if column.is_null(row) {
         out.put_i32(-1);
         return Ok(());
@@ -226,9 +232,9 @@ fn write_value(column: &Column, format: &ColumnFormat, row: usize, style: Style,
     put_length(out, place, start)
 }
 
-fn write_text(column: &Column, format: &ColumnFormat, row: usize, style: Style, out: &mut BytesMut) -> Result<()> {
+fn write_text(column: &TypedColumn, format: &ColumnFormat, row: usize, style: Style, out: &mut BytesMut) -> Result<()> {
     match (format.special, column) {
-        (Special::Procedure, Column::UInt32(array)) => {
+        (Special::Procedure, TypedColumn::UInt32(array)) => {
             out.put_slice(crate::pg_catalog::procedure_name(array.value(row)).as_bytes());
             Ok(())
         }

@@ -6,7 +6,7 @@ use bytes::{BufMut, BytesMut};
 use datafusion::arrow::array::Array;
 
 use super::super::text::{self, Style};
-use super::column::Column;
+use super::column::TypedColumn;
 use crate::error::{Error, Result, SqlState};
 use crate::pg_catalog::pg_type;
 
@@ -23,16 +23,16 @@ pub(super) fn put_length(out: &mut BytesMut, place: usize, from: usize) -> Resul
     Ok(())
 }
 
-impl Column {
+impl TypedColumn {
     pub(super) fn text(&self, row: usize, style: Style, out: &mut BytesMut) -> Result<()> {
         match self {
-            Column::Null => {}
-            Column::Boolean(array) => out.put_u8(if array.value(row) { b't' } else { b'f' }),
-            Column::Int16(array) => put_display(out, array.value(row)),
-            Column::Int32(array) => put_display(out, array.value(row)),
-            Column::Int64(array) => put_display(out, array.value(row)),
-            Column::UInt32(array) => put_display(out, array.value(row)),
-            Column::Float32(array) => {
+            TypedColumn::Null => {}
+            TypedColumn::Boolean(array) => out.put_u8(if array.value(row) { b't' } else { b'f' }),
+            TypedColumn::Int16(array) => put_display(out, array.value(row)),
+            TypedColumn::Int32(array) => put_display(out, array.value(row)),
+            TypedColumn::Int64(array) => put_display(out, array.value(row)),
+            TypedColumn::UInt32(array) => put_display(out, array.value(row)),
+            TypedColumn::Float32(array) => {
                 let value = array.value(row);
                 if (1e-4..1e6).contains(&value.abs()) {
                     put_display(out, value);
@@ -40,32 +40,35 @@ impl Column {
                     text::float(out, &format!("{value:e}"), f64::from(value), 6);
                 }
             }
-            Column::Float64(array) => {
+            TypedColumn::Float64(array) => {
                 let value = array.value(row);
                 text::float(out, &format!("{value:e}"), value, 15);
             }
-            Column::Decimal128(array) => text::decimal(out, &array.value(row).to_string(), array.scale(), false),
-            Column::Decimal256(array, trim) => {
+            TypedColumn::Decimal128(array) => text::decimal(out, &array.value(row).to_string(), array.scale(), false),
+            TypedColumn::Decimal256(array, trim) => {
                 text::decimal(out, &array.value(row).to_string(), array.scale(), *trim);
             }
-            Column::Utf8(array) => out.put_slice(array.value(row).as_bytes()),
-            Column::LargeUtf8(array) => out.put_slice(array.value(row).as_bytes()),
-            Column::Utf8View(array) => out.put_slice(array.value(row).as_bytes()),
-            Column::Binary(array) => put_hex(out, array.value(row)),
-            Column::LargeBinary(array) => put_hex(out, array.value(row)),
-            Column::Date(array) => {
+            TypedColumn::Utf8(array) => out.put_slice(array.value(row).as_bytes()),
+            TypedColumn::LargeUtf8(array) => out.put_slice(array.value(row).as_bytes()),
+            TypedColumn::Utf8View(array) => out.put_slice(array.value(row).as_bytes()),
+            TypedColumn::Binary(array) => put_hex(out, array.value(row)),
+            TypedColumn::LargeBinary(array) => put_hex(out, array.value(row)),
+            TypedColumn::Date(array) => {
                 let era = text::date(out, i64::from(array.value(row)))?;
                 out.put_slice(era.as_bytes());
             }
-            Column::Time(array) => text::time(out, array.value(row)),
-            Column::Timestamp(array, zoned) => {
+            TypedColumn::Time(array) => text::time(out, array.value(row)),
+            TypedColumn::Timestamp(array, zoned) => {
                 text::timestamp(out, array.value(row), zoned.then_some(style.zone), b' ')?;
             }
-            Column::YearMonth(_) | Column::DayTime(_) | Column::MonthDayNano(_) | Column::Duration(_) => {
+            TypedColumn::YearMonth(_)
+            | TypedColumn::DayTime(_)
+            | TypedColumn::MonthDayNano(_)
+            | TypedColumn::Duration(_) => {
                 let (months, days, microseconds) = self.interval(row);
                 text::interval(out, months, days, microseconds);
             }
-            Column::List(list, values) => {
+            TypedColumn::List(list, values) => {
                 out.put_u8(b'{');
                 let mut element = BytesMut::new();
                 for (index, row) in range(list.value_offsets(), row).enumerate() {
@@ -74,7 +77,7 @@ impl Column {
                     }
                     if values.is_null(row) {
                         out.put_slice(b"NULL");
-                    } else if matches!(**values, Column::List(..)) {
+                    } else if matches!(**values, TypedColumn::List(..)) {
                         values.text(row, style, out)?;
                     } else {
                         element.clear();
@@ -84,14 +87,14 @@ impl Column {
                 }
                 out.put_u8(b'}');
             }
-            Column::Struct(..) | Column::Map(..) => self.json(row, style, out)?,
+            TypedColumn::Struct(..) | TypedColumn::Map(..) => self.json(row, style, out)?,
         }
         Ok(())
     }
 
     /// `1 2` for int2vector and oidvector.
     pub(super) fn vector(&self, row: usize, style: Style, out: &mut BytesMut) -> Result<()> {
-        let Column::List(list, values) = self else { return self.text(row, style, out) };
+        let TypedColumn::List(list, values) = self else { return self.text(row, style, out) };
         for (index, row) in range(list.value_offsets(), row).enumerate() {
             if index > 0 {
                 out.put_u8(b' ');
@@ -103,28 +106,28 @@ impl Column {
 
     pub(super) fn binary(&self, row: usize, oid: u32, style: Style, out: &mut BytesMut) -> Result<()> {
         match self {
-            Column::Boolean(array) => out.put_u8(u8::from(array.value(row))),
-            Column::Int16(array) => out.put_i16(array.value(row)),
-            Column::Int32(array) => out.put_i32(array.value(row)),
-            Column::Int64(array) => out.put_i64(array.value(row)),
-            Column::UInt32(array) => out.put_u32(array.value(row)),
-            Column::Float32(array) => out.put_f32(array.value(row)),
-            Column::Float64(array) => out.put_f64(array.value(row)),
-            Column::Decimal128(_) | Column::Decimal256(..) => {
+            TypedColumn::Boolean(array) => out.put_u8(u8::from(array.value(row))),
+            TypedColumn::Int16(array) => out.put_i16(array.value(row)),
+            TypedColumn::Int32(array) => out.put_i32(array.value(row)),
+            TypedColumn::Int64(array) => out.put_i64(array.value(row)),
+            TypedColumn::UInt32(array) => out.put_u32(array.value(row)),
+            TypedColumn::Float32(array) => out.put_f32(array.value(row)),
+            TypedColumn::Float64(array) => out.put_f64(array.value(row)),
+            TypedColumn::Decimal128(_) | TypedColumn::Decimal256(..) => {
                 let mut digits = BytesMut::new();
                 self.text(row, style, &mut digits)?;
                 numeric(out, &digits)?;
             }
-            Column::Binary(array) => out.put_slice(array.value(row)),
-            Column::LargeBinary(array) => out.put_slice(array.value(row)),
-            Column::Date(array) => {
+            TypedColumn::Binary(array) => out.put_slice(array.value(row)),
+            TypedColumn::LargeBinary(array) => out.put_slice(array.value(row)),
+            TypedColumn::Date(array) => {
                 let days = array.value(row).checked_sub(EPOCH_DAYS);
                 out.put_i32(
                     days.ok_or_else(|| Error::invalid("date out of range").code(SqlState::DatetimeFieldOverflow))?,
                 );
             }
-            Column::Time(array) => out.put_i64(array.value(row)),
-            Column::Timestamp(array, _) => {
+            TypedColumn::Time(array) => out.put_i64(array.value(row)),
+            TypedColumn::Timestamp(array, _) => {
                 let microseconds = array.value(row).checked_sub(EPOCH_MICROSECONDS);
                 out.put_i64(
                     microseconds.ok_or_else(|| {
@@ -132,26 +135,31 @@ impl Column {
                     })?,
                 );
             }
-            Column::YearMonth(_) | Column::DayTime(_) | Column::MonthDayNano(_) | Column::Duration(_) => {
+            TypedColumn::YearMonth(_)
+            | TypedColumn::DayTime(_)
+            | TypedColumn::MonthDayNano(_)
+            | TypedColumn::Duration(_) => {
                 let (months, days, microseconds) = self.interval(row);
                 out.put_i64(microseconds);
                 out.put_i32(days);
                 out.put_i32(months);
             }
-            Column::List(..) => self.binary_array(row, oid, style, out)?,
-            Column::Struct(..) | Column::Map(..) => {
+            TypedColumn::List(..) => self.binary_array(row, oid, style, out)?,
+            TypedColumn::Struct(..) | TypedColumn::Map(..) => {
                 out.put_u8(1);
                 self.json(row, style, out)?;
             }
-            Column::Null | Column::Utf8(_) | Column::LargeUtf8(_) | Column::Utf8View(_) => match oid {
-                pg_type::UUID => self.uuid(row, style, out)?,
-                _ => {
-                    if oid == pg_type::JSONB {
-                        out.put_u8(1);
+            TypedColumn::Null | TypedColumn::Utf8(_) | TypedColumn::LargeUtf8(_) | TypedColumn::Utf8View(_) => {
+                match oid {
+                    pg_type::UUID => self.uuid(row, style, out)?,
+                    _ => {
+                        if oid == pg_type::JSONB {
+                            out.put_u8(1);
+                        }
+                        self.text(row, style, out)?;
                     }
-                    self.text(row, style, out)?;
                 }
-            },
+            }
         }
         Ok(())
     }
@@ -176,7 +184,7 @@ impl Column {
         let mut column = self;
         let mut rows = row..row + 1;
         let mut dimensions = Vec::new();
-        while let Column::List(list, values) = column {
+        while let TypedColumn::List(list, values) = column {
             let offsets = list.value_offsets();
             let (first, last) = (offsets[rows.start], offsets[rows.end]);
             let length = rows.clone().next().map_or(0, |row| offsets[row + 1] - offsets[row]);
@@ -218,21 +226,21 @@ impl Column {
             return Ok(());
         }
         match self {
-            Column::Boolean(array) => put_display(out, array.value(row)),
-            Column::Int16(_)
-            | Column::Int32(_)
-            | Column::Int64(_)
-            | Column::UInt32(_)
-            | Column::Decimal128(_)
-            | Column::Decimal256(..) => self.text(row, style, out)?,
-            Column::Float32(array) if array.value(row).is_finite() => self.text(row, style, out)?,
-            Column::Float64(array) if array.value(row).is_finite() => self.text(row, style, out)?,
-            Column::Timestamp(array, zoned) => {
+            TypedColumn::Boolean(array) => put_display(out, array.value(row)),
+            TypedColumn::Int16(_)
+            | TypedColumn::Int32(_)
+            | TypedColumn::Int64(_)
+            | TypedColumn::UInt32(_)
+            | TypedColumn::Decimal128(_)
+            | TypedColumn::Decimal256(..) => self.text(row, style, out)?,
+            TypedColumn::Float32(array) if array.value(row).is_finite() => self.text(row, style, out)?,
+            TypedColumn::Float64(array) if array.value(row).is_finite() => self.text(row, style, out)?,
+            TypedColumn::Timestamp(array, zoned) => {
                 out.put_u8(b'"');
                 text::timestamp(out, array.value(row), zoned.then_some(style.zone), b'T')?;
                 out.put_u8(b'"');
             }
-            Column::List(list, values) => {
+            TypedColumn::List(list, values) => {
                 out.put_u8(b'[');
                 for (index, row) in range(list.value_offsets(), row).enumerate() {
                     out.put_slice(if index > 0 { b", " } else { b"" });
@@ -240,7 +248,7 @@ impl Column {
                 }
                 out.put_u8(b']');
             }
-            Column::Struct(array, children) => {
+            TypedColumn::Struct(array, children) => {
                 out.put_u8(b'{');
                 for (index, (name, child)) in array.column_names().iter().zip(children).enumerate() {
                     out.put_slice(if index > 0 { b", " } else { b"" });
@@ -250,7 +258,7 @@ impl Column {
                 }
                 out.put_u8(b'}');
             }
-            Column::Map(map, keys, values) => {
+            TypedColumn::Map(map, keys, values) => {
                 out.put_u8(b'{');
                 for (index, row) in range(map.value_offsets(), row).enumerate() {
                     out.put_slice(if index > 0 { b", " } else { b"" });

@@ -38,7 +38,7 @@ pub enum Write {
 }
 
 /// A write, and where it goes.
-pub struct Change {
+pub struct ItemChange {
     /// The item's key.
     pub key: Key,
     /// What to do.
@@ -57,7 +57,7 @@ enum RowKey {
 
 /// Turns rows into writes; leaves out those without a key, and those that do not fit where that is permitted.
 pub struct ItemWrites {
-    rows: RowReader,
+    rows: ItemBuilder,
     context: SinkContext,
     /// The epoch that rows belong to now.
     epoch: u64,
@@ -77,7 +77,7 @@ impl ItemWrites {
         let names = table.declaration.columns.iter().map(|column| AttributeName::new(&column.name)).collect();
         let expiry = table.options.sink_ttl_attribute.as_deref().map(AttributeName::new);
         Self {
-            rows: RowReader { table, key, key_columns, names, expiry, time_zone: context.time_zone },
+            rows: ItemBuilder { table, key, key_columns, names, expiry, time_zone: context.time_zone },
             epoch: context.epoch,
             context,
             serial: 0,
@@ -98,7 +98,7 @@ impl ItemWrites {
     ///
     /// # Errors
     /// A row without the version it needs; where rows are not left out, one that DynamoDB cannot hold.
-    pub fn changes(&mut self, batch: &ChangeBatch) -> Result<Vec<Change>> {
+    pub fn changes(&mut self, batch: &ChangeBatch) -> Result<Vec<ItemChange>> {
         let mut changes = Vec::with_capacity(batch.len());
         let counts = self.rows.counts(batch)?;
         let mut keys = Vec::with_capacity(batch.len());
@@ -130,7 +130,7 @@ impl ItemWrites {
                 None => self.plain(batch, row),
             };
             match written.and_then(|(write, bytes)| self.rows.fits(&key, bytes).map(|()| (write, bytes))) {
-                Ok((write, bytes)) => changes.push(Change { key, write, bytes }),
+                Ok((write, bytes)) => changes.push(ItemChange { key, write, bytes }),
                 Err(error) if error.detail_text().is_some() => self.context.bad_rows.take(error)?,
                 Err(error) => {
                     let key = key.text(&self.rows.key);
@@ -215,7 +215,7 @@ fn insert(item: &mut Item, name: &AttributeName, value: Encoded<'_>) {
 }
 
 /// Which attributes a row has.
-struct RowReader {
+struct ItemBuilder {
     table: Arc<RemoteTable>,
     key: KeySchema,
     key_columns: Vec<usize>,
@@ -226,7 +226,7 @@ struct RowReader {
     time_zone: chrono_tz::Tz,
 }
 
-impl RowReader {
+impl ItemBuilder {
     /// Whether DynamoDB holds an item of that size.
     fn fits(&self, key: &Key, bytes: usize) -> Result<()> {
         if bytes <= ITEM_BYTES_MAX {

@@ -10,7 +10,7 @@ use crate::catalog::TableEntry;
 use crate::data_type;
 use crate::error::Result;
 use crate::sql::parser::Cursor;
-use crate::sql::planning::assignment::{self, Source};
+use crate::sql::planning::assignment::{self, AssignmentSource};
 use crate::sql::planning::error_map::refine;
 
 /// Whether an expression is the word DEFAULT.
@@ -36,7 +36,7 @@ impl Planner {
         let expr = self.expression(text, &schema, &DFSchema::empty())?;
         let plan = LogicalPlanBuilder::empty(true).project([expr.clone()])?.build()?;
         let plan = self.analyze(&plan).map_err(|error| refine(error, None))?;
-        let source = Source::of(&expr, plan.schema().field(0));
+        let source = AssignmentSource::of(&expr, plan.schema().field(0));
         let digits = column.and_then(|column| data_type::second_digits(&column.sql_type));
         assignment::assign(expr, &source, field, digits)
     }

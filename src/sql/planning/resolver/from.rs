@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::merged::{Before, Kept};
-use super::scope::{Relation, Scope, columns_of_alias, ident_mut, renamed_columns};
+use super::scope::{Scope, ScopedRelation, columns_of_alias, ident_mut, renamed_columns};
 use super::{Registered, Resolver, WithQuery, merged};
 use crate::error::{Error, Result};
 use crate::sql::parser::fold;
@@ -191,7 +191,7 @@ impl Resolver<'_> {
         };
         let renamed = columns_of_alias(alias.as_deref_mut());
         let alias = alias.map_or(bare, |alias| alias.name.value.clone());
-        scope.relations.push(Relation { alias, columns: renamed_columns(columns, renamed) });
+        scope.relations.push(ScopedRelation { alias, columns: renamed_columns(columns, renamed) });
         Ok(())
     }
 
@@ -213,7 +213,7 @@ impl Resolver<'_> {
         };
         let renamed = columns_of_alias(alias.as_deref_mut());
         let name = alias.map_or_else(String::new, |alias| alias.name.value.clone());
-        scope.relations.push(Relation { alias: name, columns: renamed_columns(output, renamed) });
+        scope.relations.push(ScopedRelation { alias: name, columns: renamed_columns(output, renamed) });
         Ok(())
     }
 
@@ -240,7 +240,7 @@ impl Resolver<'_> {
             Some(alias) => {
                 let columns = inner.relations.into_iter().map(|relation| relation.columns);
                 let columns = columns.collect::<Option<Vec<_>>>().map(|columns| columns.concat());
-                scope.relations.push(Relation { alias: alias.name.value.clone(), columns });
+                scope.relations.push(ScopedRelation { alias: alias.name.value.clone(), columns });
             }
         }
         Ok(())
@@ -261,7 +261,7 @@ impl Resolver<'_> {
         }
         let columns = columns_of_alias(alias.as_deref_mut());
         let name = alias.map_or_else(|| "unnest".to_owned(), |alias| alias.name.value.clone());
-        scope.relations.push(Relation { alias: name, columns });
+        scope.relations.push(ScopedRelation { alias: name, columns });
         Ok(())
     }
 
@@ -320,9 +320,9 @@ impl Resolver<'_> {
 }
 
 /// A function in FROM, by its alias or else its name.
-fn function_relation(name: &ObjectName, mut alias: Option<&mut TableAlias>) -> Relation {
+fn function_relation(name: &ObjectName, mut alias: Option<&mut TableAlias>) -> ScopedRelation {
     let function = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
     let columns = columns_of_alias(alias.as_deref_mut());
     let alias = alias.map_or(function, |alias| alias.name.value.clone());
-    Relation { alias, columns }
+    ScopedRelation { alias, columns }
 }

@@ -3,7 +3,7 @@
 
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Ident, JoinConstraint, SelectItem, Value};
 
-use super::scope::{Merged, Relation, Scope};
+use super::scope::{Merged, Scope, ScopedRelation};
 use super::written::call;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::planning::names::pick;
@@ -38,7 +38,7 @@ struct Found {
 /// # Errors
 /// A column that is not there, or twice; a relation whose columns cannot be told.
 pub(super) fn merge(constraint: &mut JoinConstraint, kept: Kept, scope: &mut Scope, before: Before) -> Result<()> {
-    let is_known = |relation: &Relation| relation.columns.is_some() && !relation.alias.is_empty();
+    let is_known = |relation: &ScopedRelation| relation.columns.is_some() && !relation.alias.is_empty();
     if matches!(constraint, JoinConstraint::On(_) | JoinConstraint::None) {
         return Ok(());
     }
@@ -100,7 +100,7 @@ impl Scope {
         // Beside another column of that name it is ambiguous.
         let found = self.merged.iter().filter(|merged| merged.name == *exact).collect::<Vec<_>>();
         let [merged] = found[..] else { return None };
-        let is_other = |(at, relation): (usize, &Relation)| {
+        let is_other = |(at, relation): (usize, &ScopedRelation)| {
             !merged.of.contains(&at) && relation.columns.iter().flatten().any(|column| column == exact)
         };
         if self.relations.iter().enumerate().any(is_other) {
@@ -158,7 +158,7 @@ fn shown(scope: &Scope, relations: std::ops::Range<usize>, merged: &[Merged]) ->
     names
 }
 
-fn column_of(relation: &Relation, column: &str) -> Expr {
+fn column_of(relation: &ScopedRelation, column: &str) -> Expr {
     Expr::CompoundIdentifier(vec![Ident::with_quote('"', relation.alias.clone()), Ident::with_quote('"', column)])
 }
 

@@ -30,7 +30,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use self::scope::{Output, Relation, Scope, find_relation, first_branch_columns, ident_mut, renamed_columns};
+use self::scope::{Output, Scope, ScopedRelation, find_relation, first_branch_columns, ident_mut, renamed_columns};
 use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::{Hints, Places, fold};
 use crate::sql::planning::names::{Names, Target, pick};
@@ -156,7 +156,7 @@ impl<'p> Resolver<'p> {
     /// As [`Self::resolve`].
     pub fn resolve_over(&mut self, expr: &mut Expr, schema: &SchemaRef) -> Result<()> {
         let columns = schema.fields().iter().map(|field| field.name().clone()).collect();
-        let relations = vec![Relation { alias: String::new(), columns: Some(columns) }];
+        let relations = vec![ScopedRelation { alias: String::new(), columns: Some(columns) }];
         let scope = Scope { relations, ..Scope::default() };
         self.expr(expr, &[scope])
     }
@@ -189,7 +189,7 @@ impl<'p> Resolver<'p> {
         let mut scope = scope.unwrap_or_default();
         scope.aliases.extend(output.clone().unwrap_or_default());
         if output.is_none() {
-            scope.relations.push(Relation { alias: String::new(), columns: None });
+            scope.relations.push(ScopedRelation { alias: String::new(), columns: None });
         }
         inner.push(scope);
         if let Some(order_by) = &mut query.order_by

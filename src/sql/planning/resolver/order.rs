@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use datafusion::sql::sqlparser::ast::{Expr, GroupByExpr, Ident, OrderByExpr, SelectItem, SetExpr};
 
-use super::scope::{Relation, Scope};
+use super::scope::{Scope, ScopedRelation};
 use crate::sql::planning::own_expressions;
 use crate::sql::planning::result_names::MARK;
 
@@ -61,7 +61,7 @@ pub(super) fn prefer_columns(expr: &mut Expr, scope: &Scope) {
             && scope.merged_column(&ident.value).is_none()
             && scope.explicit.iter().any(|alias| alias.eq_ignore_ascii_case(&ident.value))
         {
-            let holds = |relation: &&Relation| {
+            let holds = |relation: &&ScopedRelation| {
                 !relation.alias.is_empty()
                     && relation.columns.iter().flatten().any(|column| column.eq_ignore_ascii_case(&ident.value))
             };

@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectNamePart, Query, Select
 
 /// A relation in FROM: how it is called, and its columns where they are known.
 #[derive(Debug, Clone)]
-pub(super) struct Relation {
+pub(super) struct ScopedRelation {
     pub(super) alias: String,
     pub(super) columns: Option<Vec<String>>,
 }
@@ -12,7 +12,7 @@ pub(super) struct Relation {
 /// What names mean at a place: the relations of a SELECT, and the aliases of its list.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Scope {
-    pub(super) relations: Vec<Relation>,
+    pub(super) relations: Vec<ScopedRelation>,
     pub(super) aliases: Vec<String>,
     /// Those that are written with AS.
     pub(super) explicit: Vec<String>,
@@ -43,7 +43,7 @@ impl Merged {
     }
 }
 
-pub(super) fn find_relation<'s>(relations: &'s [Relation], ident: &Ident) -> Option<&'s Relation> {
+pub(super) fn find_relation<'s>(relations: &'s [ScopedRelation], ident: &Ident) -> Option<&'s ScopedRelation> {
     relations
         .iter()
         .find(|relation| relation.alias == ident.value)

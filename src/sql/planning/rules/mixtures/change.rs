@@ -36,7 +36,7 @@ fn parts(expr: &Expr) -> Vec<&Expr> {
 }
 
 /// What is done with an expression before its types are coerced.
-pub(super) enum Change {
+pub(super) enum Adjustment {
     /// It is told, and nothing done.
     Refuse(Box<Error>),
     Meet(Meeting),
@@ -64,9 +64,9 @@ pub(super) enum Change {
     Order,
 }
 
-pub(super) fn change(expr: &Expr, schema: &DFSchema) -> Option<Change> {
+pub(super) fn change(expr: &Expr, schema: &DFSchema) -> Option<Adjustment> {
     if let Some(error) = refused_cast(expr, schema) {
-        return Some(Change::Refuse(Box::new(error)));
+        return Some(Adjustment::Refuse(Box::new(error)));
     }
     if let Expr::ScalarFunction(call) = expr
         && call.func.name() == "date_part"
@@ -78,10 +78,10 @@ pub(super) fn change(expr: &Expr, schema: &DFSchema) -> Option<Change> {
         && let [bytes] = &call.args[..]
     {
         let is_bytes = bytes.get_type(schema).is_ok_and(|found| found == DataType::Binary);
-        return is_bytes.then(|| Change::Call(text_input::bytea_length()));
+        return is_bytes.then(|| Adjustment::Call(text_input::bytea_length()));
     }
     if let Expr::WindowFunction(window) = expr {
-        return windows::changes(window, schema).then_some(Change::Order);
+        return windows::changes(window, schema).then_some(Adjustment::Order);
     }
     if let Expr::Case(case) = expr
         && let Some(operand) = &case.expr
@@ -94,12 +94,12 @@ pub(super) fn change(expr: &Expr, schema: &DFSchema) -> Option<Change> {
     {
         let parts = [Part::of(expr, schema)?, Part::column(&of_subquery(subquery)?)];
         if are_intervals(&parts) {
-            return Some(Change::Lengths);
+            return Some(Adjustment::Lengths);
         }
-        return meeting(&parts).map(Change::Meet);
+        return meeting(&parts).map(Adjustment::Meet);
     }
     if let Err(error) = intervals::refuse_items(expr, schema) {
-        return Some(Change::Refuse(Box::new(error)));
+        return Some(Adjustment::Refuse(Box::new(error)));
     }
     if let Expr::ScalarFunction(call) = expr
         && matches!(call.func.name(), "array_has" | ANY_EQUAL)
@@ -108,40 +108,40 @@ pub(super) fn change(expr: &Expr, schema: &DFSchema) -> Option<Change> {
     {
         let parts = [Part::column(item.data_type()), Part::of(value, schema)?];
         let met = meeting(&parts).filter(|met| parts.iter().any(|part| met.changes(part)));
-        return met.filter(|met| *met != Meeting::Double).map(Change::MeetItems);
+        return met.filter(|met| *met != Meeting::Double).map(Adjustment::MeetItems);
     }
     of_parts(expr, schema)
 }
 
 /// What is done with `date_part` and EXTRACT, by the part and the type of the value.
-fn of_date_part(args: &[Expr], schema: &DFSchema) -> Option<Change> {
+fn of_date_part(args: &[Expr], schema: &DFSchema) -> Option<Adjustment> {
     let [Expr::Literal(part, _), value] = args else { return None };
     let part = part.try_as_str().flatten()?;
     let value = value.get_type(schema).ok()?;
     if let Err(error) = seconds::check(part, &value) {
-        return Some(Change::Refuse(Box::new(error)));
+        return Some(Adjustment::Refuse(Box::new(error)));
     }
     let of_interval = is_interval(&value);
-    let years = || seconds::of_years(part, of_interval, |_| lit(0)).map(|_| Change::Years(of_interval));
-    let text = || value.is_string().then_some(Change::ReadText);
-    seconds::function_of(part).map(Change::Call).or_else(years).or_else(text)
+    let years = || seconds::of_years(part, of_interval, |_| lit(0)).map(|_| Adjustment::Years(of_interval));
+    let text = || value.is_string().then_some(Adjustment::ReadText);
+    seconds::function_of(part).map(Adjustment::Call).or_else(years).or_else(text)
 }
 
 /// What is done with the operand of a CASE and the values that it is compared with.
-fn of_operand(operand: &Expr, case: &Case, schema: &DFSchema) -> Option<Change> {
+fn of_operand(operand: &Expr, case: &Case, schema: &DFSchema) -> Option<Adjustment> {
     let whens = case.when_then_expr.iter().map(|(when, _)| when.as_ref());
     let parts: Option<Vec<Part>> = std::iter::once(operand).chain(whens).map(|part| Part::of(part, schema)).collect();
     let parts = parts.unwrap_or_default();
     if are_intervals(&parts) {
-        return Some(Change::LengthsOfOperand);
+        return Some(Adjustment::LengthsOfOperand);
     }
     let meeting = meeting(&parts)?;
     let is_done = parts.iter().all(|part| !meeting.changes(part));
-    (!is_done).then_some(Change::MeetOperand(meeting))
+    (!is_done).then_some(Adjustment::MeetOperand(meeting))
 }
 
 /// What is done with an expression whose parts take one type.
-fn of_parts(expr: &Expr, schema: &DFSchema) -> Option<Change> {
+fn of_parts(expr: &Expr, schema: &DFSchema) -> Option<Adjustment> {
     let parts = parts(expr);
     if parts.len() < 2 {
         return None;
@@ -149,7 +149,7 @@ fn of_parts(expr: &Expr, schema: &DFSchema) -> Option<Change> {
     let parts: Option<Vec<Part>> = parts.into_iter().map(|part| Part::of(part, schema)).collect();
     let parts = parts?;
     if let Some(error) = refusal(expr, &parts) {
-        return Some(Change::Refuse(Box::new(error)));
+        return Some(Adjustment::Refuse(Box::new(error)));
     }
     let compares = match expr {
         Expr::BinaryExpr(BinaryExpr { op, .. }) => is_comparison(*op),
@@ -157,7 +157,7 @@ fn of_parts(expr: &Expr, schema: &DFSchema) -> Option<Change> {
         _ => false,
     };
     if compares && parts.iter().any(|part| is_interval(part.data_type())) {
-        return are_intervals(&parts).then_some(Change::Lengths);
+        return are_intervals(&parts).then_some(Adjustment::Lengths);
     }
     if let Expr::ScalarFunction(call) = expr {
         let is_moment = |part: &Part| is_moment(part.data_type());
@@ -165,9 +165,9 @@ fn of_parts(expr: &Expr, schema: &DFSchema) -> Option<Change> {
             "nullif"
                 if parts.iter().any(is_moment) && parts.iter().all(|part| is_moment(part) || part.is_written()) =>
             {
-                return Some(Change::NullIf);
+                return Some(Adjustment::NullIf);
             }
-            "greatest" | "least" if are_intervals(&parts) => return Some(Change::Extreme),
+            "greatest" | "least" if are_intervals(&parts) => return Some(Adjustment::Extreme),
             _ => {}
         }
     }
@@ -178,13 +178,13 @@ fn of_parts(expr: &Expr, schema: &DFSchema) -> Option<Change> {
     match met {
         // Comparisons of timestamps have a rule of their own, behind the coercion; items of IN are of several types.
         Meeting::Timestamp(_) if compares && !matches!(expr, Expr::InList(_)) => {
-            parts.iter().any(Part::is_written).then_some(Change::MeetWritten(met))
+            parts.iter().any(Part::is_written).then_some(Adjustment::MeetWritten(met))
         }
         Meeting::Timestamp(_) if compares => {
             let is_other = |part: &Part| part.is_written() || *part.data_type() == DataType::Date32;
-            parts.iter().any(is_other).then_some(Change::Meet(met))
+            parts.iter().any(is_other).then_some(Adjustment::Meet(met))
         }
-        found => Some(Change::Meet(found)),
+        found => Some(Adjustment::Meet(found)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Does with an expression what [`Change`] says.
+//! Does with an expression what [`Adjustment`] says.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlanBuilder, Subquery
 use datafusion::scalar::ScalarValue;
 
 use super::super::windows;
-use super::change::{Change, are_intervals, change, of_subquery};
+use super::change::{Adjustment, are_intervals, change, of_subquery};
 use crate::error::{Error, SqlState};
 use crate::functions::intervals::by_length;
 use crate::functions::meetings::{Meeting, Part, meeting};
@@ -21,8 +21,8 @@ pub(super) fn of_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>
     let is_of_subquery = matches!(expr, Expr::InSubquery(_) | Expr::SetComparison(_));
     Ok(match change(&expr, schema) {
         None => Transformed::no(expr),
-        Some(Change::Refuse(error)) => return Err((*error).into()),
-        Some(Change::Meet(meeting)) if is_of_subquery => {
+        Some(Adjustment::Refuse(error)) => return Err((*error).into()),
+        Some(Adjustment::Meet(meeting)) if is_of_subquery => {
             let right = match &expr {
                 Expr::InSubquery(InSubquery { subquery, .. }) | Expr::SetComparison(SetComparison { subquery, .. }) => {
                     of_subquery(subquery)
@@ -34,8 +34,8 @@ pub(super) fn of_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>
             let map_right = changes.then_some(|column| cast(column, to));
             Transformed::yes(map_sides(expr, |left| meeting.fit(left, schema), map_right)?)
         }
-        Some(Change::Lengths) if is_of_subquery => Transformed::yes(map_sides(expr, by_length, Some(by_length))?),
-        Some(Change::Meet(meeting)) => {
+        Some(Adjustment::Lengths) if is_of_subquery => Transformed::yes(map_sides(expr, by_length, Some(by_length))?),
+        Some(Adjustment::Meet(meeting)) => {
             // A column beside finer items of IN stays as it is: its rule says which of them it can have.
             let keeps = matches!(expr, Expr::InList(_));
             Transformed::yes(map_parts(expr, &|part| match part.get_type(schema) {
@@ -43,42 +43,42 @@ pub(super) fn of_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>
                 _ => meeting.fit(part, schema),
             }))
         }
-        Some(Change::MeetWritten(meeting)) => Transformed::yes(map_parts(expr, &|part| {
+        Some(Adjustment::MeetWritten(meeting)) => Transformed::yes(map_parts(expr, &|part| {
             let is_written = Part::of(&part, schema).is_some_and(|part| part.is_written());
             if is_written { meeting.fit(part, schema) } else { part }
         })),
-        Some(Change::MeetOperand(meeting)) => {
+        Some(Adjustment::MeetOperand(meeting)) => {
             let expr = map_operand(expr, &|part| meeting.fit(part, schema));
             // Its branches may meet, too.
             Transformed::yes(match change(&expr, schema) {
-                Some(Change::Meet(meeting)) => map_parts(expr, &|part| meeting.fit(part, schema)),
+                Some(Adjustment::Meet(meeting)) => map_parts(expr, &|part| meeting.fit(part, schema)),
                 _ => expr,
             })
         }
-        Some(Change::Lengths) => Transformed::yes(map_parts(expr, &by_length)),
-        Some(Change::LengthsOfOperand) => {
+        Some(Adjustment::Lengths) => Transformed::yes(map_parts(expr, &by_length)),
+        Some(Adjustment::LengthsOfOperand) => {
             let expr = map_operand(expr, &by_length);
             Transformed::yes(match change(&expr, schema) {
-                Some(Change::Meet(meeting)) => map_parts(expr, &|part| meeting.fit(part, schema)),
+                Some(Adjustment::Meet(meeting)) => map_parts(expr, &|part| meeting.fit(part, schema)),
                 _ => expr,
             })
         }
-        Some(Change::Extreme) => extreme(expr)?,
-        Some(Change::NullIf) => null_if(expr, schema)?,
-        Some(Change::Order) => match expr {
+        Some(Adjustment::Extreme) => extreme(expr)?,
+        Some(Adjustment::NullIf) => null_if(expr, schema)?,
+        Some(Adjustment::Order) => match expr {
             Expr::WindowFunction(window) => {
                 Transformed::yes(Expr::WindowFunction(Box::new(windows::ordered(*window, schema)?)))
             }
             other => Transformed::no(other),
         },
-        Some(Change::Call(function)) => {
+        Some(Adjustment::Call(function)) => {
             let Expr::ScalarFunction(mut call) = expr else { return Ok(Transformed::no(expr)) };
             let last = call.args.len().saturating_sub(1);
             Transformed::yes(function.call(call.args.split_off(last)))
         }
-        Some(Change::Years(is_interval)) => part_of_years(expr, is_interval)?,
-        Some(Change::ReadText) => read_text(expr)?,
-        Some(Change::MeetItems(met)) => meet_items(expr, &met, schema)?,
+        Some(Adjustment::Years(is_interval)) => part_of_years(expr, is_interval)?,
+        Some(Adjustment::ReadText) => read_text(expr)?,
+        Some(Adjustment::MeetItems(met)) => meet_items(expr, &met, schema)?,
     })
 }
 
