@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::rights::Access;
 use super::{FunctionEntry, TableEntry, ViewEntry};
 
 /// A database: schemas by name.
@@ -12,6 +13,9 @@ pub struct DatabaseEntry {
     /// COMMENT ON DATABASE.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
+    /// Whose it is, and what others may do with it.
+    #[serde(default, skip_serializing_if = "Access::is_default")]
+    pub access: Access,
     /// Its schemas.
     pub schemas: BTreeMap<String, SchemaEntry>,
 }
@@ -21,6 +25,9 @@ pub struct DatabaseEntry {
 pub struct SchemaEntry {
     /// COMMENT.
     pub comment: Option<String>,
+    /// Whose it is, and what others may do with it.
+    #[serde(default, skip_serializing_if = "Access::is_default")]
+    pub access: Access,
     /// Declared tables.
     pub tables: BTreeMap<String, TableEntry>,
     /// Views.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::rights::Access;
+
 /// `CREATE FUNCTION f(a T) RETURNS R LANGUAGE SQL AS '…'`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FunctionEntry {
@@ -16,4 +18,7 @@ pub struct FunctionEntry {
     /// COMMENT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
+    /// Whose it is, and what others may do with it.
+    #[serde(default, skip_serializing_if = "Access::is_default")]
+    pub access: Access,
 }

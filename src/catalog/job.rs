@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::rights::{Access, Privilege};
 use crate::connectors::SkippedRecords;
 
 /// What the owner wants; what a job does is the supervisor's to know.
@@ -34,4 +35,22 @@ pub struct JobEntry {
     /// Records that it goes over (RESUME JOB … SKIP).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skips: Vec<SkippedRecords>,
+    /// Whose it is, and what others may do with it.
+    #[serde(default, skip_serializing_if = "Access::is_default")]
+    pub access: Access,
+    /// What it needs to be allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<Need>,
+}
+
+/// A right that a job needs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Need {
+    /// The role that must have it: of a view, its owner; absent: the job's owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<u32>,
+    /// Oid of a table or a view.
+    pub relation: u32,
+    /// The right.
+    pub privilege: Privilege,
 }

@@ -3,6 +3,7 @@
 //! Readers take an immutable [`Snapshot`]; writers hand in a list of [`Change`]s that are applied all or not at all.
 //! Secrets of WITH are not in it: `secrets` keeps them apart, encrypted, by reference.
 
+mod access;
 mod catalog_store;
 mod checked_file;
 mod comment;
@@ -11,6 +12,8 @@ pub(crate) mod directory;
 mod file_store;
 pub(crate) mod function;
 pub(crate) mod job;
+pub(crate) mod object;
+pub(crate) mod rights;
 pub(crate) mod role;
 pub(crate) mod secrets;
 mod snapshot;
@@ -19,7 +22,8 @@ pub(crate) mod table;
 
 pub(crate) use comment::Commented;
 pub(crate) use function::FunctionEntry;
-pub(crate) use job::{DesiredState, JobEntry};
+pub(crate) use job::{DesiredState, JobEntry, Need};
+pub(crate) use object::Object;
 pub(crate) use snapshot::{Change, DEFAULT_DATABASE, DEFAULT_SCHEMA, Snapshot};
 pub use store::Catalog;
 pub(crate) use table::{TableEntry, ViewEntry};

@@ -13,6 +13,38 @@ use crate::error::{Error, Result, SqlState};
 /// Oid of the first role, and of the owner of what was made before there were roles.
 pub const FIRST_ROLE: u32 = 10;
 
+/// Reads all tables and views.
+pub const PG_READ_ALL_DATA: u32 = 6181;
+/// Writes all tables.
+pub const PG_WRITE_ALL_DATA: u32 = 6182;
+/// Sees what all sessions do.
+pub const PG_READ_ALL_STATS: u32 = 3375;
+/// Is in those that see.
+pub const PG_MONITOR: u32 = 3373;
+/// Cancels and ends sessions of all that are no superusers.
+pub const PG_SIGNAL_BACKEND: u32 = 4200;
+
+/// Roles that are there from the beginning, with PostgreSQL's oids. Who is in one has its rights; it cannot log in, be altered or dropped.
+pub const PREDEFINED: &[(u32, &str)] = &[
+    (PG_MONITOR, "pg_monitor"),
+    (PG_READ_ALL_DATA, "pg_read_all_data"),
+    (PG_READ_ALL_STATS, "pg_read_all_stats"),
+    (PG_SIGNAL_BACKEND, "pg_signal_backend"),
+    (PG_WRITE_ALL_DATA, "pg_write_all_data"),
+];
+
+/// The oid of a role, also of one that is there from the beginning.
+pub fn oid_of(roles: &Roles, name: &str) -> Option<u32> {
+    let predefined = || PREDEFINED.iter().find(|(_, known)| *known == name).map(|(oid, _)| *oid);
+    roles.get(name).map(|role| role.oid).or_else(predefined)
+}
+
+/// The name of a role, also of one that is there from the beginning.
+pub fn name_of(roles: &Roles, oid: u32) -> Option<&str> {
+    let predefined = || PREDEFINED.iter().find(|(known, _)| *known == oid).map(|(_, name)| *name);
+    roles.iter().find(|(_, role)| role.oid == oid).map(|(name, _)| name.as_str()).or_else(predefined)
+}
+
 /// All roles, by name.
 pub type Roles = BTreeMap<String, RoleEntry>;
 
@@ -142,7 +174,7 @@ pub(super) fn apply(roles: &mut Roles, change: &RoleChange, give_oid: impl FnOnc
             Ok(())
         }
         RoleChange::Grant { role, member, admin } => {
-            let oid = role_mut(roles, role)?.oid;
+            let oid = oid_of(roles, role).ok_or_else(|| missing(role))?;
             let member_oid = role_mut(roles, member)?.oid;
             if oid == member_oid || is_member(roles, oid, member_oid) {
                 return Err(Error::invalid(format!("role \"{role}\" is a member of role \"{member}\""))
@@ -153,7 +185,7 @@ pub(super) fn apply(roles: &mut Roles, change: &RoleChange, give_oid: impl FnOnc
             Ok(())
         }
         RoleChange::Revoke { role, member, admin_only } => {
-            let oid = role_mut(roles, role)?.oid;
+            let oid = oid_of(roles, role).ok_or_else(|| missing(role))?;
             let memberships = &mut role_mut(roles, member)?.member_of;
             if *admin_only {
                 memberships.entry(oid).and_modify(|admin| *admin = false);
@@ -239,6 +271,10 @@ fn reached(roles: &Roles, oid: u32, goes_on: impl Fn(&RoleEntry) -> bool) -> Vec
         if let Some(role) = roles.values().find(|role| role.oid == next).filter(|role| goes_on(role)) {
             let new: Vec<u32> = role.member_of.keys().copied().filter(|oid| !reached.contains(oid)).collect();
             reached.extend(new);
+        }
+        // Whoever watches sees what all do.
+        if next == PG_MONITOR && !reached.contains(&PG_READ_ALL_STATS) {
+            reached.push(PG_READ_ALL_STATS);
         }
     }
     reached

@@ -9,7 +9,9 @@ use super::comment::{self, Commented};
 use super::database::{DatabaseEntry, SchemaEntry};
 use super::function::FunctionEntry;
 use super::job::{DesiredState, JobEntry};
-use super::role::{self, RoleChange, Roles};
+use super::object::Object;
+use super::rights::{Access, GrantChange};
+use super::role::{self, FIRST_ROLE, RoleChange, Roles};
 use super::table::{TableEntry, ViewEntry};
 use crate::connectors::SkippedRecords;
 use crate::error::{Error, Result, SqlState};
@@ -34,6 +36,9 @@ pub struct Snapshot {
     /// Roles by name; none: whoever connects on this machine is trusted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub roles: Roles,
+    /// Who may declare tables over which connector, as far as that was granted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub connectors: BTreeMap<String, Access>,
     /// The next oid to give.
     pub next_oid: u32,
 }
@@ -43,7 +48,7 @@ pub struct Snapshot {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// Adds a schema; refused if it exists.
-    CreateSchema { database: String, schema: String, comment: Option<String> },
+    CreateSchema { database: String, schema: String, comment: Option<String>, access: Access },
     /// Removes a schema; refused if it is not empty, unless `cascade`.
     DropSchema { database: String, schema: String, cascade: bool },
     /// Adds a table; refused if a table or view has the name.
@@ -72,6 +77,12 @@ pub enum Change {
     ForgetJob { id: String },
     /// Changes who may log in, and who is in which role.
     Role(Box<RoleChange>),
+    /// Gives or takes rights on an object.
+    Grant { object: Object, change: Box<GrantChange> },
+    /// Gives an object to another owner.
+    SetOwner { object: Object, owner: u32 },
+    /// Takes away all that a role was given and gave.
+    ForgetGrants { role: u32 },
 }
 
 impl Change {
@@ -105,6 +116,13 @@ impl fmt::Display for Change {
             Change::DropJob { name } => write!(f, "DROP JOB {name}"),
             Change::ForgetJob { id } => write!(f, "nothing is left of dropped job {id}"),
             Change::Role(change) => change.fmt(f),
+            Change::Grant { object, change } => {
+                let verb = if change.is_grant { "GRANT" } else { "REVOKE" };
+                let words: Vec<&str> = change.privileges.iter().map(|privilege| privilege.word()).collect();
+                write!(f, "{verb} {} ON {object}, role {}", words.join(", "), change.grantee)
+            }
+            Change::SetOwner { object, owner } => write!(f, "{object} is of role {owner} now"),
+            Change::ForgetGrants { role } => write!(f, "the grants of role {role} are forgotten"),
         }
     }
 }
@@ -114,10 +132,14 @@ impl Snapshot {
     pub fn initial() -> Self {
         let schemas = BTreeMap::from([(DEFAULT_SCHEMA.to_owned(), SchemaEntry::default())]);
         Self {
-            databases: BTreeMap::from([(DEFAULT_DATABASE.to_owned(), DatabaseEntry { comment: None, schemas })]),
+            databases: BTreeMap::from([(
+                DEFAULT_DATABASE.to_owned(),
+                DatabaseEntry { schemas, ..DatabaseEntry::default() },
+            )]),
             jobs: BTreeMap::new(),
             dropped_jobs: BTreeMap::new(),
             roles: Roles::new(),
+            connectors: BTreeMap::new(),
             next_oid: FIRST_OID,
         }
     }
@@ -161,8 +183,8 @@ impl Snapshot {
     /// It does not fit.
     pub fn apply(&mut self, change: &Change) -> Result<()> {
         match change {
-            Change::CreateSchema { database, schema, comment } => {
-                self.create_schema(database, schema, comment.clone())?
+            Change::CreateSchema { database, schema, comment, access } => {
+                self.create_schema(database, schema, comment.clone(), access.clone())?
             }
             Change::DropSchema { database, schema, cascade } => self.drop_schema(database, schema, *cascade)?,
             Change::CreateTable { database, schema, name, entry } => {
@@ -220,22 +242,42 @@ impl Snapshot {
                 self.dropped_jobs.remove(id);
             }
             Change::Role(change) => {
+                self.refuse_dependants(change)?;
                 let mut roles = std::mem::take(&mut self.roles);
                 let applied = role::apply(&mut roles, change, || self.give_oid());
                 self.roles = roles;
                 applied?;
             }
+            Change::Grant { .. } | Change::SetOwner { .. } | Change::ForgetGrants { .. } => {
+                self.change_access(change)?
+            }
         }
         Ok(())
     }
 
+    /// A role on which something depends is not dropped.
+    fn refuse_dependants(&self, change: &RoleChange) -> Result<()> {
+        let RoleChange::Drop { name } = change else { return Ok(()) };
+        let Some(role) = self.roles.get(name).filter(|role| role.oid != FIRST_ROLE) else { return Ok(()) };
+        let dependants = self.dependants(role.oid);
+        if dependants.is_empty() {
+            return Ok(());
+        }
+        Err(Error::invalid(format!("role \"{name}\" cannot be dropped because some objects depend on it"))
+            .code(SqlState::DependentObjectsStillExist)
+            .detail(dependants.join("\n"))
+            .hint(format!(
+                "REASSIGN OWNED BY {name} TO … gives its objects away, DROP OWNED BY {name} takes its rights."
+            )))
+    }
+
     /// Adds a schema, empty.
-    fn create_schema(&mut self, database: &str, schema: &str, comment: Option<String>) -> Result<()> {
+    fn create_schema(&mut self, database: &str, schema: &str, comment: Option<String>, access: Access) -> Result<()> {
         let entry = self.database_mut(database)?;
         if entry.schemas.contains_key(schema) {
             return Err(Error::invalid(format!("schema \"{schema}\" already exists")).code(SqlState::DuplicateSchema));
         }
-        let new = SchemaEntry { comment, ..SchemaEntry::default() };
+        let new = SchemaEntry { comment, access, ..SchemaEntry::default() };
         entry.schemas.insert(schema.to_owned(), new);
         Ok(())
     }
@@ -267,6 +309,7 @@ impl Snapshot {
         match self.schema_mut(database, schema)?.views.get(name).filter(|_| replace) {
             Some(old) => {
                 entry.oid = old.oid;
+                entry.access = old.access.clone();
                 comment::keep_of_view(&mut entry, old);
             }
             None => {
@@ -295,6 +338,7 @@ impl Snapshot {
             }
             Some(old) => {
                 entry.oid = old.oid;
+                entry.access = old.access.clone();
                 comment::keep_of_function(&mut entry, old);
             }
             None => entry.oid = self.give_oid(),

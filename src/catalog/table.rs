@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::rights::Access;
 use crate::connectors::TableDeclaration;
 
 /// A declared table. What a connector needs is in `declaration`; the rest is kept for the planner and for SHOW CREATE TABLE.
@@ -20,6 +21,9 @@ pub struct TableEntry {
     /// CHECK constraints.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
+    /// Whose it is, and what others may do with it.
+    #[serde(default, skip_serializing_if = "Access::is_default")]
+    pub access: Access,
 }
 
 /// A CHECK constraint.
@@ -70,4 +74,7 @@ pub struct ViewEntry {
     /// COMMENT ON COLUMN for each column; empty if no column has one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub column_comments: Vec<Option<String>>,
+    /// Whose it is, and what others may do with it.
+    #[serde(default, skip_serializing_if = "Access::is_default")]
+    pub access: Access,
 }

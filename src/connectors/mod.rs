@@ -43,7 +43,7 @@ pub use log_identity::{Continuity, LogIdentity, SplitLog};
 pub use lookup::{Lookup, LookupRequest, LookupResponse};
 pub use metrics::{ConnectorMetrics, Trouble};
 pub use position::{Position, SequenceNumber};
-pub use registry::{Registry, is_secret_option};
+pub use registry::{CONNECTOR_NAMES, Registry, is_secret_option};
 pub use scan::{Scan, ScanPartition, ScanPlan, ScanRequest};
 pub use sink::{FailureTeller, Sink, SinkContext, SinkKind, SinkWriter};
 pub use sink_constraints::{LengthEnforcer, SinkConstraints};

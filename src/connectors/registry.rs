@@ -27,6 +27,10 @@ pub fn is_secret_option(name: &str) -> bool {
     options.any(|option| option.is_secret && option.covers(name))
 }
 
+/// Names of the connectors of this build, in the order of the reference page.
+pub const CONNECTOR_NAMES: &[&str] =
+    &["kafka", "upsert-kafka", "dynamodb", "dynamodb-v2", "datagen", "print", "blackhole", "local"];
+
 /// The connectors there are.
 #[derive(Clone)]
 pub struct Registry {

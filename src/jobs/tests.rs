@@ -307,6 +307,8 @@ fn create(name: &str, id: &str) -> Change {
         desired: DesiredState::Running,
         created_ms: 0,
         skips: Vec::new(),
+        access: Default::default(),
+        needs: Vec::new(),
     };
     Change::CreateJob { entry: Box::new(entry) }
 }

@@ -11,11 +11,11 @@ pub fn pg_class(model: &Model, _view: &SessionView) -> Vec<Row> {
         let columns = i16::try_from(relation.columns.len()).unwrap_or(i16::MAX);
         let checks = relation.constraints.iter().filter(|constraint| constraint.kind == "c").count();
         let checks = i16::try_from(checks).unwrap_or(i16::MAX);
-        Row::new()
+        let row = Row::new()
             .set("oid", relation.oid)
             .set("relname", relation.name.as_str())
             .set("relnamespace", relation.namespace)
-            .set("relowner", OWNER)
+            .set("relowner", relation.access.as_ref().map_or(OWNER, |access| access.owner))
             .set(
                 "relam",
                 match relation.kind {
@@ -39,7 +39,9 @@ pub fn pg_class(model: &Model, _view: &SessionView) -> Vec<Row> {
             .set("relkind", relation.kind)
             .set("relnatts", columns)
             .set("relchecks", checks)
-            .set("relreplident", if relation.kind == "r" { "d" } else { "n" })
+            .set("relreplident", if relation.kind == "r" { "d" } else { "n" });
+        let access = relation.access.as_ref().filter(|_| relation.kind != "i");
+        model.set_acl(row, "relacl", relation.access_kind(), access)
     };
     model.relations.iter().map(row).collect()
 }
@@ -103,7 +105,7 @@ pub fn pg_tables(model: &Model, _view: &SessionView) -> Vec<Row> {
         Row::new()
             .set("schemaname", model.namespace_name(relation.namespace).to_owned())
             .set("tablename", relation.name.as_str())
-            .set("tableowner", model.user.as_str())
+            .set("tableowner", model.owner_name(relation.access.as_ref()))
             .set("hasindexes", relation.partner != 0)
             .all(&["hasrules", "hastriggers", "rowsecurity"], false)
     };
@@ -116,7 +118,7 @@ pub fn pg_views(model: &Model, _view: &SessionView) -> Vec<Row> {
         Row::new()
             .set("schemaname", model.namespace_name(relation.namespace).to_owned())
             .set("viewname", relation.name.as_str())
-            .set("viewowner", model.user.as_str())
+            .set("viewowner", model.owner_name(relation.access.as_ref()))
             .set("definition", relation.query.clone().unwrap_or_default())
     };
     model.relations.iter().filter(|relation| relation.kind == "v").map(row).collect()

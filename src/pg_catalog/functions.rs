@@ -6,6 +6,7 @@ mod definitions;
 mod names;
 mod of_others;
 mod of_session;
+mod privileges;
 mod roles;
 
 use std::fmt;
@@ -65,6 +66,8 @@ impl PartialEq for CatalogFunction {
         self.name == other.name
             && Arc::ptr_eq(&ours.source, &theirs.source)
             && ours.view.user == theirs.view.user
+            && ours.view.session_user == theirs.view.session_user
+            && ours.view.is_unbound == theirs.view.is_unbound
             && ours.view.database == theirs.view.database
             && ours.view.search_path == theirs.view.search_path
     }
@@ -171,6 +174,7 @@ static ENTRIES: LazyLock<Registry<Body>> = LazyLock::new(|| {
         of_others::ENTRIES,
         definitions::ENTRIES,
         names::ENTRIES,
+        privileges::ENTRIES,
         roles::ENTRIES,
         constants::ENTRIES,
     ])

@@ -29,7 +29,7 @@ pub fn schemata(model: &Model, _view: &SessionView) -> Vec<Row> {
         Row::new()
             .set("catalog_name", model.database.as_str())
             .set("schema_name", namespace.name.as_str())
-            .set("schema_owner", model.user.as_str())
+            .set("schema_owner", model.owner_name(namespace.access.as_ref()))
     };
     model.namespaces.iter().map(row).collect()
 }
@@ -39,7 +39,7 @@ fn schema_of(model: &Model, relation: &Relation) -> String {
 }
 
 /// Tables and views.
-pub fn tables(model: &Model, _view: &SessionView) -> Vec<Row> {
+pub fn tables(model: &Model, view: &SessionView) -> Vec<Row> {
     let row = |relation: &Relation| {
         Row::new()
             .set("table_catalog", model.database.as_str())
@@ -49,11 +49,11 @@ pub fn tables(model: &Model, _view: &SessionView) -> Vec<Row> {
             .set("is_insertable_into", if relation.kind == "v" || relation.is_system { "NO" } else { "YES" })
             .set("is_typed", "NO")
     };
-    model.tables().map(row).collect()
+    model.tables().filter(|relation| model.shows(view, relation)).map(row).collect()
 }
 
 /// Views.
-pub fn views(model: &Model, _view: &SessionView) -> Vec<Row> {
+pub fn views(model: &Model, view: &SessionView) -> Vec<Row> {
     let row = |relation: &Relation| {
         Row::new()
             .set("table_catalog", model.database.as_str())
@@ -64,13 +64,13 @@ pub fn views(model: &Model, _view: &SessionView) -> Vec<Row> {
             .all(&["is_updatable", "is_insertable_into", "is_trigger_updatable"], "NO")
             .all(&["is_trigger_deletable", "is_trigger_insertable_into"], "NO")
     };
-    model.tables().filter(|relation| relation.kind == "v").map(row).collect()
+    model.tables().filter(|relation| relation.kind == "v" && model.shows(view, relation)).map(row).collect()
 }
 
 /// Columns of tables and views.
-pub fn columns(model: &Model, _view: &SessionView) -> Vec<Row> {
+pub fn columns(model: &Model, view: &SessionView) -> Vec<Row> {
     let mut rows = Vec::new();
-    for relation in model.tables() {
+    for relation in model.tables().filter(|relation| model.shows(view, relation)) {
         for (number, column) in (1_i32..).zip(&relation.columns) {
             rows.push(column_row(model, relation, number, column));
         }

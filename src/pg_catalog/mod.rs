@@ -8,9 +8,11 @@ mod built_in;
 mod classes;
 mod description;
 mod functions;
+mod grants;
 mod information;
 mod keys;
 mod model;
+mod name_parts;
 mod namespaces;
 pub(crate) mod pg_type;
 mod procedures;
@@ -94,6 +96,7 @@ const PG_CATALOG: &[(&str, Content)] = &[
     ("pg_cursors", sessions::pg_cursors),
     ("pg_database", namespaces::pg_database),
     ("pg_description", description::pg_description),
+    ("pg_foreign_data_wrapper", grants::pg_foreign_data_wrapper),
     ("pg_index", keys::pg_index),
     ("pg_indexes", keys::pg_indexes),
     ("pg_language", procedures::pg_language),
@@ -116,13 +119,21 @@ const PG_CATALOG: &[(&str, Content)] = &[
 /// Relations of `information_schema` that have rows.
 const INFORMATION_SCHEMA: &[(&str, Content)] = &[
     ("character_sets", information::character_sets),
+    ("column_privileges", grants::column_privileges),
     ("columns", information::columns),
     ("information_schema_catalog_name", information::catalog_name),
     ("key_column_usage", information::key_column_usage),
+    ("role_column_grants", grants::role_column_grants),
+    ("role_routine_grants", grants::role_routine_grants),
+    ("role_table_grants", grants::role_table_grants),
+    ("role_usage_grants", grants::role_usage_grants),
+    ("routine_privileges", grants::routine_privileges),
     ("routines", information::routines),
     ("schemata", information::schemata),
     ("table_constraints", information::table_constraints),
+    ("table_privileges", grants::table_privileges),
     ("tables", information::tables),
+    ("usage_privileges", grants::usage_privileges),
     ("views", information::views),
 ];
 

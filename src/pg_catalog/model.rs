@@ -3,9 +3,12 @@
 
 use std::sync::Arc;
 
+use super::name_parts::name_parts;
 use super::relation::{self, RelationShape};
-use crate::catalog::role::{FIRST_ROLE, Roles};
+use crate::catalog::rights::Access;
+use crate::catalog::role::{self, FIRST_ROLE, Roles};
 use crate::catalog::{FunctionEntry, Snapshot, TableEntry, ViewEntry};
+use crate::connectors::CONNECTOR_NAMES;
 use crate::functions::quoting::quote_ident;
 use crate::pg_catalog::pg_type;
 use crate::sql::SessionView;
@@ -28,6 +31,18 @@ pub struct Database {
     pub name: String,
     /// COMMENT.
     pub comment: Option<String>,
+    /// Whose it is, and who may do what with it.
+    pub access: Access,
+}
+
+/// A connector, which is to PostgreSQL a foreign-data wrapper.
+pub struct ConnectorRow {
+    /// `pg_foreign_data_wrapper.oid`
+    pub oid: u32,
+    /// Name.
+    pub name: String,
+    /// Who may use it.
+    pub access: Access,
 }
 
 /// A schema.
@@ -38,6 +53,8 @@ pub struct Namespace {
     pub name: String,
     /// COMMENT.
     pub comment: Option<String>,
+    /// Whose it is, and who may do what with it; absent: it is the server's.
+    pub access: Option<Access>,
 }
 
 /// A column.
@@ -102,6 +119,8 @@ pub struct Relation {
     pub query: Option<String>,
     /// One of our own rather than of a user.
     pub is_system: bool,
+    /// Whose it is, and who may do what with it; absent: it is the server's.
+    pub access: Option<Access>,
 }
 
 /// A SQL function.
@@ -120,6 +139,8 @@ pub struct Function {
     pub body: String,
     /// COMMENT.
     pub comment: Option<String>,
+    /// Whose it is, and who may call it; absent: it is the server's.
+    pub access: Option<Access>,
 }
 
 /// One database as a session sees it.
@@ -132,6 +153,8 @@ pub struct Model {
     pub user: String,
     /// Roles.
     pub roles: Roles,
+    /// Connectors.
+    pub connectors: Vec<ConnectorRow>,
     /// Schemas.
     pub namespaces: Vec<Namespace>,
     /// Tables, views, indexes.
@@ -156,6 +179,8 @@ const SYSTEM_RANGE: u32 = 0x6000_0000;
 /// Of defaults of columns.
 pub const DEFAULT_RANGE: u32 = 0x1000_0000;
 const FUNCTION_RANGE: u32 = 0x7000_0000;
+// Beside the oids of users' objects, which begin at the bottom.
+const CONNECTOR_RANGE: u32 = 0x3800_0000;
 
 /// Oid of a table's primary key constraint.
 pub fn constraint_oid(table: u32) -> u32 {
@@ -180,6 +205,15 @@ fn columns_of_view(entry: &ViewEntry) -> Vec<Attribute> {
     let comments = entry.column_comments.iter().cloned().chain(std::iter::repeat(None));
     let columns = entry.columns.iter().zip(comments);
     columns.map(|((name, sql_type), comment)| Attribute { comment, ..attribute(name, sql_type, false) }).collect()
+}
+
+fn connectors(snapshot: &Snapshot) -> Vec<ConnectorRow> {
+    let row = |name: &&str| ConnectorRow {
+        oid: oid_of_name(CONNECTOR_RANGE, name),
+        name: (*name).to_owned(),
+        access: snapshot.connectors.get(*name).cloned().unwrap_or_default(),
+    };
+    CONNECTOR_NAMES.iter().map(row).collect()
 }
 
 /// UNIQUE and CHECK constraints of a table that the server keeps.
@@ -221,11 +255,13 @@ impl Model {
                     oid: oid_of_name(DATABASE_RANGE, name),
                     name: name.clone(),
                     comment: entry.comment.clone(),
+                    access: entry.access.clone(),
                 })
                 .collect(),
             database: view.database.clone(),
             user: view.user.clone(),
             roles: snapshot.roles.clone(),
+            connectors: connectors(snapshot),
             namespaces: Vec::new(),
             relations: Vec::new(),
             functions: Vec::new(),
@@ -250,12 +286,12 @@ impl Model {
         model
     }
 
-    fn namespace(&mut self, oid: u32, name: &str, comment: Option<String>) {
-        self.namespaces.push(Namespace { oid, name: name.to_owned(), comment });
+    fn namespace(&mut self, oid: u32, name: &str, comment: Option<String>, access: Option<Access>) {
+        self.namespaces.push(Namespace { oid, name: name.to_owned(), comment, access });
     }
 
     fn add_system(&mut self, name: &str, oid: u32, shapes: &[RelationShape]) {
-        self.namespace(oid, name, None);
+        self.namespace(oid, name, None, None);
         for shape in shapes {
             let columns = shape.columns.iter().zip(shape.schema.fields()).map(|((name, _), field)| Attribute {
                 name: name.clone(),
@@ -281,13 +317,14 @@ impl Model {
                 comment: None,
                 query: None,
                 is_system: true,
+                access: None,
             });
         }
     }
 
     fn add_other(&mut self, schema: &dyn SystemSchema, view: &SessionView) {
         let oid = oid_of_name(SCHEMA_RANGE, schema.name());
-        self.namespace(oid, schema.name(), None);
+        self.namespace(oid, schema.name(), None, None);
         for name in schema.relation_names() {
             let Some(provider) = schema.relation(&name, view) else { continue };
             let shape = provider.schema();
@@ -320,6 +357,7 @@ impl Model {
                 comment: None,
                 query: None,
                 is_system: true,
+                access: None,
             });
         }
     }
@@ -331,7 +369,7 @@ impl Model {
         };
         // A system schema of the same name (`streamgate`) is listed already.
         if !self.namespaces.iter().any(|namespace| namespace.name == name) {
-            self.namespace(oid, name, schema.comment.clone());
+            self.namespace(oid, name, schema.comment.clone(), Some(schema.access.clone()));
         }
         for (name, entry) in &schema.tables {
             self.add_table(oid, name, entry);
@@ -351,10 +389,11 @@ impl Model {
                 comment: entry.comment.clone(),
                 query: Some(entry.query.clone()),
                 is_system: false,
+                access: Some(entry.access.clone()),
             });
         }
         for (name, entry) in &schema.functions {
-            self.add_function(entry.oid, oid, name, entry);
+            self.add_function(entry.oid, oid, name, entry, Some(entry.access.clone()));
         }
     }
 
@@ -417,6 +456,7 @@ impl Model {
                 comment: None,
                 query: None,
                 is_system: false,
+                access: Some(entry.access.clone()),
             });
         }
         self.relations.push(Relation {
@@ -433,10 +473,11 @@ impl Model {
             comment: entry.comment.clone(),
             query: None,
             is_system: false,
+            access: Some(entry.access.clone()),
         });
     }
 
-    fn add_function(&mut self, oid: u32, namespace: u32, name: &str, entry: &FunctionEntry) {
+    fn add_function(&mut self, oid: u32, namespace: u32, name: &str, entry: &FunctionEntry, access: Option<Access>) {
         let type_of = |sql_type: &str| match sql_type.to_ascii_uppercase().as_str() {
             // `any`
             "ANY" => 2276,
@@ -450,6 +491,7 @@ impl Model {
             returns: type_of(&entry.returns),
             body: entry.body.clone(),
             comment: entry.comment.clone(),
+            access,
         });
     }
 
@@ -457,7 +499,7 @@ impl Model {
     fn add_shipped(&mut self) {
         for (name, entry) in shipped::functions() {
             if !self.functions.iter().any(|function| function.namespace == PUBLIC && function.name == *name) {
-                self.add_function(oid_of_name(FUNCTION_RANGE, name), PUBLIC, name, entry);
+                self.add_function(oid_of_name(FUNCTION_RANGE, name), PUBLIC, name, entry, None);
             }
         }
     }
@@ -466,7 +508,7 @@ impl Model {
     pub fn role_oid(&self, name: &str) -> Option<u32> {
         match self.roles.is_empty() {
             true => (name == self.user).then_some(OWNER),
-            false => self.roles.get(name).map(|role| role.oid),
+            false => role::oid_of(&self.roles, name),
         }
     }
 
@@ -474,7 +516,7 @@ impl Model {
     pub fn role_name(&self, oid: u32) -> Option<&str> {
         match self.roles.is_empty() {
             true => (oid == OWNER).then_some(&*self.user),
-            false => self.roles.iter().find(|(_, role)| role.oid == oid).map(|(name, _)| &**name),
+            false => role::name_of(&self.roles, oid),
         }
     }
 
@@ -538,34 +580,6 @@ impl Model {
             Some(relation) => {
                 format!("{}.{}", quote_ident(self.namespace_name(relation.namespace)), quote_ident(&relation.name))
             }
-        }
-    }
-}
-
-/// Parts of `a."B c".d`, folded where unquoted.
-pub fn name_parts(written: &str) -> Option<Vec<String>> {
-    let mut parts = Vec::new();
-    let mut characters = written.trim().chars().peekable();
-    loop {
-        let mut part = String::new();
-        if characters.next_if_eq(&'"').is_some() {
-            loop {
-                match characters.next()? {
-                    '"' if characters.next_if_eq(&'"').is_some() => part.push('"'),
-                    '"' => break,
-                    other => part.push(other),
-                }
-            }
-        } else {
-            while let Some(character) = characters.next_if(|&character| character != '.') {
-                part.extend(character.to_lowercase());
-            }
-        }
-        parts.push(part);
-        match characters.next() {
-            None => return Some(parts),
-            Some('.') => {}
-            Some(_) => return None,
         }
     }
 }

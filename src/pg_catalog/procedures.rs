@@ -9,6 +9,7 @@ use datafusion::scalar::ScalarValue;
 use super::built_in;
 use super::model::{Function, Model, OWNER, PG_CATALOG};
 use super::relation::{Row, list};
+use crate::catalog::rights::Kind;
 use crate::sql::SessionView;
 
 /// Oid of language `sql`.
@@ -54,7 +55,7 @@ pub fn find(model: &Model, written: &str) -> Option<u32> {
     if let Ok(oid) = written.trim().parse() {
         return Some(oid);
     }
-    let parts = super::model::name_parts(written)?;
+    let parts = super::name_parts::name_parts(written)?;
     let (schema, name) = match parts.as_slice() {
         [name] => (None, name),
         [schema, name] => (Some(schema), name),
@@ -82,7 +83,6 @@ fn common(oid: u32, name: &str, parameters: &[u32]) -> Row {
     Row::new()
         .set("oid", oid)
         .set("proname", name)
-        .set("proowner", OWNER)
         .set("procost", 1_f32)
         .set("prorows", 0_f32)
         .set("prosupport", 0_u32)
@@ -98,6 +98,7 @@ fn common(oid: u32, name: &str, parameters: &[u32]) -> Row {
 pub fn pg_proc(model: &Model, _view: &SessionView) -> Vec<Row> {
     let of_types = |procedure: &Procedure| {
         common(procedure.oid, &procedure.name, &procedure.parameters)
+            .set("proowner", OWNER)
             .set("pronamespace", PG_CATALOG)
             .set("prolang", INTERNAL)
             .set("prokind", "f")
@@ -111,7 +112,7 @@ pub fn pg_proc(model: &Model, _view: &SessionView) -> Vec<Row> {
         let types: Vec<u32> = function.parameters.iter().map(|(_, oid)| *oid).collect();
         let names: Vec<ScalarValue> =
             function.parameters.iter().map(|(name, _)| ScalarValue::from(name.as_str())).collect();
-        common(function.oid, &function.name, &types)
+        let row = common(function.oid, &function.name, &types)
             .set("pronamespace", function.namespace)
             .set("prolang", SQL)
             .set("prokind", "f")
@@ -120,10 +121,14 @@ pub fn pg_proc(model: &Model, _view: &SessionView) -> Vec<Row> {
             .set("provolatile", "s")
             .set("prorettype", function.returns)
             .set("proargnames", list(&names, &DataType::Utf8))
-            .set("prosrc", function.body.as_str())
+            .set("prosrc", function.body.as_str());
+        let access = function.access.as_ref();
+        let row = row.set("proowner", access.map_or(OWNER, |access| access.owner));
+        model.set_acl(row, "proacl", Kind::Function, access)
     };
     let of_server = |function: &built_in::BuiltIn| {
         common(function.oid, function.name, &function.parameters)
+            .set("proowner", OWNER)
             .set("pronamespace", PG_CATALOG)
             .set("prolang", INTERNAL)
             .set("prokind", function.kind)

@@ -5,7 +5,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::model::{Model, OWNER};
 use super::relation::Row;
-use crate::catalog::role::{RoleEntry, is_member};
+use crate::catalog::role::{self, PG_READ_ALL_STATS, PG_SIGNAL_BACKEND, RoleEntry, is_member, with_inherited};
 use crate::sql::SessionView;
 
 const RIGHTS: &[&str] =
@@ -38,7 +38,11 @@ pub fn pg_authid(model: &Model, view: &SessionView) -> Vec<Row> {
         let row = row.all(&["rolcreatedb", "rolreplication", "rolbypassrls"], false);
         if role.has_password() { row.set("rolpassword", STARS) } else { row }
     };
-    model.roles.iter().map(row).collect()
+    let predefined = role::PREDEFINED.iter().map(|(oid, name)| {
+        let row = Row::new().set("oid", *oid).set("rolname", *name).set("rolinherit", true).set("rolconnlimit", -1_i32);
+        row.all(&["rolsuper", "rolcreaterole", "rolcanlogin", "rolcreatedb", "rolreplication", "rolbypassrls"], false)
+    });
+    model.roles.iter().map(row).chain(predefined).collect()
 }
 
 /// As pg_authid, but starred also where there is no password.
@@ -81,12 +85,24 @@ pub fn pg_shadow(model: &Model, view: &SessionView) -> Vec<Row> {
         .collect()
 }
 
-/// Whether a session may look into another user's, and end it: it is his, it is a superuser's, or it is in his role.
+/// Whether a session may look into another user's: it may end it, or is in a role that sees all.
+pub fn may_see(model: &Model, view: &SessionView, other: &str) -> bool {
+    may_signal(model, view, other) || has_rights_of(model, view, PG_READ_ALL_STATS)
+}
+
+fn has_rights_of(model: &Model, view: &SessionView, role: u32) -> bool {
+    model.role_oid(&view.user).is_some_and(|own| with_inherited(&model.roles, own).contains(&role))
+}
+
+/// Whether a session may end another user's: it is his, it is a superuser's, it is in his role, or in one that ends all but superusers'.
 pub fn may_signal(model: &Model, view: &SessionView, other: &str) -> bool {
     let own = model.roles.get(&view.user);
     let is_above = |own: &RoleEntry| match model.roles.get(other) {
         // Only superusers are above superusers, and above who came in before there were roles.
-        Some(other) => own.is_superuser || !other.is_superuser && is_member(&model.roles, own.oid, other.oid),
+        Some(other) => {
+            let is_above = is_member(&model.roles, own.oid, other.oid) || has_rights_of(model, view, PG_SIGNAL_BACKEND);
+            own.is_superuser || !other.is_superuser && is_above
+        }
         None => own.is_superuser,
     };
     view.is_unbound || view.user == other || own.is_some_and(is_above)

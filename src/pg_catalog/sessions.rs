@@ -18,7 +18,7 @@ fn moment(at_ms: Option<i64>) -> ScalarValue {
 
 /// A row for each session.
 pub fn pg_stat_activity(model: &Model, view: &SessionView) -> Vec<Row> {
-    let row = |backend: &Arc<Backend>| match roles::may_signal(model, view, &backend.user) {
+    let row = |backend: &Arc<Backend>| match roles::may_see(model, view, &backend.user) {
         true => of_backend(model, backend),
         false => hidden(model, backend),
     };

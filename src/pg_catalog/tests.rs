@@ -37,6 +37,7 @@ fn snapshot() -> Snapshot {
     });
     let table = TableEntry {
         checks: Vec::new(),
+        access: Default::default(),
         oid: 16400,
         declaration: TableDeclaration {
             local: None,
@@ -56,6 +57,7 @@ fn snapshot() -> Snapshot {
         columns: vec![("user_id".into(), "INT".into())],
         comment: None,
         column_comments: vec![Some("of the view".into())],
+        access: Default::default(),
     };
     let function = FunctionEntry {
         oid: 16402,
@@ -63,16 +65,22 @@ fn snapshot() -> Snapshot {
         returns: "STRING".into(),
         body: "SELECT 1".into(),
         comment: Some("one".into()),
+        access: Default::default(),
     };
     let schema = SchemaEntry {
         comment: None,
+        access: Default::default(),
         tables: [("t".to_owned(), table)].into(),
         views: [("v".to_owned(), view)].into(),
         functions: [("f".to_owned(), function)].into(),
     };
     let schemas = [("public".to_owned(), schema), ("s".to_owned(), SchemaEntry::default())].into();
     Snapshot {
-        databases: [("streamgate".to_owned(), DatabaseEntry { comment: Some("the data".into()), schemas })].into(),
+        databases: [(
+            "streamgate".to_owned(),
+            DatabaseEntry { comment: Some("the data".into()), schemas, ..DatabaseEntry::default() },
+        )]
+        .into(),
         ..Snapshot::default()
     }
 }

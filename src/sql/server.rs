@@ -33,8 +33,10 @@ const OPENED_TABLES_MAX: usize = 1024;
 /// What a system relation may know of the session that asks.
 #[derive(Clone)]
 pub struct SessionView {
-    /// The connected user.
+    /// The role that it acts as.
     pub user: String,
+    /// The role as which it logged in, or that SET SESSION AUTHORIZATION put in its place.
+    pub session_user: String,
     /// Whether the session was opened before there were roles, or by the server itself: it may do everything.
     pub is_unbound: bool,
     /// The connected database.

@@ -19,6 +19,7 @@ fn table(options: &[(&str, OptionValue)]) -> Box<TableEntry> {
     };
     Box::new(TableEntry {
         checks: Vec::new(),
+        access: Default::default(),
         oid: 0,
         declaration: TableDeclaration {
             local: None,

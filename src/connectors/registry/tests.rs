@@ -222,3 +222,10 @@ fn entries_are_whole() {
         }
     }
 }
+
+#[test]
+fn the_names_are_those_of_the_connectors() {
+    let registry = registry();
+    let names: Vec<&str> = registry.connectors().map(|connector| connector.name()).collect();
+    assert_eq!(names.split_last().unwrap(), (&"letters", CONNECTOR_NAMES));
+}

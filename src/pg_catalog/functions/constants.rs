@@ -1,4 +1,4 @@
-//! Functions that answer the same for whatever is asked: sizes, rights and parts of PostgreSQL that are not here; and small ones that need
+//! Functions that answer the same for whatever is asked: sizes and parts of PostgreSQL that are not here; and small ones that need
 //! no catalog.
 
 use datafusion::scalar::ScalarValue;
@@ -40,18 +40,6 @@ pub(super) const ENTRIES: &[Entry<Body>] = &[
     yes("pg_ts_dict_is_visible", &["oid → boolean"]),
     yes("pg_ts_parser_is_visible", &["oid → boolean"]),
     yes("pg_ts_template_is_visible", &["oid → boolean"]),
-    yes("has_table_privilege", &["text, text → boolean"]),
-    yes("has_any_column_privilege", &["text, text → boolean"]),
-    yes("has_column_privilege", &["text, text, text → boolean"]),
-    yes("has_schema_privilege", &["text, text → boolean"]),
-    yes("has_database_privilege", &["text, text → boolean"]),
-    yes("has_function_privilege", &["text, text → boolean"]),
-    yes("has_sequence_privilege", &["text, text → boolean"]),
-    yes("has_type_privilege", &["text, text → boolean"]),
-    yes("has_language_privilege", &["text, text → boolean"]),
-    yes("has_tablespace_privilege", &["text, text → boolean"]),
-    yes("has_server_privilege", &["text, text → boolean"]),
-    yes("has_foreign_data_wrapper_privilege", &["text, text → boolean"]),
     yes("pg_relation_is_publishable", &["oid → boolean"]),
     no("pg_is_in_recovery", &["→ boolean"]),
     no("pg_is_other_temp_schema", &["oid → boolean"]),

@@ -7,7 +7,7 @@ use super::{Body, Context, argument, entry, oid, some_text};
 use crate::error::{Error, SqlState};
 use crate::functions::entry::Entry;
 use crate::functions::quoting::quote_ident;
-use crate::pg_catalog::model;
+use crate::pg_catalog::name_parts::name_parts;
 use crate::pg_catalog::{pg_type, procedures, types};
 
 pub(super) const ENTRIES: &[Entry<Body>] = &[
@@ -113,7 +113,7 @@ fn relation_oid(context: &Context, values: &[ScalarValue]) -> Option<u32> {
 
 fn namespace_oid(context: &Context, written: &str) -> Option<u32> {
     written.trim().parse().ok().or_else(|| {
-        let name = model::name_parts(written)?.pop()?;
+        let name = name_parts(written)?.pop()?;
         context.model().namespaces.iter().find(|namespace| namespace.name == name).map(|namespace| namespace.oid)
     })
 }

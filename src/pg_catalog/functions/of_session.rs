@@ -31,10 +31,19 @@ pub(super) const ENTRIES: &[Entry<Body>] = &[
             Ok(strings(first.into_iter().chain(existing_path(context))))
         },
     ),
-    entry("current_user", &["→ name"], "The connected user; written without brackets.", |context, _| {
-        some_text(Some(context.view.user.clone()))
-    })
-    .aliases(&["current_role", "session_user", "user"]),
+    entry(
+        "current_user",
+        &["→ name"],
+        "The role that the session acts as: that of `SET ROLE`, or its own; written without brackets.",
+        |context, _| some_text(Some(context.view.user.clone())),
+    )
+    .aliases(&["current_role", "user"]),
+    entry(
+        "session_user",
+        &["→ name"],
+        "The role of the session, whatever `SET ROLE` says; written without brackets.",
+        |context, _| some_text(Some(context.view.session_user.clone())),
+    ),
     entry("pg_backend_pid", &["→ integer"], "The number of the session.", |context, _| {
         Ok(ScalarValue::Int32(Some(context.view.process_id)))
     }),

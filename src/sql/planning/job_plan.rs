@@ -1,11 +1,13 @@
 //! Unbounded INSERTs as jobs: planned together so that sources are read once, told apart where they cannot be one job.
 //! Knows plans; knows nothing of sessions and of how jobs are stored.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::LogicalPlan;
 
+use crate::catalog::Need;
 use crate::connectors::table_provider::ConnectorTable;
 use crate::engine::dataflow::{Dataflow, JobSettings};
 use crate::engine::planner::{PlannedInsert, plan_job};
@@ -25,6 +27,8 @@ pub struct JobInsert {
     pub table: String,
     /// The statement, secrets masked.
     pub text: String,
+    /// The rights that it needs.
+    pub needs: Vec<Need>,
 }
 
 /// A job that is planned and not submitted.
@@ -81,6 +85,12 @@ impl PlannedJob {
                 format!("EXECUTE STATEMENT SET BEGIN\n{}END", lines.concat())
             }
         }
+    }
+
+    /// The rights that it needs.
+    pub fn needs(&self) -> Vec<Need> {
+        let needs: BTreeSet<Need> = self.inserts.iter().flat_map(|insert| insert.needs.iter().cloned()).collect();
+        needs.into_iter().collect()
     }
 
     /// What it holds, if that is more than one INSERT.

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use datafusion::sql::sqlparser::ast::Ident;
 
+use crate::catalog::rights::Access;
 use crate::catalog::{DEFAULT_SCHEMA, FunctionEntry};
 use crate::error::Result;
 use crate::sql::parser::function_declaration::FunctionDeclaration;
@@ -33,7 +34,10 @@ fn read(script: &str) -> Result<(String, FunctionEntry)> {
     let mut cursor = Cursor::new(script.trim_end().trim_end_matches(';'))?;
     let FunctionDeclaration { name, parameters, returns, body, .. } = FunctionDeclaration::parse(&mut cursor)?;
     cursor.end()?;
-    Ok((name.last().map(fold).unwrap_or_default(), FunctionEntry { oid: 0, parameters, returns, body, comment: None }))
+    Ok((
+        name.last().map(fold).unwrap_or_default(),
+        FunctionEntry { oid: 0, parameters, returns, body, comment: None, access: Access::default() },
+    ))
 }
 
 /// The functions, by name.

@@ -1,6 +1,7 @@
 //! INSERTs that do not end, as changes of the session's transaction: each a job, or kept for the COMMIT of their block.
 
 use super::{Existing, Outcome, Session, TransactionStatus};
+use crate::catalog::rights::Access;
 use crate::catalog::{Change, DesiredState, JobEntry};
 use crate::engine::checkpoint::CheckpointStore;
 use crate::error::Result;
@@ -69,6 +70,8 @@ impl Session {
             desired: DesiredState::Running,
             created_ms: self.server.clock.now_ms(),
             skips: Vec::new(),
+            access: Access::default(),
+            needs: job.needs(),
         };
         if !self.compare_with_jobs(&entry, existing)? {
             return Ok(());

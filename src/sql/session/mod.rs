@@ -38,6 +38,7 @@ use crate::sql::execution::query_memory::{self, Reserved};
 use crate::sql::planning::job_plan::PlannedJob;
 use crate::sql::planning::names::{Names, TEMPORARY_SCHEMA, Target};
 use crate::sql::planning::planner::Planner;
+use crate::sql::privileges;
 use crate::sql::server::{SessionView, SqlServer};
 pub use answer::{CopyIn, Notice, Outcome, Severity, TransactionStatus};
 use cursors::Cursors;
@@ -79,7 +80,8 @@ struct Derived {
 /// One client's session.
 pub struct Session {
     pub(super) server: Arc<SqlServer>,
-    user: String,
+    /// As whom it logged in.
+    login: String,
     /// It was opened before there were roles, or by the server itself.
     is_unbound: bool,
     process_id: i32,
@@ -162,7 +164,7 @@ impl Session {
         Ok(Self {
             entered,
             server,
-            user: options.user,
+            login: options.user,
             is_unbound,
             process_id: options.process_id,
             database,
@@ -281,11 +283,12 @@ impl Session {
 
     fn view_now(&self) -> SessionView {
         SessionView {
-            user: self.user.clone(),
-            is_unbound: self.is_unbound,
+            user: self.user(),
+            session_user: self.session_user(),
+            is_unbound: self.is_unbound(),
             database: self.database.clone(),
             process_id: self.process_id,
-            search_path: self.settings.search_path(&self.user),
+            search_path: self.settings.search_path(&self.user()),
             settings: self.settings.values(),
             backend: Arc::clone(&self.entered),
             activity: Arc::clone(&self.server.activity),
@@ -411,9 +414,12 @@ impl Session {
     /// Adds a change to the transaction.
     ///
     /// # Errors
-    /// It does not fit.
-    pub fn change(&mut self, change: Change) -> Result<()> {
-        let mut overlay = self.snapshot()?.as_ref().clone();
+    /// It does not fit, or the session's role may not make it (42501).
+    pub fn change(&mut self, mut change: Change) -> Result<()> {
+        let (snapshot, actor) = (self.snapshot()?, self.actor()?);
+        privileges::of_change(&snapshot, actor, &change)?;
+        privileges::own(&mut change, actor);
+        let mut overlay = snapshot.as_ref().clone();
         overlay.apply(&change)?;
         self.pending.push(change);
         self.overlay = Some((self.server.catalog.snapshot(), self.pending.len(), Arc::new(overlay)));
@@ -441,14 +447,14 @@ impl Session {
     pub fn planner(&mut self, volatile: bool) -> Result<Planner> {
         let derived = self.derived_now();
         self.derived = Some((self.settings.generation, derived.clone()));
-        let names = self.names()?;
+        let (names, actor) = (self.names()?, self.actor()?);
         let mut state = derived.state;
         if volatile {
             // The rows of a job have no order.
             let options = Arc::make_mut(&mut state).config_mut().options_mut();
             options.sql_parser.enable_subquery_sort_elimination = true;
         }
-        Ok(Planner::new(self.server.clone(), names, self.temporary.clone(), state, derived.view, volatile))
+        Ok(Planner::new(self.server.clone(), names, self.temporary.clone(), state, derived.view, volatile, actor))
     }
 
     /// Plans with a planner of this session, on the threads of queries.

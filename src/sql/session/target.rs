@@ -4,6 +4,7 @@ use datafusion::sql::sqlparser::ast::Ident;
 
 use super::Session;
 use crate::catalog::Change;
+use crate::catalog::rights::Access;
 use crate::error::{Error, Result, SqlState};
 use crate::nearest::nearest;
 use crate::sql::parser::fold;
@@ -31,7 +32,12 @@ impl Session {
                 names.refuse_other_database(database)?;
             }
             let database = names.database.clone();
-            self.change(Change::CreateSchema { database, schema: written.clone(), comment: None })?;
+            self.change(Change::CreateSchema {
+                database,
+                schema: written.clone(),
+                comment: None,
+                access: Access::default(),
+            })?;
             self.notice(format!("schema \"{written}\" did not exist and is created"));
             return self.names()?.target(name);
         }

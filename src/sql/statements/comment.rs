@@ -62,6 +62,10 @@ impl Comment {
 }
 
 impl Control for Comment {
+    fn has_own_rules(&self) -> bool {
+        true
+    }
+
     fn writes(&self) -> Option<&'static str> {
         Some("COMMENT")
     }
@@ -126,7 +130,7 @@ impl Object {
 }
 
 /// `([name] type, …)`
-fn argument_types(cursor: &mut Cursor) -> Result<Vec<String>> {
+pub(super) fn argument_types(cursor: &mut Cursor) -> Result<Vec<String>> {
     cursor.expect(&Token::LParen)?;
     let mut types = Vec::new();
     while !cursor.token(&Token::RParen) {

@@ -18,7 +18,7 @@ pub trait Control: Debug + Send + Sync {
         None
     }
 
-    /// Whether it decides by itself who may run it.
+    /// Whether it asks for rights itself, or makes only changes of the catalog, which ask for them; else it is for superusers if it writes.
     fn has_own_rules(&self) -> bool {
         false
     }

@@ -79,6 +79,10 @@ impl CopyFrom {
 }
 
 impl Control for CopyFrom {
+    fn has_own_rules(&self) -> bool {
+        true
+    }
+
     fn writes(&self) -> Option<&'static str> {
         Some("COPY FROM")
     }

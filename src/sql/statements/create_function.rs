@@ -3,6 +3,7 @@
 use super::super::session::{Outcome, Running, Session};
 use super::control::Control;
 use super::outcomes::done;
+use crate::catalog::rights::Access;
 use crate::catalog::{Change, DEFAULT_SCHEMA, FunctionEntry};
 use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::Cursor;
@@ -57,6 +58,7 @@ impl CreateFunction {
             returns: declaration.returns.clone(),
             body: declaration.body.clone(),
             comment: None,
+            access: Access::default(),
         };
         let (called, schema, planned) = (name.clone(), target.schema.clone(), entry.clone());
         session
@@ -75,6 +77,10 @@ impl CreateFunction {
 }
 
 impl Control for CreateFunction {
+    fn has_own_rules(&self) -> bool {
+        true
+    }
+
     fn writes(&self) -> Option<&'static str> {
         Some("CREATE FUNCTION")
     }

@@ -71,6 +71,10 @@ impl CreateJob {
 }
 
 impl Control for CreateJob {
+    fn has_own_rules(&self) -> bool {
+        true
+    }
+
     fn writes(&self) -> Option<&'static str> {
         Some("CREATE JOB")
     }

@@ -131,7 +131,7 @@ impl RoleStatement {
     /// Puts a new role into others, and others into it.
     fn join(&self, session: &mut Session, name: &str) -> Result<()> {
         if !session.is_superuser()? {
-            let (role, member) = (name.to_owned(), session.user().to_owned());
+            let (role, member) = (name.to_owned(), session.user());
             change(session, RoleChange::Grant { role, member, admin: true })?;
         }
         for role in &self.given.member_of {

@@ -4,9 +4,13 @@ use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::super::session::{Outcome, Running, Session};
+use super::alter_owner::give;
 use super::control::Control;
 use super::outcomes::done;
+use super::role_name::RoleName;
 use crate::catalog::Change;
+use crate::catalog::Object;
+use crate::catalog::rights::Access;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::parser::{Cursor, fold};
 
@@ -16,6 +20,7 @@ pub struct CreateSchema {
     name: Vec<Ident>,
     if_not_exists: bool,
     comment: Option<String>,
+    owner: Option<RoleName>,
     tag: &'static str,
 }
 
@@ -33,7 +38,18 @@ impl CreateSchema {
             "CREATE SCHEMA"
         };
         let if_not_exists = cursor.words(&["IF", "NOT", "EXISTS"]);
-        let name = cursor.name()?;
+        let mut owner = None;
+        if cursor.word("AUTHORIZATION") {
+            owner = Some(RoleName::parse(cursor)?);
+        }
+        let name = match &owner {
+            Some(RoleName::Named(role)) => vec![Ident::with_quote('"', role)],
+            Some(_) => return Err(cursor.expected("the name of a role")),
+            None => cursor.name()?,
+        };
+        if owner.is_none() && cursor.word("AUTHORIZATION") {
+            owner = Some(RoleName::parse(cursor)?);
+        }
         let comment = if cursor.word("COMMENT") { Some(cursor.string()?) } else { None };
         if cursor.word("WITH") {
             cursor.expect(&Token::LParen)?;
@@ -42,10 +58,7 @@ impl CreateSchema {
                 return Err(Error::invalid(format!("unknown option \"{name}\" of a database")));
             }
         }
-        if cursor.word("AUTHORIZATION") {
-            return Err(Error::unsupported("AUTHORIZATION is not supported yet: schemas have no owners"));
-        }
-        Ok(Self { name, if_not_exists, comment, tag })
+        Ok(Self { name, if_not_exists, comment, owner, tag })
     }
 
     /// Adds the schema.
@@ -72,12 +85,21 @@ impl CreateSchema {
             }
             return Err(Error::invalid(format!("schema \"{schema}\" already exists")).code(SqlState::DuplicateSchema));
         }
-        session.change(Change::CreateSchema { database, schema, comment: self.comment.clone() })?;
+        let (comment, access) = (self.comment.clone(), Access::default());
+        let object = Object::Schema { database: database.clone(), schema: schema.clone() };
+        session.change(Change::CreateSchema { database, schema, comment, access })?;
+        if let Some(owner) = &self.owner {
+            give(session, object, owner)?;
+        }
         Ok(done(self.tag))
     }
 }
 
 impl Control for CreateSchema {
+    fn has_own_rules(&self) -> bool {
+        true
+    }
+
     fn writes(&self) -> Option<&'static str> {
         Some("CREATE SCHEMA")
     }

@@ -10,6 +10,8 @@ use super::super::session::{Outcome, Running, Session};
 use super::control::Control;
 use super::local_clauses::LocalClauses;
 use super::outcomes::done;
+use crate::catalog::Object;
+use crate::catalog::rights::{Access, Privilege};
 use crate::catalog::table::{Check, TableColumn, Watermark};
 use crate::catalog::{Catalog, Change, TableEntry};
 use crate::connectors::local;
@@ -20,6 +22,7 @@ use crate::options::{OptionReader, OptionValue};
 use crate::places;
 use crate::sql::parser::secret_options::is_secret;
 use crate::sql::parser::{Cursor, option_list};
+use crate::sql::planning::names::{TEMPORARY_SCHEMA, Target};
 
 #[derive(Debug, Clone, PartialEq)]
 enum DeclaredKind {
@@ -336,7 +339,7 @@ impl CreateTable {
             if self.name.len() > 1 {
                 return Err(Error::invalid("a temporary table has no schema").code(SqlState::InvalidTableDefinition));
             }
-            target.schema = crate::sql::planning::names::TEMPORARY_SCHEMA.to_owned();
+            target.schema = TEMPORARY_SCHEMA.to_owned();
         }
         if session.has_relation(&target)? {
             let exists = format!("relation \"{}\" already exists", target.name);
@@ -346,6 +349,7 @@ impl CreateTable {
             }
             return Err(Error::invalid(exists).code(SqlState::DuplicateTable));
         }
+        self.permit(session, &target)?;
         self.check_columns()?;
         let mut staged = Vec::new();
         let result = self.declare(session, &target, &mut staged).await;
@@ -364,6 +368,18 @@ impl CreateTable {
             })?;
         }
         Ok(done("CREATE TABLE"))
+    }
+
+    /// Before anything outside is asked.
+    fn permit(&self, session: &mut Session, target: &Target) -> Result<()> {
+        let connector = self.options.iter().find(|(name, _)| name == "connector").map(|(_, value)| value.as_str());
+        session.require_connector(connector)?;
+        let database = target.database.clone();
+        match self.temporary {
+            true => session.require_privilege(&Object::Database { database }, Privilege::Temporary),
+            false => session
+                .require_privilege(&Object::Schema { database, schema: target.schema.clone() }, Privilege::Create),
+        }
     }
 
     /// Whether the outside system has the table that would be declared; `false` where that cannot be told.
@@ -439,12 +455,7 @@ impl CreateTable {
         Ok(options)
     }
 
-    async fn declare(
-        &self,
-        session: &mut Session,
-        target: &crate::sql::planning::names::Target,
-        staged: &mut Vec<String>,
-    ) -> Result<TableEntry> {
+    async fn declare(&self, session: &mut Session, target: &Target, staged: &mut Vec<String>) -> Result<TableEntry> {
         let server = session.server().clone();
         let options = self.stored_options(&server.catalog, staged)?;
         let mut declaration = self.declaration(target.to_string(), options)?;
@@ -452,8 +463,15 @@ impl CreateTable {
         let resolve = |reference: &str| server.catalog.secret(reference);
         server.connectors.open(&declaration, &resolve, true)?;
         let comment = self.comment.clone();
-        let mut entry =
-            TableEntry { oid: 0, declaration, columns: Vec::new(), watermarks: Vec::new(), comment, checks };
+        let mut entry = TableEntry {
+            oid: 0,
+            declaration,
+            columns: Vec::new(),
+            watermarks: Vec::new(),
+            comment,
+            checks,
+            access: Access::default(),
+        };
         for column in &self.columns {
             let (sql_type, computed) = match &column.kind {
                 DeclaredKind::Computed(expression) => {
@@ -513,6 +531,10 @@ impl CreateTable {
 }
 
 impl Control for CreateTable {
+    fn has_own_rules(&self) -> bool {
+        true
+    }
+
     fn writes(&self) -> Option<&'static str> {
         Some("CREATE TABLE")
     }

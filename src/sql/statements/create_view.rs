@@ -6,6 +6,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use super::super::session::{Outcome, Running, Session};
 use super::control::Control;
 use super::outcomes::done;
+use crate::catalog::rights::Access;
 use crate::catalog::{Change, ViewEntry};
 use crate::data_type;
 use crate::error::{Error, Result, SqlState};
@@ -91,6 +92,7 @@ impl CreateView {
             columns,
             comment: self.comment.clone(),
             column_comments: Vec::new(),
+            access: Access::default(),
         });
         session.change(Change::CreateView {
             database: target.database,
@@ -104,6 +106,10 @@ impl CreateView {
 }
 
 impl Control for CreateView {
+    fn has_own_rules(&self) -> bool {
+        true
+    }
+
     fn writes(&self) -> Option<&'static str> {
         Some("CREATE VIEW")
     }

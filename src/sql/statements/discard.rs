@@ -49,6 +49,7 @@ impl Discard {
                     return Err(Error::invalid("DISCARD ALL cannot run inside a transaction block")
                         .code(SqlState::ActiveSqlTransaction));
                 }
+                session.set_session_user(None)?;
                 session.settings_mut().reset_all();
                 session.close_all_cursors();
                 session.unlisten_all();

@@ -204,6 +204,10 @@ fn takes_rows(change: &Change, snapshot: &Snapshot) -> bool {
 }
 
 impl Control for DropObject {
+    fn has_own_rules(&self) -> bool {
+        true
+    }
+
     fn writes(&self) -> Option<&'static str> {
         Some("DROP")
     }

@@ -44,6 +44,9 @@ impl DropRole {
             if name == session.user() {
                 return Err(Error::invalid("current user cannot be dropped").code(SqlState::ObjectInUse));
             }
+            if name == session.session_user() {
+                return Err(Error::invalid("session user cannot be dropped").code(SqlState::ObjectInUse));
+            }
             change(session, RoleChange::Drop { name })?;
         }
         Ok(done("DROP ROLE"))

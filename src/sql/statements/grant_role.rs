@@ -1,13 +1,11 @@
 //! GRANT role TO member and REVOKE role FROM member: who is in which role.
 
-use datafusion::sql::sqlparser::tokenizer::Token;
-
 use super::super::session::{Outcome, Running, Session};
 use super::control::Control;
 use super::create_role::{change, not_to_grant};
 use super::outcomes::done;
 use super::role_name::RoleName;
-use crate::catalog::role::{RoleChange, missing};
+use crate::catalog::role::{RoleChange, missing, oid_of};
 use crate::error::{Error, Result};
 use crate::sql::parser::Cursor;
 
@@ -24,14 +22,13 @@ impl GrantRole {
     /// Reads the statement.
     ///
     /// # Errors
-    /// A syntax error, or rights on objects.
+    /// A syntax error.
     pub fn parse(cursor: &mut Cursor) -> Result<Self> {
         let is_grant = cursor.word("GRANT");
         if !is_grant {
             cursor.expect_word("REVOKE")?;
         }
         let mut admin = !is_grant && cursor.words(&["ADMIN", "OPTION", "FOR"]);
-        refuse_rights(cursor)?;
         let roles = RoleName::parse_list(cursor)?;
         cursor.expect_word(if is_grant { "TO" } else { "FROM" })?;
         let members = RoleName::parse_list(cursor)?;
@@ -73,7 +70,7 @@ impl GrantRole {
 
     fn one(&self, session: &mut Session, role: &str, member: &str) -> Result<()> {
         let snapshot = session.snapshot()?;
-        let oid = snapshot.roles.get(role).ok_or_else(|| missing(role))?.oid;
+        let oid = oid_of(&snapshot.roles, role).ok_or_else(|| missing(role))?;
         let known = snapshot.roles.get(member).ok_or_else(|| missing(member))?.member_of.get(&oid).copied();
         let (role, member, admin) = (role.to_owned(), member.to_owned(), self.admin);
         if self.is_grant {
@@ -88,27 +85,6 @@ impl GrantRole {
             return Ok(());
         }
         change(session, RoleChange::Revoke { role, member, admin_only: admin })
-    }
-}
-
-/// `SELECT ON …`, `ALL PRIVILEGES ON …`: rights on objects.
-fn refuse_rights(cursor: &Cursor) -> Result<()> {
-    let mut at = 0;
-    loop {
-        match cursor.peek_nth(at) {
-            Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("ON") => {
-                return Err(Error::unsupported("rights on objects are not supported yet")
-                    .hint("GRANT role TO member is there.")
-                    .at(cursor.position()));
-            }
-            Token::Word(word)
-                if word.quote_style.is_none() && ["TO", "FROM"].contains(&&*word.value.to_uppercase()) =>
-            {
-                return Ok(());
-            }
-            Token::EOF => return Ok(()),
-            _ => at += 1,
-        }
     }
 }
 

@@ -133,6 +133,7 @@ async fn plan_once(
             sink: planned.table,
             table: planned.target.name,
             text: insert.text.clone(),
+            needs: planner.needs(),
         };
         Ok(Planned::Job(Box::new(PlannedJob::plan(vec![insert], settings, pipeline_name).await?)))
     };

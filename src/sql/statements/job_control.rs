@@ -8,12 +8,15 @@ use super::control::Control;
 use super::job_text::{self, rfc3339};
 use super::outcomes::{done, text_rows, text_schema};
 use super::resume_skip::Skip;
-use crate::catalog::{Change, DesiredState, Snapshot};
+use crate::catalog::rights::Privilege;
+use crate::catalog::role;
+use crate::catalog::{Change, DesiredState, Object, Snapshot};
 use crate::connectors::SkippedRecords;
 use crate::engine::dataflow::Dataflow;
 use crate::error::{Error, ErrorKind, Result, SqlState};
 use crate::jobs::JobStatus;
 use crate::sql::parser::Cursor;
+use crate::sql::privileges;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
@@ -147,6 +150,7 @@ impl JobControl {
             }
             Err(error) => return Err(error),
         };
+        self.permit(session, &name)?;
         if let Some(savepoint) = &self.savepoint {
             return stop_with_savepoint(session, name, savepoint).await;
         }
@@ -192,6 +196,20 @@ impl JobControl {
         Ok(done(tag))
     }
 
+    /// Before anything is done: a job is operated by whoever may, and dropped by its owner; it goes on with its owner's rights.
+    fn permit(&self, session: &mut Session, name: &str) -> Result<()> {
+        let object = Object::Job { name: name.to_owned() };
+        match self.action {
+            Action::Describe => Ok(()),
+            Action::Drop => session.require_owner(&object),
+            Action::Stop | Action::Pause => session.require_privilege(&object, Privilege::Operate),
+            Action::Resume => {
+                session.require_privilege(&object, Privilege::Operate)?;
+                privileges::of_job(session.snapshot()?.as_ref(), name)
+            }
+        }
+    }
+
     fn describe(&self, session: &Session, snapshot: &Snapshot, name: &str) -> Result<Outcome> {
         let job = &snapshot.jobs[name];
         let status = session.server().jobs.status().into_iter().find(|status| status.name == name);
@@ -202,6 +220,7 @@ impl JobControl {
         let rows = vec![
             vec![Some("name".to_owned()), Some(job.name.clone())],
             vec![Some("id".to_owned()), Some(job.id.clone())],
+            vec![Some("owner".to_owned()), role::name_of(&snapshot.roles, job.access.owner).map(str::to_owned)],
             vec![Some("state".to_owned()), now.map(|now| now.state.to_owned())],
             vec![Some("since".to_owned()), now.and_then(|now| now.since_ms).map(rfc3339)],
             vec![Some("waits_for".to_owned()), now.and_then(JobStatus::waits_for)],
@@ -220,6 +239,10 @@ impl JobControl {
 impl Control for JobControl {
     fn result(&self, _session: &Session) -> Option<SchemaRef> {
         self.schema()
+    }
+
+    fn has_own_rules(&self) -> bool {
+        true
     }
 
     fn writes(&self) -> Option<&'static str> {

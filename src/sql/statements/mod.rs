@@ -1,5 +1,6 @@
 //! The statements, one file each: its struct, how it is read, what it does.
 
+pub mod alter_owner;
 mod block;
 pub mod comment;
 pub mod control;
@@ -21,6 +22,8 @@ pub mod explain;
 pub mod explain_job;
 pub mod fetch;
 mod fitted_values;
+mod grant_objects;
+pub mod grant_rights;
 pub mod grant_role;
 pub mod insert;
 pub mod job_control;
@@ -122,6 +125,12 @@ impl Statement {
             "ALTER" if create_role::RoleStatement::is_altered_next(cursor) => {
                 control(create_role::RoleStatement::parse_alter(cursor)?)
             }
+            "ALTER" | "REASSIGN" | "DROP" if alter_owner::AlterOwner::is_next(cursor) => {
+                control(alter_owner::AlterOwner::parse(cursor)?)
+            }
+            "GRANT" | "REVOKE" if grant_rights::GrantRights::is_next(cursor) => {
+                control(grant_rights::GrantRights::parse(cursor)?)
+            }
             "GRANT" | "REVOKE" => control(grant_role::GrantRole::parse(cursor)?),
             "DROP" => control(drop_object::DropObject::parse(cursor)?),
             "COMMENT" => control(comment::Comment::parse(cursor)?),
@@ -207,24 +216,12 @@ impl Statement {
         }
     }
 
-    /// What the statement does that reading does not cover. A hint that points a table at another place does, too: who may write one may
-    /// reach whatever the server reaches.
+    /// What only a superuser may do: what changes something and does not say that it asks for rights itself. What reads and writes rows
+    /// asks for them where it is planned.
     pub fn wants(&self) -> Option<&'static str> {
-        let hint = |query: &query::Query| (!query.hints.options.is_empty()).then_some("hint OPTIONS");
         match self {
-            Self::Control(control) if control.has_own_rules() => None,
-            Self::Control(control) => control.writes(),
-            Self::Insert(_) => Some("INSERT"),
-            Self::Change(change) => Some(verb_of(change)),
-            Self::Query(query) => hint(query),
-            Self::OverQuery(statement) => hint(statement.query()),
-            Self::Explain(explain) => match &explain.explained {
-                explain::Explained::Query(query) => hint(query),
-                explain::Explained::Insert(_) => Some("INSERT"),
-                explain::Explained::Change(change) => Some(verb_of(change)),
-            },
-            // What is prepared and executed passes the same place itself.
-            Self::Empty | Self::Prepared(_) => None,
+            Self::Control(control) if !control.has_own_rules() => control.writes(),
+            _ => None,
         }
     }
 

@@ -7,6 +7,7 @@ use super::control::Control;
 use super::outcomes::done;
 use crate::error::Result;
 use crate::sql::parser::Cursor;
+use crate::sql::session::settings::SESSION_AUTHORIZATION;
 
 /// RESET [name | ALL]
 #[derive(Debug, Clone)]
@@ -27,6 +28,9 @@ impl Reset {
         if cursor.words(&["TIME", "ZONE"]) {
             return Ok(Self { name: Some("timezone".to_owned()) });
         }
+        if cursor.words(&["SESSION", "AUTHORIZATION"]) {
+            return Ok(Self { name: Some(SESSION_AUTHORIZATION.to_owned()) });
+        }
         let name = match cursor.peek() {
             Token::SingleQuotedString(_) => cursor.string()?,
             _ => cursor.rest().chars().filter(|c| !c.is_whitespace() && *c != '"').collect(),
@@ -40,7 +44,7 @@ impl Reset {
     /// The setting is unknown.
     pub fn execute(&self, session: &mut Session) -> Result<Outcome> {
         match &self.name {
-            Some(name) => session.settings_mut().reset(name)?,
+            Some(name) => session.reset_setting(name)?,
             None => session.settings_mut().reset_all(),
         }
         Ok(done("RESET"))

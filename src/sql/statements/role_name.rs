@@ -11,8 +11,10 @@ use crate::sql::parser::{Cursor, fold};
 pub enum RoleName {
     /// By name.
     Named(String),
-    /// CURRENT_USER, CURRENT_ROLE, SESSION_USER.
+    /// CURRENT_USER, CURRENT_ROLE.
     Own,
+    /// SESSION_USER.
+    OfSession,
 }
 
 impl RoleName {
@@ -23,7 +25,10 @@ impl RoleName {
     pub fn parse(cursor: &mut Cursor) -> Result<Self> {
         let ident = cursor.ident()?;
         let is_word = ident.quote_style.is_none();
-        let own = ["CURRENT_USER", "CURRENT_ROLE", "SESSION_USER"];
+        if is_word && ident.value.eq_ignore_ascii_case("SESSION_USER") {
+            return Ok(Self::OfSession);
+        }
+        let own = ["CURRENT_USER", "CURRENT_ROLE"];
         if is_word && own.iter().any(|word| ident.value.eq_ignore_ascii_case(word)) {
             return Ok(Self::Own);
         }
@@ -46,7 +51,8 @@ impl RoleName {
     pub fn of(&self, session: &Session) -> String {
         match self {
             Self::Named(name) => name.clone(),
-            Self::Own => session.user().to_owned(),
+            Self::Own => session.user(),
+            Self::OfSession => session.session_user(),
         }
     }
 }

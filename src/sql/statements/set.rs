@@ -6,8 +6,8 @@ use super::super::session::{Outcome, Running, Session, TransactionStatus};
 use super::control::Control;
 use super::outcomes::done;
 use crate::error::{Error, Result};
-use crate::sql::parser::Cursor;
-use crate::sql::session::settings::{DEFAULT_READ_ONLY, READ_ONLY};
+use crate::sql::parser::{Cursor, fold};
+use crate::sql::session::settings::{DEFAULT_READ_ONLY, READ_ONLY, ROLE, SESSION_AUTHORIZATION};
 
 /// SET
 #[derive(Debug, Clone)]
@@ -48,16 +48,22 @@ impl Set {
             }
             return Ok(set);
         }
-        if cursor.words(&["SESSION", "AUTHORIZATION"]) || cursor.peek_words(&["ROLE"]) {
-            cursor.word("ROLE");
-            if cursor.word("DEFAULT") || cursor.word("NONE") {
-                return Ok(fixed("role", None, false));
-            }
-            return Err(Error::unsupported("SET ROLE is not supported yet").at(position));
-        }
+        let is_authorization = cursor.peek_words(&["SESSION", "AUTHORIZATION"]);
         let local = cursor.word("LOCAL");
-        if !local {
+        if !local && !is_authorization {
             cursor.word("SESSION");
+        }
+        // `SET role = 'r'` is a setting like others.
+        let is_assigned =
+            |cursor: &Cursor| matches!(cursor.peek_nth(1), Token::Eq) || cursor.peek_words(&["ROLE", "TO"]);
+        for (words, name, own) in
+            [(&["SESSION", "AUTHORIZATION"][..], SESSION_AUTHORIZATION, "DEFAULT"), (&["ROLE"], ROLE, "NONE")]
+        {
+            if cursor.peek_words(words) && (words.len() > 1 || !is_assigned(cursor)) {
+                cursor.words(words);
+                let value = if cursor.word(own) { None } else { Some(role(cursor)?) };
+                return Ok(fixed(name, value, local));
+            }
         }
         if cursor.words(&["TIME", "ZONE"]) {
             let value = if cursor.word("LOCAL") || cursor.word("DEFAULT") { None } else { Some(value(cursor)?) };
@@ -69,7 +75,7 @@ impl Set {
         }
         if cursor.words(&["CONSTRAINTS", "ALL"]) {
             cursor.rest();
-            return Ok(fixed("role", None, local)); // no constraint can be deferred
+            return Ok(fixed("default_tablespace", None, local)); // no constraint can be deferred
         }
         let name = match cursor.peek() {
             Token::SingleQuotedString(_) => cursor.string()?,
@@ -114,11 +120,11 @@ impl Set {
             session.settings_mut().set(name, value).map_err(at)?;
         }
         if self.local {
-            session.settings_mut().begin_local(&self.name).map_err(at)?;
+            session.begin_local(&self.name).map_err(at)?;
         }
         match &self.value {
-            Some(value) => session.settings_mut().set(&self.name, value).map_err(at)?,
-            None => session.settings_mut().reset(&self.name).map_err(at)?,
+            Some(value) => session.set_setting(&self.name, value).map_err(at)?,
+            None => session.reset_setting(&self.name).map_err(at)?,
         }
         if let Some(why) = session.settings().without_effect(&self.name) {
             session.notice(format!("{}: {}", self.name, why.trim_end_matches('.').replacen("Without", "without", 1)));
@@ -161,6 +167,14 @@ pub fn modes(cursor: &mut Cursor) -> Result<Modes> {
             return Ok(modes);
         }
         cursor.token(&Token::Comma);
+    }
+}
+
+/// The name of a role, as a word or in quotes of either kind.
+fn role(cursor: &mut Cursor) -> Result<String> {
+    match cursor.peek() {
+        Token::SingleQuotedString(_) => cursor.string(),
+        _ => Ok(fold(&cursor.ident()?)),
     }
 }
 

@@ -146,11 +146,11 @@ impl SetConfig {
                 if session.transaction_status() == TransactionStatus::Idle {
                     continue; // its transaction ends with it
                 }
-                session.settings_mut().begin_local(&name)?;
+                session.begin_local(&name)?;
             }
             match set.value.get(&parameters) {
-                Some(value) => session.settings_mut().set(&name, &value)?,
-                None => session.settings_mut().reset(&name)?,
+                Some(value) => session.set_setting(&name, &value)?,
+                None => session.reset_setting(&name)?,
             }
         }
         query::run(session, planned, None, parameters).await

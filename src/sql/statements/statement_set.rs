@@ -111,6 +111,10 @@ impl Control for StatementSet {
         self.is_explained().then(plan_text::schema)
     }
 
+    fn has_own_rules(&self) -> bool {
+        true
+    }
+
     fn writes(&self) -> Option<&'static str> {
         (!self.is_explained()).then_some("INSERT")
     }

@@ -68,6 +68,10 @@ impl Truncate {
 }
 
 impl Control for Truncate {
+    fn has_own_rules(&self) -> bool {
+        true
+    }
+
     fn writes(&self) -> Option<&'static str> {
         Some("TRUNCATE TABLE")
     }

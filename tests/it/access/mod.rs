@@ -3,9 +3,13 @@
 #![allow(clippy::unwrap_used)] // clippy allows it in functions marked as tests only
 
 mod canary;
+mod grants;
+mod kept;
 mod logins;
+mod owners;
 mod privileges;
 mod roles;
+mod set_role;
 mod superuser;
 mod tls;
 
@@ -21,6 +25,16 @@ pub async fn login(server: &Server, user: &str) -> Result<tokio_postgres::Client
     let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
     tokio::spawn(connection);
     Ok(client)
+}
+
+/// Rows as texts, columns joined by `|`.
+pub async fn rows(client: &tokio_postgres::Client, query: &str) -> Vec<String> {
+    let messages = client.simple_query(query).await.unwrap();
+    let rows = messages.iter().filter_map(|message| match message {
+        tokio_postgres::SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    rows.map(|row| (0..row.len()).map(|i| row.get(i).unwrap_or("NULL")).collect::<Vec<_>>().join("|")).collect()
 }
 
 /// A server whose first role is `admin`, and a session of it.

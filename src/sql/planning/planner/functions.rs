@@ -77,10 +77,13 @@ impl Planner {
         }
         let snapshot = &self.names.snapshot;
         let found = match self.names.find_function(&idents) {
-            Some((database, schema, name)) => snapshot
-                .schema(&database, &schema)
-                .and_then(|entries| entries.functions.get(&name))
-                .map(|entry| (name, schema, entry)),
+            Some((database, schema, name)) => {
+                self.permit_call(&database, &schema, &name)?;
+                snapshot
+                    .schema(&database, &schema)
+                    .and_then(|entries| entries.functions.get(&name))
+                    .map(|entry| (name, schema, entry))
+            }
             // One that the server brings along reads the tables that the session sees.
             None => shipped::function(&idents).map(|(name, entry)| {
                 (name.to_owned(), self.names.current_schema().unwrap_or_else(|| DEFAULT_SCHEMA.to_owned()), entry)
@@ -122,7 +125,7 @@ impl Planner {
     /// # Errors
     /// Its body cannot be planned, or gives another type than declared.
     pub fn function(&self, name: &str, schema: &str, entry: &FunctionEntry) -> Result<Arc<ScalarUDF>> {
-        let nested = self.nested(schema, true)?;
+        let nested = self.nested(schema, true, self.asking.in_function())?;
         self.note_text(entry.body.len());
         let (query, hints) = parser::parse_query(&entry.body)?;
         let places = Places::new(&entry.body);

@@ -15,6 +15,7 @@ use super::defaults::{default_text, is_default};
 use super::row_changes::OnConflict;
 use super::{Planner, sql_type};
 use crate::catalog::TableEntry;
+use crate::catalog::rights::Privilege;
 use crate::connectors::table_provider::ConnectorTable;
 use crate::connectors::{ColumnKind, TableDeclaration};
 use crate::data_type::{self, NamedText};
@@ -150,11 +151,13 @@ impl Planner {
             .names
             .find_relation(&insert.table)?
             .ok_or_else(|| self.names.missing_relation(&insert.table).at(insert.position))?;
+        self.permit(&target, Privilege::Insert)?;
         let Some(entry) = self.entry(&target) else {
             return Err(Error::invalid(format!("cannot insert into \"{written}\": it is not a declared table"))
                 .code(SqlState::WrongObjectType)
                 .at(insert.position));
         };
+        self.permit_options(&target, entry, &insert.options)?;
         let table = self
             .connector_table(entry, &insert.options)
             .map_err(|error| if error.position().is_some() { error } else { error.at(insert.position) })?;

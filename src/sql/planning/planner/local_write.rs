@@ -15,6 +15,7 @@ use super::insert::{InsertInto, InsertPlan};
 use super::row_changes::{Assignment, ChangeRows, ConflictTarget, OnConflict};
 use super::{Planner, sql_type};
 use crate::catalog::TableEntry;
+use crate::catalog::rights::Privilege;
 use crate::connectors::local::{LocalTable, ROW_KEY};
 use crate::connectors::{ColumnDeclaration, ColumnKind};
 use crate::data_type;
@@ -60,6 +61,9 @@ impl Planner {
     pub fn changed_table(&self, table: &[Ident], verb: &str) -> Result<(Target, &TableEntry, Arc<LocalTable>)> {
         let written = table.iter().map(parser::fold).collect::<Vec<_>>().join(".");
         let target = self.names.find_relation(table)?.ok_or_else(|| self.names.missing_relation(table))?;
+        if let Some(privilege) = Privilege::of(verb) {
+            self.permit(&target, privilege)?;
+        }
         let Some(entry) = self.entry(&target) else {
             let what = verb.to_lowercase();
             return Err(Error::invalid(format!("cannot {what} \"{written}\": it is not a declared table"))
@@ -128,6 +132,13 @@ impl Planner {
         let (target, entry, table) = self.changed_table(&insert.table, "INSERT")?;
         let hints = Hints::default();
         let said = Said { table: &insert.table, alias: insert.alias.as_ref(), hints: &hints, places, parameter_types };
+        if insert.conflict.as_ref().is_some_and(|conflict| conflict.update.is_some()) {
+            self.permit(&target, Privilege::Update)?;
+            self.permit(&target, Privilege::Select)?;
+        }
+        if insert.returning.is_some() {
+            self.permit(&target, Privilege::Select)?;
+        }
         let conflict = match &insert.conflict {
             Some(conflict) => Some(self.plan_conflict(conflict, &target, entry, &table, &said)?),
             None => None,
@@ -151,6 +162,7 @@ impl Planner {
         let kind = if change.assignments.is_some() { WriteKind::Update } else { WriteKind::Delete };
         let found = self.changed_table(&change.table, kind.verb());
         let (target, entry, table) = found.map_err(|error| error.at(change.position))?;
+        self.permit_change(&target, change)?;
         let said =
             Said { table: &change.table, alias: change.alias.as_ref(), hints: &change.hints, places, parameter_types };
         // The key of each row is one more column, of the first table alone: others of that name have none.

@@ -1,10 +1,12 @@
 //! Plans queries for one statement: what names mean now, which provider stands behind them, DataFusion's planner over it.
 //! A planner for jobs takes the volatile time functions, so that nothing of the clock is folded into a stored plan.
 
+mod asking;
 mod defaults;
 mod functions;
 mod insert;
 mod local_write;
+mod permits;
 mod row_changes;
 mod tables;
 
@@ -45,9 +47,11 @@ use crate::functions::registry::scalars;
 use crate::functions::windows::windows;
 use crate::sql::parser::statement_size;
 use crate::sql::parser::{self, Cursor, Hints, Places};
+use crate::sql::privileges::Actor;
 use crate::sql::server::{SessionView, SqlServer};
 use crate::threads::Deep;
 
+use self::asking::Asking;
 pub use self::insert::{InsertInto, InsertPlan};
 pub use self::row_changes::{Assignment, ChangeRows, ConflictTarget, OnConflict};
 
@@ -63,6 +67,7 @@ pub struct Planner {
     /// What the computed schemas may know of the session.
     view: Arc<SessionView>,
     volatile: bool,
+    asking: Asking,
     /// Stands at the statement's start, unless the plan is to read the time by itself.
     clock: Arc<dyn Clock>,
     depth: usize,
@@ -94,6 +99,7 @@ impl Planner {
         state: Arc<SessionState>,
         view: Arc<SessionView>,
         volatile: bool,
+        caller: Actor,
     ) -> Self {
         let clock: Arc<dyn Clock> =
             if volatile { server.clock.clone() } else { Arc::new(ManualClock::at(server.clock.now_ms())) };
@@ -105,6 +111,7 @@ impl Planner {
             temporary,
             view,
             volatile,
+            asking: Asking::of(caller),
             depth: 0,
             tables: Mutex::default(),
             functions: Mutex::default(),
@@ -124,7 +131,7 @@ impl Planner {
         }
     }
 
-    fn nested(&self, schema: &str, volatile: bool) -> Result<Self> {
+    fn nested(&self, schema: &str, volatile: bool, asking: Asking) -> Result<Self> {
         if self.depth >= DEPTH_MAX {
             return Err(
                 Error::invalid("views or functions refer to each other too deeply").code(SqlState::StatementTooComplex)
@@ -140,7 +147,9 @@ impl Planner {
             self.state.clone(),
             self.view.clone(),
             volatile,
+            Actor::Everything,
         );
+        nested.asking = asking;
         nested.depth = self.depth + 1;
         nested.read = self.read.clone();
         // The body of a function reads the clock when it runs, so that the plan is good for more than one execution.

@@ -13,6 +13,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlanBuilder};
 use datafusion::sql::planner::{PlannerContext, SqlToRel};
 
 use super::Planner;
+use crate::catalog::rights::Privilege;
 use crate::catalog::{TableEntry, ViewEntry};
 use crate::connectors::TableDeclaration;
 use crate::connectors::table_provider::ConnectorTable;
@@ -34,7 +35,7 @@ impl Planner {
     /// The relation cannot be opened.
     pub(super) fn register_relation(&self, target: &Target, options: &[(String, String)]) -> Result<Registered> {
         if !options.is_empty() {
-            let provider = self.provider(target, options)?;
+            let provider = self.readable(target, options)?;
             let mark = self.hinted.add(provider_as_source(provider.clone()));
             return Ok(Registered { provider, mark: Some(mark) });
         }
@@ -42,9 +43,14 @@ impl Planner {
         if let Some(source) = self.tables.lock().get(&reference) {
             return Ok(Registered { provider: source_as_provider(source)?, mark: None });
         }
-        let provider = self.provider(target, options)?;
+        let provider = self.readable(target, options)?;
         self.tables.lock().insert(reference, provider_as_source(provider.clone()));
         Ok(Registered { provider, mark: None })
+    }
+
+    fn readable(&self, target: &Target, options: &[(String, String)]) -> Result<Arc<dyn TableProvider>> {
+        self.permit(target, Privilege::Select)?;
+        self.provider(target, options)
     }
 
     /// The declared table that a name means, if it is one.
@@ -65,6 +71,7 @@ impl Planner {
     /// Its options, its computed columns or its view's query cannot be used.
     pub fn provider(&self, target: &Target, options: &[(String, String)]) -> Result<Arc<dyn TableProvider>> {
         if let Some(entry) = self.entry(target) {
+            self.permit_options(target, entry, options)?;
             let base = self.connector_table(entry, options)?;
             return self.with_declared_columns(target, entry, base);
         }
@@ -72,7 +79,7 @@ impl Planner {
             return Err(Error::invalid(format!("hint OPTIONS ('{name}') needs a declared table")));
         }
         if let Some(view) = self.view_entry(target) {
-            let nested = self.nested(&target.schema, self.volatile)?;
+            let nested = self.nested(&target.schema, self.volatile, self.asking.in_view(view.access.owner))?;
             let (plan, size) = nested
                 .plan_text_counted(&view.query)
                 .map_err(|error| error.context(format!("view \"{}\"", target.name)))?;

@@ -99,7 +99,7 @@ static OF_SESSIONS: &[Definition] = &[
         "1 gb",
         "Memory of one statement's sorts, joins and aggregates; what is more goes to disk, or is an error (53200).",
     ),
-    pg("role", Kind::DefaultOnly, "none", "SET ROLE is not there yet."),
+    pg("role", Kind::ReadOnly, "none", "The role that SET ROLE has put in the place of the session's own."),
     pg("row_security", Kind::Bool, "on", "Without effect."),
     pg(
         "scram_iterations",
@@ -111,7 +111,7 @@ static OF_SESSIONS: &[Definition] = &[
     reported("server_encoding", Kind::ReadOnly, "UTF8", "The server's character set."),
     reported("server_version", Kind::ReadOnly, "15.18", "The version of Postgres that this server behaves like."),
     pg("server_version_num", Kind::ReadOnly, "150018", "The same as a number."),
-    reported("session_authorization", Kind::ReadOnly, "", "The connected user."),
+    reported("session_authorization", Kind::ReadOnly, "", "The role of the session."),
     pg("sql-client.execution.result-mode", Kind::Text, "table", "Without effect: a client shows results its own way."),
     reported("standard_conforming_strings", Kind::Choice(&["on"]), "on", "Backslashes in strings are ordinary."),
     pg(

@@ -21,6 +21,15 @@ pub const DEFAULT_READ_ONLY: &str = "default_transaction_read_only";
 /// Whether the transaction only reads.
 pub const READ_ONLY: &str = "transaction_read_only";
 
+/// The role that the session acts as; only the session itself sets it.
+pub const ROLE: &str = "role";
+/// Its value where the session acts as its own role.
+pub const NO_ROLE: &str = "none";
+/// The role as which the session logged in; only the session itself sets it.
+pub const SESSION_AUTHORIZATION: &str = "session_authorization";
+/// Whether the role is a superuser; follows from it.
+pub const IS_SUPERUSER: &str = "is_superuser";
+
 /// The settings of a session.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
@@ -79,6 +88,13 @@ impl Settings {
         }
     }
 
+    /// Sets a value that users cannot set, to which RESET does not come back.
+    pub fn set_fixed_now(&mut self, name: &str, value: &str) {
+        if let Some(definition) = find(name) {
+            self.put(definition, Some(value.to_owned()));
+        }
+    }
+
     fn put(&mut self, definition: &'static Definition, value: Option<String>) {
         let before = self.current(definition);
         match value {
@@ -112,7 +128,9 @@ impl Settings {
     /// Goes back to the defaults.
     pub fn reset_all(&mut self) {
         self.generation += u64::from(self.custom.reset_all());
-        for definition in DEFINITIONS.iter() {
+        // Who acts is not among them, as in Postgres.
+        let stays = [ROLE, SESSION_AUTHORIZATION, IS_SUPERUSER];
+        for definition in DEFINITIONS.iter().filter(|definition| !stays.contains(&definition.name)) {
             self.put(definition, self.initial.get(definition.name).cloned());
         }
     }
