@@ -290,7 +290,7 @@ impl Access {
                 .collect();
             format!("{grantee}={letters}/{}", name_of(grant.grantor))
         };
-        let is_touched = self.grants.is_some() || kind == Kind::PublicSchema;
+        let is_touched = self.grants.is_some();
         is_touched.then(|| self.grants(kind).iter().map(text).collect())
     }
 }
