@@ -52,7 +52,19 @@ struct More {
     waits_for: Option<Box<str>>,
     routine: Option<&'static str>,
     record: Option<RecordPlace>,
+    about: Option<Box<About>>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+/// The names that an error is about, which drivers give apart from its message.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// The table.
+    pub table: Option<String>,
+    /// Its column.
+    pub column: Option<String>,
+    /// The constraint that does not hold.
+    pub constraint: Option<String>,
 }
 
 /// Which record of a source an error is about.
@@ -165,6 +177,28 @@ impl Error {
     pub fn waiting_for(mut self, what: impl Into<Box<str>>) -> Self {
         self.more.get_or_insert_default().waits_for = Some(what.into());
         self
+    }
+
+    /// Names the table that it is about, and its column.
+    #[must_use]
+    pub fn of_column(self, table: impl Into<String>, column: impl Into<String>) -> Self {
+        self.named(About { table: Some(table.into()), column: Some(column.into()), constraint: None })
+    }
+
+    /// Names the constraint that does not hold, and its table.
+    #[must_use]
+    pub fn of_constraint(self, table: impl Into<String>, constraint: impl Into<String>) -> Self {
+        self.named(About { table: Some(table.into()), column: None, constraint: Some(constraint.into()) })
+    }
+
+    fn named(mut self, about: About) -> Self {
+        self.more.get_or_insert_default().about = Some(Box::new(about));
+        self
+    }
+
+    /// The names that it is about, if they are known.
+    pub fn about(&self) -> Option<&About> {
+        self.more.as_ref()?.about.as_deref()
     }
 
     /// A prepared statement whose rows would have other columns or types now. Drivers know by Postgres' name for its own check that they

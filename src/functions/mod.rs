@@ -22,6 +22,7 @@ pub mod decimals;
 pub mod distinct_lists;
 pub mod entry;
 pub mod exact_sums;
+pub mod expand_array;
 pub mod extremes;
 pub mod flink_math;
 pub mod float_key;

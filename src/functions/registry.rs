@@ -12,10 +12,10 @@ use super::entry::{Compares, Entry, Maker, Registry};
 use super::shout;
 use super::{
     age, array_edit, as_written, at_time_zone, bounded, by_place, coalesce, coercion, concat_ws, date_bin, date_format,
-    date_trunc, datetime_input, decimal_divide, decimal_multiply, flink_math, float_key, format_text, instant_plus,
-    integers, interval_input, interval_math, intervals, json, nulls, numeric, of_engine, operator_chain, order_key,
-    parse_ident, patterns, quoting, regexp_rows, round, rounding, seconds, sleep, split_index, substring, text_input,
-    text_length, text_number, time, timestamp_precision, to_char, to_timestamp, value_text,
+    date_trunc, datetime_input, decimal_divide, decimal_multiply, expand_array, flink_math, float_key, format_text,
+    instant_plus, integers, interval_input, interval_math, intervals, json, nulls, numeric, of_engine, operator_chain,
+    order_key, parse_ident, patterns, quoting, regexp_rows, round, rounding, seconds, sleep, split_index, substring,
+    text_input, text_length, text_number, time, timestamp_precision, to_char, to_timestamp, value_text,
 };
 use crate::clock::Clock;
 
@@ -43,6 +43,7 @@ const FAMILIES: &[&[Entry]] = &[
     datetime_input::ENTRIES,
     decimal_divide::ENTRIES,
     decimal_multiply::ENTRIES,
+    expand_array::ENTRIES,
     flink_math::ENTRIES,
     float_key::ENTRIES,
     format_text::ENTRIES,

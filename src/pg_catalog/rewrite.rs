@@ -5,6 +5,9 @@
 //! The rule that carries most of psql's `\d`: a select whose FROM joins a relation that never has rows here has none either,
 //! so its subqueries need not be planned.
 
+mod kinds;
+mod single_row;
+
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
@@ -16,7 +19,10 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
+use single_row::single_row;
+
 use super::{is_always_empty, relation};
+use crate::functions::expand_array::EXPAND_ARRAY;
 use crate::sql::planning::result_names::{MARK, UNNAMED_COLUMN, column_name};
 
 /// Rewrites a statement in place.
@@ -42,6 +48,7 @@ impl VisitorMut for Rewriter {
     }
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        kinds::leave_out(select);
         if joins_an_empty_relation(&select.from) && !is_aggregate(select) && has_subquery(select) {
             nullify(select);
         }
@@ -174,7 +181,9 @@ fn operator(name: &str) -> Option<BinaryOperator> {
 
 /// Strips `pg_catalog.`; gives the replacement of `array(select …)`.
 fn rewrite_function(function: &mut Function) -> Option<Expr> {
-    if function.name.0.len() == 2 && is_word(&function.name.0[0], "pg_catalog") {
+    if let [schema, name] = &function.name.0[..]
+        && (is_word(schema, "pg_catalog") || is_word(schema, "information_schema") && is_word(name, EXPAND_ARRAY))
+    {
         function.name.0.remove(0);
     }
     if function.name.0.len() == 1
@@ -560,36 +569,6 @@ fn nullify(select: &mut Select) {
 fn is_nullified(select: &Select) -> bool {
     select.from.is_empty()
         && matches!(&select.selection, Some(Expr::Value(value)) if matches!(value.value, Value::Boolean(false)))
-}
-
-/// DataFusion wants an aggregate in a correlated scalar subquery; over the system catalog each finds one row at most.
-fn single_row(query: &mut Query) {
-    if query.limit_clause.is_some() || query.with.is_some() {
-        return;
-    }
-    let SetExpr::Select(select) = query.body.as_mut() else { return };
-    if select.from.is_empty() || is_aggregate(select) || !select.from.iter().all(is_of_catalog) {
-        return;
-    }
-    if let [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] = &mut select.projection[..] {
-        *expr = call("max", take(expr));
-        query.order_by = None;
-        select.selection.iter_mut().for_each(without_flag);
-    }
-}
-
-/// A column without a default has no row in pg_attrdef, whether or not `atthasdef` is asked for beside it.
-fn without_flag(expr: &mut Expr) {
-    let Expr::BinaryOp { left, op: BinaryOperator::And, right } = expr else { return };
-    let is_flag = |expr: &Expr| name_of(expr).is_some_and(|name| name.value.eq_ignore_ascii_case("atthasdef"));
-    if is_flag(right) {
-        *expr = take(left);
-    }
-}
-
-fn is_of_catalog(item: &TableWithJoins) -> bool {
-    let of_catalog = |factor: &TableFactor| matches!(factor, TableFactor::Table { name, .. } if name.0.len() == 2 && is_word(&name.0[0], "pg_catalog"));
-    of_catalog(&item.relation) && item.joins.iter().all(|join| of_catalog(&join.relation))
 }
 
 #[cfg(test)]

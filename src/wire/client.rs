@@ -169,6 +169,7 @@ impl<'a> Client<'a> {
 
     /// ReadyForQuery, with what changed before it.
     pub(super) fn ready(&mut self) -> Result<()> {
+        self.forget_statements();
         self.notices()?;
         for (name, value) in self.session.take_parameter_changes() {
             if name == "application_name" {
@@ -190,6 +191,15 @@ impl<'a> Client<'a> {
         self.is_at_rest = true;
         self.session.backend().rest(shown, self.shared.sql.clock.now_ms());
         self.connection.send(&PgWireBackendMessage::ReadyForQuery(ReadyForQuery::new(status)))
+    }
+
+    /// Forgets the statements that DEALLOCATE or DISCARD ALL has named.
+    pub(super) fn forget_statements(&mut self) {
+        for name in self.session.take_forgotten() {
+            if let Some(statement) = self.statements.remove(&name) {
+                self.session.release_bytes(statement.held_bytes);
+            }
+        }
     }
 
     /// Forgets a portal, if there is one of that name.

@@ -188,17 +188,22 @@ fn no_portal(name: &str) -> Error {
 /// It does not exist.
 pub fn describe(client: &mut Client<'_>, describe: &Describe) -> Result<(), Failure> {
     let name = describe.name.as_deref().unwrap_or_default();
-    let (prepared, formats) = if describe.target_type == b'S' {
+    let (result, formats) = if describe.target_type == b'S' {
         let statement = statement_of(client, Some(name))?;
-        let prepared = statement.prepared.clone();
+        let result = statement.prepared.as_ref().and_then(|prepared| prepared.result.clone());
         let oids = statement.oids();
         client.connection.send(&PgWireBackendMessage::ParameterDescription(ParameterDescription::new(oids)))?;
-        (prepared, Vec::new())
+        (result, Vec::new())
     } else {
-        let portal = client.portals.get(name).ok_or_else(|| no_portal(name))?;
-        (portal.prepared.clone(), portal.formats.clone())
+        match client.portals.get(name) {
+            Some(portal) => {
+                (portal.prepared.as_ref().and_then(|prepared| prepared.result.clone()), portal.formats.clone())
+            }
+            // A cursor of DECLARE is a portal, too; what reads it by FETCH asks here for its columns.
+            None => (Some(client.session.cursor_schema(name).ok_or_else(|| no_portal(name))?), Vec::new()),
+        }
     };
-    let message = match prepared.as_ref().and_then(|prepared| prepared.result.as_ref()) {
+    let message = match &result {
         Some(schema) => {
             PgWireBackendMessage::RowDescription(RowFormat::new(schema, &formats, client.style())?.description())
         }
@@ -217,6 +222,7 @@ pub async fn execute(client: &mut Client<'_>, execute: &Execute) -> Result<(), F
     client.begins(Arc::clone(&portal.shown));
     let limit = u64::try_from(execute.max_rows).ok().filter(|&limit| limit > 0);
     let mut result = advance(client, &mut portal, limit).await;
+    client.forget_statements();
     let offset = portal.offset;
     client.session.release_bytes(portal.held_bytes);
     if result.is_ok() {
@@ -319,8 +325,10 @@ pub fn close(client: &mut Client<'_>, close: &Close) -> Result<(), Failure> {
         if let Some(statement) = client.statements.remove(name) {
             client.session.release_bytes(statement.held_bytes);
         }
-    } else {
+    } else if client.portals.contains_key(name) {
         client.forget_portal(name);
+    } else if client.session.cursor_schema(name).is_some() {
+        client.session.close_cursor(name)?;
     }
     Ok(client.connection.send(&PgWireBackendMessage::CloseComplete(CloseComplete::new()))?)
 }

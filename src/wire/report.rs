@@ -48,6 +48,10 @@ pub fn fatal(error: &Error) -> PgWireBackendMessage {
 fn response(severity: &str, error: &Error, offset: usize) -> PgWireBackendMessage {
     let mut fields = fields(severity, error.sqlstate().code(), error.message(), error.detail_text(), error.hint_text());
     fields.extend(error.position().map(|position| (b'P', (position + offset).to_string())));
+    if let Some(about) = error.about() {
+        let names = [(b't', &about.table), (b'c', &about.column), (b'n', &about.constraint)];
+        fields.extend(names.into_iter().filter_map(|(field, name)| Some((field, shortened(name.as_deref()?)))));
+    }
     fields.extend(error.routine().map(|routine| (b'R', routine.to_owned())));
     PgWireBackendMessage::ErrorResponse(ErrorResponse::new(fields))
 }

@@ -77,6 +77,8 @@ pub async fn open(
             }
             (Some(StartupFrame::Cancel { process_id, secret }), _) => {
                 shared.keys.cancel(process_id, &secret);
+                // Within TLS, who asked takes an end that is not said for a fault.
+                connection.close().await;
                 return Ok(None);
             }
             (Some(StartupFrame::Startup { version, parameters }), _) => break (version, parameters),

@@ -41,6 +41,7 @@ pub fn check_nulls(table: &LocalTable, rows: &RecordBatch) -> Result<()> {
                 table.relation
             ))
             .code(SqlState::NotNullViolation)
+            .of_column(&table.relation, table.schema.field(*column).name())
             .detail(failing_row(rows, row)));
         }
     }
@@ -51,6 +52,7 @@ pub fn check_nulls(table: &LocalTable, rows: &RecordBatch) -> Result<()> {
 pub fn check_failed(table: &LocalTable, constraint: &str, rows: &RecordBatch, row: usize) -> Error {
     Error::invalid(format!("new row for relation \"{}\" violates check constraint \"{constraint}\"", table.relation))
         .code(SqlState::CheckViolation)
+        .of_constraint(&table.relation, constraint)
         .detail(failing_row(rows, row))
 }
 
@@ -64,6 +66,7 @@ fn duplicate(table: &LocalTable, key: &UniqueKey, rows: &RecordBatch, row: usize
     let names: Vec<&str> = key.columns.iter().map(|column| table.schema.field(*column).name().as_str()).collect();
     Error::invalid(format!("duplicate key value violates unique constraint \"{}\"", key.name))
         .code(SqlState::UniqueViolation)
+        .of_constraint(&table.relation, &key.name)
         .detail(format!("Key ({})=({}) already exists.", names.join(", "), values(rows, row, &key.columns)))
 }
 

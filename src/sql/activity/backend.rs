@@ -238,9 +238,14 @@ impl Backend {
         self.kept.lock().remove(name);
     }
 
-    /// It keeps none of those of PREPARE any longer.
-    pub fn forget_prepared(&self) {
-        self.kept.lock().retain(|(is_of_prepare, _), _| !is_of_prepare);
+    /// Whether it keeps one of that name.
+    pub fn keeps(&self, name: &KeptName) -> bool {
+        self.kept.lock().contains_key(name)
+    }
+
+    /// It keeps none any longer; gives the names of those that it kept.
+    pub fn forget_prepared(&self) -> Vec<KeptName> {
+        std::mem::take(&mut *self.kept.lock()).into_keys().collect()
     }
 
     /// What it keeps, by name.

@@ -1,11 +1,14 @@
 //! Functions that give rows, in FROM and in a list of SELECT. Each is a function that gives an array here, of which UNNEST makes rows.
 
+use std::ops::ControlFlow;
+
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, Ident, ObjectName, ObjectNamePart, TableAlias, TableAliasColumnDef,
-    TableFactor,
+    TableFactor, Value, ValueWithSpan, visit_expressions,
 };
 
 use super::literals::call;
+use crate::functions::expand_array::EXPAND_ARRAY;
 use crate::functions::json::{AS_JSON, AS_JSONB};
 use crate::functions::registry::in_tree;
 use crate::sql::parser::fold;
@@ -53,6 +56,7 @@ const ROW_FUNCTIONS: &[RowFunction] = &[
     rows("regexp_matches", "regexp_matches", None),
     rows("regexp_split_to_table", "regexp_split_to_array", None),
     rows("string_to_table", "string_to_array", None),
+    rows(EXPAND_ARRAY, EXPAND_ARRAY, None),
 ];
 
 /// The function of that name, if it gives rows.
@@ -89,7 +93,9 @@ pub fn write_as_unnest(factor: &mut TableFactor) {
     let Some(arguments) = arguments.collect::<Option<Vec<Expr>>>() else { return };
     let array_exprs = if matches!(&name.0[..], [part] if part.as_ident().is_some_and(|name| fold(name) == "unnest")) {
         arguments
-    } else if let Some(of) = by_name(name).filter(|of| of.name != SERIES || ordinality) {
+    } else if let Some(of) =
+        by_name(name).filter(|of| of.name != SERIES || ordinality || arguments.iter().any(has_parameter))
+    {
         name_after(alias, of, ordinality);
         vec![call(of.array, arguments)]
     } else {
@@ -102,6 +108,15 @@ pub fn write_as_unnest(factor: &mut TableFactor) {
         with_offset_alias: None,
         with_ordinality: ordinality,
     };
+}
+
+/// What FROM reads row by row knows its arguments when it is planned; a parameter is given later.
+fn has_parameter(argument: &Expr) -> bool {
+    visit_expressions(argument, |expr| match expr {
+        Expr::Value(ValueWithSpan { value: Value::Placeholder(_), .. }) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    })
+    .is_break()
 }
 
 /// The relation is called like the function, its column as the function says.

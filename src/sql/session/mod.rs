@@ -93,6 +93,8 @@ pub struct Session {
     derived: Option<(u64, Derived)>,
     temporary: Arc<BTreeMap<String, TableEntry>>,
     pub(super) prepared: BTreeMap<String, Prepared>,
+    /// Statements of the protocol that DEALLOCATE and DISCARD ALL have named.
+    forgotten: Vec<String>,
     cursors: Cursors,
     /// Of prepared statements, portals and cursors.
     held_bytes: usize,
@@ -172,6 +174,7 @@ impl Session {
             derived: None,
             temporary: Arc::default(),
             prepared: BTreeMap::new(),
+            forgotten: Vec::new(),
             cursors: Cursors::default(),
             held_bytes: 0,
             notices: Vec::new(),

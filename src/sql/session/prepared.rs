@@ -112,11 +112,17 @@ impl Session {
         })
     }
 
-    /// Forgets a statement kept by PREPARE.
+    /// Forgets a statement kept by PREPARE or by the protocol.
     ///
     /// # Errors
     /// There is none.
     pub fn remove_prepared(&mut self, name: &str) -> Result<()> {
+        let of_protocol = (false, name.to_owned());
+        if !self.prepared.contains_key(name) && self.backend().keeps(&of_protocol) {
+            self.backend().forget(&of_protocol);
+            self.forgotten.push(of_protocol.1);
+            return Ok(());
+        }
         let prepared = self.prepared(name)?;
         self.release_bytes(prepared.held_bytes());
         self.backend().forget(&(true, name.to_owned()));
@@ -124,11 +130,17 @@ impl Session {
         Ok(())
     }
 
-    /// Forgets all statements kept by PREPARE.
+    /// Forgets all statements that have a name, those of the protocol among them.
     pub fn forget_prepared(&mut self) {
-        self.backend().forget_prepared();
+        let names = self.backend().forget_prepared();
+        self.forgotten.extend(names.into_iter().filter_map(|(of_prepare, name)| (!of_prepare).then_some(name)));
         for prepared in std::mem::take(&mut self.prepared).into_values() {
             self.release_bytes(prepared.held_bytes());
         }
+    }
+
+    /// Statements of the protocol that were forgotten since this was asked last: whoever keeps them drops them.
+    pub fn take_forgotten(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.forgotten)
     }
 }

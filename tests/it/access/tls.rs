@@ -168,6 +168,19 @@ async fn psql_comes_in_by_tls_with_its_channel_bound() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_within_tls_ends_as_tls_does() {
+    let files = Files::new();
+    let tls = Some(files.tls(TlsVersion::V1_2));
+    let server = server_with(WireOptions { tls, ..WireOptions::default() }).await;
+    for version in [&TLS13, &TLS12] {
+        let mut raw = asked(&server, &files.client(&[version], true, None)).await.unwrap();
+        raw.send(b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x01\0\0\0\x02").await;
+        // An end without close_notify is an error here.
+        assert_eq!(raw.stream.read_to_end(&mut Vec::new()).await.unwrap(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn streamgate_sql_verifies_whom_it_talks_to() {
     let files = Files::new();
     let other = Authority::new(files.folder.path(), "other");

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // clippy allows it in functions marked as tests only
 
+mod drivers;
 mod ends;
 mod prepared;
 mod protocol;

@@ -185,7 +185,8 @@ impl Planner {
                 field.name(),
                 target.name
             ))
-            .code(SqlState::NotNullViolation));
+            .code(SqlState::NotNullViolation)
+            .of_column(&target.name, field.name()));
         }
         Ok(lit(ScalarValue::try_from(field.data_type())?))
     }
