@@ -109,6 +109,7 @@ const PG_CATALOG: &[(&str, Content)] = &[
     ("pg_shdescription", description::pg_shdescription),
     ("pg_stat_activity", sessions::pg_stat_activity),
     ("pg_stat_database", sessions::pg_stat_database),
+    ("pg_stat_ssl", sessions::pg_stat_ssl),
     ("pg_tables", classes::pg_tables),
     ("pg_tablespace", namespaces::pg_tablespace),
     ("pg_type", types::pg_type),

@@ -1,4 +1,4 @@
-//! What sessions do: pg_stat_activity and pg_stat_database of all of them, pg_prepared_statements and pg_cursors of the asking one. pg_locks is
+//! What sessions do: pg_stat_activity, pg_stat_ssl and pg_stat_database of all of them, pg_prepared_statements and pg_cursors of the asking one. pg_locks is
 //! always empty: who waits to write a table that the server keeps is not shown there yet.
 
 use std::sync::Arc;
@@ -61,6 +61,26 @@ fn of_backend(model: &Model, backend: &Backend) -> Row {
         return row;
     }
     row.set("wait_event_type", "Client").set("wait_event", "ClientRead")
+}
+
+/// A row for each session: how its connection is encrypted.
+pub fn pg_stat_ssl(model: &Model, view: &SessionView) -> Vec<Row> {
+    let row = |backend: &Arc<Backend>| {
+        let row = Row::new().set("pid", backend.process_id);
+        if !roles::may_see(model, view, &backend.user) {
+            return row;
+        }
+        match &backend.encryption {
+            None => row.set("ssl", false),
+            Some(encryption) => row
+                .set("ssl", true)
+                .set("version", encryption.version.as_str())
+                .set("cipher", encryption.cipher.as_str())
+                .set("bits", encryption.bits)
+                .set("client_dn", ScalarValue::Utf8(encryption.client_dn.clone())),
+        }
+    };
+    view.activity.backends().iter().map(row).collect()
 }
 
 /// A row for each database. What is not counted here is NULL.

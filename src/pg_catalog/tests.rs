@@ -88,6 +88,7 @@ fn snapshot() -> Snapshot {
 fn context() -> (SessionContext, super::PgCatalog) {
     let view = Arc::new(SessionView {
         user: "me".into(),
+        session_user: "me".into(),
         is_unbound: true,
         database: "streamgate".into(),
         search_path: vec!["public".into()],

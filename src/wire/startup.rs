@@ -102,6 +102,7 @@ pub async fn open(
     let key = shared.keys.register(secret_bytes);
     options.process_id = key.key.process_id;
     options.client = Some(address);
+    options.encryption = secured.map(|secured| secured.encryption);
     options.cancellable = Arc::clone(&key.key.session);
     let session = Session::open(Arc::clone(&shared.sql), options)?;
     if !has_roles && session.has_role() {

@@ -15,9 +15,12 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
-use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
+use tokio_rustls::rustls::{ProtocolVersion, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
+use x509_parser::objects::{oid_registry, oid2abbrev};
+use x509_parser::x509::AttributeTypeAndValue;
 
 use crate::error::{Error, Result};
+use crate::sql::activity::Encryption;
 
 /// What clients call the protocol within TLS; who opens TLS without asking first must name it.
 pub const ALPN: &[u8] = b"postgresql";
@@ -70,12 +73,14 @@ pub struct Loaded {
 }
 
 /// What is known of one connection.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Secured {
     /// Hash of the server's certificate; absent if its signature names no hash.
     pub end_point: Option<Vec<u8>>,
     /// Whom the client's certificate names (CN), if it has shown one. Its chain is checked.
     pub client_name: Option<String>,
+    /// What others see of it.
+    pub encryption: Encryption,
 }
 
 impl Tls {
@@ -108,7 +113,16 @@ impl Loaded {
     /// What is known of a connection that was begun with it.
     pub fn secured(&self, connection: &ServerConnection) -> Secured {
         let certificate = connection.peer_certificates().and_then(|chain| chain.first());
-        Secured { end_point: self.end_point.clone(), client_name: certificate.and_then(common_name) }
+        let suite =
+            connection.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite())).unwrap_or_default();
+        let is_1_3 = connection.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        let encryption = Encryption {
+            version: if is_1_3 { "TLSv1.3" } else { "TLSv1.2" }.to_owned(),
+            bits: if suite.contains("AES_128") { 128 } else { 256 },
+            cipher: cipher_name(&suite),
+            client_dn: certificate.and_then(subject),
+        };
+        Secured { end_point: self.end_point.clone(), client_name: certificate.and_then(common_name), encryption }
     }
 }
 
@@ -183,6 +197,30 @@ fn end_point_hash(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
         _ => return None,
     };
     Some(digest(algorithm, certificate).as_ref().to_vec())
+}
+
+/// OpenSSL's name of a cipher suite that rustls calls so: clients of PostgreSQL know that one.
+fn cipher_name(suite: &str) -> String {
+    match suite.strip_prefix("TLS13_") {
+        Some(rest) => format!("TLS_{rest}"),
+        None => suite
+            .trim_start_matches("TLS_")
+            .replace("_WITH_", "_")
+            .replace("AES_", "AES")
+            .replace("POLY1305_SHA256", "POLY1305")
+            .replace('_', "-"),
+    }
+}
+
+/// Whose certificate it is, as OpenSSL writes it in one line: `/O=shop/CN=alice`.
+fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    let part = |attribute: &AttributeTypeAndValue<'_>| {
+        let name = oid2abbrev(attribute.attr_type(), oid_registry())
+            .map_or_else(|_| attribute.attr_type().to_string(), str::to_owned);
+        Some(format!("/{name}={}", attribute.as_str().ok()?))
+    };
+    parsed.subject().iter_attributes().map(part).collect()
 }
 
 /// The one common name of a certificate; one with several names nobody.

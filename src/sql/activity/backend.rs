@@ -136,6 +136,8 @@ pub struct Backend {
     pub database: String,
     /// Where its client calls from; absent: from within this process.
     pub client: Option<SocketAddr>,
+    /// How its connection is encrypted; absent: it is in clear.
+    pub encryption: Option<Encryption>,
     /// When it was opened, milliseconds since 1970.
     pub started_ms: i64,
     /// How it is told to end.
@@ -147,6 +149,19 @@ pub struct Backend {
     pub mailbox: Arc<Mailbox>,
     /// What its transaction has to tell others.
     pub announcements: Announcements,
+}
+
+/// How a connection is encrypted, as pg_stat_ssl shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encryption {
+    /// `TLSv1.3`
+    pub version: String,
+    /// OpenSSL's name: `TLS_AES_256_GCM_SHA384`
+    pub cipher: String,
+    /// Bits of the cipher's key.
+    pub bits: i32,
+    /// Subject of the client's certificate, if it has shown one: `/CN=alice`
+    pub client_dn: Option<String>,
 }
 
 /// A statement as others may see it: its secrets blanked, and cut where it is long.
@@ -162,6 +177,12 @@ pub fn shown(text: &str) -> Arc<str> {
 }
 
 impl Backend {
+    /// The same session over a connection that is encrypted so.
+    #[must_use]
+    pub fn encrypted(self, encryption: Option<Encryption>) -> Self {
+        Self { encryption, ..self }
+    }
+
     /// A session that opens now, and waits for its client.
     pub fn new(
         (process_id, user, database): (i32, String, String),
@@ -183,6 +204,7 @@ impl Backend {
             user,
             database,
             client,
+            encryption: None,
             started_ms: now_ms,
             cancellable,
             doing: Mutex::new(doing),

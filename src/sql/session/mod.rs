@@ -33,7 +33,7 @@ use crate::connectors::{LengthEnforcer, StatementCounts};
 use crate::error::{Error, Result, SqlState};
 use crate::functions::memory::ValueLimit;
 use crate::options::OptionValue;
-use crate::sql::activity::{Backend, Cancellable, Entered};
+use crate::sql::activity::{Backend, Cancellable, Encryption, Entered};
 use crate::sql::execution::query_memory::{self, Reserved};
 use crate::sql::planning::job_plan::PlannedJob;
 use crate::sql::planning::names::{Names, TEMPORARY_SCHEMA, Target};
@@ -66,6 +66,8 @@ pub struct SessionOptions {
     pub is_own: bool,
     /// Where the client calls from.
     pub client: Option<SocketAddr>,
+    /// How its connection is encrypted; absent: it is in clear.
+    pub encryption: Option<Encryption>,
     /// How the session is told to end.
     pub cancellable: Arc<Cancellable>,
 }
@@ -156,13 +158,14 @@ impl Session {
         }
         let rows = SessionRows::new(Arc::clone(server.connectors.local()));
         let application_name = settings.get("application_name").unwrap_or_default();
-        let entered = server.activity.enter(Backend::new(
+        let backend = Backend::new(
             (options.process_id, options.user.clone(), database.clone()),
             options.client,
             options.cancellable,
             application_name,
             server.clock.now_ms(),
-        ));
+        );
+        let entered = server.activity.enter(backend.encrypted(options.encryption));
         Ok(Self {
             entered,
             server,

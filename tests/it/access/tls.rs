@@ -137,8 +137,12 @@ async fn owned(files: &Files, options: WireOptions) -> (Server, tokio_postgres::
 }
 
 fn psql(port: u16, user: &str, connection: &str) -> String {
+    psql_asks(port, user, connection, "SELECT current_user")
+}
+
+fn psql_asks(port: u16, user: &str, connection: &str, query: &str) -> String {
     let output = std::process::Command::new("psql")
-        .args(["-X", "-w", "-At", "-c", "SELECT current_user"])
+        .args(["-X", "-w", "-At", "-c", query])
         .arg(format!("host=127.0.0.1 port={port} dbname=streamgate user={user} {connection}"))
         .env("PGPASSWORD", PASSWORD)
         .output()
@@ -165,6 +169,24 @@ async fn psql_comes_in_by_tls_with_its_channel_bound() {
         assert_eq!(psql(port, "admin", connection), "admin", "{connection}");
     }
     assert!(psql(port, "admin", "sslmode=disable channel_binding=require").contains("channel binding"));
+    let shown = |connection: &str| {
+        psql_asks(
+            port,
+            "admin",
+            connection,
+            "SELECT ssl, version, cipher, bits, client_dn FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
+        )
+    };
+    assert_eq!(shown("sslmode=require"), "t|TLSv1.3|TLS_AES_256_GCM_SHA384|256|");
+    let with_1_2 = shown("sslmode=require ssl_max_protocol_version=TLSv1.2");
+    assert!(with_1_2.starts_with("t|TLSv1.2|ECDHE-ECDSA-"), "{with_1_2}");
+    assert_eq!(shown("sslmode=disable"), "f||||");
+    let own = format!(
+        "sslmode=require sslcert={} sslkey={}",
+        files.path("alice.pem").display(),
+        files.path("alice.key").display()
+    );
+    assert!(shown(&own).starts_with("t|TLSv1.3|"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
