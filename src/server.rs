@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::AuditLog;
 use crate::catalog::{Catalog, DEFAULT_DATABASE};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, DynamoDbBackend, EMBEDDED_REGION, KafkaBackend};
@@ -95,7 +96,9 @@ impl Server {
             Arc::clone(&clock),
             config.data_dir.join("jobs"),
         );
-        let sql = sql_server(config, &catalog, &jobs, connectors, queries, clock)?;
+        let sql =
+            sql_server(config, &catalog, &jobs, connectors, queries, clock)?.with_audit(open_audit(config).await?);
+        let sql = Arc::new(sql);
         if let Some(reason) = reason_to_hold(config, &catalog).await? {
             tracing::warn!(%reason, "jobs are held");
             jobs.hold(reason);
@@ -185,8 +188,10 @@ impl Server {
         }
     }
 
-    /// Reads certificate and key again, for connections from now on. What cannot be used is logged, and what was there stays.
+    /// Opens the audit log again, and reads certificate and key, for connections from now on. What cannot be used is logged, and what was
+    /// there stays.
     pub async fn reload(&self) {
+        self.sql.audit.reopen().await;
         let Some(tls) = self.tls.clone() else { return tracing::info!("there is no TLS to read again") };
         match blocking(move || tls.reload()).await {
             Ok(()) => tracing::info!("certificate and key are read again"),
@@ -230,7 +235,7 @@ fn sql_server(
     connectors: Registry,
     queries: Queries,
     clock: Arc<dyn Clock>,
-) -> Result<Arc<SqlServer>> {
+) -> Result<SqlServer> {
     let relations: Arc<dyn SystemSchema> = Arc::new(JobRelations::new(jobs.clone()));
     let (pg_catalog, information_schema) = pg_catalog::system_schemas(catalog.clone(), vec![Arc::clone(&relations)]);
     let sql = SqlServer::new(
@@ -241,8 +246,14 @@ fn sql_server(
         clock,
         std::collections::BTreeMap::new(),
     )?;
-    let memory = QueryMemory::new(config.query_memory_bytes, Some(&config.data_dir.join("queries")))?;
-    Ok(Arc::new(sql.with_queries(queries).with_query_memory(memory)))
+    let memory = QueryMemory::new(config.query_memory_bytes, Some(&config.data_dir.join("queries")))?
+        .with_session_bytes(config.session_memory_bytes);
+    Ok(sql.with_queries(queries).with_query_memory(memory))
+}
+
+async fn open_audit(config: &Config) -> Result<AuditLog> {
+    let target = config.audit_log.clone();
+    blocking(move || AuditLog::open(&target, Arc::new(SystemClock))).await
 }
 
 async fn open_http(config: &Config, observed: &Observed) -> Result<Option<HttpPort>> {

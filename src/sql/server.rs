@@ -11,6 +11,7 @@ use datafusion::optimizer::Optimizer;
 use datafusion::prelude::SessionConfig;
 use parking_lot::Mutex;
 
+use crate::audit::AuditLog;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::connectors::table_provider::ConnectorTable;
@@ -77,6 +78,8 @@ pub struct SqlServer {
     pub memory: QueryMemory,
     /// What all sessions do.
     pub activity: Arc<Activity>,
+    /// Who came in, and what was declared.
+    pub audit: AuditLog,
 }
 
 impl SqlServer {
@@ -101,6 +104,7 @@ impl SqlServer {
         let memory = QueryMemory::new(usize::MAX, None)?;
         let activity = Arc::default();
         job_notifications::tell(&jobs, &activity);
+        let audit = AuditLog::off(Arc::clone(&clock));
         Ok(Self {
             catalog,
             jobs,
@@ -115,6 +119,7 @@ impl SqlServer {
             queries,
             memory,
             activity,
+            audit,
         })
     }
 
@@ -129,6 +134,13 @@ impl SqlServer {
     #[must_use]
     pub fn with_query_memory(mut self, memory: QueryMemory) -> Self {
         self.memory = memory;
+        self
+    }
+
+    /// Tells an audit log.
+    #[must_use]
+    pub fn with_audit(mut self, audit: AuditLog) -> Self {
+        self.audit = audit;
         self
     }
 

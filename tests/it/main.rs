@@ -7,6 +7,7 @@ mod backends;
 mod bad_rows;
 mod configuration;
 mod conformance;
+mod connections;
 mod copy_in;
 mod copy_out;
 mod demo;

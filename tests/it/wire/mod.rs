@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // clippy allows it in functions marked as tests only
 
 mod ends;
+mod malformed;
 mod prepared;
 mod protocol;
 mod psql;
