@@ -64,6 +64,7 @@ impl Server {
         // What cannot be meant is refused before anything is opened; whether there are logins, the catalog tells.
         config.access.check_listen(config.listen, config.tls.is_some(), true)?;
         let tls = load_tls(config).await?;
+        let audit = open_audit(config).await?;
         config.http_listen.map_or(Ok(()), http::require_loopback)?;
         let listener = TcpListener::bind(config.listen)
             .await
@@ -96,9 +97,7 @@ impl Server {
             Arc::clone(&clock),
             config.data_dir.join("jobs"),
         );
-        let sql =
-            sql_server(config, &catalog, &jobs, connectors, queries, clock)?.with_audit(open_audit(config).await?);
-        let sql = Arc::new(sql);
+        let sql = Arc::new(sql_server(config, &catalog, &jobs, connectors, queries, clock)?.with_audit(audit));
         if let Some(reason) = reason_to_hold(config, &catalog).await? {
             tracing::warn!(%reason, "jobs are held");
             jobs.hold(reason);
@@ -125,14 +124,13 @@ impl Server {
             address.ip(),
             address.port(),
         );
-        let job_runtime = Some(job_runtime);
         Ok(Self {
             address,
             observed,
             http,
             sql,
             jobs,
-            job_runtime,
+            job_runtime: Some(job_runtime),
             kafka,
             dynamodb,
             defaults,
@@ -251,6 +249,7 @@ fn sql_server(
     Ok(sql.with_queries(queries).with_query_memory(memory))
 }
 
+/// Opens the audit log; before there are runtimes, which cannot be dropped where this would fail.
 async fn open_audit(config: &Config) -> Result<AuditLog> {
     let target = config.audit_log.clone();
     blocking(move || AuditLog::open(&target, Arc::new(SystemClock))).await
