@@ -28,6 +28,18 @@ pub enum Method {
     Reject,
 }
 
+impl Method {
+    /// As the rules call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Trust => "trust",
+            Self::Scram => "scram",
+            Self::Cert => "cert",
+            Self::Reject => "reject",
+        }
+    }
+}
+
 /// Addresses with the same first bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AddressRange {

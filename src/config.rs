@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::access::{Access, Method};
+use crate::audit::AuditTarget;
 use crate::error::{Error, Result};
 use crate::places::{self, Places};
 use crate::scram::Password;
@@ -35,6 +36,8 @@ pub const DEFAULT_MAX_MESSAGE_SIZE: u64 = 64 << 20;
 const MAX_MESSAGE_SIZE: std::ops::RangeInclusive<u64> = 16 << 10..=0x3fff_ffff;
 /// Memory of all queries together that leaves them room for one operator's least at a time.
 const QUERY_MEMORY_MIN: u64 = 64 << 20;
+/// As little of it as a session can have.
+const SESSION_MEMORY_MIN: u64 = 16 << 20;
 /// Port for Postgres clients, where `listen` names a host alone.
 pub const DEFAULT_PORT: u16 = 5439;
 /// Port of the embedded Kafka, or the next that is free.
@@ -76,6 +79,9 @@ pub struct Flags {
     /// Memory of all queries together; one has query.memory.limit of it [default: half of the machine's]
     #[arg(long, env = "STREAMGATE_QUERY_MEMORY", value_name = "SIZE")]
     pub query_memory: Option<MemorySize>,
+    /// What one session may have of that, for all its statements, open cursors and portals [default: three quarters]
+    #[arg(long, env = "STREAMGATE_SESSION_MEMORY", value_name = "SIZE")]
+    pub session_memory: Option<MemorySize>,
     /// Certificate for TLS, with its chain (PEM); read again at SIGHUP
     #[arg(long, env = "STREAMGATE_TLS_CERTIFICATE", value_name = "FILE")]
     pub tls_certificate: Option<PathBuf>,
@@ -95,6 +101,9 @@ pub struct Flags {
     /// [default: trust as long as there are no roles, then scram]
     #[arg(long, env = "STREAMGATE_AUTH")]
     pub auth: Option<Method>,
+    /// Who came in and what was declared, as JSON lines: a file, which is opened again at SIGHUP, stderr, or off [default: off]
+    #[arg(long, env = "STREAMGATE_AUDIT_LOG", value_name = "FILE")]
+    pub audit_log: Option<String>,
     /// Threads for jobs [default: number of cores]
     #[arg(long, env = "STREAMGATE_JOB_THREADS")]
     pub job_threads: Option<usize>,
@@ -169,6 +178,10 @@ pub struct Config {
     pub max_message_bytes: usize,
     /// Bytes of all queries together.
     pub query_memory_bytes: usize,
+    /// Bytes of it that one session may have.
+    pub session_memory_bytes: usize,
+    /// Where the audit log goes.
+    pub audit_log: AuditTarget,
     /// Threads for jobs.
     pub job_threads: usize,
     /// Whether jobs wait for RESUME JOB.
@@ -331,6 +344,7 @@ impl Config {
         let places = allowed_places(&folders, hosts.as_deref(), own_hosts(&kafka, &dynamodb))?;
         let message = message_bytes(s.max_message_size.or(file.max_message_size))?;
         let query_memory = query_memory_bytes(s.query_memory.or(file.query_memory))?;
+        let session_memory = session_memory_bytes(s.session_memory.or(file.session_memory), query_memory)?;
         Ok(Self {
             listen,
             http_listen,
@@ -346,6 +360,9 @@ impl Config {
             hold_jobs: s.hold_jobs.or(file.hold_jobs).unwrap_or(false),
             max_message_bytes: usize::try_from(message).unwrap_or(usize::MAX),
             query_memory_bytes: usize::try_from(query_memory).unwrap_or(usize::MAX),
+            session_memory_bytes: usize::try_from(session_memory).unwrap_or(usize::MAX),
+            audit_log: not_blank(s.audit_log.or(file.audit_log))
+                .map_or(AuditTarget::Off, |text| AuditTarget::of(&text)),
             access,
             tls,
             superuser: FirstSuperuser::default(),
@@ -425,6 +442,17 @@ fn query_memory_bytes(size: Option<MemorySize>) -> Result<u64> {
             .hint("Queries need 64 mb at least."));
     }
     Ok(query_memory)
+}
+
+/// What one session may have of the memory of all queries; absent: three quarters, so that others can go on.
+fn session_memory_bytes(size: Option<MemorySize>, query_memory: u64) -> Result<u64> {
+    let session_memory = size.map_or(query_memory / 4 * 3, |size| size.0);
+    if session_memory > query_memory || session_memory < SESSION_MEMORY_MIN {
+        let message = format!("session_memory of {session_memory} bytes is not possible");
+        return Err(Error::invalid(message)
+            .hint(format!("It is between 16 mb and query_memory, which has {query_memory} bytes.")));
+    }
+    Ok(session_memory)
 }
 
 fn at_least_one(name: &str, count: usize) -> Result<usize> {

@@ -29,6 +29,7 @@ pub mod connectors;
 pub mod formats;
 
 pub mod access;
+pub mod audit;
 pub mod changelog;
 pub mod clock;
 pub mod data_type;

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::AuditLog;
 use crate::catalog::{Catalog, DEFAULT_DATABASE};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, DynamoDbBackend, EMBEDDED_REGION, KafkaBackend};
@@ -63,6 +64,7 @@ impl Server {
         // What cannot be meant is refused before anything is opened; whether there are logins, the catalog tells.
         config.access.check_listen(config.listen, config.tls.is_some(), true)?;
         let tls = load_tls(config).await?;
+        let audit = open_audit(config).await?;
         config.http_listen.map_or(Ok(()), http::require_loopback)?;
         let listener = TcpListener::bind(config.listen)
             .await
@@ -95,7 +97,7 @@ impl Server {
             Arc::clone(&clock),
             config.data_dir.join("jobs"),
         );
-        let sql = sql_server(config, &catalog, &jobs, connectors, queries, clock)?;
+        let sql = Arc::new(sql_server(config, &catalog, &jobs, connectors, queries, clock)?.with_audit(audit));
         if let Some(reason) = reason_to_hold(config, &catalog).await? {
             tracing::warn!(%reason, "jobs are held");
             jobs.hold(reason);
@@ -122,14 +124,13 @@ impl Server {
             address.ip(),
             address.port(),
         );
-        let job_runtime = Some(job_runtime);
         Ok(Self {
             address,
             observed,
             http,
             sql,
             jobs,
-            job_runtime,
+            job_runtime: Some(job_runtime),
             kafka,
             dynamodb,
             defaults,
@@ -185,8 +186,10 @@ impl Server {
         }
     }
 
-    /// Reads certificate and key again, for connections from now on. What cannot be used is logged, and what was there stays.
+    /// Opens the audit log again, and reads certificate and key, for connections from now on. What cannot be used is logged, and what was
+    /// there stays.
     pub async fn reload(&self) {
+        self.sql.audit.reopen().await;
         let Some(tls) = self.tls.clone() else { return tracing::info!("there is no TLS to read again") };
         match blocking(move || tls.reload()).await {
             Ok(()) => tracing::info!("certificate and key are read again"),
@@ -230,7 +233,7 @@ fn sql_server(
     connectors: Registry,
     queries: Queries,
     clock: Arc<dyn Clock>,
-) -> Result<Arc<SqlServer>> {
+) -> Result<SqlServer> {
     let relations: Arc<dyn SystemSchema> = Arc::new(JobRelations::new(jobs.clone()));
     let (pg_catalog, information_schema) = pg_catalog::system_schemas(catalog.clone(), vec![Arc::clone(&relations)]);
     let sql = SqlServer::new(
@@ -241,8 +244,15 @@ fn sql_server(
         clock,
         std::collections::BTreeMap::new(),
     )?;
-    let memory = QueryMemory::new(config.query_memory_bytes, Some(&config.data_dir.join("queries")))?;
-    Ok(Arc::new(sql.with_queries(queries).with_query_memory(memory)))
+    let memory = QueryMemory::new(config.query_memory_bytes, Some(&config.data_dir.join("queries")))?
+        .with_session_bytes(config.session_memory_bytes);
+    Ok(sql.with_queries(queries).with_query_memory(memory))
+}
+
+/// Opens the audit log; before there are runtimes, which cannot be dropped where this would fail.
+async fn open_audit(config: &Config) -> Result<AuditLog> {
+    let target = config.audit_log.clone();
+    blocking(move || AuditLog::open(&target, Arc::new(SystemClock))).await
 }
 
 async fn open_http(config: &Config, observed: &Observed) -> Result<Option<HttpPort>> {

@@ -124,10 +124,9 @@ fn exhausted(text: &str) -> Error {
             .code(crate::error::SqlState::DiskFull)
             .detail(text);
     }
-    Error::invalid("out of memory")
-        .code(crate::error::SqlState::OutOfMemory)
-        .detail(text)
-        .hint("SET 'query.memory.limit' = '…' gives a statement more; --query-memory is the bound of all.")
+    Error::invalid("out of memory").code(crate::error::SqlState::OutOfMemory).detail(text).hint(
+        "SET 'query.memory.limit' = '…' gives a statement more; --session-memory bounds a session, --query-memory all.",
+    )
 }
 
 /// Of the regex crate's picture of a mistake only its last line, which names it.

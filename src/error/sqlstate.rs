@@ -31,6 +31,8 @@ states! {
     SuccessfulCompletion = "00000",
     /// A warning.
     Warning = "01000",
+    /// The connection was lost.
+    ConnectionFailure = "08006",
     /// A client speaks the protocol wrongly.
     ProtocolViolation = "08P01",
     /// Valid SQL that is not implemented.

@@ -9,6 +9,7 @@ use rustix::process::Resource;
 
 use super::backends::Backend;
 use super::defaults_of;
+use crate::audit::{self, AuditTarget};
 use crate::catalog::directory::Directory;
 use crate::clock::SystemClock;
 use crate::config::{Config, DynamoDbBackend, KafkaBackend};
@@ -50,6 +51,12 @@ pub async fn doctor(config: &Config) -> Result<()> {
     if let Some(address) = config.http_listen {
         let may_listen = http::require_loopback(address);
         say(format!("http_listen {address}"), may_listen.and_then(|()| can_listen(address)));
+    }
+    if let AuditTarget::File(path) = &config.audit_log {
+        say(
+            format!("audit_log {}", path.display()),
+            audit::try_open(&config.audit_log).map(|()| "can be written".to_owned()),
+        );
     }
     say(format!("data directory {}", config.data_dir.display()), writable(&config.data_dir));
     say("room on its disk".to_owned(), room_on_disk(&config.data_dir));

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use crate::error::{Error, ErrorKind};
 use crate::telemetry::metrics::Histogram;
 pub use announcements::{Listening, Mark};
-pub use backend::{Backend, BackendState, Cancellable, Encryption, KeptStatement, OpenCursor, shown};
+pub use backend::{Backend, BackendState, Cancellable, Encryption, KeptStatement, OpenCursor, shown, without_secrets};
 use notifications::Channels;
 pub use notifications::{Lost, Notification};
 

@@ -11,6 +11,7 @@ use datafusion::optimizer::Optimizer;
 use datafusion::prelude::SessionConfig;
 use parking_lot::Mutex;
 
+use crate::audit::AuditLog;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::connectors::table_provider::ConnectorTable;
@@ -79,6 +80,8 @@ pub struct SqlServer {
     pub memory: QueryMemory,
     /// What all sessions do.
     pub activity: Arc<Activity>,
+    /// Who came in, and what was declared.
+    pub audit: AuditLog,
 }
 
 impl SqlServer {
@@ -103,6 +106,7 @@ impl SqlServer {
         let memory = QueryMemory::new(usize::MAX, None)?;
         let activity = Arc::default();
         job_notifications::tell(&jobs, &activity);
+        let audit = AuditLog::off(Arc::clone(&clock));
         Ok(Self {
             catalog,
             jobs,
@@ -117,6 +121,7 @@ impl SqlServer {
             queries,
             memory,
             activity,
+            audit,
         })
     }
 
@@ -131,6 +136,13 @@ impl SqlServer {
     #[must_use]
     pub fn with_query_memory(mut self, memory: QueryMemory) -> Self {
         self.memory = memory;
+        self
+    }
+
+    /// Tells an audit log.
+    #[must_use]
+    pub fn with_audit(mut self, audit: AuditLog) -> Self {
+        self.audit = audit;
         self
     }
 

@@ -1,5 +1,7 @@
 //! A client's socket with its two buffers. Knows frames only as bytes; both directions are cancel safe.
 
+use std::os::fd::AsRawFd;
+
 use bytes::{Buf, BytesMut};
 use pgwire::messages::PgWireBackendMessage;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -45,6 +47,32 @@ enum Stream {
     Gone,
 }
 
+/// After so many seconds of silence the other end is asked whether it is there, and then every few seconds; so many answers may be missing.
+const KEEPALIVE: [(libc::c_int, libc::c_int, libc::c_int); 4] = [
+    (libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1),
+    (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, 60),
+    (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, 10),
+    (libc::IPPROTO_TCP, libc::TCP_KEEPCNT, 6),
+];
+/// Milliseconds that what is sent may go without an acknowledgement; a client that is there and does not read acknowledges.
+const UNACKNOWLEDGED_MS_MAX: (libc::c_int, libc::c_int, libc::c_int) =
+    (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, 120_000);
+
+/// Has the kernel end the connection of a client that has vanished without a word, with a cable or a machine.
+fn notice_vanished(stream: &TcpStream) -> std::io::Result<()> {
+    for (level, name, value) in KEEPALIVE.into_iter().chain([UNACKNOWLEDGED_MS_MAX]) {
+        let length = libc::socklen_t::try_from(size_of::<libc::c_int>()).unwrap_or_default();
+        // SAFETY: the socket is open as long as it is borrowed, and the value is a number of that length.
+        let failed =
+            unsafe { libc::setsockopt(stream.as_raw_fd(), level, name, std::ptr::from_ref(&value).cast(), length) }
+                != 0;
+        if failed {
+            return Err(std::io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
 /// A client's socket.
 pub struct Connection {
     stream: Stream,
@@ -61,6 +89,8 @@ impl Connection {
     pub fn new(stream: TcpStream) -> Self {
         // Only latency depends on it.
         let _ = stream.set_nodelay(true);
+        // Without it a client that has vanished is noticed later.
+        let _ = notice_vanished(&stream);
         Self { stream: Stream::Plain(stream), is_unsent: false, input: BytesMut::new(), output: BytesMut::new() }
     }
 
@@ -167,6 +197,26 @@ impl Connection {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
         Ok(())
+    }
+
+    /// Gives back the room of buffers that are empty.
+    pub fn rest(&mut self) {
+        for buffer in [&mut self.input, &mut self.output] {
+            if buffer.is_empty() {
+                *buffer = BytesMut::new();
+            }
+        }
+    }
+
+    /// Waits until there is something to read, without room for it. Within TLS that is not known: it returns at once.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub async fn readable(&self) -> std::io::Result<()> {
+        match &self.stream {
+            Stream::Plain(stream) => stream.readable().await,
+            _ => Ok(()),
+        }
     }
 
     /// Passes over up to `bytes` of the input; gives how many.

@@ -215,7 +215,8 @@ pub fn split(input: &mut BytesMut, bytes_max: usize) -> Result<Next> {
     let Some(&tag) = input.first() else { return Ok(Next::Incomplete(HEAD_BYTES)) };
     let short = match tag {
         b'Q' | b'P' | b'B' | b'd' | b'F' => false,
-        b'E' | b'D' | b'C' | b'H' | b'S' | b'X' | b'c' | b'f' | b'p' => true,
+        b'E' | b'D' | b'C' | b'H' | b'S' | b'X' | b'c' | b'f' => true,
+        // Those of a login among them: it is over.
         _ => return Err(violation(format!("invalid frontend message type {tag}"))),
     };
     let Some(header) = input.get(1..).and_then(|rest| rest.first_chunk::<4>()) else {
@@ -311,7 +312,7 @@ fn check(tag: u8, bytes: &[u8]) -> Result<()> {
             body.values()?;
             body.i16()?;
         }
-        b'd' | b'p' => return Ok(()),
+        b'd' => return Ok(()),
         _ => {}
     }
     body.end(())

@@ -1,5 +1,5 @@
 //! Whether a client comes in: what the rules ask of it, the messages of its login, how often it may fail, and whether its
-//! role may log in. What is computed there, `scram` decides; which rule holds, `access` does.
+//! role may log in; the audit log is told of it. What is computed there, `scram` decides; which rule holds, `access` does.
 
 use std::net::SocketAddr;
 
@@ -14,6 +14,7 @@ use super::role_sessions::RolePlace;
 use super::shared::Shared;
 use super::tls::Secured;
 use crate::access::{Asking, Method};
+use crate::audit::{Outcome, Record};
 use crate::catalog::role::{RoleEntry, missing};
 use crate::error::{Error, Result, SqlState};
 use crate::scram::{Channel, Exchange, Mechanism, Verifier, mechanisms};
@@ -76,6 +77,36 @@ pub async fn login(
             .into());
     }
     Ok(Some(shared.role_sessions.enter(caller.user, role)?))
+}
+
+/// Tells the audit log how a login ended: with the session of a number, or with an error.
+///
+/// # Errors
+/// The log cannot be written: then nobody comes in.
+pub async fn audit_login(shared: &Shared, caller: &Caller<'_>, ended: Result<i32, &Error>) -> Result<()> {
+    let log = &shared.sql.audit;
+    if !log.is_on() {
+        return Ok(());
+    }
+    let (outcome, sqlstate) = match ended {
+        Ok(_) => (Outcome::Ok, "00000"),
+        Err(error) => (Outcome::Failed, error.sqlstate().code()),
+    };
+    let address = caller.address.ip();
+    let is_tls = caller.secured.is_some();
+    let asking = Asking { address, role: caller.user, database: caller.database, is_tls };
+    let has_roles = !shared.sql.catalog.snapshot().roles.is_empty();
+    let record = Record {
+        event: "login",
+        user: caller.user.to_owned(),
+        database: caller.database.to_owned(),
+        client: Some(caller.address.to_string()),
+        session: ended.ok(),
+        method: Some(shared.options.access.method(&asking, has_roles).map_or("reject", Method::name)),
+        tls: Some(is_tls),
+        ..Record::default()
+    };
+    log.write(&record, outcome, sqlstate).await
 }
 
 fn stranger(caller: &Caller<'_>) -> Error {

@@ -18,12 +18,15 @@ use super::shared::Shared;
 use super::startup::Opened;
 use super::{extended_query, report, simple_query, spans};
 use crate::error::{Error, Result, SqlState};
-use crate::sql::command_of;
+use crate::sql::{Session, command_of};
 
 /// Messages larger than this leave no buffer behind.
 const LARGE_MESSAGE_BYTES: usize = 1 << 20;
 /// A large message is held as bytes, as text, as tokens, parsed, planned and in the names of columns; measured.
 const COPIES_OF_MESSAGE: usize = 16;
+
+/// After so much silence a session gives back what it can make again.
+const REST_AFTER: Duration = Duration::from_secs(5);
 
 /// What a session waited for.
 #[derive(PartialEq, Eq)]
@@ -61,7 +64,7 @@ impl Client<'_> {
             let frame = match frame::split(&mut self.connection.input, self.shared.options.max_message_bytes)? {
                 Next::Incomplete(missing) => {
                     if missing > LARGE_MESSAGE_BYTES && self.large_message.is_none() {
-                        match self.shared.sql.memory.reserve("a message", missing * COPIES_OF_MESSAGE) {
+                        match self.session.memory().reserve("a message", missing * COPIES_OF_MESSAGE) {
                             Ok(reserved) => self.large_message = Some(reserved),
                             Err(error) => {
                                 if let Some(message) = frame::give_up(&mut self.connection.input) {
@@ -155,7 +158,7 @@ impl Client<'_> {
                 // What waited meanwhile can be sent.
                 return Ok(Came::Notifications);
             }
-            let filled = self.connection.fill(missing);
+            let filled = fill(&mut self.connection, &mut self.session, missing);
             match idle {
                 Some((limit, error)) => match tokio::time::timeout(limit, filled).await {
                     Ok(filled) => Ok(filled.map(|()| Came::Input)?),
@@ -256,4 +259,18 @@ impl Client<'_> {
             _ => Err(Error::invalid("unexpected message of an open session").code(SqlState::ProtocolViolation).into()),
         }
     }
+}
+
+/// Reads on. A session that rests has given back its buffers and what follows from its settings; what its client has sent of a message stays.
+async fn fill(connection: &mut Connection, session: &mut Session, missing: usize) -> std::io::Result<()> {
+    if !connection.input.is_empty() {
+        return connection.fill(missing).await;
+    }
+    if let Ok(filled) = tokio::time::timeout(REST_AFTER, connection.fill(missing)).await {
+        return filled;
+    }
+    session.rest();
+    connection.rest();
+    connection.readable().await?;
+    connection.fill(missing).await
 }

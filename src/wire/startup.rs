@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::cancel::RegisteredKey;
 use super::connection::{Connection, Failure};
 use super::frame::{StartupFrame, split_startup};
-use super::login::{Caller, login};
+use super::login::{Caller, audit_login, login};
 use super::report::parameter_status;
 use super::role_sessions::RolePlace;
 use super::shared::Shared;
@@ -59,59 +59,85 @@ pub async fn open(
     shared: &Shared,
 ) -> Result<Option<Opened>, Failure> {
     let mut secured = direct_tls(connection, shared).await?;
+    let (mut ssl_asked, mut gss_asked) = (false, false);
     let (version, parameters) = loop {
-        match (split_startup(&mut connection.input)?, &shared.options.tls) {
-            (None, _) => connection.fill(0).await?,
-            (Some(StartupFrame::Ssl), Some(tls)) if secured.is_none() => {
-                secured = Some(asked_tls(connection, tls).await?);
+        match split_startup(&mut connection.input)? {
+            None => connection.fill(0).await?,
+            Some(StartupFrame::Ssl | StartupFrame::Gss) if secured.is_some() => {
+                return Err(violation("encryption is asked for within TLS").into());
             }
-            (Some(StartupFrame::Ssl | StartupFrame::Gss), _) if secured.is_some() => {
-                return Err(Error::invalid("encryption is asked for within TLS")
-                    .code(SqlState::ProtocolViolation)
-                    .into());
+            Some(asked @ (StartupFrame::Ssl | StartupFrame::Gss)) => {
+                let is_ssl = matches!(asked, StartupFrame::Ssl);
+                let before = if is_ssl { &mut ssl_asked } else { &mut gss_asked };
+                if std::mem::replace(before, true) {
+                    return Err(violation("encryption is asked for twice").into());
+                }
+                refuse_clear_bytes(connection)?;
+                match &shared.options.tls {
+                    Some(tls) if is_ssl => secured = Some(asked_tls(connection, tls).await?),
+                    _ => {
+                        // Not here: the client goes on in clear or leaves.
+                        connection.output.extend_from_slice(b"N");
+                        connection.flush().await?;
+                    }
+                }
             }
-            (Some(StartupFrame::Ssl | StartupFrame::Gss), _) => {
-                // Not here: the client goes on in clear or leaves.
-                connection.output.extend_from_slice(b"N");
-                connection.flush().await?;
-            }
-            (Some(StartupFrame::Cancel { process_id, secret }), _) => {
+            Some(StartupFrame::Cancel { process_id, secret }) => {
                 shared.keys.cancel(process_id, &secret);
                 // Within TLS, who asked takes an end that is not said for a fault.
                 connection.close().await;
                 return Ok(None);
             }
-            (Some(StartupFrame::Startup { version, parameters }), _) => break (version, parameters),
+            Some(StartupFrame::Startup { version, parameters }) => break (version, parameters),
         }
     };
-    let (mut options, unknown) = session_options(parameters)?;
+    let (options, unknown) = session_options(parameters)?;
     if version.1 > 2 || !unknown.is_empty() {
         let newest = (3 << 16) | i32::from(version.1.min(2));
         connection
             .send(&PgWireBackendMessage::NegotiateProtocolVersion(NegotiateProtocolVersion::new(newest, unknown)))?;
     }
-    let caller = Caller { address, user: &options.user, database: &options.database, secured: secured.as_ref() };
+    let user = options.user.clone();
+    let caller = Caller { address, user: &user, database: &options.database.clone(), secured: secured.as_ref() };
+    let let_in = let_in(connection, shared, &caller, options, version.1).await;
+    // Whether somebody came in is on disk before he is told. Who went away before, as psql does to ask for a password, has tried nothing.
+    match &let_in {
+        Ok(opened) => audit_login(shared, &caller, Ok(opened.key.key.process_id)).await?,
+        Err(Failure::Statement(error)) => audit_login(shared, &caller, Err(error)).await?,
+        Err(Failure::Gone) => {}
+    }
+    let mut opened = let_in?;
+    greet(connection, &mut opened)?;
+    Ok(Some(opened))
+}
+
+/// The login, a place among the sessions, and the session.
+async fn let_in(
+    connection: &mut Connection,
+    shared: &Shared,
+    caller: &Caller<'_>,
+    mut options: SessionOptions,
+    minor_version: u16,
+) -> Result<Opened, Failure> {
     let has_roles = !shared.sql.catalog.snapshot().roles.is_empty();
-    let role_place = login(connection, shared, &caller, has_roles).await?;
+    let role_place = login(connection, shared, caller, has_roles).await?;
     // Only who came in takes the place of others.
     let Ok(place) = Arc::clone(&shared.places).try_acquire_owned() else {
         shared.sql.activity.refuse();
         return Err(Error::unavailable("sorry, too many clients already").code(SqlState::TooManyConnections).into());
     };
-    let secret_bytes = if version.1 >= 2 { 32 } else { 4 };
+    let secret_bytes = if minor_version >= 2 { 32 } else { 4 };
     let key = shared.keys.register(secret_bytes);
     options.process_id = key.key.process_id;
-    options.client = Some(address);
-    options.encryption = secured.map(|secured| secured.encryption);
+    options.client = Some(caller.address);
+    options.encryption = caller.secured.map(|secured| secured.encryption.clone());
     options.cancellable = Arc::clone(&key.key.session);
     let session = Session::open(Arc::clone(&shared.sql), options)?;
     if !has_roles && session.has_role() {
         // It was trusted because there were no roles, and just then its own was made.
         return Err(Error::unavailable("roles were made meanwhile").code(SqlState::CannotConnectNow).into());
     }
-    let mut opened = Opened { session, key, place, role_place };
-    greet(connection, &mut opened)?;
-    Ok(Some(opened))
+    Ok(Opened { session, key, place, role_place })
 }
 
 /// TLS without a request for it: the first byte tells. The client must name the protocol, so that nobody can make it send what it meant
@@ -123,21 +149,26 @@ async fn direct_tls(connection: &mut Connection, shared: &Shared) -> Result<Opti
     }
     let secured = handshake(connection, tls).await?;
     if !connection.has_alpn() {
-        return Err(Error::invalid("direct TLS connection without the protocol (ALPN) \"postgresql\"")
-            .code(SqlState::ProtocolViolation)
-            .into());
+        return Err(violation("direct TLS connection without the protocol (ALPN) \"postgresql\"").into());
     }
     Ok(Some(secured))
 }
 
-/// TLS after a request for it. What came behind the request in clear, anybody in between may have sent.
-async fn asked_tls(connection: &mut Connection, tls: &Tls) -> Result<Secured, Failure> {
-    if !connection.input.is_empty() {
-        return Err(Error::invalid("received unencrypted data after SSL request")
-            .code(SqlState::ProtocolViolation)
-            .detail("This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.")
-            .into());
+fn violation(message: &str) -> Error {
+    Error::invalid(message).code(SqlState::ProtocolViolation)
+}
+
+/// What came behind a request for encryption in clear, anybody in between may have sent; so it is whatever the answer to the request.
+fn refuse_clear_bytes(connection: &Connection) -> Result<()> {
+    if connection.input.is_empty() {
+        return Ok(());
     }
+    Err(violation("received unencrypted data after SSL request")
+        .detail("This could be either a client-software bug or evidence of an attempted man-in-the-middle attack."))
+}
+
+/// TLS after a request for it.
+async fn asked_tls(connection: &mut Connection, tls: &Tls) -> Result<Secured, Failure> {
     connection.output.extend_from_slice(b"S");
     connection.flush().await?;
     handshake(connection, tls).await

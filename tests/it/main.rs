@@ -8,6 +8,7 @@ mod bad_rows;
 mod command_line;
 mod configuration;
 mod conformance;
+mod connections;
 mod cookbook;
 mod copy_in;
 mod copy_out;

@@ -26,6 +26,7 @@ const LAYERS: &[&[&str]] = &[
     &["formats"],
     &[
         "access",
+        "audit",
         "changelog",
         "error",
         "fault",

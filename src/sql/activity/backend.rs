@@ -166,14 +166,19 @@ pub struct Encryption {
 
 /// A statement as others may see it: its secrets blanked, and cut where it is long.
 pub fn shown(text: &str) -> Arc<str> {
-    let mut end = text.len().min(SHOWN_BYTES_MAX);
+    without_secrets(text, SHOWN_BYTES_MAX).into()
+}
+
+/// A statement with its secrets blanked, cut where it is longer than that.
+pub fn without_secrets(text: &str, bytes_max: usize) -> String {
+    let mut end = text.len().min(bytes_max);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
     // What is cut within a secret is blanked all the same.
     let text = &text[..end];
     let text = secret_options::without_password(text);
-    if text.contains('=') { secret_options::mask(&text).into() } else { text.into() }
+    if text.contains('=') { secret_options::mask(&text) } else { text.into_owned() }
 }
 
 impl Backend {

@@ -42,6 +42,11 @@ impl Session {
         {
             result = self.prepare_inner(statement, parameter_types).await;
         }
+        if let Err(error) = &result
+            && let Err(untold) = self.audit_refused(&statement.text, error).await
+        {
+            result = Err(untold);
+        }
         self.note_failure(result)
     }
 
@@ -86,7 +91,11 @@ impl Session {
     /// # Errors
     /// Whatever the statement may raise.
     pub async fn execute(&mut self, prepared: &Prepared, parameters: Vec<ScalarValue>) -> Result<Outcome> {
+        let inner = &prepared.inner;
+        let makes_job = inner.plan.as_ref().is_some_and(|plan| matches!(plan.planned, Planned::Job(_)));
+        let audited = self.audit(&inner.text.text, makes_job, inner.statement.ends_block());
         let result = self.execute_inner(prepared, parameters).await;
+        let result = self.audited(audited, &inner.text.text, result).await;
         self.note_failure(result)
     }
 

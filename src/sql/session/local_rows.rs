@@ -63,7 +63,7 @@ impl Session {
             .hint("COMMIT changes of local tables in parts."));
         }
         self.rows_memory = None;
-        self.rows_memory = Some(self.server.memory.reserve("a change of rows", bytes)?);
+        self.rows_memory = Some(self.memory.reserve("a change of rows", bytes)?);
         Ok(())
     }
 
@@ -90,7 +90,7 @@ impl Session {
         let bytes = self.rows.bytes();
         if bytes > 0 {
             // Rows that were let in before stay, whatever others have taken since.
-            self.rows_memory = self.server.memory.reserve("a change of rows", bytes).ok();
+            self.rows_memory = self.memory.reserve("a change of rows", bytes).ok();
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod announce;
 mod answer;
+mod audited;
 mod authority;
 mod cursor_control;
 mod cursors;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
 
+use crate::audit::Begun;
 use crate::catalog::role;
 use crate::catalog::{Change, DEFAULT_DATABASE, Snapshot, TableEntry};
 use crate::connectors::local::SessionRows;
@@ -34,7 +36,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::functions::memory::ValueLimit;
 use crate::options::OptionValue;
 use crate::sql::activity::{Backend, Cancellable, Encryption, Entered};
-use crate::sql::execution::query_memory::{self, Reserved};
+use crate::sql::execution::query_memory::{self, Reserved, SessionMemory};
 use crate::sql::planning::job_plan::PlannedJob;
 use crate::sql::planning::names::{Names, TEMPORARY_SCHEMA, Target};
 use crate::sql::planning::planner::Planner;
@@ -121,6 +123,10 @@ pub struct Session {
     rows: SessionRows,
     /// Memory for what of that is not on disk.
     rows_memory: Option<Reserved>,
+    /// What it computes in.
+    memory: SessionMemory,
+    /// What the audit log is to be told if its transaction does not stand: something in it was told as done.
+    audited: Option<Begun>,
 }
 
 impl Session {
@@ -156,6 +162,7 @@ impl Session {
         for (name, value) in &options.settings {
             settings.set_initial(name, value)?;
         }
+        let memory = server.memory.for_session();
         let rows = SessionRows::new(Arc::clone(server.connectors.local()));
         let application_name = settings.get("application_name").unwrap_or_default();
         let backend = Backend::new(
@@ -193,6 +200,8 @@ impl Session {
             to_settle: Vec::new(),
             rows,
             rows_memory: None,
+            memory,
+            audited: None,
         })
     }
 
@@ -225,14 +234,16 @@ impl Session {
         if self.block != TransactionStatus::Idle {
             return Ok(());
         }
-        if failed {
+        let result = if failed {
             self.drop_pending(0);
             self.roll_back_rows();
             self.take_back_announcements();
             self.to_settle.clear();
-            return Ok(());
-        }
-        self.commit_pending().await
+            Ok(())
+        } else {
+            self.commit_pending().await
+        };
+        self.audit_end_of_message(failed, result).await
     }
 
     /// Notices raised since the last call.
@@ -299,6 +310,19 @@ impl Session {
             backend: Arc::clone(&self.entered),
             activity: Arc::clone(&self.server.activity),
         }
+    }
+
+    /// What it computes in.
+    pub fn memory(&self) -> &SessionMemory {
+        &self.memory
+    }
+
+    /// Its client has been silent for a while: gives back what can be made again.
+    pub fn rest(&mut self) {
+        self.derived = None;
+        self.overlay = None;
+        self.counts = None;
+        self.notices = Vec::new();
     }
 
     /// The session as others see it.
@@ -385,7 +409,7 @@ impl Session {
     /// What a statement computes in: its settings, and memory of its own.
     pub fn task_context(&self, state: &SessionState) -> Arc<TaskContext> {
         let bytes = self.settings.query_memory_bytes();
-        let runtime = self.server.memory.for_statement(bytes, state.runtime_env());
+        let runtime = self.memory.for_statement(bytes, state.runtime_env());
         Arc::new(TaskContext::from(state).with_runtime(runtime))
     }
 

@@ -105,7 +105,7 @@ impl Writing<'_> {
                 .code(SqlState::OutOfMemory)
                 .hint("Write them in parts."));
             }
-            self.memory.push(self.session.server().memory.reserve("a change of rows", more)?);
+            self.memory.push(self.session.memory().reserve("a change of rows", more)?);
             batches.push(batch);
         }
         Ok(concat_batches(&schema, &batches)?)

@@ -31,7 +31,10 @@ async fn a_password_is_nowhere_in_plain_text() {
     let mut server = ServerProcess::spawn(
         &backends,
         &data_dir,
-        &[("STREAMGATE_LOG", "trace,rdkafka=info,librdkafka=info".to_owned())],
+        &[
+            ("STREAMGATE_LOG", "trace,rdkafka=info,librdkafka=info".to_owned()),
+            ("STREAMGATE_AUDIT_LOG", folder.path().join("audit.log").display().to_string()),
+        ],
     );
     assert!(server.until_it_answers().await.is_none(), "{}", server.log());
     let (client, other) = (server.connect().await, server.connect().await);
@@ -79,6 +82,8 @@ async fn a_password_is_nowhere_in_plain_text() {
     drop((client, other));
     let log = server.whole_log().join("\n");
     assert!(log.contains("CREATE ROLE r") && log.contains(" TRACE "), "the log is one of the finest level");
+    let audit = fs::read_to_string(folder.path().join("audit.log")).unwrap();
+    assert!(audit.contains("ALTER ROLE r ******"), "{audit}");
     assert!(server.terminate().success());
     assert_eq!(files_with_canary(folder.path()), [""; 0]);
     // What is kept of it is encrypted.

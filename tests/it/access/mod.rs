@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)] // clippy allows it in functions marked as tests only
 
+mod audit;
 mod canary;
+mod exchanges;
 mod grants;
 mod kept;
 mod logins;

@@ -4,6 +4,7 @@
 
 mod drivers;
 mod ends;
+mod malformed;
 mod prepared;
 mod protocol;
 mod psql;

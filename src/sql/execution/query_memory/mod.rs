@@ -1,4 +1,4 @@
-//! The memory of queries: a pool for each statement, which draws on one for the whole server. Sorts, joins and aggregates ask it
+//! The memory of queries: a pool for each statement, which draws on its session's, and that one on the server's. Sorts, joins and aggregates ask it
 //! before they grow; those that can go on with files on disk do so when it refuses, any other statement ends with 53200.
 
 mod charged;
@@ -30,6 +30,7 @@ const MERGE_SHARE: usize = 4;
 /// The memory of all queries, and where they put what does not fit into it.
 pub struct QueryMemory {
     server: Arc<ServerPool>,
+    session_bytes: usize,
     disk: Arc<DiskManager>,
 }
 
@@ -50,29 +51,20 @@ impl QueryMemory {
             None => DiskManagerMode::OsTmpDirectory,
         };
         let disk = Arc::new(DiskManagerBuilder::default().with_mode(mode).build()?);
-        Ok(Self { server: Arc::new(ServerPool { bytes, used: AtomicUsize::new(0) }), disk })
+        Ok(Self { server: Arc::new(ServerPool::new(bytes)), session_bytes: bytes, disk })
     }
 
-    /// What a statement with so many bytes computes in.
-    pub fn for_statement(&self, bytes: usize, base: &RuntimeEnv) -> Arc<RuntimeEnv> {
-        let pool = StatementPool {
-            operators: FairSpillPool::new(bytes),
-            exchanged: AtomicUsize::new(0),
-            bytes,
-            server: Arc::clone(&self.server),
-        };
-        Arc::new(RuntimeEnv { memory_pool: Arc::new(pool), disk_manager: Arc::clone(&self.disk), ..base.clone() })
+    /// Bounds what one session may have of it.
+    #[must_use]
+    pub fn with_session_bytes(mut self, bytes: usize) -> Self {
+        self.session_bytes = bytes;
+        self
     }
 
-    /// Memory for something else of a session than its operators; `who` stands in the error: `a message`.
-    ///
-    /// # Errors
-    /// 53200: the server has no more.
-    pub fn reserve(&self, who: &str, bytes: usize) -> Result<Reserved, Error> {
-        if !self.server.take(bytes) {
-            return Err(Error::from(self.server.exhausted(who, bytes)));
-        }
-        Ok(Reserved { server: Arc::clone(&self.server), bytes })
+    /// What all statements of a session compute in, open cursors and portals among them.
+    pub fn for_session(&self) -> SessionMemory {
+        let pool = SessionPool { own: ServerPool::new(self.session_bytes), server: Arc::clone(&self.server) };
+        SessionMemory { pool: Arc::new(pool), disk: Arc::clone(&self.disk) }
     }
 
     /// Bytes that all queries together may use.
@@ -86,6 +78,34 @@ impl QueryMemory {
     }
 }
 
+/// The memory of one session.
+pub struct SessionMemory {
+    pool: Arc<SessionPool>,
+    disk: Arc<DiskManager>,
+}
+
+impl SessionMemory {
+    /// What a statement with so many bytes computes in.
+    pub fn for_statement(&self, bytes: usize, base: &RuntimeEnv) -> Arc<RuntimeEnv> {
+        let pool = StatementPool {
+            operators: FairSpillPool::new(bytes),
+            exchanged: AtomicUsize::new(0),
+            bytes,
+            session: Arc::clone(&self.pool),
+        };
+        Arc::new(RuntimeEnv { memory_pool: Arc::new(pool), disk_manager: Arc::clone(&self.disk), ..base.clone() })
+    }
+
+    /// Memory for something else than operators; `who` stands in the error: `a message`.
+    ///
+    /// # Errors
+    /// 53200: the session or the server has no more.
+    pub fn reserve(&self, who: &str, bytes: usize) -> Result<Reserved, Error> {
+        self.pool.take(who, bytes).map_err(Error::from)?;
+        Ok(Reserved { pool: Arc::clone(&self.pool), bytes })
+    }
+}
+
 /// How much one evaluation may make, of a statement's memory.
 pub fn value_limit(statement_bytes: usize) -> usize {
     statement_bytes / VALUE_SHARE
@@ -93,16 +113,52 @@ pub fn value_limit(statement_bytes: usize) -> usize {
 
 /// Memory that is given back when it is dropped.
 pub struct Reserved {
-    server: Arc<ServerPool>,
+    pool: Arc<SessionPool>,
     bytes: usize,
 }
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        self.server.give(self.bytes);
+        self.pool.give(self.bytes);
     }
 }
 
+/// One session's part of the server's pool.
+#[derive(Debug)]
+struct SessionPool {
+    own: ServerPool,
+    server: Arc<ServerPool>,
+}
+
+impl SessionPool {
+    fn take(&self, who: &str, bytes: usize) -> Result<()> {
+        if !self.own.take(bytes) {
+            return Err(DataFusionError::ResourcesExhausted(format!(
+                "{who} needs {bytes} bytes more, and of the {} bytes that the server's session_memory gives one session {} are in use",
+                self.own.bytes,
+                self.own.used.load(Ordering::Relaxed)
+            )));
+        }
+        if self.server.take(bytes) {
+            return Ok(());
+        }
+        self.own.give(bytes);
+        Err(self.server.exhausted(who, bytes))
+    }
+
+    /// Takes what cannot be refused.
+    fn take_anyway(&self, bytes: usize) {
+        self.own.used.fetch_add(bytes, Ordering::Relaxed);
+        self.server.used.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn give(&self, bytes: usize) {
+        self.own.give(bytes);
+        self.server.give(bytes);
+    }
+}
+
+/// So many bytes, and how many are in use.
 #[derive(Debug)]
 struct ServerPool {
     bytes: usize,
@@ -110,6 +166,10 @@ struct ServerPool {
 }
 
 impl ServerPool {
+    fn new(bytes: usize) -> Self {
+        Self { bytes, used: AtomicUsize::new(0) }
+    }
+
     fn take(&self, bytes: usize) -> bool {
         let grown = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.bytes);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_ok()
@@ -127,7 +187,7 @@ impl ServerPool {
     }
 }
 
-/// One statement's pool: operators that can spill share it evenly, and all of it counts for the server, too.
+/// One statement's pool: operators that can spill share it evenly, and all of it counts for its session and the server, too.
 #[derive(Debug)]
 struct StatementPool {
     operators: FairSpillPool,
@@ -135,7 +195,7 @@ struct StatementPool {
     /// to files that their reader may wait for for ever, when the writer waits for the reader.
     exchanged: AtomicUsize,
     bytes: usize,
-    server: Arc<ServerPool>,
+    session: Arc<SessionPool>,
 }
 
 fn is_exchange(consumer: &MemoryConsumer) -> bool {
@@ -174,7 +234,7 @@ impl MemoryPool for StatementPool {
             true => drop(self.exchanged.fetch_add(additional, Ordering::Relaxed)),
             false => self.operators.grow(reservation, additional),
         }
-        self.server.used.fetch_add(additional, Ordering::Relaxed);
+        self.session.take_anyway(additional);
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
@@ -182,7 +242,7 @@ impl MemoryPool for StatementPool {
             true => drop(self.exchanged.fetch_sub(shrink, Ordering::Relaxed)),
             false => self.operators.shrink(reservation, shrink),
         }
-        self.server.give(shrink);
+        self.session.give(shrink);
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
@@ -191,7 +251,7 @@ impl MemoryPool for StatementPool {
             return Ok(());
         }
         if is_exchange(reservation.consumer()) {
-            return Err(self.server.exhausted("an exchange", additional));
+            return Err(self.session.server.exhausted("an exchange", additional));
         }
         if self.operators.try_grow(reservation, additional).is_err() {
             let with_merges = self.bytes.saturating_add(self.bytes / MERGE_SHARE);
@@ -207,11 +267,9 @@ impl MemoryPool for StatementPool {
             }
             self.operators.grow(reservation, additional);
         }
-        if self.server.take(additional) {
-            return Ok(());
-        }
-        self.operators.shrink(reservation, additional);
-        Err(self.server.exhausted(reservation.consumer().name(), additional))
+        self.session
+            .take(reservation.consumer().name(), additional)
+            .inspect_err(|_| self.operators.shrink(reservation, additional))
     }
 
     fn reserved(&self) -> usize {
