@@ -293,21 +293,10 @@ impl Config {
         let tls = tls_files(&s, &file)?;
         let access = access(&s, &file, tls.as_ref())?;
         let not_blank = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
-        let kafka = match s.kafka_bootstrap_servers.or(file.kafka.bootstrap_servers).filter(|text| !text.is_empty()) {
-            Some(bootstrap_servers) => {
-                places::refuse_userinfo("kafka.bootstrap_servers", &bootstrap_servers)?;
-                KafkaBackend::Cluster { bootstrap_servers, properties: file.kafka.properties }
-            }
-            None if !file.kafka.properties.is_empty() => {
-                return Err(Error::invalid(
-                    "kafka.properties are those of a cluster, and kafka.bootstrap_servers is not set",
-                ));
-            }
-            None if s.kafka_embedded.or(file.kafka.embedded).unwrap_or(true) => KafkaBackend::Embedded {
-                port: EmbeddedPort::of(s.kafka_embedded_port.or(file.kafka.embedded_port), DEFAULT_EMBEDDED_KAFKA_PORT),
-            },
-            None => KafkaBackend::None,
-        };
+        let embedded_kafka = s.kafka_embedded.or(file.kafka.embedded).unwrap_or(true);
+        let embedded_kafka = embedded_kafka.then(|| s.kafka_embedded_port.or(file.kafka.embedded_port));
+        let servers = s.kafka_bootstrap_servers.or(file.kafka.bootstrap_servers);
+        let kafka = kafka_backend(servers, file.kafka.properties, embedded_kafka)?;
         let endpoint = s.aws_endpoint.or(file.aws.endpoint).filter(|text| !text.is_empty());
         let region = s.aws_region.or(file.aws.region).filter(|text| !text.is_empty());
         let access_key = not_blank(s.aws_access_key_id.or(file.aws.access_key_id));
@@ -514,6 +503,25 @@ fn own_hosts(kafka: &KafkaBackend, dynamodb: &DynamoDbBackend) -> Vec<String> {
 /// Threads that can run at the same time, at least 1.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Which Kafka tables use that name none. `embedded`: the port of the embedded one, where it may be used.
+fn kafka_backend(
+    servers: Option<String>,
+    properties: BTreeMap<String, String>,
+    embedded: Option<Option<u16>>,
+) -> Result<KafkaBackend> {
+    match (servers.filter(|text| !text.is_empty()), embedded) {
+        (Some(bootstrap_servers), _) => {
+            places::refuse_userinfo("kafka.bootstrap_servers", &bootstrap_servers)?;
+            Ok(KafkaBackend::Cluster { bootstrap_servers, properties })
+        }
+        (None, _) if !properties.is_empty() => {
+            Err(Error::invalid("kafka.properties are those of a cluster, and kafka.bootstrap_servers is not set"))
+        }
+        (None, Some(port)) => Ok(KafkaBackend::Embedded { port: EmbeddedPort::of(port, DEFAULT_EMBEDDED_KAFKA_PORT) }),
+        (None, None) => Ok(KafkaBackend::None),
+    }
 }
 
 #[cfg(test)]

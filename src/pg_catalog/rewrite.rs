@@ -5,20 +5,22 @@
 //! The rule that carries most of psql's `\d`: a select whose FROM joins a relation that never has rows here has none either,
 //! so its subqueries need not be planned.
 
+mod expressions;
 mod kinds;
 mod single_row;
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Array, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentClause, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, JoinOperator, ObjectName,
-    ObjectNamePart, OrderByKind, Query, Select, SelectItem, SetExpr, Statement, TableFactor, TableWithJoins, Value,
-    VisitMut, Visitor, VisitorMut,
+    Array, ArrayElemTypeDef, BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentClause, FunctionArguments, GroupByExpr, Ident, JoinOperator, ObjectName, ObjectNamePart,
+    OrderByKind, Query, Select, SelectItem, SetExpr, Statement, TableFactor, TableWithJoins, Value, VisitMut, Visitor,
+    VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
+use expressions::{call, call_with, cast, is_word, name_of, null, take};
 use single_row::single_row;
 
 use super::{is_always_empty, relation};
@@ -82,42 +84,9 @@ impl VisitorMut for Rewriter {
     }
 }
 
-fn is_word(part: &ObjectNamePart, word: &str) -> bool {
-    matches!(part, ObjectNamePart::Identifier(ident) if ident.value.eq_ignore_ascii_case(word))
-}
-
-fn null() -> Expr {
-    Expr::Value(Value::Null.into())
-}
-
-fn cast(expr: Expr, data_type: DataType) -> Expr {
-    Expr::Cast { kind: CastKind::DoubleColon, expr: Box::new(expr), data_type, array: false, format: None }
-}
-
 fn text_array() -> Expr {
     let empty = Expr::Array(Array { elem: Vec::new(), named: true });
     cast(empty, DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(DataType::Text), None)))
-}
-
-fn call(name: &str, argument: Expr) -> Expr {
-    call_with(name, vec![argument])
-}
-
-fn call_with(name: &str, arguments: Vec<Expr>) -> Expr {
-    Expr::Function(Function {
-        name: ObjectName(vec![ObjectNamePart::Identifier(Ident::new(name))]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList {
-            duplicate_treatment: None,
-            args: arguments.into_iter().map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))).collect(),
-            clauses: Vec::new(),
-        }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
 }
 
 fn rewrite_expr(expr: &mut Expr) {
@@ -140,7 +109,9 @@ fn rewrite_expr(expr: &mut Expr) {
             if is_empty_query(query) {
                 *expr = cast(null(), DataType::Text);
             } else {
-                single_row(query);
+                if !matches!(query.body.as_ref(), SetExpr::Select(select) if is_aggregate(select)) {
+                    single_row(query);
+                }
             }
         }
         Expr::Exists { subquery, negated } if is_empty_query(subquery) => {
@@ -148,10 +119,6 @@ fn rewrite_expr(expr: &mut Expr) {
         }
         _ => {}
     }
-}
-
-fn take(expr: &mut Expr) -> Expr {
-    std::mem::replace(expr, null())
 }
 
 fn operator(name: &str) -> Option<BinaryOperator> {
@@ -409,20 +376,6 @@ fn shown_name(item: &SelectItem) -> Option<Ident> {
     match item {
         SelectItem::ExprWithAlias { alias, .. } => Some(alias.clone()),
         SelectItem::UnnamedExpr(expr) if printer(expr).is_none() => name_of(expr),
-        _ => None,
-    }
-}
-
-/// The name that Postgres gives to a column of a result.
-fn name_of(expr: &Expr) -> Option<Ident> {
-    match expr {
-        Expr::Identifier(ident) => Some(ident.clone()),
-        Expr::CompoundIdentifier(parts) => parts.last().cloned(),
-        Expr::Function(function) => match function.name.0.last() {
-            Some(ObjectNamePart::Identifier(ident)) => Some(ident.clone()),
-            _ => None,
-        },
-        Expr::Case { .. } => Some(Ident::new("case")),
         _ => None,
     }
 }

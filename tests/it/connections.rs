@@ -76,7 +76,7 @@ async fn clients_that_do_not_read_hold_no_memory_and_nobody_up() {
     let mut slow = Vec::new();
     for number in 0..SLOW {
         let mut raw = open(server.port).await;
-        let wide = format!("select repeat('x', 10000) || value from ({ENDLESS}) s");
+        let wide = format!("select repeat('x', 100) || value from ({ENDLESS}) s");
         match number % 3 {
             0 => raw.send(&message(b'Q', format!("{wide}\0").as_bytes())).await,
             1 => raw.send(&message(b'Q', format!("copy ({wide}) to stdout\0").as_bytes())).await,

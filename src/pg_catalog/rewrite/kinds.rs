@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, ObjectNamePart, Query, Select, TableFactor, Value, VisitMut, VisitorMut,
 };
 
-use super::{is_word, null};
+use super::expressions::{is_word, null};
 
 /// Values that `pg_type.typtype` never has.
 pub(super) const ABSENT: [&str; 3] = ["c", "d", "e"];

@@ -2,15 +2,15 @@
 
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Query, SelectItem, SetExpr, TableFactor, TableWithJoins};
 
-use super::{call, is_aggregate, is_word, name_of, take};
+use super::expressions::{call, is_word, name_of, take};
 
-/// DataFusion wants an aggregate in a correlated scalar subquery; over the system catalog each finds one row at most.
+/// DataFusion wants an aggregate in a correlated scalar subquery; over the system catalog each finds one row at most. For one that has no aggregate.
 pub(super) fn single_row(query: &mut Query) {
     if query.limit_clause.is_some() || query.with.is_some() {
         return;
     }
     let SetExpr::Select(select) = query.body.as_mut() else { return };
-    if select.from.is_empty() || is_aggregate(select) || !select.from.iter().all(is_of_catalog) {
+    if select.from.is_empty() || !select.from.iter().all(is_of_catalog) {
         return;
     }
     if let [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] = &mut select.projection[..] {

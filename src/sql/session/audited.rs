@@ -66,7 +66,7 @@ fn object_of(text: &str, command: &str) -> Option<String> {
     let mut is_quoted = false;
     let end = rest.find(|char: char| {
         is_quoted ^= matches!(char, '"' | '`');
-        !is_quoted && !(char.is_alphanumeric() || matches!(char, '_' | '$' | '.' | '"' | '`'))
+        !(is_quoted || char.is_alphanumeric() || matches!(char, '_' | '$' | '.' | '"' | '`'))
     });
     let name = &rest[..end.unwrap_or(rest.len())];
     (!name.is_empty() && name.len() <= 256).then(|| name.to_owned())

@@ -9,8 +9,9 @@ use super::QueryMemory;
 fn a_statement_draws_on_its_own_pool_and_on_the_servers() {
     let memory = QueryMemory::new(1000, None).unwrap();
     let base = RuntimeEnv::default();
-    let session = memory.for_session();
-    let (first, second) = (session.for_statement(600, &base), session.for_statement(600, &base));
+    // Two sessions: one alone is bounded by its own part.
+    let (session, another) = (memory.for_session(), memory.for_session());
+    let (first, second) = (session.for_statement(600, &base), another.for_statement(600, &base));
     let of = |runtime: &Arc<RuntimeEnv>| MemoryConsumer::new("test").register(&runtime.memory_pool);
     let (one, other) = (of(&first), of(&second));
     let error = one.try_grow(601).unwrap_err().to_string();
